@@ -1,0 +1,82 @@
+//! A message in a thread's message buffer: header, descriptors, inline data, in this order.
+
+use crate::names::Name;
+
+/// What the kernel writes at the start of the receiver's buffer. Output only: a sender's header is
+/// never read, its message comes from registers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Header {
+    /// Remote and local disposition as received, `1 << 31` when descriptors follow.
+    pub bits: u32,
+    /// Bytes of header, descriptors and inline data.
+    pub size: u32,
+    /// The reply right.
+    pub remote: Name,
+    /// The port received on.
+    pub local: Name,
+    /// Reserved, 0.
+    pub voucher: u32,
+    /// Message id.
+    pub id: i32,
+    /// Label of the port received on.
+    pub label: u64,
+    /// Identity token of the sender's task, set by that task's creator.
+    pub identity: u64,
+    /// Sequence number of the message on its port.
+    pub sequence: u32,
+    /// How many descriptors follow.
+    pub descriptors: u32,
+    /// Reserved, 0.
+    pub reserved: [u64; 2],
+}
+
+/// Bytes of [`Header`]; descriptors begin here.
+pub const HEADER_SIZE: usize = 64;
+const _: () = assert!(size_of::<Header>() == HEADER_SIZE);
+
+/// One right or piece of memory beside the inline data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Descriptor {
+    /// [`descriptor`]'s kind.
+    pub kind: u8,
+    /// [`disposition`](crate::names::disposition) of the port, or of each port of an array.
+    pub disposition: u8,
+    /// [`descriptor`]'s flags.
+    pub flags: u16,
+    /// The port's name; of an array, how many names.
+    pub name: u32,
+    /// Address of the memory or of the array of names.
+    pub address: u64,
+    /// Bytes of memory.
+    pub size: u64,
+}
+
+/// Bytes of one [`Descriptor`].
+pub const DESCRIPTOR_SIZE: usize = 24;
+const _: () = assert!(size_of::<Descriptor>() == DESCRIPTOR_SIZE);
+
+/// Kinds and flags of a [`Descriptor`]. Kinds are XNU's `mach_msg_descriptor_type_t`.
+pub mod descriptor {
+    /// A port right.
+    pub const PORT: u8 = 0;
+    /// Out-of-line memory.
+    pub const OUT_OF_LINE: u8 = 1;
+    /// An out-of-line array of port rights.
+    pub const OUT_OF_LINE_PORTS: u8 = 2;
+
+    /// The memory leaves the sender's address space with the send.
+    pub const DEALLOCATE: u16 = 1;
+}
+
+/// The most descriptors one message has.
+pub const MAX_DESCRIPTORS: usize = 64;
+
+/// Bytes of the smallest and of the largest message buffer; in between, whole pages.
+pub const MIN_BUFFER: u64 = 2 * crate::PAGE_SIZE;
+/// See [`MIN_BUFFER`].
+pub const MAX_BUFFER: u64 = 16 * crate::PAGE_SIZE;
+
+/// How many payload words a message has in registers.
+pub const WORDS: usize = 6;

@@ -1,0 +1,24 @@
+//! Ids of the messages that the kernel sends on its own (XNU `mach/notify.h`, octal there).
+//!
+//! All are short. Word 0 holds what the id's text says.
+
+/// The name in word 0 was deallocated while a dead-name request was armed on it.
+pub const PORT_DELETED: i32 = 0o101;
+/// The port under the name in word 0 has room again.
+pub const SEND_POSSIBLE: i32 = 0o102;
+/// A receive right was destroyed; the message's one port descriptor holds it.
+pub const PORT_DESTROYED: i32 = 0o105;
+/// No send rights are left; word 0 holds the make-send count.
+pub const NO_SENDERS: i32 = 0o106;
+/// A send-once right was destroyed without a message.
+pub const SEND_ONCE: i32 = 0o107;
+/// The port under the name in word 0 died; the name got one more user reference.
+pub const DEAD_NAME: i32 = 0o110;
+
+/// Ids of messages that a port's pending word becomes. Ours.
+pub mod pending {
+    /// An interrupt fired; word 0: how often since the last message.
+    pub const INTERRUPT: i32 = 0o140;
+    /// The port's timer expired; word 0: its deadline, in ns.
+    pub const TIMER: i32 = 0o141;
+}

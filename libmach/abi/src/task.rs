@@ -1,0 +1,17 @@
+//! Limits and statistics of a task, as its control port takes and gives them.
+
+/// What a task may hold at most; carved from its creator's ledger.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Limits {
+    /// Port names.
+    pub names: u32,
+    /// Messages that it sent and nobody received yet.
+    pub messages: u32,
+    /// Threads.
+    pub threads: u32,
+    /// Pages of memory: resident, in page tables and in flight.
+    pub pages: u32,
+    /// Bytes of kernel memory for its objects.
+    pub kernel_bytes: u64,
+}

@@ -1,0 +1,33 @@
+//! The registers of a thread, as `thread_get_state` and `thread_set_state` carry them.
+
+/// General registers (`x86_THREAD_STATE64`: the same order, plus both segment bases).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+#[allow(missing_docs, reason = "the registers' own names")]
+pub struct ThreadState {
+    pub rax: u64,
+    pub rbx: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rbp: u64,
+    pub rsp: u64,
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub r11: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    pub rip: u64,
+    pub rflags: u64,
+    pub fs_base: u64,
+    pub gs_base: u64,
+}
+
+/// The flags that user code may have set: arithmetic flags, direction, trap, alignment check, ID.
+pub const USER_FLAGS: u64 = 0x0024_0dd5;
+/// Flags that are always set in user mode: bit 1 and interrupts enabled.
+pub const FIXED_FLAGS: u64 = 0x202;
