@@ -1,2 +1,232 @@
-//! To be written.
+//! Growable arenas: where every kernel object lives.
+//!
+//! An [`Arena`] is a reserved range of addresses that becomes memory a page at a time as it fills.
+//! Objects never move, growth copies nothing and can fail, and an [`Id`] (index and generation)
+//! reaches an object in one bounds check and one comparison. The id of an object that was removed
+//! reaches nothing, ever: a slot whose generations are used up is retired.
+//!
+//! Invariants: a slot is occupied exactly when its generation is odd; ids carry odd generations only.
+//! Slots below `used` were written once; slots above are zero and have never been handed out.
+//!
+//! Deliberately absent: shrinking (a page once taken stays with its arena, for the next objects of
+//! the same kind), and drop glue (kernel objects are plain data; `T: Copy` is not asked for, but
+//! [`Arena::remove`] returns the value, and an arena that is dropped forgets what it holds).
 #![no_std]
+#![deny(clippy::multiple_unsafe_ops_per_block)]
+
+extern crate alloc;
+
+mod id;
+mod region;
+
+pub use id::Id;
+pub use region::{Commit, Region};
+
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+
+/// No free slot: the end of the free list.
+const NONE: u32 = u32::MAX;
+
+struct Slot<T> {
+    /// Odd while occupied. Increases by one at each change of state.
+    generation: u32,
+    /// The next free slot, while this one is free.
+    next_free: u32,
+    value: MaybeUninit<T>,
+}
+
+/// No room: the reserved range is full, or there is no memory to grow into.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+/// Objects of one type, addressed by [`Id`].
+pub struct Arena<T> {
+    slots: NonNull<Slot<T>>,
+    /// Slots that were handed out at least once.
+    used: u32,
+    /// Slots that memory is there for.
+    committed: u32,
+    /// Slots that addresses are reserved for.
+    capacity: u32,
+    free: u32,
+    live: u32,
+    region: Region,
+}
+
+// SAFETY: (1) an arena owns its slots as a `Vec` owns its elements; nothing else points into them.
+// (2) The region's commit function may be called from any thread (contract of `Region::new`).
+unsafe impl<T: Send> Send for Arena<T> {}
+
+impl<T> Arena<T> {
+    /// An empty arena in `region`. The region's size bounds how many objects it can ever hold.
+    pub fn new(region: Region) -> Self {
+        const { assert!(align_of::<Slot<T>>() <= region::PAGE) };
+        let capacity = region.reserved() / size_of::<Slot<T>>();
+        Self {
+            slots: region.base().cast(),
+            used: 0,
+            committed: 0,
+            capacity: u32::try_from(capacity).unwrap_or(NONE).min(NONE - 1),
+            free: NONE,
+            live: 0,
+            region,
+        }
+    }
+
+    /// How many objects it holds.
+    pub fn len(&self) -> u32 {
+        self.live
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// One past the highest index that was ever occupied: where a scan ends.
+    pub fn end(&self) -> u32 {
+        self.used
+    }
+
+    /// Bytes of memory that the arena has taken so far.
+    pub fn committed_bytes(&self) -> usize {
+        self.region.committed()
+    }
+
+    /// The object with this id, unless it was removed.
+    #[inline(always)]
+    pub fn get(&self, id: Id<T>) -> Option<&T> {
+        if id.index() >= self.used {
+            return None;
+        }
+        let slot = self.slot(id.index());
+        if slot.generation != id.generation() {
+            return None;
+        }
+        // SAFETY: ids carry odd generations, and an odd generation means that `value` is written.
+        Some(unsafe { slot.value.assume_init_ref() })
+    }
+
+    /// The object with this id, unless it was removed.
+    #[inline(always)]
+    pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
+        if id.index() >= self.used {
+            return None;
+        }
+        let slot = self.slot_mut(id.index());
+        if slot.generation != id.generation() {
+            return None;
+        }
+        // SAFETY: as in `get`.
+        Some(unsafe { slot.value.assume_init_mut() })
+    }
+
+    /// Two different objects at once; `None` when one was removed or both are the same.
+    #[inline(always)]
+    pub fn get_pair_mut(&mut self, a: Id<T>, b: Id<T>) -> Option<(&mut T, &mut T)> {
+        if a.index() == b.index() {
+            return None;
+        }
+        let first = NonNull::from(self.get_mut(a)?);
+        let second = self.get_mut(b)?;
+        // SAFETY: the indices differ, so the two references point to different slots; both borrow
+        // from `self` for the same lifetime.
+        Some((unsafe { &mut *first.as_ptr() }, second))
+    }
+
+    /// The id of the object at an index, if one is there.
+    pub fn id_at(&self, index: u32) -> Option<Id<T>> {
+        if index >= self.used {
+            return None;
+        }
+        Id::new(index, self.slot(index).generation)
+    }
+
+    /// Puts a value in; its id says where.
+    ///
+    /// # Errors
+    /// [`Full`] gives the value no place and changes nothing.
+    pub fn insert(&mut self, value: T) -> Result<Id<T>, Full> {
+        let index = if self.free == NONE {
+            self.fresh()?
+        } else {
+            self.reuse()
+        };
+        let slot = self.slot_mut(index);
+        slot.generation += 1;
+        slot.value.write(value);
+        let generation = slot.generation;
+        self.live += 1;
+        Id::new(index, generation).ok_or(Full)
+    }
+
+    /// Takes an object out. Its id, and every copy of it, reaches nothing from now on.
+    pub fn remove(&mut self, id: Id<T>) -> Option<T> {
+        self.get(id)?;
+        let free = self.free;
+        let slot = self.slot_mut(id.index());
+        // SAFETY: `get` found the slot occupied, and the even generation written below keeps the
+        // value from being read again.
+        let value = unsafe { slot.value.assume_init_read() };
+        let retired = slot.generation == u32::MAX;
+        slot.generation = slot.generation.wrapping_add(1);
+        if !retired {
+            slot.next_free = free;
+            self.free = id.index();
+        }
+        self.live -= 1;
+        Some(value)
+    }
+
+    /// Gives an object another generation: its old id reaches nothing, the returned one reaches it.
+    ///
+    /// `None` when the id is stale, or the slot's generations are used up.
+    pub fn renew(&mut self, id: Id<T>) -> Option<Id<T>> {
+        self.get(id)?;
+        let slot = self.slot_mut(id.index());
+        slot.generation = slot.generation.checked_add(2)?;
+        Id::new(id.index(), slot.generation)
+    }
+
+    fn reuse(&mut self) -> u32 {
+        let index = self.free;
+        self.free = self.slot(index).next_free;
+        index
+    }
+
+    fn fresh(&mut self) -> Result<u32, Full> {
+        if self.used == self.capacity {
+            return Err(Full);
+        }
+        let index = self.used;
+        if index == self.committed {
+            let bytes = (index as usize + 1) * size_of::<Slot<T>>();
+            let committed = self.region.commit_to(bytes).ok_or(Full)? / size_of::<Slot<T>>();
+            self.committed = u32::try_from(committed).unwrap_or(NONE).min(self.capacity);
+        }
+        self.used += 1;
+        Ok(index)
+    }
+
+    #[inline(always)]
+    fn slot(&self, index: u32) -> &Slot<T> {
+        debug_assert!(index < self.used);
+        // SAFETY: callers check `index < used <= committed`.
+        let slot = unsafe { self.slots.add(index as usize) };
+        // SAFETY: memory behind committed slots is present and zeroed at first, a valid `Slot`.
+        unsafe { slot.as_ref() }
+    }
+
+    #[inline(always)]
+    fn slot_mut(&mut self, index: u32) -> &mut Slot<T> {
+        debug_assert!(index < self.used);
+        // SAFETY: as in `slot`.
+        let mut slot = unsafe { self.slots.add(index as usize) };
+        // SAFETY: as in `slot`; `&mut self` makes the reference unique.
+        unsafe { slot.as_mut() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+use super::{Arena, Full, Region};
+
+fn arena<T>(pages: usize) -> Arena<T> {
+    Arena::new(Region::on_heap(pages * 4096))
+}
+
+#[test]
+fn an_id_reaches_its_object_until_it_is_removed() {
+    let mut arena = arena::<u64>(1);
+    let a = arena.insert(1).unwrap();
+    let b = arena.insert(2).unwrap();
+    assert_eq!(
+        (arena.get(a), arena.get(b), arena.len()),
+        (Some(&1), Some(&2), 2)
+    );
+    assert_eq!(arena.remove(a), Some(1));
+    assert_eq!((arena.remove(a), arena.len()), (None, 1));
+    assert_eq!(arena.get(a), None);
+    let c = arena.insert(3).unwrap();
+    assert_eq!(c.index(), a.index(), "the slot is used again");
+    assert_eq!(
+        (arena.get(a), arena.get(c)),
+        (None, Some(&3)),
+        "with another generation"
+    );
+}
+
+#[test]
+fn a_renewed_object_keeps_its_place_and_loses_its_old_ids() {
+    let mut arena = arena::<u64>(1);
+    let old = arena.insert(7).unwrap();
+    let new = arena.renew(old).unwrap();
+    assert_eq!(
+        (arena.get(old), arena.get(new), arena.len()),
+        (None, Some(&7), 1)
+    );
+    assert_eq!(arena.renew(old), None);
+}
+
+#[test]
+fn a_full_arena_says_so_and_keeps_what_it_has() {
+    let mut arena = arena::<[u64; 63]>(2);
+    let ids: [_; 16] = core::array::from_fn(|n| arena.insert([n as u64; 63]).unwrap());
+    assert_eq!(arena.insert([0; 63]), Err(Full));
+    for (n, id) in ids.into_iter().enumerate() {
+        assert_eq!(arena.get(id), Some(&[n as u64; 63]));
+    }
+}
+
+#[test]
+fn growth_that_fails_changes_nothing() {
+    let base = core::ptr::NonNull::<u8>::dangling();
+    // SAFETY: nothing is ever committed, so nothing behind `base` is touched.
+    let region = unsafe { Region::new(base, 4096, |_, _| false) };
+    let mut arena = Arena::<u64>::new(region);
+    assert_eq!(arena.insert(1), Err(Full));
+    assert_eq!(
+        (arena.len(), arena.end(), arena.committed_bytes()),
+        (0, 0, 0)
+    );
+}
+
+#[test]
+fn two_objects_can_be_borrowed_at_once_and_one_cannot_be_borrowed_twice() {
+    let mut arena = arena::<u64>(1);
+    let a = arena.insert(1).unwrap();
+    let b = arena.insert(2).unwrap();
+    let (x, y) = arena.get_pair_mut(a, b).unwrap();
+    core::mem::swap(x, y);
+    assert_eq!((arena.get(a), arena.get(b)), (Some(&2), Some(&1)));
+    assert!(arena.get_pair_mut(a, a).is_none());
+    arena.remove(b);
+    assert!(arena.get_pair_mut(a, b).is_none());
+}
+
+#[test]
+fn scanning_by_index_finds_what_is_live() {
+    let mut arena = arena::<u64>(1);
+    let ids: [_; 4] = core::array::from_fn(|n| arena.insert(n as u64).unwrap());
+    arena.remove(ids[1]);
+    let found = (0..arena.end())
+        .filter_map(|index| arena.id_at(index))
+        .count();
+    assert_eq!(found, 3);
+    assert_eq!(arena.id_at(1), None);
+    assert_eq!(arena.id_at(99), None);
+}

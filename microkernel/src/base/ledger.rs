@@ -1,0 +1,245 @@
+//! Ledgers: how much of each resource a task holds, and may hold.
+//!
+//! Ledgers form a tree. A child's limits are carved from its creator's: the creator is charged with
+//! them as a whole when the child is made, and gets them back when the child's ledger is empty and its
+//! task gone. So no set of tasks together exceeds what the first one was given, and a full ledger is
+//! an error for one task alone.
+//!
+//! A charge stays with the ledger that made it until [`Ledgers::release`]; a dead task's ledger lives
+//! until all of it is zero.
+
+use abi::task::Limits;
+use arena::{Arena, Id, Region};
+
+use super::Shortage;
+
+/// Reaches one task's ledger.
+pub type LedgerId = Id<Ledger>;
+
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Resource {
+    /// Port names in the task's space.
+    Names,
+    /// Messages that it sent and nobody received yet.
+    Messages,
+    /// Threads.
+    Threads,
+    /// Pages of memory: resident, in page tables and in flight.
+    Pages,
+    /// Bytes of kernel objects.
+    KernelBytes,
+}
+
+/// How many [`Resource`]s there are.
+const RESOURCES: usize = 5;
+
+/// One task's account.
+#[derive(Clone, Copy, Debug)]
+pub struct Ledger {
+    used: [u64; RESOURCES],
+    limit: [u64; RESOURCES],
+    parent: Option<LedgerId>,
+    /// The task is gone: the ledger goes when all of it is released.
+    closed: bool,
+}
+
+/// All ledgers.
+pub struct Ledgers {
+    arena: Arena<Ledger>,
+}
+
+impl Ledgers {
+    /// No ledgers yet.
+    pub fn new(region: Region) -> Self {
+        Self {
+            arena: Arena::new(region),
+        }
+    }
+
+    /// The ledger of the first task, from which all others are carved.
+    ///
+    /// # Errors
+    /// [`Shortage`]: no memory.
+    pub fn create_root(&mut self, limits: Limits) -> Result<LedgerId, Shortage> {
+        Ok(self.arena.insert(Ledger::new(amounts(limits), None))?)
+    }
+
+    /// A ledger for a new task, carved from its creator's.
+    ///
+    /// # Errors
+    /// [`Shortage`]: the creator has not that much left, or there is no memory. Nothing changed.
+    pub fn create_child(&mut self, parent: LedgerId, limits: Limits) -> Result<LedgerId, Shortage> {
+        let amounts = amounts(limits);
+        let account = self.arena.get(parent).ok_or(Shortage)?;
+        let fits = (0..RESOURCES).all(|n| amounts[n] <= account.limit[n] - account.used[n]);
+        if !fits {
+            return Err(Shortage);
+        }
+        let child = self.arena.insert(Ledger::new(amounts, Some(parent)))?;
+        if let Some(account) = self.arena.get_mut(parent) {
+            for (used, amount) in account.used.iter_mut().zip(amounts) {
+                *used += amount;
+            }
+        }
+        Ok(child)
+    }
+
+    /// Charges `amount` of a resource.
+    ///
+    /// # Errors
+    /// [`Shortage`]: it would exceed the limit. Nothing changed.
+    pub fn charge(&mut self, id: LedgerId, what: Resource, amount: u64) -> Result<(), Shortage> {
+        let ledger = self.arena.get_mut(id).ok_or(Shortage)?;
+        let used = ledger.used[what as usize]
+            .checked_add(amount)
+            .ok_or(Shortage)?;
+        if ledger.closed || used > ledger.limit[what as usize] {
+            return Err(Shortage);
+        }
+        ledger.used[what as usize] = used;
+        Ok(())
+    }
+
+    /// Gives back what was charged.
+    ///
+    /// # Panics
+    /// When more is released than was charged: a charge was lost, and the ledger no longer tells the truth.
+    pub fn release(&mut self, id: LedgerId, what: Resource, amount: u64) {
+        let Some(ledger) = self.arena.get_mut(id) else {
+            debug_assert!(false, "released to a ledger that is gone");
+            return;
+        };
+        ledger.used[what as usize] -= amount;
+        self.drop_if_done(id);
+    }
+
+    /// The task is gone. What it still has charged keeps the ledger alive.
+    pub fn close(&mut self, id: LedgerId) {
+        if let Some(ledger) = self.arena.get_mut(id) {
+            ledger.closed = true;
+        }
+        self.drop_if_done(id);
+    }
+
+    /// How much of a resource is charged.
+    pub fn used(&self, id: LedgerId, what: Resource) -> u64 {
+        self.arena
+            .get(id)
+            .map_or(0, |ledger| ledger.used[what as usize])
+    }
+
+    /// How much of a resource may be charged.
+    pub fn limit(&self, id: LedgerId, what: Resource) -> u64 {
+        self.arena
+            .get(id)
+            .map_or(0, |ledger| ledger.limit[what as usize])
+    }
+
+    /// How many ledgers there are.
+    pub fn len(&self) -> u32 {
+        self.arena.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.arena.is_empty()
+    }
+
+    /// Removes a closed, empty ledger and gives its limits back to the parent, which may then be done too.
+    /// The depth of the tree bounds the steps; a task's creator outlives it as a ledger.
+    fn drop_if_done(&mut self, id: LedgerId) {
+        let mut next = Some(id);
+        while let Some(id) = next {
+            let Some(ledger) = self.arena.get(id) else {
+                return;
+            };
+            if !ledger.closed || ledger.used.iter().any(|used| *used != 0) {
+                return;
+            }
+            let (limit, parent) = (ledger.limit, ledger.parent);
+            self.arena.remove(id);
+            if let Some(account) = parent.and_then(|parent| self.arena.get_mut(parent)) {
+                for (used, amount) in account.used.iter_mut().zip(limit) {
+                    *used -= amount;
+                }
+            }
+            next = parent;
+        }
+    }
+}
+
+impl Ledger {
+    fn new(limit: [u64; RESOURCES], parent: Option<LedgerId>) -> Self {
+        Self {
+            used: [0; RESOURCES],
+            limit,
+            parent,
+            closed: false,
+        }
+    }
+}
+
+fn amounts(limits: Limits) -> [u64; RESOURCES] {
+    [
+        limits.names.into(),
+        limits.messages.into(),
+        limits.threads.into(),
+        limits.pages.into(),
+        limits.kernel_bytes,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ledgers, Limits, Resource};
+    use crate::base::Shortage;
+    use arena::Region;
+
+    const TEN: Limits = Limits {
+        names: 10,
+        messages: 10,
+        threads: 10,
+        pages: 10,
+        kernel_bytes: 10,
+    };
+
+    #[test]
+    fn a_full_ledger_is_an_error_for_its_task_alone() {
+        let mut ledgers = Ledgers::new(Region::on_heap(4096));
+        let root = ledgers.create_root(Limits { pages: 25, ..TEN }).unwrap();
+        let small = Limits {
+            pages: 10,
+            ..Limits::default()
+        };
+        let a = ledgers.create_child(root, small).unwrap();
+        let b = ledgers.create_child(root, small).unwrap();
+        assert_eq!(
+            ledgers.create_child(root, small),
+            Err(Shortage),
+            "5 pages are left"
+        );
+        ledgers.charge(a, Resource::Pages, 10).unwrap();
+        assert_eq!(ledgers.charge(a, Resource::Pages, 1), Err(Shortage));
+        ledgers.charge(b, Resource::Pages, 10).unwrap();
+        ledgers.charge(root, Resource::Pages, 5).unwrap();
+    }
+
+    #[test]
+    fn limits_return_to_the_creator_when_the_last_charge_is_gone() {
+        let mut ledgers = Ledgers::new(Region::on_heap(4096));
+        let root = ledgers.create_root(TEN).unwrap();
+        let child = ledgers.create_child(root, TEN).unwrap();
+        ledgers.charge(child, Resource::Messages, 1).unwrap();
+        ledgers.close(child);
+        assert_eq!(
+            ledgers.used(root, Resource::Pages),
+            10,
+            "a message is still in flight"
+        );
+        assert_eq!(ledgers.charge(child, Resource::Messages, 1), Err(Shortage));
+        ledgers.release(child, Resource::Messages, 1);
+        assert_eq!(ledgers.used(root, Resource::Pages), 0);
+        assert_eq!(ledgers.len(), 1);
+    }
+}

@@ -1,0 +1,230 @@
+//! [`Machine`]: all that the kernel needs from hardware, and the events that come from it.
+//!
+//! Two implementations exist: `microkernel/x86_64`, and the simulated machine of the tests. Physical
+//! memory is reached by value or copied page to page; no reference to user memory ever exists in here.
+
+use core::ops::Range;
+
+use arena::Region;
+
+/// A processor, numbered from 0 in the order in which they started.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct Cpu(pub u32);
+
+/// The most CPUs that the kernel drives.
+pub const MAX_CPUS: usize = 16;
+
+/// Nanoseconds since boot. Monotonic, the same on every CPU.
+pub type Time = u64;
+
+/// No deadline.
+pub const NEVER: Time = u64::MAX;
+
+/// A page of physical memory: its address divided by 4096.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct Page(pub u32);
+
+/// An address space as the hardware knows it (x86_64: what CR3 takes). Never 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Root(pub u64);
+
+/// How a mapping is cached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Caching {
+    /// Ordinary memory.
+    WriteBack,
+    /// Device registers.
+    Uncached,
+}
+
+/// What an access tried to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Read.
+    Read,
+    /// Write.
+    Write,
+    /// Fetch an instruction.
+    Execute,
+}
+
+/// The machine is out of pages, for content or for page tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutOfPages;
+
+/// How a thread goes on in user mode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u32)]
+pub enum Resume {
+    /// It is in a trap: `rcx` and `r11` are free, the short way back may be used.
+    #[default]
+    Trap = 0,
+    /// Every register counts: it was interrupted, faulted, or its state was set.
+    Full = 1,
+}
+
+/// A thread's user registers, at a fixed place for each thread.
+///
+/// The entry code writes them before it takes the kernel lock. Field order is the order of the entry
+/// code's stores; nothing else depends on it. `rcx` and `r11` matter for [`Resume::Full`] only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C, align(64))]
+#[allow(missing_docs, reason = "the registers' own names")]
+pub struct Frame {
+    /// `r8 r9 r12 r13 r14 r15`: a message's payload.
+    pub words: [u64; 6],
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub r10: u64,
+    pub rax: u64,
+    pub rbx: u64,
+    pub rbp: u64,
+    pub rsp: u64,
+    pub rip: u64,
+    pub rflags: u64,
+    pub rcx: u64,
+    pub r11: u64,
+    /// Written at each switch to the thread; set by trap, never read back from hardware.
+    pub fs_base: u64,
+    /// As `fs_base`.
+    pub gs_base: u64,
+    /// The address space that the thread runs in ([`Root`]).
+    pub root: u64,
+    /// How it resumes.
+    pub resume: Resume,
+    /// The machine's own notes on the thread (x86_64: whether it has vector state).
+    pub machine_flags: u32,
+}
+
+/// Index of a thread's frame: the index of the thread in its arena.
+pub type FrameIndex = u32;
+
+/// Why the kernel was entered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// `syscall`: the registers are in the current thread's frame.
+    Trap,
+    /// A page fault of the current thread.
+    Fault {
+        /// The address it tried to reach.
+        address: u64,
+        /// What it tried.
+        access: Access,
+    },
+    /// Any other exception of the current thread.
+    Exception {
+        /// The processor's vector, 0 to 31.
+        vector: u8,
+        /// The processor's error code, or 0.
+        code: u64,
+    },
+    /// A device's interrupt line fired; the machine has masked it until it is acknowledged.
+    Interrupt {
+        /// The line (x86_64: global system interrupt).
+        line: u32,
+    },
+    /// The time that [`Machine::set_timer`] was given has come, for this CPU.
+    Timer,
+    /// Another CPU asked for a look at the run queues and at what the current thread should do.
+    Kick,
+    /// The CPU has started and wants work.
+    Online,
+}
+
+/// What a CPU does now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Run the thread with this frame, in the address space that the frame names.
+    Run(FrameIndex),
+    /// Wait for an interrupt.
+    Idle,
+}
+
+/// Hardware.
+///
+/// Calls that change mappings take effect on other CPUs when [`flush`](Self::flush) was called and the
+/// kernel has returned: the machine then waits, outside the kernel lock, until every CPU that runs the
+/// address space has forgotten the old mapping, and only then lets the caller go on. A page that is freed
+/// meanwhile is not given out before that.
+pub trait Machine {
+    /// A reserved range for an arena that should be able to hold `bytes`.
+    fn reserve(&mut self, bytes: usize) -> Region;
+
+    /// Nanoseconds since boot.
+    fn now(&mut self) -> Time;
+    /// Asks for [`Event::Timer`] on a CPU at a time; replaces what was asked before. [`NEVER`]: not at all.
+    fn set_timer(&mut self, cpu: Cpu, deadline: Time);
+    /// Asks for [`Event::Kick`] on another CPU, soon.
+    fn kick(&mut self, cpu: Cpu);
+
+    /// The registers of a thread, which is this CPU's current one or runs nowhere.
+    fn frame(&mut self, thread: FrameIndex) -> &mut Frame;
+    /// Makes a frame for a new thread, zeroed.
+    ///
+    /// # Errors
+    /// [`OutOfPages`]: nothing changed.
+    fn create_frame(&mut self, thread: FrameIndex) -> Result<(), OutOfPages>;
+
+    /// A page for the caller alone. Its content is undefined.
+    fn allocate_page(&mut self) -> Option<Page>;
+    /// Gives a page back.
+    fn free_page(&mut self, page: Page);
+    /// How many pages can still be allocated.
+    fn free_pages(&self) -> u64;
+    /// Fills a page with zeros.
+    fn zero_page(&mut self, page: Page);
+    /// Copies `length` bytes from one page to another one; both ranges lie inside their pages.
+    fn copy(&mut self, from: (Page, usize), to: (Page, usize), length: usize);
+    /// Reads bytes that lie inside a page.
+    fn read(&mut self, from: (Page, usize), bytes: &mut [u8]);
+    /// Writes bytes inside a page.
+    fn write(&mut self, to: (Page, usize), bytes: &[u8]);
+    /// Reads an aligned `u32` in one access (futex words).
+    fn read_u32(&mut self, from: (Page, usize)) -> u32;
+
+    /// A new, empty address space.
+    ///
+    /// # Errors
+    /// [`OutOfPages`]: nothing changed.
+    fn create_space(&mut self) -> Result<Root, OutOfPages>;
+    /// Frees the tables of an address space that no thread runs in, in steps; `true` when it is gone.
+    fn destroy_space(&mut self, root: Root) -> bool;
+    /// Maps a page, or changes its mapping. `protection` is of [`abi::vm::protection`], never writable
+    /// and executable at once.
+    ///
+    /// # Errors
+    /// [`OutOfPages`]: no memory for a page table; nothing changed.
+    fn map(
+        &mut self,
+        root: Root,
+        address: u64,
+        page: Page,
+        protection: u32,
+        caching: Caching,
+    ) -> Result<(), OutOfPages>;
+    /// Removes the mappings of a range, whatever of it is mapped. At most 64 pages.
+    fn unmap(&mut self, root: Root, range: Range<u64>);
+    /// Takes rights away from the mappings of a range (never adds). At most 64 pages.
+    fn protect(&mut self, root: Root, range: Range<u64>, protection: u32);
+    /// After `unmap`, `protect` or a `map` that replaced: forget the old mappings of the range everywhere.
+    fn flush(&mut self, root: Root, range: Range<u64>);
+    /// How many pages the address space's tables take.
+    fn table_pages(&self, root: Root) -> u64;
+
+    /// Reads an I/O port of 1, 2 or 4 bytes.
+    fn port_read(&mut self, port: u16, width: u8) -> u32;
+    /// Writes an I/O port of 1, 2 or 4 bytes.
+    fn port_write(&mut self, port: u16, width: u8, value: u32);
+    /// Lets an interrupt line fire, or no more.
+    ///
+    /// `false`: there is no such line.
+    fn unmask_interrupt(&mut self, line: u32) -> bool;
+    /// See [`unmask_interrupt`](Self::unmask_interrupt).
+    fn mask_interrupt(&mut self, line: u32) -> bool;
+
+    /// A line of the kernel's log.
+    fn log(&mut self, text: core::fmt::Arguments<'_>);
+    /// Ends the run: the machine is switched off.
+    fn power_off(&mut self);
+}
