@@ -130,6 +130,8 @@ pub enum Event {
     Kick,
     /// The CPU has started and wants work.
     Online,
+    /// The next step of what [`Next::Continue`] announced.
+    Continue,
 }
 
 /// What a CPU does now.
@@ -139,6 +141,9 @@ pub enum Next {
     Run(FrameIndex),
     /// Wait for an interrupt.
     Idle,
+    /// Work is left that the current thread pays for: release the lock, take what interrupts are pending,
+    /// then call again with [`Event::Continue`].
+    Continue,
 }
 
 /// Hardware.

@@ -22,6 +22,7 @@ mod region;
 pub use id::Id;
 pub use region::{Commit, Region};
 
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
@@ -40,8 +41,11 @@ struct Slot<T> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Full;
 
-/// Objects of one type, addressed by [`Id`].
-pub struct Arena<T> {
+/// Objects of type `T`, addressed by [`Id<K>`].
+///
+/// `K` is `T` itself, or a marker where ids must be known to code that may not know `T`.
+pub struct Arena<T, K = T> {
+    kind: PhantomData<fn() -> K>,
     slots: NonNull<Slot<T>>,
     /// Slots that were handed out at least once.
     used: u32,
@@ -56,14 +60,15 @@ pub struct Arena<T> {
 
 // SAFETY: (1) an arena owns its slots as a `Vec` owns its elements; nothing else points into them.
 // (2) The region's commit function may be called from any thread (contract of `Region::new`).
-unsafe impl<T: Send> Send for Arena<T> {}
+unsafe impl<T: Send, K> Send for Arena<T, K> {}
 
-impl<T> Arena<T> {
+impl<T, K> Arena<T, K> {
     /// An empty arena in `region`. The region's size bounds how many objects it can ever hold.
     pub fn new(region: Region) -> Self {
         const { assert!(align_of::<Slot<T>>() <= region::PAGE) };
         let capacity = region.reserved() / size_of::<Slot<T>>();
         Self {
+            kind: PhantomData,
             slots: region.base().cast(),
             used: 0,
             committed: 0,
@@ -96,7 +101,7 @@ impl<T> Arena<T> {
 
     /// The object with this id, unless it was removed.
     #[inline(always)]
-    pub fn get(&self, id: Id<T>) -> Option<&T> {
+    pub fn get(&self, id: Id<K>) -> Option<&T> {
         if id.index() >= self.used {
             return None;
         }
@@ -110,7 +115,7 @@ impl<T> Arena<T> {
 
     /// The object with this id, unless it was removed.
     #[inline(always)]
-    pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
+    pub fn get_mut(&mut self, id: Id<K>) -> Option<&mut T> {
         if id.index() >= self.used {
             return None;
         }
@@ -124,7 +129,7 @@ impl<T> Arena<T> {
 
     /// Two different objects at once; `None` when one was removed or both are the same.
     #[inline(always)]
-    pub fn get_pair_mut(&mut self, a: Id<T>, b: Id<T>) -> Option<(&mut T, &mut T)> {
+    pub fn get_pair_mut(&mut self, a: Id<K>, b: Id<K>) -> Option<(&mut T, &mut T)> {
         if a.index() == b.index() {
             return None;
         }
@@ -136,7 +141,7 @@ impl<T> Arena<T> {
     }
 
     /// The id of the object at an index, if one is there.
-    pub fn id_at(&self, index: u32) -> Option<Id<T>> {
+    pub fn id_at(&self, index: u32) -> Option<Id<K>> {
         if index >= self.used {
             return None;
         }
@@ -147,7 +152,7 @@ impl<T> Arena<T> {
     ///
     /// # Errors
     /// [`Full`] gives the value no place and changes nothing.
-    pub fn insert(&mut self, value: T) -> Result<Id<T>, Full> {
+    pub fn insert(&mut self, value: T) -> Result<Id<K>, Full> {
         let index = if self.free == NONE {
             self.fresh()?
         } else {
@@ -162,7 +167,7 @@ impl<T> Arena<T> {
     }
 
     /// Takes an object out. Its id, and every copy of it, reaches nothing from now on.
-    pub fn remove(&mut self, id: Id<T>) -> Option<T> {
+    pub fn remove(&mut self, id: Id<K>) -> Option<T> {
         self.get(id)?;
         let free = self.free;
         let slot = self.slot_mut(id.index());
@@ -182,7 +187,7 @@ impl<T> Arena<T> {
     /// Gives an object another generation: its old id reaches nothing, the returned one reaches it.
     ///
     /// `None` when the id is stale, or the slot's generations are used up.
-    pub fn renew(&mut self, id: Id<T>) -> Option<Id<T>> {
+    pub fn renew(&mut self, id: Id<K>) -> Option<Id<K>> {
         self.get(id)?;
         let slot = self.slot_mut(id.index());
         slot.generation = slot.generation.checked_add(2)?;

@@ -2,7 +2,9 @@
 
 pub mod counters;
 pub mod error;
+pub mod ids;
 pub mod ledger;
 pub mod trace;
+pub mod tree;
 
 pub use error::{KernResult, Shortage};

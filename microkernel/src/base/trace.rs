@@ -13,8 +13,17 @@ pub struct Trace {
     records: [Record; RECORDS],
     /// Sequence number of the next record.
     next: u64,
-    /// Whether events of the message path are recorded too. They cost some 10 instructions each.
-    verbose: bool,
+    detail: Detail,
+}
+
+/// How much the ring records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Detail {
+    /// What is rare: faults, exceptions, interrupts, births and deaths.
+    #[default]
+    Rare,
+    /// Traps, messages and switches too; some 10 instructions an event.
+    Messages,
 }
 
 impl Trace {
@@ -38,13 +47,13 @@ impl Trace {
 
     /// Whether events of the message path are recorded.
     #[inline(always)]
-    pub fn is_verbose(&self) -> bool {
-        self.verbose
+    pub fn is_detailed(&self) -> bool {
+        self.detail == Detail::Messages
     }
 
-    /// Turns recording of the message path on or off.
-    pub fn set_verbose(&mut self, verbose: bool) {
-        self.verbose = verbose;
+    /// Sets how much is recorded from now on.
+    pub fn set_detail(&mut self, detail: Detail) {
+        self.detail = detail;
     }
 
     /// Adds a record; the oldest one goes.

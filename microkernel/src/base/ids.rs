@@ -1,0 +1,35 @@
+//! Ids of the kernel's objects.
+//!
+//! Lower layers name objects of higher ones without knowing them: each id's kind is a marker, not the
+//! object's type.
+
+use arena::Id;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $id:ident = $kind:ident;)*) => {
+        $(
+            #[doc = concat!("Marker of [`", stringify!($id), "`].")]
+            #[derive(Clone, Copy, Debug)]
+            pub enum $kind {}
+            $(#[$doc])*
+            pub type $id = Id<$kind>;
+        )*
+    };
+}
+
+kinds! {
+    /// A thread.
+    ThreadId = ThreadKind;
+    /// A task.
+    TaskId = TaskKind;
+    /// A port space: the names of one task.
+    SpaceId = SpaceKind;
+    /// A port or a port set.
+    PortId = PortKind;
+    /// A queued message.
+    MessageId = MessageKind;
+    /// A notification that was asked for, or that waits to be received.
+    NoticeId = NoticeKind;
+    /// A port's membership of a set.
+    MembershipId = MembershipKind;
+}
