@@ -14,5 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod base;
+pub mod ipc;
 pub mod kernel;
 pub mod machine;
+pub mod sched;

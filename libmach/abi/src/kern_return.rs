@@ -150,6 +150,8 @@ codes! {
         ReceiveInterrupted = 0x1000_4005,
         /// The port was moved, destroyed, or left its set while the thread waited.
         ReceivePortChanged = 0x1000_4006,
+        /// The message came, without its reply right: no room for a name.
+        ReceiveHeaderError = 0x1000_400b,
         /// The receive right died while the thread waited (kernel-made calls only).
         ReceivePortDied = 0x1000_4009,
         /// The message came, without some of its rights or memory: no room for them.

@@ -26,6 +26,10 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
+/// A slot whose generation has passed this one is not used again; what lies between this and the end is
+/// left for [`Arena::renew`].
+const LAST_GENERATION: u32 = u32::MAX - 64;
+
 /// No free slot: the end of the free list.
 const NONE: u32 = u32::MAX;
 
@@ -141,11 +145,24 @@ impl<T, K> Arena<T, K> {
     }
 
     /// The id of the object at an index, if one is there.
+    #[inline(always)]
     pub fn id_at(&self, index: u32) -> Option<Id<K>> {
         if index >= self.used {
             return None;
         }
         Id::new(index, self.slot(index).generation)
+    }
+
+    /// The object at an index, whatever its generation: for links between objects that live together.
+    #[inline(always)]
+    pub fn at(&self, index: u32) -> Option<&T> {
+        self.get(self.id_at(index)?)
+    }
+
+    /// As [`at`](Self::at).
+    #[inline(always)]
+    pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.get_mut(self.id_at(index)?)
     }
 
     /// Puts a value in; its id says where.
@@ -174,7 +191,7 @@ impl<T, K> Arena<T, K> {
         // SAFETY: `get` found the slot occupied, and the even generation written below keeps the
         // value from being read again.
         let value = unsafe { slot.value.assume_init_read() };
-        let retired = slot.generation == u32::MAX;
+        let retired = slot.generation > LAST_GENERATION;
         slot.generation = slot.generation.wrapping_add(1);
         if !retired {
             slot.next_free = free;

@@ -41,7 +41,7 @@ impl Trace {
         Self {
             records: [empty; RECORDS],
             next: 0,
-            verbose: false,
+            detail: Detail::Rare,
         }
     }
 

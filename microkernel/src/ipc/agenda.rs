@@ -1,0 +1,228 @@
+//! What follows from changes to rights, done later and in bounded steps.
+//!
+//! A port comes on the agenda when something arrived at it (a message, a notice, a pending word) or when
+//! it dies. [`Ipc::work_off`] brings work and receivers together, and takes dying ports apart, an item
+//! at a time: a receive right inside a message inside a dying port is one more port on the agenda, not
+//! one more stack frame (M-27).
+
+use abi::kern_return::MessageReturn;
+
+use super::message::Message;
+use super::ops::PORT_BYTES;
+use super::port::Kind;
+use super::right::Right;
+use super::{Context, Ipc};
+use crate::base::ids::{PortId, ThreadId};
+use crate::base::ledger::Resource;
+use crate::machine::Machine;
+use crate::sched::Wait;
+
+const NIL: u32 = u32::MAX;
+
+/// Ports with something to do, chained by index through [`Port`](super::port::Port)`::agenda_next`.
+#[derive(Debug)]
+pub(super) struct Agenda {
+    first: u32,
+    last: u32,
+}
+
+impl Default for Agenda {
+    fn default() -> Self {
+        Self {
+            first: NIL,
+            last: NIL,
+        }
+    }
+}
+
+/// Whether work is left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Progress {
+    /// All is done.
+    Done,
+    /// The bound was reached first.
+    More,
+}
+
+impl Ipc {
+    /// Whether the agenda is empty: one comparison, on the way out of every slow trap.
+    #[inline(always)]
+    pub fn is_settled(&self) -> bool {
+        self.agenda.first == NIL
+    }
+
+    /// Something arrived at a port.
+    pub(super) fn port_has_work(&mut self, id: PortId) {
+        let Some(port) = self.ports.get_mut(id) else {
+            return;
+        };
+        port.update_work();
+        self.update_ready(id);
+        self.put_on_agenda(id);
+    }
+
+    /// Ends a port, unless a port-destroyed request saves it (N-05).
+    pub(super) fn destroy_port(&mut self, id: PortId) {
+        let Some(port) = self.ports.get_mut(id) else {
+            return;
+        };
+        if let Some(notice) = port.port_destroyed.take() {
+            return self.mail_receive_right(id, notice);
+        }
+        self.leave_all_sets(id);
+        // From here on every name and right that denotes the port is dead.
+        let Some(id) = self.ports.renew(id) else {
+            return;
+        };
+        if let Some(port) = self.ports.get_mut(id) {
+            port.dying = true;
+        }
+        self.put_on_agenda(id);
+    }
+
+    /// Works off at most `steps` items.
+    pub fn work_off<M: Machine>(&mut self, cx: &mut Context<'_, M>, steps: u32) -> Progress {
+        for _ in 0..steps {
+            let Some(id) = self.ports.id_at(self.agenda.first) else {
+                return Progress::Done;
+            };
+            let dying = self.ports.get(id).is_some_and(|port| port.dying);
+            let done = if dying {
+                self.take_apart(cx, id)
+            } else {
+                self.bring_together(cx, id)
+            };
+            if done {
+                self.take_off_agenda(id);
+                if dying {
+                    self.remove_port(cx, id);
+                }
+            }
+        }
+        if self.is_settled() {
+            Progress::Done
+        } else {
+            Progress::More
+        }
+    }
+
+    fn remove_port<M: Machine>(&mut self, cx: &mut Context<'_, M>, id: PortId) {
+        let payer = self.ports.remove(id).and_then(|port| port.payer);
+        if let Some(payer) = payer {
+            cx.ledgers.release(payer, Resource::KernelBytes, PORT_BYTES);
+        }
+    }
+
+    fn put_on_agenda(&mut self, id: PortId) {
+        let Some(port) = self.ports.get_mut(id) else {
+            return;
+        };
+        if port.on_agenda {
+            return;
+        }
+        port.on_agenda = true;
+        port.agenda_next = NIL;
+        match self.ports.at_mut(self.agenda.last) {
+            Some(last) if self.agenda.first != NIL => last.agenda_next = id.index(),
+            _ => self.agenda.first = id.index(),
+        }
+        self.agenda.last = id.index();
+    }
+
+    /// The agenda is worked off in order, so what leaves it is always its first item.
+    fn take_off_agenda(&mut self, id: PortId) {
+        let Some(port) = self.ports.get_mut(id) else {
+            return;
+        };
+        debug_assert_eq!(self.agenda.first, id.index());
+        port.on_agenda = false;
+        self.agenda.first = port.agenda_next;
+        if self.agenda.first == NIL {
+            self.agenda.last = NIL;
+        }
+    }
+
+    /// Gives one piece of a port's work to a thread that waits for it; `true` when there is no more to do.
+    fn bring_together<M: Machine>(&mut self, cx: &mut Context<'_, M>, id: PortId) -> bool {
+        let Some(port) = self.ports.get(id) else {
+            return true;
+        };
+        if !port.has_work {
+            return true;
+        }
+        match self.receiver_of(cx, id) {
+            Some(thread) => {
+                self.receive_for_blocked(cx, thread, id);
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// A thread that waits to receive from a port: directly, by a set, or as the owner of a reply port.
+    pub(super) fn receiver_of<M: Machine>(
+        &self,
+        cx: &Context<'_, M>,
+        id: PortId,
+    ) -> Option<ThreadId> {
+        let port = self.ports.get(id)?;
+        if let Kind::Reply(owner) = port.kind {
+            let thread = cx.sched.threads.get(owner)?;
+            return matches!(thread.wait, Wait::Reply | Wait::Exception).then_some(owner);
+        }
+        port.receivers.first().or_else(|| {
+            let set = self.set_with_receiver(id)?;
+            self.ports.get(set)?.receivers.first()
+        })
+    }
+
+    /// Takes one item of a dying port apart; `true` when nothing is left of it.
+    fn take_apart<M: Machine>(&mut self, cx: &mut Context<'_, M>, id: PortId) -> bool {
+        let Some(port) = self.ports.get_mut(id) else {
+            return true;
+        };
+        if let Some(thread) = port.receivers.pop(&mut cx.sched.threads) {
+            Self::finish(cx, thread, MessageReturn::ReceivePortChanged);
+        } else if let Some(thread) = port.senders.pop(&mut cx.sched.threads) {
+            // The destination died after the message was copied in: the send has succeeded (M-06).
+            if let Some(message) = self.take_parked(cx, thread) {
+                self.destroy_message(cx, message);
+            }
+            self.sent_from_wait(cx, thread);
+        } else if let Some(notice) = port.requests {
+            self.port_died(notice);
+        } else if let Some(notice) = port.no_senders.take() {
+            self.cancel_notice(notice);
+        } else if let Some(message) = port.messages.pop(&mut self.messages) {
+            self.destroy_message(cx, message);
+        } else if !port.notices.is_empty() {
+            self.drop_notice(id);
+        } else if let Some(membership) = port.memberships {
+            self.drop_member(id, membership);
+        } else {
+            return true;
+        }
+        false
+    }
+
+    /// Ends a message that nobody will receive, and every right in it.
+    pub(super) fn destroy_message<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        message: Message,
+    ) {
+        self.release(message.reply);
+        if let Some(payer) = message.payer {
+            cx.ledgers.release(payer, Resource::Messages, 1);
+        }
+    }
+
+    /// The port that a message came to is done with it: the right it came by ends.
+    pub(super) fn end_via(&mut self, message: &Message) {
+        match message.via {
+            super::message::Via::Send => self.release(Right::Send(message.port)),
+            super::message::Via::SendOnce | super::message::Via::Kernel => {}
+        }
+    }
+}

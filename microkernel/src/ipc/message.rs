@@ -1,0 +1,104 @@
+//! A message between its send and its receive, and the queue that it waits in.
+
+use arena::Arena;
+
+use super::right::Right;
+use crate::base::ids::{MessageId, MessageKind, PortId};
+use crate::base::ledger::LedgerId;
+use abi::message::WORDS;
+use abi::registers::Shape;
+
+/// By which right a message reached its port. The right lives until the message is received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Via {
+    /// A send right: it counts as one until the receive.
+    Send,
+    /// A send-once right: used up by the send.
+    SendOnce,
+    /// No right: the kernel made the message.
+    Kernel,
+}
+
+/// A message that nobody has received yet.
+#[derive(Debug)]
+pub struct Message {
+    /// Its id.
+    pub id: i32,
+    /// The payload.
+    pub words: [u64; WORDS],
+    /// Identity token of the sender's task; 0 for the kernel.
+    pub identity: u64,
+    /// The port that it was sent to.
+    pub port: PortId,
+    /// See [`Via`].
+    pub via: Via,
+    /// The right to reply with.
+    pub reply: Right,
+    /// What it consists of beside the words.
+    pub shape: Shape,
+    /// Who pays for it until it is received.
+    pub payer: Option<LedgerId>,
+    /// The next message in its queue.
+    pub next: Option<MessageId>,
+}
+
+impl Message {
+    /// A message that the kernel makes: words only, no reply.
+    pub fn from_kernel(port: PortId, id: i32, words: [u64; WORDS]) -> Self {
+        Self {
+            id,
+            words,
+            identity: 0,
+            port,
+            via: Via::Kernel,
+            reply: Right::None,
+            shape: Shape::SHORT,
+            payer: None,
+            next: None,
+        }
+    }
+}
+
+/// All queued messages.
+pub type Messages = Arena<Message, MessageKind>;
+
+/// First in, first out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MessageQueue {
+    head: Option<MessageId>,
+    tail: Option<MessageId>,
+    count: u32,
+}
+
+impl MessageQueue {
+    /// How many messages wait.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The next message to be received.
+    pub fn first(&self) -> Option<MessageId> {
+        self.head
+    }
+
+    /// Adds a message at the end.
+    pub fn push(&mut self, messages: &mut Messages, id: MessageId) {
+        match self.tail.and_then(|tail| messages.get_mut(tail)) {
+            Some(tail) => tail.next = Some(id),
+            None => self.head = Some(id),
+        }
+        self.tail = Some(id);
+        self.count += 1;
+    }
+
+    /// Takes the first message out of the queue and out of its arena.
+    pub fn pop(&mut self, messages: &mut Messages) -> Option<Message> {
+        let message = messages.remove(self.head?)?;
+        self.head = message.next;
+        if self.head.is_none() {
+            self.tail = None;
+        }
+        self.count -= 1;
+        Some(message)
+    }
+}

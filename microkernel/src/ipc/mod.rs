@@ -1,0 +1,93 @@
+//! Ports, rights and messages.
+//!
+//! Everything that a call does to rights happens in two parts: checks that change nothing, then changes
+//! that cannot fail. What follows from a change (a message meets a receiver, a notification fires, a port
+//! dies with all that is in it) is not done on the spot but put on the [agenda](agenda): the trap that
+//! caused it works the agenda off in bounded steps before it returns. So nothing here recurses, however
+//! deeply rights are nested in messages.
+//!
+//! Neighbours: threads and their queues come from [`sched`](crate::sched); `task` owns spaces and
+//! threads. A message between two threads that are ready for it never comes here: [`fast`] has it.
+//!
+//! Deliberately absent: pointers, reference counts on ports (a port lives as long as its receive right),
+//! and allocation during destruction.
+
+pub mod agenda;
+pub mod entry;
+pub mod fast;
+pub mod message;
+pub mod names;
+pub mod notice;
+pub mod notify;
+pub mod ops;
+pub mod port;
+pub mod receive;
+pub mod right;
+pub mod send;
+pub mod set;
+
+use arena::Arena;
+
+use crate::base::Shortage;
+use crate::base::ids::{PortId, PortKind};
+use crate::base::ledger::Ledgers;
+use crate::machine::{Cpu, Machine};
+use crate::sched::Sched;
+use agenda::Agenda;
+use message::Messages;
+use names::Names;
+use notice::Notices;
+use port::{Kind, Port};
+use set::Memberships;
+
+/// All ports.
+pub type Ports = Arena<Port, PortKind>;
+
+/// What calls into this layer work with beside its own state.
+pub struct Context<'a, M: Machine> {
+    /// The machine.
+    pub machine: &'a mut M,
+    /// Threads and their queues.
+    pub sched: &'a mut Sched,
+    /// Who pays.
+    pub ledgers: &'a mut Ledgers,
+    /// The CPU that the call runs on.
+    pub cpu: Cpu,
+}
+
+/// All state of the layer.
+pub struct Ipc {
+    /// All ports and port sets.
+    pub ports: Ports,
+    /// All names.
+    pub names: Names,
+    /// All queued messages.
+    pub messages: Messages,
+    /// All notifications, armed and fired.
+    pub notices: Notices,
+    /// Which port is in which set.
+    pub memberships: Memberships,
+    agenda: Agenda,
+}
+
+impl Ipc {
+    /// No ports, no names.
+    pub fn new<M: Machine>(machine: &mut M) -> Self {
+        Self {
+            ports: Arena::new(machine.reserve(512 << 20)),
+            names: Names::new(machine),
+            messages: Arena::new(machine.reserve(256 << 20)),
+            notices: Arena::new(machine.reserve(128 << 20)),
+            memberships: Arena::new(machine.reserve(128 << 20)),
+            agenda: Agenda::default(),
+        }
+    }
+
+    /// A port of the kernel's own making: a reply port, or one that stands for an object.
+    ///
+    /// # Errors
+    /// [`Shortage`]: no memory.
+    pub fn create_port(&mut self, kind: Kind) -> Result<PortId, Shortage> {
+        Ok(self.ports.insert(Port::new(kind))?)
+    }
+}

@@ -1,0 +1,332 @@
+//! Name tables: from a task's port name to an [`Entry`], and from a port to the name that holds it.
+//!
+//! A table grows by chunks of 64 entries. The first chunk hangs on the space itself, so that the names
+//! a task uses most are one step away; the others lie behind small directories. Entries of send and
+//! receive rights are also ordered by their port, which is how rights coalesce under one name (P-03).
+//!
+//! Invariants: index 0 is never handed out ([`Name::NULL`], [`Name::REPLY_SLOT`]); an entry is free
+//! exactly when its rights are empty; the tree holds exactly the entries that are indexed.
+
+use abi::names::Name;
+use arena::{Arena, Id};
+
+use super::entry::{Entry, Rights};
+use crate::base::Shortage;
+use crate::base::ids::{PortId, SpaceId, SpaceKind};
+use crate::base::ledger::LedgerId;
+use crate::base::tree::{Links, NIL, Nodes, Tree};
+use crate::machine::Machine;
+
+const CHUNK: u32 = 64;
+const DIRECTORY: u32 = 64;
+const DIRECTORIES: u32 = 32;
+
+/// The most names that a space holds, index 0 included.
+pub const MAX_NAMES: u32 = CHUNK * DIRECTORY * DIRECTORIES;
+
+/// 64 entries.
+pub struct Chunk([Entry; CHUNK as usize]);
+
+/// 64 chunks.
+pub struct Directory([Option<Id<Chunk>>; DIRECTORY as usize]);
+
+/// The names of one task.
+pub struct Space {
+    first: Id<Chunk>,
+    directories: [Option<Id<Directory>>; DIRECTORIES as usize],
+    /// Free entries, chained through `links.left`.
+    free: u32,
+    /// One past the highest index that was ever in use.
+    used: u32,
+    /// Names in use.
+    count: u32,
+    by_port: Tree,
+    /// Pays for names, ports and messages.
+    pub ledger: LedgerId,
+}
+
+/// All spaces.
+pub struct Names {
+    spaces: Arena<Space, SpaceKind>,
+    chunks: Arena<Chunk>,
+    directories: Arena<Directory>,
+}
+
+impl Names {
+    pub(super) fn new<M: Machine>(machine: &mut M) -> Self {
+        Self {
+            spaces: Arena::new(machine.reserve(16 << 20)),
+            chunks: Arena::new(machine.reserve(1 << 30)),
+            directories: Arena::new(machine.reserve(64 << 20)),
+        }
+    }
+
+    /// A space without names.
+    ///
+    /// # Errors
+    /// [`Shortage`]: no memory.
+    pub fn create(&mut self, ledger: LedgerId) -> Result<SpaceId, Shortage> {
+        let first = self.chunks.insert(Chunk([Entry::FREE; CHUNK as usize]))?;
+        let space = Space {
+            first,
+            directories: [None; DIRECTORIES as usize],
+            free: NIL,
+            used: 1,
+            count: 0,
+            by_port: Tree::new(),
+            ledger,
+        };
+        self.spaces.insert(space).map_err(|full| {
+            self.chunks.remove(first);
+            full.into()
+        })
+    }
+
+    /// Gives back the memory of a space that holds no names.
+    pub fn destroy(&mut self, id: SpaceId) {
+        let Some(space) = self.spaces.remove(id) else {
+            return;
+        };
+        debug_assert_eq!(space.count, 0, "rights would be lost");
+        self.chunks.remove(space.first);
+        for directory in space.directories.into_iter().flatten() {
+            let Some(directory) = self.directories.remove(directory) else {
+                continue;
+            };
+            for chunk in directory.0.into_iter().flatten() {
+                self.chunks.remove(chunk);
+            }
+        }
+    }
+
+    /// The space's own record.
+    #[inline(always)]
+    pub fn space(&self, id: SpaceId) -> Option<&Space> {
+        self.spaces.get(id)
+    }
+
+    /// As [`space`](Self::space).
+    pub fn space_mut(&mut self, id: SpaceId) -> Option<&mut Space> {
+        self.spaces.get_mut(id)
+    }
+
+    /// What a name denotes; `None` for a name that denotes nothing (any more).
+    #[inline(always)]
+    pub fn get(&self, space: SpaceId, name: Name) -> Option<&Entry> {
+        let entry = self.at(space, name.index())?;
+        let valid = entry.generation == name.generation() && !entry.rights.is_empty();
+        valid.then_some(entry)
+    }
+
+    /// As [`get`](Self::get).
+    pub fn get_mut(&mut self, space: SpaceId, name: Name) -> Option<&mut Entry> {
+        let entry = self.at_mut(space, name.index())?;
+        let valid = entry.generation == name.generation() && !entry.rights.is_empty();
+        valid.then_some(entry)
+    }
+
+    /// The name of the `SEND` and `RECEIVE` rights that a space holds for a port.
+    pub fn name_of(&mut self, space: SpaceId, port: PortId) -> Option<Name> {
+        let tree = self.spaces.get(space)?.by_port;
+        let index = tree.find(&ByPort { names: self, space }, port.to_bits())?;
+        Some(Name::new(index, self.at(space, index)?.generation))
+    }
+
+    /// Makes an entry with a new name.
+    ///
+    /// # Errors
+    /// [`Shortage`]: the table is full or there is no memory.
+    pub fn insert(&mut self, space: SpaceId, entry: Entry) -> Result<Name, Shortage> {
+        let record = self.spaces.get(space).ok_or(Shortage)?;
+        let (index, fresh) = (record.free, record.free == NIL);
+        let index = if fresh { self.grow(space)? } else { index };
+        let slot = self.at_mut(space, index).ok_or(Shortage)?;
+        let next_free = slot.links.left;
+        // Generation 0 is skipped at index 0 only, which is never handed out.
+        let generation = slot.generation.wrapping_add(1);
+        *slot = Entry {
+            generation,
+            links: Links::LEAF,
+            ..entry
+        };
+        let indexed = slot.is_indexed();
+        let record = self.spaces.get_mut(space).ok_or(Shortage)?;
+        record.count += 1;
+        if !fresh {
+            record.free = next_free;
+        }
+        if indexed {
+            self.index(space, index);
+        }
+        Ok(Name::new(index, generation))
+    }
+
+    /// Frees a name.
+    pub fn remove(&mut self, space: SpaceId, name: Name) {
+        self.unindex(space, name);
+        let Some(record) = self.spaces.get_mut(space) else {
+            return;
+        };
+        let next_free = record.free;
+        record.free = name.index();
+        record.count -= 1;
+        if let Some(entry) = self.at_mut(space, name.index()) {
+            let generation = entry.generation;
+            *entry = Entry {
+                generation,
+                ..Entry::FREE
+            };
+            entry.links.left = next_free;
+        }
+    }
+
+    /// Turns what a name holds into a dead name, with the same user references.
+    pub fn make_dead(&mut self, space: SpaceId, name: Name) {
+        self.unindex(space, name);
+        if let Some(entry) = self.get_mut(space, name) {
+            entry.rights = Rights::DEAD;
+            entry.port = None;
+        }
+    }
+
+    /// How many names a space holds.
+    pub fn count(&self, space: SpaceId) -> u32 {
+        self.spaces.get(space).map_or(0, |space| space.count)
+    }
+
+    /// The first name at or after an index, for listing and destruction.
+    pub fn next_name(&self, space: SpaceId, index: u32) -> Option<Name> {
+        let used = self.spaces.get(space)?.used;
+        (index.max(1)..used).find_map(|index| {
+            let entry = self.at(space, index)?;
+            (!entry.rights.is_empty()).then(|| Name::new(index, entry.generation))
+        })
+    }
+
+    /// How many spaces there are.
+    pub fn spaces(&self) -> u32 {
+        self.spaces.len()
+    }
+
+    /// All spaces, for checks.
+    pub fn space_ids(&self) -> impl Iterator<Item = SpaceId> {
+        (0..self.spaces.end()).filter_map(|index| self.spaces.id_at(index))
+    }
+
+    fn index(&mut self, space: SpaceId, index: u32) {
+        let Some(mut tree) = self.spaces.get(space).map(|space| space.by_port) else {
+            return;
+        };
+        tree.insert(&mut ByPort { names: self, space }, index);
+        if let Some(space) = self.spaces.get_mut(space) {
+            space.by_port = tree;
+        }
+    }
+
+    fn unindex(&mut self, space: SpaceId, name: Name) {
+        let Some(entry) = self.get(space, name) else {
+            return;
+        };
+        let (true, Some(port)) = (entry.is_indexed(), entry.port) else {
+            return;
+        };
+        let Some(mut tree) = self.spaces.get(space).map(|space| space.by_port) else {
+            return;
+        };
+        tree.remove(&mut ByPort { names: self, space }, port.to_bits());
+        if let Some(space) = self.spaces.get_mut(space) {
+            space.by_port = tree;
+        }
+    }
+
+    /// An index that was never used, with a chunk behind it.
+    fn grow(&mut self, id: SpaceId) -> Result<u32, Shortage> {
+        let index = self.spaces.get(id).ok_or(Shortage)?.used;
+        if index >= MAX_NAMES {
+            return Err(Shortage);
+        }
+        if self.at(id, index).is_none() {
+            self.add_chunk(id, index)?;
+        }
+        self.spaces.get_mut(id).ok_or(Shortage)?.used = index + 1;
+        Ok(index)
+    }
+
+    fn add_chunk(&mut self, id: SpaceId, index: u32) -> Result<(), Shortage> {
+        let space = self.spaces.get_mut(id).ok_or(Shortage)?;
+        let slot = space
+            .directories
+            .get_mut((index / (CHUNK * DIRECTORY)) as usize);
+        let slot = slot.ok_or(Shortage)?;
+        let directory = match *slot {
+            Some(directory) => directory,
+            None => {
+                let new = self
+                    .directories
+                    .insert(Directory([None; DIRECTORY as usize]))?;
+                *slot = Some(new);
+                new
+            }
+        };
+        let chunk = self.chunks.insert(Chunk([Entry::FREE; CHUNK as usize]))?;
+        let directory = self.directories.get_mut(directory).ok_or(Shortage)?;
+        directory.0[(index / CHUNK % DIRECTORY) as usize] = Some(chunk);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn chunk_of(&self, space: &Space, index: u32) -> Option<Id<Chunk>> {
+        if index < CHUNK {
+            Some(space.first)
+        } else {
+            self.far_chunk(space, index)
+        }
+    }
+
+    fn far_chunk(&self, space: &Space, index: u32) -> Option<Id<Chunk>> {
+        let directory = *space
+            .directories
+            .get((index / (CHUNK * DIRECTORY)) as usize)?;
+        self.directories.get(directory?)?.0[(index / CHUNK % DIRECTORY) as usize]
+    }
+
+    #[inline(always)]
+    fn at(&self, space: SpaceId, index: u32) -> Option<&Entry> {
+        let chunk = self.chunk_of(self.spaces.get(space)?, index)?;
+        Some(&self.chunks.get(chunk)?.0[(index % CHUNK) as usize])
+    }
+
+    fn at_mut(&mut self, space: SpaceId, index: u32) -> Option<&mut Entry> {
+        let chunk = self.chunk_of(self.spaces.get(space)?, index)?;
+        Some(&mut self.chunks.get_mut(chunk)?.0[(index % CHUNK) as usize])
+    }
+}
+
+/// The tree's view of one space's entries: ordered by port.
+struct ByPort<'a> {
+    names: &'a mut Names,
+    space: SpaceId,
+}
+
+impl Nodes for ByPort<'_> {
+    type Key = u64;
+
+    fn key(&self, node: u32) -> u64 {
+        self.names
+            .at(self.space, node)
+            .and_then(|entry| entry.port)
+            .map_or(0, PortId::to_bits)
+    }
+
+    fn links(&self, node: u32) -> Links {
+        self.names
+            .at(self.space, node)
+            .map_or(Links::LEAF, |entry| entry.links)
+    }
+
+    fn set_links(&mut self, node: u32, links: Links) {
+        if let Some(entry) = self.names.at_mut(self.space, node) {
+            entry.links = links;
+        }
+    }
+}

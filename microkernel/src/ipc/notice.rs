@@ -1,0 +1,96 @@
+//! Notifications: asked for, then fired, then received.
+//!
+//! One record serves the whole life of a notification. It is made when the request is, so destruction
+//! never allocates. While armed it hangs on the port that it watches; fired, it waits at the port that
+//! it notifies.
+
+use arena::Arena;
+
+use crate::base::ids::{NoticeId, NoticeKind, PortId, SpaceId};
+use abi::names::Name;
+
+/// What an armed notice watches, and what it carries once fired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Watch {
+    /// The death of the port under a name.
+    DeadName {
+        /// Whose name.
+        space: SpaceId,
+        /// The name.
+        name: Name,
+    },
+    /// The end of a port's last send right, with at least this many made.
+    NoSenders {
+        /// The make-send count that the requester knows of.
+        sync: u32,
+    },
+    /// The destruction of a receive right. Fired, it carries the right.
+    PortDestroyed {
+        /// The receive right in transit, once fired.
+        port: Option<PortId>,
+    },
+}
+
+/// One notification.
+#[derive(Debug)]
+pub struct Notice {
+    /// See [`Watch`].
+    pub watch: Watch,
+    /// The port whose list of requests it hangs on, by index: its id changes when it dies.
+    pub watched: Option<PortId>,
+    /// The port to notify: a send-once right.
+    pub notify: PortId,
+    /// Message id, once fired.
+    pub id: i32,
+    /// Word 0 of the message, once fired.
+    pub word: u64,
+    /// The next notice: of the same watched port while armed, in the queue once fired.
+    pub next: Option<NoticeId>,
+    /// The previous notice of the same watched port.
+    pub previous: Option<NoticeId>,
+}
+
+/// All notices.
+pub type Notices = Arena<Notice, NoticeKind>;
+
+/// Fired notices, first in, first out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NoticeQueue {
+    head: Option<NoticeId>,
+    tail: Option<NoticeId>,
+}
+
+impl NoticeQueue {
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_none()
+    }
+
+    /// The next one to be received.
+    pub fn first(&self) -> Option<NoticeId> {
+        self.head
+    }
+
+    /// Adds a notice at the end.
+    pub fn push(&mut self, notices: &mut Notices, id: NoticeId) {
+        if let Some(notice) = notices.get_mut(id) {
+            notice.next = None;
+            notice.previous = None;
+        }
+        match self.tail.and_then(|tail| notices.get_mut(tail)) {
+            Some(tail) => tail.next = Some(id),
+            None => self.head = Some(id),
+        }
+        self.tail = Some(id);
+    }
+
+    /// Takes the first notice out of the queue and out of its arena.
+    pub fn pop(&mut self, notices: &mut Notices) -> Option<Notice> {
+        let notice = notices.remove(self.head?)?;
+        self.head = notice.next;
+        if self.head.is_none() {
+            self.tail = None;
+        }
+        Some(notice)
+    }
+}

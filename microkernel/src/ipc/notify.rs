@@ -1,0 +1,372 @@
+//! Requests for notifications, and what fires them.
+
+use abi::kern_return::KernReturn;
+use abi::names::{Name, disposition};
+use abi::notify;
+
+use super::entry::Rights;
+use super::notice::{Notice, Watch};
+use super::right::Right;
+use super::{Context, Ipc};
+use crate::base::KernResult;
+use crate::base::ids::{MembershipId, NoticeId, PortId, SpaceId};
+use crate::machine::Machine;
+
+/// What `mach_port_request_notification` was asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The name to watch.
+    pub name: Name,
+    /// Which notification ([`abi::notify`]).
+    pub id: i32,
+    /// See the notification.
+    pub sync: u32,
+    /// The receive right to make the send-once right from; null disarms.
+    pub notify: Name,
+}
+
+impl Ipc {
+    /// Arms or disarms a notification; answers the send-once right that was armed before, under a name.
+    ///
+    /// # Errors
+    /// `InvalidValue`: no such notification, or a sync that it cannot have · `InvalidName`,
+    /// `InvalidRight`: the watched name · `InvalidCapability`: the notify name is no receive right ·
+    /// `InvalidArgument`: the watched right is dead already and `sync` is 0 · `Failure`: a port-destroyed
+    /// request is armed already · `ResourceShortage`.
+    pub fn request_notification<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        request: Request,
+    ) -> KernResult<Name> {
+        if !matches!(
+            request.id,
+            notify::DEAD_NAME | notify::NO_SENDERS | notify::PORT_DESTROYED
+        ) {
+            return Err(KernReturn::InvalidValue);
+        }
+        if request.notify != Name::NULL {
+            let allowed = self.can_copy_in(space, request.notify, disposition::MAKE_SEND_ONCE);
+            allowed.map_err(|_| KernReturn::InvalidCapability)?;
+        }
+        let previous = match request.id {
+            notify::DEAD_NAME => self.request_dead_name(cx, space, request)?,
+            notify::NO_SENDERS => self.request_no_senders(cx, space, request)?,
+            _ => self.request_port_destroyed(cx, space, request)?,
+        };
+        // No name for the previous right: it ends, and its port hears of it.
+        self.copy_out(cx, space, previous).or_else(|right| {
+            self.release(right);
+            Ok(Name::NULL)
+        })
+    }
+
+    fn request_dead_name<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        request: Request,
+    ) -> KernResult<Right> {
+        let name = request.name;
+        let entry = self.look_up(space, name).ok_or(KernReturn::InvalidName)?;
+        let (rights, port) = (entry.rights, entry.port);
+        match port {
+            None if rights == Rights::DEAD => {
+                if request.notify == Name::NULL || request.sync == 0 {
+                    return Err(KernReturn::InvalidArgument);
+                }
+                let watch = Watch::DeadName { space, name };
+                let notice = self.new_notice(cx, space, request.notify, watch)?;
+                self.fire_dead_name(notice, space, name);
+                Ok(Right::None)
+            }
+            Some(port) if rights.intersects(Rights::SEND | Rights::RECEIVE | Rights::SEND_ONCE) => {
+                let new = match request.notify {
+                    Name::NULL => None,
+                    notify => {
+                        let watch = Watch::DeadName { space, name };
+                        Some(self.new_notice(cx, space, notify, watch)?)
+                    }
+                };
+                let entry = self
+                    .names
+                    .get_mut(space, name)
+                    .ok_or(KernReturn::InvalidName)?;
+                let old = core::mem::replace(&mut entry.request, new);
+                if let Some(new) = new {
+                    self.watch_port(port, new);
+                }
+                Ok(old.map_or(Right::None, |old| {
+                    self.unwatch_port(old);
+                    self.take_notify_right(old)
+                }))
+            }
+            _ => Err(KernReturn::InvalidRight),
+        }
+    }
+
+    fn request_no_senders<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        request: Request,
+    ) -> KernResult<Right> {
+        let id = self.receive_right(space, request.name)?;
+        let new =
+            self.optional_notice(cx, space, request, Watch::NoSenders { sync: request.sync })?;
+        let Some(port) = self.ports.get_mut(id) else {
+            return Err(KernReturn::InvalidRight);
+        };
+        let old = core::mem::replace(&mut port.no_senders, new);
+        let previous = old.map_or(Right::None, |old| self.take_notify_right(old));
+        self.no_senders_left(id);
+        Ok(previous)
+    }
+
+    fn request_port_destroyed<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        request: Request,
+    ) -> KernResult<Right> {
+        if request.sync != 0 {
+            return Err(KernReturn::InvalidValue);
+        }
+        let id = self.receive_right(space, request.name)?;
+        let armed = self
+            .ports
+            .get(id)
+            .is_some_and(|port| port.port_destroyed.is_some());
+        if armed && request.notify != Name::NULL {
+            return Err(KernReturn::Failure);
+        }
+        let watch = Watch::PortDestroyed { port: None };
+        let new = self.optional_notice(cx, space, request, watch)?;
+        let Some(port) = self.ports.get_mut(id) else {
+            return Err(KernReturn::InvalidRight);
+        };
+        let old = core::mem::replace(&mut port.port_destroyed, new);
+        Ok(old.map_or(Right::None, |old| self.take_notify_right(old)))
+    }
+
+    fn optional_notice<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        request: Request,
+        watch: Watch,
+    ) -> KernResult<Option<NoticeId>> {
+        match request.notify {
+            Name::NULL => Ok(None),
+            notify => self.new_notice(cx, space, notify, watch).map(Some),
+        }
+    }
+
+    /// A notice with a fresh send-once right to the port under `notify`, which is a receive right.
+    fn new_notice<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        notify: Name,
+        watch: Watch,
+    ) -> KernResult<NoticeId> {
+        let port = self
+            .receive_right(space, notify)
+            .map_err(|_| KernReturn::InvalidCapability)?;
+        let notice = Notice {
+            watch,
+            watched: None,
+            notify: port,
+            id: 0,
+            word: 0,
+            next: None,
+            previous: None,
+        };
+        let id = self
+            .notices
+            .insert(notice)
+            .map_err(|_| KernReturn::ResourceShortage)?;
+        // The right that `copy_in` makes is the notice's.
+        match self.copy_in(cx, space, notify, disposition::MAKE_SEND_ONCE) {
+            Right::SendOnce(_) => Ok(id),
+            other => {
+                self.notices.remove(id);
+                self.release(other);
+                Err(KernReturn::InvalidCapability)
+            }
+        }
+    }
+
+    /// Ends an unfired notice; its send-once right is the caller's now.
+    fn take_notify_right(&mut self, id: NoticeId) -> Right {
+        self.notices
+            .remove(id)
+            .map_or(Right::None, |notice| Right::SendOnce(notice.notify))
+    }
+
+    /// Ends an unfired notice; its port hears that the right is gone.
+    pub(super) fn cancel_notice(&mut self, id: NoticeId) {
+        let right = self.take_notify_right(id);
+        self.release(right);
+    }
+
+    /// Hangs an armed notice on the port that it watches.
+    fn watch_port(&mut self, watched: PortId, id: NoticeId) {
+        let Some(port) = self.ports.get_mut(watched) else {
+            return;
+        };
+        let next = port.requests.replace(id);
+        if let Some(next) = next.and_then(|next| self.notices.get_mut(next)) {
+            next.previous = Some(id);
+        }
+        if let Some(notice) = self.notices.get_mut(id) {
+            notice.watched = Some(watched);
+            notice.next = next;
+            notice.previous = None;
+        }
+    }
+
+    /// Takes an armed notice off the port that it watches. The port may be dying: then its id is another
+    /// one by now, but its place is not free before its last request is gone.
+    fn unwatch_port(&mut self, id: NoticeId) {
+        let Some(notice) = self.notices.get_mut(id) else {
+            return;
+        };
+        let (previous, next) = (notice.previous.take(), notice.next.take());
+        let Some(watched) = notice.watched.take() else {
+            return;
+        };
+        match previous.and_then(|previous| self.notices.get_mut(previous)) {
+            Some(previous) => previous.next = next,
+            None => {
+                if let Some(port) = self.ports.at_mut(watched.index()) {
+                    port.requests = next;
+                }
+            }
+        }
+        if let Some(next) = next.and_then(|next| self.notices.get_mut(next)) {
+            next.previous = previous;
+        }
+    }
+
+    /// A right with an armed dead-name request leaves its name: the request ends as "deleted" (N-04).
+    pub(super) fn port_deleted(&mut self, space: SpaceId, name: Name) {
+        let Some(entry) = self.names.get_mut(space, name) else {
+            return;
+        };
+        let Some(id) = entry.request.take() else {
+            return;
+        };
+        self.unwatch_port(id);
+        self.fire(id, notify::PORT_DELETED, name.0.into());
+    }
+
+    /// The port that a dead-name request watches has died.
+    pub(super) fn port_died(&mut self, id: NoticeId) {
+        let Some(notice) = self.notices.get(id) else {
+            return;
+        };
+        let Watch::DeadName { space, name } = notice.watch else {
+            return;
+        };
+        self.unwatch_port(id);
+        self.names.make_dead(space, name);
+        if let Some(entry) = self.names.get_mut(space, name) {
+            entry.request = None;
+        }
+        self.fire_dead_name(id, space, name);
+    }
+
+    /// A dead-name notification carries a user reference of the dead name (N-03).
+    fn fire_dead_name(&mut self, id: NoticeId, space: SpaceId, name: Name) {
+        if let Some(entry) = self.names.get_mut(space, name) {
+            entry.add_uref();
+        }
+        self.fire(id, notify::DEAD_NAME, name.0.into());
+    }
+
+    /// Sends a no-senders notification if nobody can send any more (N-02).
+    pub(super) fn no_senders_left(&mut self, id: PortId) {
+        let Some(port) = self.ports.get_mut(id) else {
+            return;
+        };
+        let (senders, made) = (port.send_rights, port.make_send);
+        let Some(notice) = port.no_senders else {
+            return;
+        };
+        let Some(Watch::NoSenders { sync }) = self.notices.get(notice).map(|notice| notice.watch)
+        else {
+            return;
+        };
+        if senders == 0 && made >= sync {
+            if let Some(port) = self.ports.get_mut(id) {
+                port.no_senders = None;
+            }
+            self.fire(notice, notify::NO_SENDERS, made.into());
+        }
+    }
+
+    /// A receive right is destroyed, and somebody asked to get it instead.
+    pub(super) fn mail_receive_right(&mut self, id: PortId, notice: NoticeId) {
+        self.leave_all_sets(id);
+        if let Some(port) = self.ports.get_mut(id) {
+            port.space = None;
+            port.name = Name::NULL;
+            port.make_send = 0;
+            port.sequence = 0;
+        }
+        if let Some(notice) = self.notices.get_mut(notice) {
+            notice.watch = Watch::PortDestroyed { port: Some(id) };
+        }
+        self.fire(notice, notify::PORT_DESTROYED, 0);
+    }
+
+    /// Posts a notice at the port that it notifies; if that is dead, the notice ends, with all it carries.
+    fn fire(&mut self, id: NoticeId, message_id: i32, word: u64) {
+        let Some(notice) = self.notices.get_mut(id) else {
+            return;
+        };
+        notice.id = message_id;
+        notice.word = word;
+        let port_id = notice.notify;
+        match self.ports.get_mut(port_id) {
+            Some(port) => {
+                port.notices.push(&mut self.notices, id);
+                self.port_has_work(port_id);
+            }
+            None => self.end_notice(id),
+        }
+    }
+
+    fn end_notice(&mut self, id: NoticeId) {
+        let Some(notice) = self.notices.remove(id) else {
+            return;
+        };
+        if let Watch::PortDestroyed { port: Some(port) } = notice.watch {
+            self.release(Right::Receive(port));
+        }
+    }
+
+    /// Drops the first notice that waits at a dying port.
+    pub(super) fn drop_notice(&mut self, id: PortId) {
+        let Some(port) = self.ports.get_mut(id) else {
+            return;
+        };
+        let Some(notice) = port.notices.pop(&mut self.notices) else {
+            return;
+        };
+        if let Watch::PortDestroyed { port: Some(port) } = notice.watch {
+            self.release(Right::Receive(port));
+        }
+    }
+
+    /// Drops the first member of a dying set.
+    pub(super) fn drop_member(&mut self, set: PortId, membership: MembershipId) {
+        // The membership knows the set by its old id, under which nothing is found any more.
+        let next = self.memberships_after(membership);
+        if let Some(set) = self.ports.get_mut(set) {
+            set.memberships = next;
+        }
+        self.leave_set(membership);
+    }
+}

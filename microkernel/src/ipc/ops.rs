@@ -1,0 +1,454 @@
+//! Operations on names: what `mach_port_*` does to a space.
+//!
+//! Errors follow one order: no such name (`InvalidName`), not such a right (`InvalidRight`), not such a
+//! value (`InvalidValue`).
+
+use abi::kern_return::KernReturn;
+use abi::names::{Name, disposition, queue_limit, right};
+use abi::trap::{attribute, construct};
+
+use super::entry::{Entry, Rights};
+use super::port::{Kind, Port};
+use super::right::Right;
+use super::{Context, Ipc};
+use crate::base::ids::{PortId, SpaceId};
+use crate::base::ledger::Resource;
+use crate::base::{KernResult, Shortage};
+use crate::machine::Machine;
+
+/// Bytes of kernel memory that one port is charged as.
+pub const PORT_BYTES: u64 = size_of::<Port>() as u64;
+
+impl Ipc {
+    /// A new receive right, port set or dead name (P-06).
+    ///
+    /// # Errors
+    /// `InvalidValue`: no such kind of right can be allocated · `ResourceShortage`.
+    pub fn allocate<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        kind: u32,
+    ) -> KernResult<Name> {
+        match kind {
+            right::RECEIVE => Ok(self.allocate_port(cx, space, Kind::Plain, Rights::RECEIVE)?),
+            right::PORT_SET => Ok(self.allocate_port(cx, space, Kind::Set, Rights::SET)?),
+            right::DEAD_NAME => Ok(self.allocate_dead_name(cx, space)?),
+            _ => Err(KernReturn::InvalidValue),
+        }
+    }
+
+    /// `mach_port_construct`: a port with all that it needs, in one trap (P-18).
+    ///
+    /// # Errors
+    /// `InvalidValue`: unknown flags, or a queue limit above the maximum · `ResourceShortage`.
+    pub fn construct<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        arguments: [u64; 3],
+    ) -> KernResult<Name> {
+        let [flags, limit, label] = arguments;
+        let port_flags = construct::INSERT_SEND | construct::QUEUE_LIMIT | construct::LABEL;
+        if flags == construct::PORT_SET {
+            return self.allocate(cx, space, right::PORT_SET);
+        }
+        let has = |flag| flags & flag != 0;
+        if flags & !port_flags != 0
+            || (has(construct::QUEUE_LIMIT) && limit > u64::from(queue_limit::MAX))
+        {
+            return Err(KernReturn::InvalidValue);
+        }
+        let name = self.allocate(cx, space, right::RECEIVE)?;
+        let id = self.receive_right(space, name)?;
+        if let Some(port) = self.ports.get_mut(id) {
+            if has(construct::QUEUE_LIMIT) {
+                port.limit = limit as u32;
+            }
+            if has(construct::LABEL) {
+                port.label = label;
+            }
+        }
+        if has(construct::INSERT_SEND) {
+            self.insert_right(cx, space, name, name, disposition::MAKE_SEND)?;
+        }
+        Ok(name)
+    }
+
+    /// `mach_port_destruct`: the receive right, and some of the send rights beside it (P-18).
+    ///
+    /// # Errors
+    /// `InvalidName`, `InvalidRight` · `InvalidValue`: the delta is above 0, or more than there is.
+    pub fn destruct<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        name: Name,
+        send_delta: i32,
+    ) -> KernResult<()> {
+        self.receive_right(space, name)?;
+        if send_delta > 0 {
+            return Err(KernReturn::InvalidValue);
+        }
+        if send_delta < 0 {
+            self.mod_refs(cx, space, name, right::SEND, send_delta)?;
+        }
+        self.mod_refs(cx, space, name, right::RECEIVE, -1)
+    }
+
+    /// `mach_port_deallocate` (P-08).
+    ///
+    /// # Errors
+    /// `InvalidName` · `InvalidRight`: only a receive right is there.
+    pub fn deallocate<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        name: Name,
+    ) -> KernResult<()> {
+        let rights = self
+            .look_up(space, name)
+            .ok_or(KernReturn::InvalidName)?
+            .rights;
+        if rights.intersects(Rights::SEND | Rights::DEAD) {
+            self.drop_uref(cx, space, name);
+        } else if rights.intersects(Rights::SEND_ONCE | Rights::SET) {
+            self.destroy_name(cx, space, name);
+        } else {
+            return Err(KernReturn::InvalidRight);
+        }
+        Ok(())
+    }
+
+    /// `mach_port_destroy`: everything under a name, whatever the user references (P-12).
+    ///
+    /// # Errors
+    /// `InvalidName`.
+    pub fn destroy<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        name: Name,
+    ) -> KernResult<()> {
+        self.look_up(space, name).ok_or(KernReturn::InvalidName)?;
+        self.destroy_name(cx, space, name);
+        Ok(())
+    }
+
+    /// `mach_port_mod_refs` (P-10, P-11).
+    ///
+    /// # Errors
+    /// `InvalidValue`: no such kind of right, or a delta that it cannot take · `InvalidName` ·
+    /// `InvalidRight`: the name holds another kind.
+    pub fn mod_refs<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        name: Name,
+        kind: u32,
+        delta: i32,
+    ) -> KernResult<()> {
+        let wanted = rights_of(kind).ok_or(KernReturn::InvalidValue)?;
+        if !name.is_valid() {
+            let nothing = matches!(kind, right::SEND | right::SEND_ONCE);
+            return if nothing {
+                Ok(())
+            } else {
+                Err(KernReturn::InvalidName)
+            };
+        }
+        let entry = self.look_up(space, name).ok_or(KernReturn::InvalidName)?;
+        if !entry.rights.contains(wanted) {
+            return Err(KernReturn::InvalidRight);
+        }
+        if wanted.intersects(Rights::SEND | Rights::DEAD) {
+            return self.change_urefs(cx, space, name, delta);
+        }
+        match delta {
+            0 => Ok(()),
+            -1 if wanted == Rights::RECEIVE => {
+                self.drop_receive(cx, space, name);
+                Ok(())
+            }
+            -1 => {
+                self.destroy_name(cx, space, name);
+                Ok(())
+            }
+            _ => Err(KernReturn::InvalidValue),
+        }
+    }
+
+    /// `mach_port_get_refs` (P-13).
+    ///
+    /// # Errors
+    /// `InvalidValue`: no such kind of right · `InvalidName`.
+    pub fn get_refs(&mut self, space: SpaceId, name: Name, kind: u32) -> KernResult<u32> {
+        let wanted = rights_of(kind).ok_or(KernReturn::InvalidValue)?;
+        if !name.is_valid() {
+            let nothing = matches!(kind, right::SEND | right::SEND_ONCE);
+            return if nothing {
+                Ok(1)
+            } else {
+                Err(KernReturn::InvalidName)
+            };
+        }
+        let entry = self.look_up(space, name).ok_or(KernReturn::InvalidName)?;
+        Ok(match entry.rights.contains(wanted) {
+            false => 0,
+            true if wanted.intersects(Rights::SEND | Rights::DEAD) => entry.urefs.into(),
+            true => 1,
+        })
+    }
+
+    /// `mach_port_insert_right`, from the same space: makes `name` denote a right made from `from` (P-14).
+    ///
+    /// # Errors
+    /// `InvalidValue`: no such disposition · `InvalidCapability`: the source is null or dead ·
+    /// `InvalidRight`, `InvalidName`: the source cannot give that right · `NameExists`: `name` denotes another
+    /// thing · `RightExists`: the right has another name here.
+    pub fn insert_right<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        name: Name,
+        from: Name,
+        disposition: u8,
+    ) -> KernResult<()> {
+        if !from.is_valid() {
+            return Err(KernReturn::InvalidCapability);
+        }
+        let entry = self.look_up(space, from).ok_or(KernReturn::InvalidName)?;
+        let source = entry.port;
+        match self.can_copy_in(space, from, disposition) {
+            Ok(false) => {}
+            Ok(true) => return Err(KernReturn::InvalidCapability),
+            Err(super::right::Refusal::NoRight) => return Err(KernReturn::InvalidRight),
+            Err(super::right::Refusal::BadDisposition) => return Err(KernReturn::InvalidValue),
+        }
+        let held = self.look_up(space, name).ok_or(KernReturn::InvalidName)?;
+        if held.port != source || !held.is_indexed() {
+            return Err(KernReturn::NameExists);
+        }
+        let makes_once = matches!(
+            disposition,
+            disposition::MAKE_SEND_ONCE | disposition::MOVE_SEND_ONCE
+        );
+        if makes_once {
+            return Err(KernReturn::NameExists);
+        }
+        let right = self.copy_in(cx, space, from, disposition);
+        self.copy_out(cx, space, right)
+            .map(|_| ())
+            .map_err(|right| {
+                self.release(right);
+                KernReturn::ResourceShortage
+            })
+    }
+
+    /// `mach_port_type` (P-02).
+    ///
+    /// # Errors
+    /// `InvalidName`.
+    pub fn type_of(&mut self, space: SpaceId, name: Name) -> KernResult<u32> {
+        self.look_up(space, name)
+            .map(|entry| entry.type_bits())
+            .ok_or(KernReturn::InvalidName)
+    }
+
+    /// An attribute of a receive right (P-31).
+    ///
+    /// # Errors
+    /// `InvalidName`, `InvalidRight` · `InvalidValue`: no such attribute.
+    pub fn attribute(&mut self, space: SpaceId, name: Name, which: u64) -> KernResult<u64> {
+        let id = self.receive_right(space, name)?;
+        let port = self.ports.get(id).ok_or(KernReturn::InvalidRight)?;
+        Ok(match which {
+            attribute::QUEUE_LIMIT => port.limit.into(),
+            attribute::MESSAGE_COUNT => port.messages.count().into(),
+            attribute::MAKE_SEND_COUNT => port.make_send.into(),
+            attribute::SEQUENCE => port.sequence.into(),
+            attribute::SEND_RIGHTS => port.send_rights.into(),
+            attribute::SEND_ONCE_RIGHTS => port.send_once_rights.into(),
+            attribute::PORT_SETS => port.membership_count.into(),
+            attribute::LABEL => port.label,
+            _ => return Err(KernReturn::InvalidValue),
+        })
+    }
+
+    /// Sets an attribute of a receive right (P-30, P-32).
+    ///
+    /// # Errors
+    /// `InvalidName`, `InvalidRight` · `InvalidValue`: no such attribute, not settable, or out of range.
+    pub fn set_attribute<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        name: Name,
+        attribute: (u64, u64),
+    ) -> KernResult<()> {
+        let (which, value) = attribute;
+        let id = self.receive_right(space, name)?;
+        let port = self.ports.get_mut(id).ok_or(KernReturn::InvalidRight)?;
+        let small = u32::try_from(value).map_err(|_| KernReturn::InvalidValue);
+        match which {
+            attribute::LABEL => port.label = value,
+            attribute::MAKE_SEND_COUNT => port.make_send = small?,
+            attribute::SEQUENCE => port.sequence = small?,
+            attribute::QUEUE_LIMIT => {
+                let limit = small?;
+                if limit > queue_limit::MAX {
+                    return Err(KernReturn::InvalidValue);
+                }
+                let more = limit.saturating_sub(port.limit);
+                port.limit = limit;
+                for _ in 0..more {
+                    self.admit_sender(cx, id);
+                }
+            }
+            _ => return Err(KernReturn::InvalidValue),
+        }
+        Ok(())
+    }
+
+    /// A name for a send right to a kernel object's port.
+    ///
+    /// # Errors
+    /// `ResourceShortage`.
+    pub fn name_for_kernel_port<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        port: PortId,
+    ) -> KernResult<Name> {
+        let right = self.make_send(port);
+        self.copy_out(cx, space, right).map_err(|right| {
+            self.release(right);
+            KernReturn::ResourceShortage
+        })
+    }
+
+    fn allocate_port<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        kind: Kind,
+        rights: Rights,
+    ) -> Result<Name, Shortage> {
+        let ledger = self.names.space(space).ok_or(Shortage)?.ledger;
+        cx.ledgers
+            .charge(ledger, Resource::KernelBytes, PORT_BYTES)?;
+        let made = self.create_port(kind).and_then(|id| {
+            let name = self.new_name(cx, space, id, rights);
+            name.map(|name| (id, name)).inspect_err(|_| {
+                self.ports.remove(id);
+            })
+        });
+        let (id, name) = made.inspect_err(|_| {
+            cx.ledgers
+                .release(ledger, Resource::KernelBytes, PORT_BYTES);
+        })?;
+        if let Some(port) = self.ports.get_mut(id) {
+            port.payer = Some(ledger);
+        }
+        self.receive_right_arrived(id, space, name);
+        Ok(name)
+    }
+
+    fn allocate_dead_name<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+    ) -> Result<Name, Shortage> {
+        let ledger = self.names.space(space).ok_or(Shortage)?.ledger;
+        cx.ledgers.charge(ledger, Resource::Names, 1)?;
+        let entry = Entry {
+            rights: Rights::DEAD,
+            urefs: 1,
+            ..Entry::FREE
+        };
+        self.names.insert(space, entry).inspect_err(|_| {
+            cx.ledgers.release(ledger, Resource::Names, 1);
+        })
+    }
+
+    /// Ends everything that a name holds, and the name.
+    pub(super) fn destroy_name<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        name: Name,
+    ) {
+        let Some(entry) = self.look_up(space, name) else {
+            return;
+        };
+        let (rights, port) = (entry.rights, entry.port);
+        self.forget(cx, space, name);
+        let Some(port) = port else { return };
+        if rights.contains(Rights::SEND) {
+            self.release(Right::Send(port));
+        }
+        if rights.contains(Rights::SEND_ONCE) {
+            self.release(Right::SendOnce(port));
+        }
+        if rights.intersects(Rights::RECEIVE | Rights::SET) {
+            self.end_receive(cx, port);
+        }
+    }
+
+    /// The receive right goes; send rights under the same name become a dead name (P-11).
+    fn drop_receive<M: Machine>(&mut self, cx: &mut Context<'_, M>, space: SpaceId, name: Name) {
+        let Some(entry) = self.look_up(space, name) else {
+            return;
+        };
+        let Some(port) = entry.port else { return };
+        if entry.rights.contains(Rights::SEND) {
+            entry.rights -= Rights::RECEIVE;
+        } else {
+            self.forget(cx, space, name);
+        }
+        self.end_receive(cx, port);
+    }
+
+    fn end_receive<M: Machine>(&mut self, cx: &mut Context<'_, M>, port: PortId) {
+        self.receive_right_left(cx, port);
+        self.release(Right::Receive(port));
+    }
+
+    /// Changes the user references of send rights or a dead name (P-05, P-10).
+    fn change_urefs<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        name: Name,
+        delta: i32,
+    ) -> KernResult<()> {
+        let entry = self.look_up(space, name).ok_or(KernReturn::InvalidName)?;
+        if delta >= 0 {
+            Self::add_urefs(entry, delta.unsigned_abs());
+            return Ok(());
+        }
+        let held = u32::from(entry.urefs);
+        let fewer = delta.unsigned_abs();
+        if fewer > held {
+            return Err(KernReturn::InvalidValue);
+        }
+        if fewer == held {
+            self.drop_all_urefs(cx, space, name);
+        } else if !entry.is_pegged() {
+            entry.urefs = (held - fewer) as u16;
+        }
+        Ok(())
+    }
+}
+
+/// The right behind a `mach_port_right_t`.
+fn rights_of(kind: u32) -> Option<Rights> {
+    Some(match kind {
+        right::SEND => Rights::SEND,
+        right::RECEIVE => Rights::RECEIVE,
+        right::SEND_ONCE => Rights::SEND_ONCE,
+        right::PORT_SET => Rights::SET,
+        right::DEAD_NAME => Rights::DEAD,
+        _ => return None,
+    })
+}

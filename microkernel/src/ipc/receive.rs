@@ -1,0 +1,389 @@
+//! The receive half of `mach_msg`, and the end of waits.
+
+use abi::kern_return::{KernReturn, MessageReturn, resource};
+use abi::names::Name;
+use abi::notify;
+use abi::registers::{self, ReplyKind, Shape, options};
+
+use super::entry::Rights;
+use super::message::{Message, Via};
+use super::notice::Watch;
+use super::port::Kind;
+use super::right::Right;
+use super::send::Call;
+use super::{Context, Ipc};
+use crate::base::ids::{PortId, ThreadId};
+use crate::base::ledger::Resource;
+use crate::machine::Machine;
+use crate::sched::{Flags, Wait};
+
+/// How a receive went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Received {
+    /// A message is in the thread's registers.
+    Done,
+    /// The thread waits.
+    Blocked,
+}
+
+/// Why a wait ends without what was waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The deadline came.
+    TimedOut,
+    /// `thread_abort`, or the thread is to end.
+    Aborted,
+}
+
+impl Ipc {
+    /// Receives into the thread's registers, or makes it wait.
+    ///
+    /// # Errors
+    /// `ReceiveInvalidName`, `ReceiveTimedOut`.
+    pub fn receive<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        call: &Call,
+    ) -> Result<Received, MessageReturn> {
+        let (port, wait) = self.source(cx, thread, call)?;
+        let has_work = self.ports.get(port).is_some_and(|port| port.has_work);
+        if let Some(thread) = cx.sched.threads.get_mut(thread) {
+            thread.flags.set(Flags::PEEK, call.has(options::PEEK));
+        }
+        if has_work {
+            self.receive_now(cx, thread, port);
+            return Ok(Received::Done);
+        }
+        if call.has(options::RECEIVE_TIMEOUT) {
+            if call.deadline <= cx.machine.now() {
+                if wait == Wait::Reply {
+                    self.end_epoch(cx, thread);
+                }
+                return Err(MessageReturn::ReceiveTimedOut);
+            }
+            cx.sched.arm(cx.machine, cx.cpu, thread, call.deadline);
+        }
+        if let Some(thread) = cx.sched.threads.get_mut(thread) {
+            thread.wait = wait;
+        }
+        if let (Wait::Receive(_), Some(port)) = (wait, self.ports.get_mut(port)) {
+            port.receivers.push(&mut cx.sched.threads, thread);
+        }
+        Ok(Received::Blocked)
+    }
+
+    /// What a receive name denotes. A null name is the own reply object, if a call was sent with it.
+    fn source<M: Machine>(
+        &mut self,
+        cx: &Context<'_, M>,
+        thread: ThreadId,
+        call: &Call,
+    ) -> Result<(PortId, Wait), MessageReturn> {
+        let invalid = MessageReturn::ReceiveInvalidName;
+        let thread = cx.sched.threads.get(thread).ok_or(invalid)?;
+        if call.receive == Name::NULL && call.has(options::SEND) {
+            return Ok((thread.reply_port, Wait::Reply));
+        }
+        let space = thread.space;
+        let entry = self.look_up(space, call.receive).ok_or(invalid)?;
+        match entry.port {
+            Some(port) if entry.rights.intersects(Rights::RECEIVE | Rights::SET) => {
+                Ok((port, Wait::Receive(port)))
+            }
+            _ => Err(invalid),
+        }
+    }
+
+    /// A blocked thread gets what waits at a port, and runs again.
+    pub(super) fn receive_for_blocked<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        port: PortId,
+    ) {
+        let Some(record) = cx.sched.threads.get(thread) else {
+            return;
+        };
+        let wait = record.wait;
+        if let Wait::Receive(queue) = wait
+            && let Some(queue) = self.ports.get_mut(queue)
+        {
+            queue.receivers.remove(&mut cx.sched.threads, thread);
+        }
+        if wait == Wait::Exception {
+            self.answer_exception(cx, thread, port);
+        } else {
+            self.receive_now(cx, thread, port);
+        }
+        cx.sched.wake(thread);
+    }
+
+    /// Moves what waits at a port or set into the thread's registers.
+    fn receive_now<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        source: PortId,
+    ) {
+        let port = if self.is_set(source) {
+            self.next_ready(source)
+        } else {
+            Some(source)
+        };
+        let Some(port) = port else { return };
+        let peek = cx
+            .sched
+            .threads
+            .get(thread)
+            .is_some_and(|t| t.flags.contains(Flags::PEEK));
+        if peek {
+            return self.peek(cx, thread, port);
+        }
+        if let Some(message) = self.take(port) {
+            self.deliver(cx, thread, port, message);
+            self.admit_sender(cx, port);
+        }
+    }
+
+    /// Takes the next thing that waits at a port: pending word, notice, message, in this order.
+    fn take(&mut self, id: PortId) -> Option<Message> {
+        let port = self.ports.get_mut(id)?;
+        let message = if let Some((message_id, word)) = take_pending(&mut port.pending) {
+            Message::from_kernel(id, message_id, [word, 0, 0, 0, 0, 0])
+        } else if let Some(notice) = port.notices.pop(&mut self.notices) {
+            let reply = match notice.watch {
+                Watch::PortDestroyed { port: Some(port) } => Right::Receive(port),
+                _ => Right::None,
+            };
+            if !matches!(port.kind, Kind::Reply(_)) {
+                port.send_once_rights -= 1;
+            }
+            let message = Message::from_kernel(id, notice.id, [notice.word, 0, 0, 0, 0, 0]);
+            Message { reply, ..message }
+        } else {
+            port.messages.pop(&mut self.messages)?
+        };
+        port.sequence = port.sequence.wrapping_add(1);
+        port.update_work();
+        self.update_ready(id);
+        Some(message)
+    }
+
+    /// Writes a message into a thread's registers; its rights become the thread's.
+    fn deliver<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        port: PortId,
+        mut message: Message,
+    ) {
+        self.end_via(&message);
+        if let Some(payer) = message.payer {
+            cx.ledgers.release(payer, Resource::Messages, 1);
+        }
+        let mut code = MessageReturn::Success;
+        let reply = core::mem::replace(&mut message.reply, Right::None);
+        let is_receive = matches!(reply, Right::Receive(_));
+        let (kind, name) = self
+            .copy_out_reply(cx, thread, reply)
+            .unwrap_or_else(|right| {
+                self.release(right);
+                code.0 = MessageReturn::ReceiveHeaderError.0 | resource::IPC_SPACE;
+                (ReplyKind::None, Name::NULL)
+            });
+        let (kind, name) = if is_receive {
+            message.words[0] = name.0.into();
+            (ReplyKind::None, Name::NULL)
+        } else {
+            (kind, name)
+        };
+        let Some(port) = self.ports.get(port) else {
+            return;
+        };
+        let received = registers::Received::new(Shape::SHORT, kind);
+        let frame = cx.machine.frame(thread.index());
+        frame.rax = code.0.into();
+        frame.rdi = registers::pair(received.0, port.name.0);
+        frame.rsi = port.label;
+        frame.rdx = registers::pair(message.id as u32, name.0);
+        frame.r10 = message.identity;
+        frame.words = message.words;
+    }
+
+    /// The reply right's name and kind for the receiver: the slot if it is free and the right is a reply
+    /// object's, else an ordinary name.
+    fn copy_out_reply<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        right: Right,
+    ) -> Result<(ReplyKind, Name), Right> {
+        let Some(record) = cx.sched.threads.get_mut(thread) else {
+            return Err(right);
+        };
+        let kind = match right {
+            Right::None => return Ok((ReplyKind::None, Name::NULL)),
+            Right::SendOnce(id) => match self.ports.get(id).map(|port| port.kind) {
+                Some(Kind::Reply(_)) if record.slot.is_none() => {
+                    record.slot = Some(id);
+                    record.flags |= Flags::SLOT_FULL;
+                    return Ok((ReplyKind::Slot, Name::REPLY_SLOT));
+                }
+                _ => ReplyKind::SendOnce,
+            },
+            _ => ReplyKind::Send,
+        };
+        let space = record.space;
+        let name = self.copy_out(cx, space, right)?;
+        Ok(if name == Name::DEAD {
+            (ReplyKind::Dead, name)
+        } else {
+            (kind, name)
+        })
+    }
+
+    /// Reports the next message of a port and leaves it there.
+    fn peek<M: Machine>(&mut self, cx: &mut Context<'_, M>, thread: ThreadId, id: PortId) {
+        let Some(port) = self.ports.get(id) else {
+            return;
+        };
+        let message_id = if port.pending.send_once > 0 {
+            notify::SEND_ONCE
+        } else if let Some(notice) = port.notices.first().and_then(|id| self.notices.get(id)) {
+            notice.id
+        } else if port.pending.interrupts > 0 {
+            notify::pending::INTERRUPT
+        } else if port.pending.timer.is_some() {
+            notify::pending::TIMER
+        } else {
+            let first = port.messages.first().and_then(|id| self.messages.get(id));
+            first.map_or(0, |message| message.id)
+        };
+        let frame = cx.machine.frame(thread.index());
+        frame.rax = MessageReturn::Success.0.into();
+        frame.rdi = registers::pair(0, port.name.0);
+        frame.rsi = port.label;
+        frame.rdx = registers::pair(message_id as u32, 0);
+    }
+
+    /// The answer to a thread's exception: success resumes it where it stands.
+    fn answer_exception<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        port: PortId,
+    ) {
+        let Some(message) = self.take(port) else {
+            return;
+        };
+        // A send-once notification is no answer: the handler died or dropped the right.
+        let handled =
+            message.via != Via::Kernel && message.words[0] == u64::from(KernReturn::Success.0);
+        if let Some(thread) = cx.sched.threads.get_mut(thread)
+            && !handled
+        {
+            thread.flags |= Flags::UNHANDLED;
+        }
+        self.destroy_message(cx, message);
+    }
+
+    /// Ends a blocked thread's wait before its time.
+    ///
+    /// Waits that are not of this layer (futex, deadline, stop) are the caller's to end.
+    pub fn end_wait<M: Machine>(&mut self, cx: &mut Context<'_, M>, thread: ThreadId, end: End) {
+        let Some(record) = cx.sched.threads.get(thread) else {
+            return;
+        };
+        let receive_code = match end {
+            End::TimedOut => MessageReturn::ReceiveTimedOut,
+            End::Aborted => MessageReturn::ReceiveInterrupted,
+        };
+        match record.wait {
+            Wait::Reply => {
+                self.end_epoch(cx, thread);
+                Self::finish(cx, thread, receive_code);
+            }
+            Wait::Receive(port) => {
+                if let Some(port) = self.ports.get_mut(port) {
+                    port.receivers.remove(&mut cx.sched.threads, thread);
+                }
+                Self::finish(cx, thread, receive_code);
+            }
+            Wait::Send(port) => {
+                if let Some(port) = self.ports.get_mut(port) {
+                    port.senders.remove(&mut cx.sched.threads, thread);
+                }
+                self.unsend(cx, thread);
+                let code = match end {
+                    End::TimedOut => MessageReturn::SendTimedOut,
+                    End::Aborted => MessageReturn::SendInterrupted,
+                };
+                Self::finish(cx, thread, code);
+            }
+            Wait::Exception => {
+                self.end_epoch(cx, thread);
+                if let Some(thread) = cx.sched.threads.get_mut(thread) {
+                    thread.flags |= Flags::UNHANDLED;
+                }
+                cx.sched.wake(thread);
+            }
+            Wait::None | Wait::Futex(_) | Wait::Deadline | Wait::Stop(_) => {}
+        }
+    }
+
+    /// The outstanding right to a thread's reply port dies: late replies find a dead name.
+    pub fn end_epoch<M: Machine>(&mut self, cx: &mut Context<'_, M>, thread: ThreadId) {
+        let Some(record) = cx.sched.threads.get_mut(thread) else {
+            return;
+        };
+        let old = record.reply_port;
+        let Some(new) = self.ports.renew(old) else {
+            return;
+        };
+        record.reply_port = new;
+        while let Some(notice) = self.ports.get(new).and_then(|port| port.requests) {
+            self.port_died(notice);
+        }
+        while let Some(message) = self.take(new) {
+            self.destroy_message(cx, message);
+        }
+    }
+
+    /// Every thread that waits to receive on a port is told that it changed hands (M-25, P-36).
+    pub(super) fn wake_receivers<M: Machine>(&mut self, cx: &mut Context<'_, M>, id: PortId) {
+        while let Some(port) = self.ports.get_mut(id) {
+            let Some(thread) = port.receivers.pop(&mut cx.sched.threads) else {
+                return;
+            };
+            Self::finish(cx, thread, MessageReturn::ReceivePortChanged);
+        }
+    }
+
+    /// A blocked thread's `mach_msg` returns.
+    pub(super) fn finish<M: Machine>(
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        code: MessageReturn,
+    ) {
+        cx.machine.frame(thread.index()).rax = code.0.into();
+        cx.sched.wake(thread);
+    }
+}
+
+/// One message's worth of a pending word.
+fn take_pending(pending: &mut super::port::Pending) -> Option<(i32, u64)> {
+    if pending.send_once > 0 {
+        pending.send_once -= 1;
+        Some((notify::SEND_ONCE, 0))
+    } else if pending.interrupts > 0 {
+        let count = core::mem::take(&mut pending.interrupts);
+        Some((notify::pending::INTERRUPT, count.into()))
+    } else {
+        pending
+            .timer
+            .take()
+            .map(|deadline| (notify::pending::TIMER, deadline))
+    }
+}

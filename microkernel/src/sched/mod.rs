@@ -1,0 +1,326 @@
+//! Which thread runs where, and until when.
+//!
+//! One run queue serves all CPUs under the one kernel lock. A wake goes to an idle CPU if there is one,
+//! else to the CPU that runs the lowest priority below the woken thread's. The message fast path calls
+//! nothing in here: it hands the CPU, with the rest of its slice, from thread to thread.
+//!
+//! Invariants: a thread is in the run queue exactly when it is [`State::Ready`]; a CPU's current thread
+//! is [`State::Running`] there; a timer is set on a CPU for the earlier of its slice's end and, on CPU 0,
+//! the first deadline.
+
+pub mod queue;
+pub mod run_queue;
+pub mod thread;
+mod timers;
+
+pub use queue::ThreadQueue;
+pub use thread::{Flags, Policy, State, Thread, Wait};
+
+use arena::Arena;
+
+use crate::base::ids::{ThreadId, ThreadKind};
+use crate::base::tree::Tree;
+use crate::machine::{Cpu, MAX_CPUS, Machine, NEVER, Time};
+use run_queue::RunQueue;
+
+/// All threads.
+pub type Threads = Arena<Thread, ThreadKind>;
+
+/// How long a thread runs before others of its priority get their turn: 10 ms.
+pub const SLICE: Time = 10_000_000;
+
+/// How far timesharing lowers a thread that never blocks.
+const MAX_DECAY: u8 = 16;
+
+/// What one CPU does.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuState {
+    /// Who runs; `None`: idle.
+    pub current: Option<ThreadId>,
+    /// Whether the CPU came online.
+    pub online: bool,
+    /// When the current thread's slice ends.
+    pub slice_end: Time,
+    /// Look at the run queue before going on.
+    pub reschedule: bool,
+    /// What the machine's timer is set to.
+    timer: Time,
+}
+
+/// The scheduler.
+pub struct Sched {
+    /// All threads.
+    pub threads: Threads,
+    /// What each CPU does.
+    pub cpus: [CpuState; MAX_CPUS],
+    /// Threads that could run.
+    pub ready: RunQueue,
+    /// Threads whose wait ended and that nobody queued yet: effects of the layers above.
+    pub woken: ThreadQueue,
+    deadlines: Tree,
+}
+
+impl Sched {
+    /// No threads, no CPU online.
+    pub fn new<M: Machine>(machine: &mut M) -> Self {
+        let cpu = CpuState {
+            current: None,
+            online: false,
+            slice_end: NEVER,
+            reschedule: false,
+            timer: NEVER,
+        };
+        Self {
+            threads: Arena::new(machine.reserve(128 << 20)),
+            cpus: [cpu; MAX_CPUS],
+            ready: RunQueue::new(),
+            woken: ThreadQueue::default(),
+            deadlines: Tree::new(),
+        }
+    }
+
+    /// The state of a CPU.
+    #[inline(always)]
+    pub fn cpu(&mut self, cpu: Cpu) -> &mut CpuState {
+        &mut self.cpus[cpu.0 as usize % MAX_CPUS]
+    }
+
+    /// A CPU came online.
+    pub fn online(&mut self, cpu: Cpu) {
+        self.cpu(cpu).online = true;
+    }
+
+    /// A thread waits from now on. It is in no queue of the scheduler; its wait is set by the caller.
+    pub fn block(&mut self, id: ThreadId) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            if let State::Running(cpu) = thread.state {
+                self.cpus[cpu.0 as usize % MAX_CPUS].current = None;
+            }
+            thread.state = State::Blocked;
+            thread.own_priority = thread.base;
+            thread.priority = thread.own_priority;
+        }
+    }
+
+    /// The wait of a blocked thread ended: it will run as soon as [`settle`](Self::settle) sees it.
+    ///
+    /// It must have left the queue that it waited in.
+    pub fn wake(&mut self, id: ThreadId) {
+        self.disarm(id);
+        let Some(thread) = self.threads.get_mut(id) else {
+            return;
+        };
+        debug_assert_eq!(
+            thread.state,
+            State::Blocked,
+            "only a blocked thread is woken"
+        );
+        thread.wait = Wait::None;
+        thread.state = State::Ready;
+        self.woken.push(&mut self.threads, id);
+    }
+
+    /// Lets a thread that was held run.
+    pub fn release(&mut self, id: ThreadId) {
+        let Some(thread) = self.threads.get_mut(id) else {
+            return;
+        };
+        if thread.state == State::Held {
+            thread.state = State::Ready;
+            self.woken.push(&mut self.threads, id);
+        }
+    }
+
+    /// Takes a ready thread off the run queue and holds it. Woken threads must have been settled.
+    pub fn hold(&mut self, id: ThreadId) {
+        let Some(thread) = self.threads.get_mut(id) else {
+            return;
+        };
+        match thread.state {
+            State::Ready => {
+                thread.state = State::Held;
+                let priority = thread.priority;
+                self.ready.remove(&mut self.threads, id, priority);
+            }
+            State::Running(cpu) => {
+                thread.state = State::Held;
+                self.cpu(cpu).current = None;
+            }
+            State::Blocked | State::Held => {}
+        }
+    }
+
+    /// Changes a thread's own priority and policy.
+    pub fn set_priority(&mut self, id: ThreadId, base: u8, policy: Policy) {
+        let Some(thread) = self.threads.get_mut(id) else {
+            return;
+        };
+        let old = thread.priority;
+        let ready = thread.state == State::Ready;
+        thread.base = base.min(thread::MAX_PRIORITY);
+        thread.own_priority = thread.base;
+        thread.policy = policy;
+        if ready {
+            self.ready.remove(&mut self.threads, id, old);
+        }
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.priority = thread.base;
+        }
+        if ready {
+            self.ready.push(&mut self.threads, id);
+        }
+    }
+
+    /// Puts woken threads into the run queue and decides which CPUs must look at it.
+    pub fn settle<M: Machine>(&mut self, machine: &mut M, here: Cpu) {
+        while let Some(id) = self.woken.pop(&mut self.threads) {
+            let Some(thread) = self.threads.get_mut(id) else {
+                continue;
+            };
+            if thread.flags.contains(Flags::SUSPENDED) {
+                thread.state = State::Held;
+                continue;
+            }
+            let priority = thread.priority;
+            self.ready.push(&mut self.threads, id);
+            if let Some(cpu) = self.cpu_for(here, priority) {
+                self.cpu(cpu).reschedule = true;
+                if cpu != here {
+                    machine.kick(cpu);
+                }
+            }
+        }
+    }
+
+    /// The CPU that a woken thread of this priority should take: an idle one, this one first; else the
+    /// one with the lowest priority below it.
+    fn cpu_for(&self, here: Cpu, priority: u8) -> Option<Cpu> {
+        let mut best: Option<(u16, Cpu)> = None;
+        for (index, cpu) in self.cpus.iter().enumerate().filter(|(_, cpu)| cpu.online) {
+            let id = Cpu(index as u32);
+            let running = match cpu.current.and_then(|id| self.threads.get(id)) {
+                _ if cpu.reschedule => continue,
+                None => 0,
+                Some(thread) if thread.priority < priority => u16::from(thread.priority) + 1,
+                Some(_) => continue,
+            };
+            let better = match best {
+                None => true,
+                Some((lowest, _)) => running < lowest || (running == lowest && id == here),
+            };
+            if better {
+                best = Some((running, id));
+            }
+        }
+        best.map(|(_, cpu)| cpu)
+    }
+
+    /// Decides which thread a CPU runs now, and makes it current.
+    pub fn dispatch<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Option<ThreadId> {
+        self.cpu(cpu).reschedule = false;
+        let running = self.cpu(cpu).current;
+        let priority = running
+            .and_then(|id| self.threads.get(id))
+            .map_or(0, |t| t.priority + 1);
+        if running.is_some() && self.ready.highest() <= priority {
+            self.set_timer(machine, cpu);
+            return running;
+        }
+        let now = machine.now();
+        if let Some(id) = running {
+            self.preempt(id, cpu, now);
+        }
+        let next = self.ready.pop(&mut self.threads);
+        if let Some(thread) = next.and_then(|id| self.threads.get_mut(id)) {
+            thread.state = State::Running(cpu);
+            if thread.slice == 0 {
+                thread.slice = SLICE;
+            }
+            let end = now.saturating_add(thread.slice);
+            self.cpu(cpu).slice_end = end;
+        }
+        self.cpu(cpu).current = next;
+        self.set_timer(machine, cpu);
+        next
+    }
+
+    /// The current thread goes back into the run queue, with what is left of its slice.
+    fn preempt(&mut self, id: ThreadId, cpu: Cpu, now: Time) {
+        let end = self.cpu(cpu).slice_end;
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.state = State::Ready;
+            thread.slice = end.saturating_sub(now);
+            self.ready.push(&mut self.threads, id);
+        }
+        self.cpu(cpu).current = None;
+    }
+
+    /// The current thread gives up its turn: others of its priority run before it does again.
+    pub fn yield_now<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) {
+        let Some(id) = self.cpu(cpu).current else {
+            return;
+        };
+        let now = machine.now();
+        self.preempt(id, cpu, now);
+        self.cpu(cpu).reschedule = true;
+    }
+
+    /// The timer of a CPU fired: wakes whose deadline came, and ends the slice if it is over.
+    ///
+    /// Returns the threads that timed out one by one, at most 64 a call; the caller ends their waits.
+    pub fn expired(&mut self, now: Time) -> Option<ThreadId> {
+        self.first_deadline()
+            .filter(|(deadline, _)| *deadline <= now)
+            .map(|(_, id)| id)
+    }
+
+    /// Ends the current slice of a CPU when its time has come.
+    pub fn end_slice<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) {
+        let now = machine.now();
+        let state = self.cpu(cpu);
+        state.timer = NEVER;
+        state.reschedule = true;
+        if now < state.slice_end {
+            return;
+        }
+        state.slice_end = now.saturating_add(SLICE);
+        let Some(id) = state.current else { return };
+        let Some(thread) = self.threads.get_mut(id) else {
+            return;
+        };
+        if thread.policy == Policy::Timeshare {
+            let floor = thread.base.saturating_sub(MAX_DECAY);
+            thread.own_priority = thread.own_priority.saturating_sub(1).max(floor);
+        }
+        // The loan of a caller's priority ends with the slice.
+        thread.priority = thread.own_priority;
+        thread.state = State::Ready;
+        thread.slice = 0;
+        self.cpu(cpu).current = None;
+        self.ready.push(&mut self.threads, id);
+    }
+
+    /// Sets the machine's timer to the earlier of the slice's end and, on CPU 0, the first deadline.
+    pub fn set_timer<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) {
+        let state = self.cpu(cpu);
+        // A slice matters only when somebody else wants the CPU; but who becomes ready later must not
+        // wait longer than a slice, so a running thread always has its end armed.
+        let slice = if state.current.is_some() {
+            state.slice_end
+        } else {
+            NEVER
+        };
+        let deadline = match cpu {
+            Cpu(0) => self
+                .first_deadline()
+                .map_or(NEVER, |(deadline, _)| deadline),
+            _ => NEVER,
+        };
+        let wanted = slice.min(deadline);
+        let state = self.cpu(cpu);
+        if state.timer != wanted {
+            state.timer = wanted;
+            machine.set_timer(cpu, wanted);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The run queue: 128 levels, first in first out within each, the highest found in two instructions.
+
+use crate::base::ids::ThreadId;
+
+use super::Threads;
+use super::queue::ThreadQueue;
+use super::thread::MAX_PRIORITY;
+
+const LEVELS: usize = MAX_PRIORITY as usize + 1;
+
+/// Threads that could run, by effective priority.
+pub struct RunQueue {
+    levels: [ThreadQueue; LEVELS],
+    /// Bit n: level n has threads.
+    occupied: u128,
+    /// The highest occupied level plus one; 0 when there is none.
+    highest: u8,
+}
+
+impl RunQueue {
+    /// Nobody wants to run.
+    pub fn new() -> Self {
+        Self {
+            levels: [ThreadQueue::default(); LEVELS],
+            occupied: 0,
+            highest: 0,
+        }
+    }
+
+    /// The highest priority that waits here, plus one; 0 when nobody does.
+    ///
+    /// A thread of priority `p` may go on running while this is at most `p + 1`.
+    #[inline(always)]
+    pub fn highest(&self) -> u8 {
+        self.highest
+    }
+
+    /// Adds a thread at the end of its priority's level.
+    pub fn push(&mut self, threads: &mut Threads, id: ThreadId) {
+        let Some(priority) = threads.get(id).map(|thread| thread.priority) else {
+            return;
+        };
+        if let Some(level) = self.levels.get_mut(usize::from(priority)) {
+            level.push(threads, id);
+            self.occupied |= 1 << priority;
+            self.update();
+        }
+    }
+
+    /// Takes out the thread that should run next.
+    pub fn pop(&mut self, threads: &mut Threads) -> Option<ThreadId> {
+        let priority = self.highest.checked_sub(1)?;
+        let id = self.levels.get(usize::from(priority))?.first()?;
+        self.remove(threads, id, priority);
+        Some(id)
+    }
+
+    /// Takes out a thread that was pushed at this priority.
+    pub fn remove(&mut self, threads: &mut Threads, id: ThreadId, priority: u8) {
+        if let Some(level) = self.levels.get_mut(usize::from(priority)) {
+            level.remove(threads, id);
+            if level.is_empty() {
+                self.occupied &= !(1 << priority);
+            }
+            self.update();
+        }
+    }
+
+    fn update(&mut self) {
+        self.highest = (u128::BITS - self.occupied.leading_zeros()) as u8;
+    }
+}
+
+impl Default for RunQueue {
+    fn default() -> Self {
+        Self::new()
+    }
+}

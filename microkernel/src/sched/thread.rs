@@ -1,0 +1,167 @@
+//! The thread control block: what all layers know of a thread.
+//!
+//! It is plain data: `sched` decides when a thread runs, `ipc` what it waits for, `task` when it ends.
+//! It lies in `sched` because every layer above needs it and none below does.
+
+use crate::base::ids::{MessageId, PortId, SpaceId, TaskId, ThreadId};
+use crate::base::tree::Links;
+use crate::machine::{Cpu, NEVER, Time};
+
+/// Where a thread stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// It is the current thread of a CPU.
+    Running(Cpu),
+    /// It is in the run queue.
+    Ready,
+    /// It waits; [`Thread::wait`] says for what.
+    Blocked,
+    /// It could run, but is suspended.
+    Held,
+}
+
+/// What a blocked thread waits for. This is all the kernel keeps of a blocked call: no stack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// Nothing: it runs or could run.
+    None,
+    /// A message on its own reply port, for a call that it made.
+    Reply,
+    /// A message on a port or set that it receives on; it is among that port's receivers.
+    Receive(PortId),
+    /// Room in a port's queue; it is among that port's senders, its message in the port's keeping.
+    Send(PortId),
+    /// The answer to an exception that the kernel raised for it, on its reply port.
+    Exception,
+    /// A change of a futex word; the number is the bucket it is queued in.
+    Futex(u32),
+    /// Its deadline, nothing else.
+    Deadline,
+    /// That another thread has stopped.
+    Stop(ThreadId),
+}
+
+bitflags::bitflags! {
+    /// What keeps a thread off the fast path. None set: the common case, tested in one instruction.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Flags: u32 {
+        /// The reply slot holds a right.
+        const SLOT_FULL = 1 << 0;
+        /// A suspend count, its own or its task's, is above zero.
+        const SUSPENDED = 1 << 1;
+        /// A deadline is armed.
+        const TIMED = 1 << 2;
+        /// It is to end as soon as it stops.
+        const TERMINATE = 1 << 3;
+        /// Work is left that this thread pays for (see `Next::Continue`).
+        const WORK = 1 << 4;
+        /// The receive it is in only peeks.
+        const PEEK = 1 << 5;
+        /// `thread_abort` came while it could not be interrupted.
+        const ABORT = 1 << 6;
+        /// Messages that are too large stay in the queue.
+        const RECEIVE_LARGE = 1 << 7;
+        /// The handler of its exception did not deal with it.
+        const UNHANDLED = 1 << 9;
+        /// The fast path is off for the whole kernel.
+        const NO_FAST_PATH = 1 << 8;
+    }
+}
+
+/// Neighbours in the one queue that a thread is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Link {
+    pub(crate) previous: Option<ThreadId>,
+    pub(crate) next: Option<ThreadId>,
+}
+
+/// How priorities change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Policy {
+    /// The priority falls while the thread uses up its slices, and comes back when it blocks.
+    Timeshare,
+    /// The priority stays.
+    Fixed,
+}
+
+/// Highest priority; 0 is the lowest.
+pub const MAX_PRIORITY: u8 = 127;
+
+/// Priority of a new task's threads.
+pub const DEFAULT_PRIORITY: u8 = 31;
+
+/// One thread.
+#[derive(Debug)]
+pub struct Thread {
+    /// See [`Flags`].
+    pub flags: Flags,
+    /// Effective priority: its own, or one lent by a caller.
+    pub priority: u8,
+    /// Its own priority now (timesharing lowers it below `base`).
+    pub own_priority: u8,
+    /// The priority it was given.
+    pub base: u8,
+    /// See [`Policy`].
+    pub policy: Policy,
+    /// See [`State`].
+    pub state: State,
+    /// See [`Wait`].
+    pub wait: Wait,
+    /// Place in the run queue, in a port's queue of waiters, or in a futex bucket.
+    pub link: Link,
+    /// The space that its names denote something in.
+    pub space: SpaceId,
+    /// Its permanent reply port.
+    pub reply_port: PortId,
+    /// The reply slot: a send-once right.
+    pub slot: Option<PortId>,
+    /// The message that a blocked send keeps until there is room for it.
+    pub parked: Option<MessageId>,
+    /// Identity token of its task, stamped on every message that it sends.
+    pub identity: u64,
+    /// Pages of its message buffer, for `ipc`; 0 without a buffer.
+    pub buffer_pages: u32,
+    /// Its task.
+    pub task: TaskId,
+    /// When it is woken at the latest, while `TIMED`.
+    pub deadline: Time,
+    /// Place in the tree of deadlines.
+    pub timer: Links,
+    /// Counts [`Flags::SUSPENDED`]'s reasons.
+    pub suspend_count: u32,
+    /// Nanoseconds of its slice that are left.
+    pub slice: Time,
+    /// Neighbours among its task's threads.
+    pub siblings: Link,
+    /// The port that stands for it, made when first asked for.
+    pub self_port: Option<PortId>,
+}
+
+impl Thread {
+    /// A new thread: blocked on nothing, suspended by nothing, and not yet in any queue.
+    pub fn new(task: TaskId, space: SpaceId, reply_port: PortId, identity: u64) -> Self {
+        Self {
+            flags: Flags::empty(),
+            priority: DEFAULT_PRIORITY,
+            own_priority: DEFAULT_PRIORITY,
+            base: DEFAULT_PRIORITY,
+            policy: Policy::Timeshare,
+            state: State::Held,
+            wait: Wait::None,
+            link: Link::default(),
+            space,
+            reply_port,
+            slot: None,
+            parked: None,
+            identity,
+            buffer_pages: 0,
+            task,
+            deadline: NEVER,
+            timer: Links::LEAF,
+            suspend_count: 0,
+            slice: 0,
+            siblings: Link::default(),
+            self_port: None,
+        }
+    }
+}
