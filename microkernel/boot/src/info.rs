@@ -2,7 +2,6 @@
 
 use heapless::Vec;
 
-use crate::error::Error;
 use crate::memory_map::MemoryMap;
 
 /// The most bytes of a command line.
@@ -47,14 +46,4 @@ pub struct BootInfo {
     pub rsdp: Rsdp,
     /// The firmware.
     pub firmware: Firmware,
-}
-
-/// The command line in `bytes`, which a NUL ends.
-pub(crate) fn command_line(bytes: &[u8]) -> Result<Vec<u8, MAX_COMMAND_LINE>, Error> {
-    let end = bytes
-        .iter()
-        .position(|&byte| byte == 0)
-        .ok_or(Error::LongCommandLine)?;
-    let text = bytes.get(..end).unwrap_or_default();
-    Vec::from_slice(text).map_err(|_| Error::LongCommandLine)
 }

@@ -24,8 +24,8 @@ pub const MAX_REGIONS: usize = 256;
 /// The stub reaches memory below this address only, and takes what it needs from there.
 pub const REACH: u64 = 4 << 30;
 
-/// The stub leaves memory below this address alone.
-const FLOOR: u64 = 1 << 20;
+/// The stub takes nothing below this address.
+pub const FLOOR: u64 = 1 << 20;
 
 /// Memory from here on is not offered: the direct map has no room for it.
 const CEILING: u64 = 1 << 46;

@@ -2,8 +2,10 @@
 //!
 //! Framebuffer, symbols, SMBIOS and network tags are passed over.
 
+use heapless::Vec;
+
 use crate::error::Error;
-use crate::info::{BootInfo, Firmware, RSDP_SIZE, Rsdp, command_line};
+use crate::info::{BootInfo, Firmware, MAX_COMMAND_LINE, RSDP_SIZE, Rsdp};
 use crate::memory_map::{Kind, MemoryMap};
 use crate::physical::{Fields, Physical};
 
@@ -69,7 +71,7 @@ impl Default for Found {
         let info = BootInfo {
             memory: MemoryMap::new(),
             module: (0, 0),
-            command_line: heapless::Vec::new(),
+            command_line: Vec::new(),
             rsdp: Rsdp::Absent,
             firmware: Firmware::Bios,
         };
@@ -116,6 +118,11 @@ impl Found {
             ..self.info
         })
     }
+}
+
+fn command_line(body: &[u8]) -> Result<Vec<u8, MAX_COMMAND_LINE>, Error> {
+    let text = body.split(|&byte| byte == 0).next().unwrap_or_default();
+    Vec::from_slice(text).map_err(|_| Error::LongCommandLine)
 }
 
 fn memory_map(body: &[u8]) -> Result<MemoryMap, Error> {

@@ -7,7 +7,7 @@ use crate::archive;
 use crate::error::Error;
 use crate::info::BootInfo;
 use crate::kernel::{self, Access, MAX_SEGMENTS, Plan};
-use crate::memory_map::{Kind, MAX_REGIONS, MemoryMap, PAGE, REACH};
+use crate::memory_map::{FLOOR, Kind, MAX_REGIONS, MemoryMap, PAGE, REACH};
 use crate::paging::{self, Mapping, NoExecute, PageSize};
 use crate::physical::Physical;
 use crate::requests::{self, BASE_REVISION, RESPONSE, Request, Requests};
@@ -126,7 +126,8 @@ pub fn prepare(
     })
 }
 
-/// Checks where the archive lies and claims it; one that does not begin at a page is moved to where it does.
+/// Checks where the archive lies and claims it. One that does not begin at a page, or lies below [`FLOOR`] where all
+/// is left to the kernel, is moved.
 fn take_archive(
     memory: &mut impl Physical,
     map: &mut MemoryMap,
@@ -138,11 +139,12 @@ fn take_archive(
     }
     let size = end - start;
     let path = "/boot/boot.tar";
-    if start.is_multiple_of(PAGE) {
+    if start >= FLOOR && start.is_multiple_of(PAGE) {
         map.claim(start, end, Kind::Executable)?;
         return Ok(File { start, size, path });
     }
-    map.claim(start, end, Kind::Bootloader)?;
+    // What is below FLOOR needs no claim: nothing is allocated there.
+    map.claim(start.max(FLOOR), end, Kind::Bootloader)?;
     let moved = map.allocate("boot archive", size, Kind::Executable)?;
     memory.copy(start, moved, size).ok_or(outside)?;
     Ok(File {

@@ -3,8 +3,8 @@
 use heapless::Vec;
 
 use crate::error::Error;
-use crate::info::{BootInfo, Firmware, MAX_COMMAND_LINE, Rsdp, command_line};
-use crate::memory_map::{Kind, MAX_REGIONS, MemoryMap, REACH};
+use crate::info::{BootInfo, Firmware, MAX_COMMAND_LINE, Rsdp};
+use crate::memory_map::{Kind, MAX_REGIONS, MemoryMap};
 use crate::physical::{Fields, Physical};
 
 const MAGIC: u32 = 0x336e_c578;
@@ -82,15 +82,17 @@ fn module(memory: &impl Physical, address: u64, count: u32) -> Result<(u64, u64)
 }
 
 fn text(memory: &impl Physical, address: u64) -> Result<Vec<u8, MAX_COMMAND_LINE>, Error> {
+    let mut text = Vec::new();
     if address == 0 {
-        return Ok(Vec::new());
+        return Ok(text);
     }
-    let most = REACH
-        .saturating_sub(address)
-        .min(MAX_COMMAND_LINE as u64 + 1);
-    command_line(
-        memory
-            .bytes(address, most)
-            .ok_or(Error::Truncated("command line"))?,
-    )
+    // Byte by byte: what follows the NUL may lie out of reach.
+    for at in address..=u64::MAX {
+        match memory.bytes(at, 1) {
+            Some([0]) => break,
+            Some(&[byte]) => text.push(byte).map_err(|_| Error::LongCommandLine)?,
+            _ => return Err(Error::Truncated("command line")),
+        }
+    }
+    Ok(text)
 }

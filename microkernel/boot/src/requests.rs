@@ -161,13 +161,12 @@ pub fn scan(image: &[u8]) -> Result<Requests, Error> {
 
 fn locate(image: &[u8], from: usize, to: usize) -> Result<[Option<usize>; KINDS], Error> {
     let ids = Request::ALL.map(Request::id);
+    let [first, second, ..] = Request::MemoryMap.id();
+    let common = [first, second];
     let mut at = [None; KINDS];
     for offset in (from..to).step_by(8) {
         // Two words are common to all; looking at them first keeps the scan short.
-        if ids
-            .first()
-            .is_none_or(|id| !has(image, offset, &[id[0], id[1]]))
-        {
+        if !has(image, offset, &common) {
             continue;
         }
         for ((kind, id), slot) in Request::ALL.iter().zip(&ids).zip(&mut at) {
