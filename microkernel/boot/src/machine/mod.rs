@@ -5,6 +5,7 @@
 mod console;
 mod cpu;
 mod entry;
+mod exceptions;
 mod identity;
 mod port;
 
@@ -19,6 +20,7 @@ use identity::Identity;
 
 /// Called by the entry code once long mode is on.
 fn main(protocol: Protocol, info: u32) -> ! {
+    exceptions::catch();
     match start(protocol, info) {
         Ok(handoff) => cpu::jump(&handoff),
         Err(error) => fail(format_args!("{error}")),
