@@ -1,2 +1,79 @@
-//! To be written.
-fn main() {}
+//! `cargo xtask`: the one tool that sets up, builds, boots, tests and measures.
+//!
+//! One module per command; this file only assembles them. A failure is printed as `error: what` and,
+//! where there is something to do, `try: command`.
+#![forbid(unsafe_code)]
+
+mod fault;
+mod guest;
+mod place;
+mod process;
+mod run;
+#[cfg(test)]
+mod scratch;
+mod setup;
+mod test;
+
+use fault::{Fault, Result};
+use lexopt::{Arg, Parser, ValueExt};
+use place::Place;
+use std::process::ExitCode;
+
+const HELP: &str = include_str!("help.txt");
+
+fn main() -> ExitCode {
+    match dispatch(Parser::from_env()) {
+        Ok(status) => ExitCode::from(status),
+        Err(fault) => {
+            eprintln!("{fault}");
+            ExitCode::from(fault.status())
+        }
+    }
+}
+
+fn dispatch(mut parser: Parser) -> Result<u8> {
+    let command = match parser.next()? {
+        Some(Arg::Value(word)) => word.string()?,
+        Some(Arg::Long("help") | Arg::Short('h')) => return help(),
+        Some(other) => return Err(other.unexpected().into()),
+        None => return Err(Fault::usage("no command")),
+    };
+    if asks_for_help(&parser) {
+        return help();
+    }
+    let place = Place::find()?;
+    match command.as_str() {
+        "help" => help(),
+        "run" => run::run(&place, &run::Options::parse(&mut parser)?),
+        "test" => test::test(&place, &test::Selection::parse(&mut parser)?),
+        "doctor" => {
+            nothing_more(&mut parser)?;
+            setup::doctor().map(|complete| u8::from(!complete))
+        }
+        other => Err(Fault::usage(format!("no command is called {other}"))),
+    }
+}
+
+fn help() -> Result<u8> {
+    print!("{HELP}");
+    Ok(0)
+}
+
+/// Whether `--help` stands before a `--`, behind which words belong to a guest's command.
+fn asks_for_help(parser: &Parser) -> bool {
+    let mut rest = parser.clone();
+    let Ok(words) = rest.raw_args() else {
+        return false;
+    };
+    words
+        .take_while(|word| word != "--")
+        .any(|word| word == "--help" || word == "-h")
+}
+
+/// Refuses further arguments.
+fn nothing_more(parser: &mut Parser) -> Result<()> {
+    match parser.next()? {
+        None => Ok(()),
+        Some(argument) => Err(argument.unexpected().into()),
+    }
+}

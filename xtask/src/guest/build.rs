@@ -1,0 +1,72 @@
+//! Compiles the guest's crates, always in release.
+
+use super::units::{BOOT, KERNEL, Kind, Unit, units};
+use crate::fault::Result;
+use crate::place::{GUEST_TARGET, Place};
+use crate::process;
+use crate::setup::{GuestToolchain, guest_toolchain};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What the build made.
+#[derive(Debug)]
+pub(crate) struct Products {
+    folder: PathBuf,
+    /// The guest programs.
+    pub(crate) units: Vec<Unit>,
+}
+
+impl Products {
+    /// The ELF file of a binary, with its symbols.
+    pub(crate) fn binary(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The first task's name.
+    pub(crate) fn first(&self) -> Option<&Unit> {
+        self.units.iter().find(|unit| unit.kind == Kind::First)
+    }
+}
+
+/// A cargo command for guest crates. The user's flags for the host's compiler are not the guest's:
+/// they are replaced by none.
+pub(crate) fn cargo_guest(place: &Place, verb: &str) -> Result<Command> {
+    let toolchain = guest_toolchain()?;
+    let mut command = process::cargo(place);
+    if toolchain == GuestToolchain::FromSource {
+        command = Command::new("/usr/bin/cargo");
+        command.current_dir(&place.root);
+        command.env("RUSTC", "/usr/bin/rustc");
+        command.env("RUSTC_BOOTSTRAP", "1");
+    }
+    command.env("CARGO_ENCODED_RUSTFLAGS", "");
+    command.env_remove("RUSTFLAGS");
+    command.args([verb, "--release", "--target", GUEST_TARGET, "--target-dir"]);
+    command.arg(place.guest_target());
+    if toolchain == GuestToolchain::FromSource {
+        command.arg("-Zbuild-std=core,alloc,compiler_builtins");
+        command.arg("-Zbuild-std-features=compiler-builtins-mem");
+    }
+    Ok(command)
+}
+
+/// Builds everything that the archive holds, and the boot stub. The caller holds the build's lock.
+pub(crate) fn build(place: &Place) -> Result<Products> {
+    let units = units(place)?;
+    // Manifests first: a mistake there costs no build.
+    for unit in &units {
+        unit.manifest()?;
+    }
+    let mut command = cargo_guest(place, "build")?;
+    for name in [KERNEL, BOOT] {
+        command.args(["--package", name]);
+    }
+    for unit in &units {
+        command.args(["--package", &unit.name]);
+    }
+    command.arg("--bins");
+    process::stdout_to_stderr(&mut command);
+    process::run(&mut command, "building the guest")?;
+    let folder = place.guest_target().join(GUEST_TARGET).join("release");
+    Ok(Products { folder, units })
+}

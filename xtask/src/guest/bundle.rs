@@ -1,0 +1,81 @@
+//! Fills the boot archive from what was built.
+//!
+//! | path | content |
+//! |---|---|
+//! | `boot/kernel` | the kernel's ELF file without symbols |
+//! | `boot/bootstrap.img` | the first task, flattened (`abi::image`) |
+//! | `servers/NAME/program`, `drivers/NAME/program` | ELF file without symbols |
+//! | `servers/NAME/manifest`, `drivers/NAME/manifest` | encoded manifest (`manifest::Manifest::decode`) |
+//! | `bin/NAME` | a program; `bin/NAME.manifest` when it has one |
+//!
+//! Only what the tree holds now is read, so a removed server is gone from the next archive.
+
+use super::archive::{Archive, Mode};
+use super::build::Products;
+use super::flatten::flatten;
+use super::program::{parse, segments, shed};
+use super::units::{KERNEL, Kind, Unit};
+use crate::fault::{Doing, Fault, Result};
+use manifest::MAX_ENCODED;
+use std::fs;
+use std::path::PathBuf;
+
+/// A file of the host that a run puts into its archive.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Addition {
+    /// Where it lies on the host.
+    pub(crate) host: PathBuf,
+    /// Its path in the archive.
+    pub(crate) guest: String,
+}
+
+/// The archive of `products` and `additions`.
+pub(crate) fn bundle(products: &Products, additions: &[Addition]) -> Result<Archive> {
+    let mut archive = Archive::default();
+    let kernel = read(products, KERNEL)?;
+    archive.add("boot/kernel", Mode::Program, shed(KERNEL, &kernel)?)?;
+    let first = products
+        .first()
+        .ok_or_else(|| Fault::new("servers/bootstrap is not there"))?;
+    let image = flatten(&first.name, &read(products, &first.name)?)?;
+    archive.add("boot/bootstrap.img", Mode::Data, image)?;
+    for unit in products.units.iter().filter(|u| u.kind != Kind::First) {
+        add_unit(&mut archive, unit, &read(products, &unit.name)?)?;
+    }
+    for addition in additions {
+        let content = fs::read(&addition.host).at("read", &addition.host)?;
+        let path = addition.guest.trim_start_matches('/');
+        archive.add(path, Mode::Data, content)?;
+    }
+    Ok(archive)
+}
+
+fn add_unit(archive: &mut Archive, unit: &Unit, program: &[u8]) -> Result<()> {
+    let name = &unit.name;
+    // Here its faults have a name; in the guest it would only fail to start.
+    segments(name, &parse(name, program)?)?;
+    let (program_path, manifest_path) = match unit.kind {
+        Kind::Program => (format!("bin/{name}"), format!("bin/{name}.manifest")),
+        Kind::First | Kind::Server | Kind::Driver => {
+            let folder = unit.kind.folder();
+            (
+                format!("{folder}/{name}/program"),
+                format!("{folder}/{name}/manifest"),
+            )
+        }
+    };
+    archive.add(&program_path, Mode::Program, shed(name, program)?)?;
+    if let Some(manifest) = unit.manifest()? {
+        let mut buffer = [0; MAX_ENCODED];
+        let encoded = manifest
+            .encode(&mut buffer)
+            .at("encode", &unit.manifest_path())?;
+        archive.add(&manifest_path, Mode::Data, encoded.to_vec())?;
+    }
+    Ok(())
+}
+
+fn read(products: &Products, name: &str) -> Result<Vec<u8>> {
+    let path = products.binary(name);
+    fs::read(&path).at("read", &path)
+}

@@ -1,0 +1,16 @@
+//! From the tree to the boot archive: which crates are guest code, their build, their bundling.
+
+mod archive;
+mod build;
+mod bundle;
+mod flatten;
+mod program;
+#[cfg(test)]
+mod sample;
+mod units;
+
+pub(crate) use archive::Archive;
+pub(crate) use build::{Products, build, cargo_guest};
+pub(crate) use bundle::{Addition, bundle};
+pub(crate) use program::shed;
+pub(crate) use units::{BOOT, KERNEL, units};

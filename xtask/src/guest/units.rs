@@ -1,0 +1,164 @@
+//! The crates that make programs for the guest, found by where they lie.
+
+use crate::fault::{Doing, Fault, Result};
+use crate::place::{Place, folders};
+use manifest::Manifest;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The package and binary of the kernel.
+pub(crate) const KERNEL: &str = "microkernel-x86_64";
+/// The package and binary of the stub that the emulator or GRUB enters.
+pub(crate) const BOOT: &str = "boot";
+/// The first task.
+pub(crate) const BOOTSTRAP: &str = "bootstrap";
+
+/// What a guest program is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Kind {
+    /// The first task, which starts all others.
+    First,
+    /// A folder of `servers/`.
+    Server,
+    /// A folder of `drivers/` that has a manifest; without one it is a library.
+    Driver,
+    /// A folder of `initrd/` that has a `Cargo.toml`; without one it holds data.
+    Program,
+}
+
+impl Kind {
+    /// The folder that holds its crates.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Self::First | Self::Server => "servers",
+            Self::Driver => "drivers",
+            Self::Program => "initrd",
+        }
+    }
+}
+
+/// One crate that makes a guest program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Unit {
+    /// The name of its folder, package and binary.
+    pub(crate) name: String,
+    /// What it is.
+    pub(crate) kind: Kind,
+    folder: PathBuf,
+}
+
+impl Unit {
+    /// Where its manifest lies.
+    pub(crate) fn manifest_path(&self) -> PathBuf {
+        self.folder.join("manifest.toml")
+    }
+
+    /// Its manifest; the first task has none, a program may have one.
+    pub(crate) fn manifest(&self) -> Result<Option<Manifest>> {
+        let path = self.manifest_path();
+        match self.kind {
+            Kind::First => Ok(None),
+            Kind::Program if !path.exists() => Ok(None),
+            Kind::Server | Kind::Driver | Kind::Program => {
+                let manifest = read_manifest(&path)?;
+                if manifest.name.as_str() == self.name {
+                    Ok(Some(manifest))
+                } else {
+                    Err(Fault::new(format!(
+                        "{}: `name` is {}, its folder is {}",
+                        path.display(),
+                        manifest.name,
+                        self.name
+                    )))
+                }
+            }
+        }
+    }
+}
+
+/// Reads and checks a manifest.
+pub(crate) fn read_manifest(path: &Path) -> Result<Manifest> {
+    let text = fs::read_to_string(path).at("read", path)?;
+    let manifest: Manifest = toml::from_str(&text).at("understand", path)?;
+    manifest.check().at("accept", path)?;
+    Ok(manifest)
+}
+
+/// Every guest program of the tree, in order of kind and name.
+pub(crate) fn units(place: &Place) -> Result<Vec<Unit>> {
+    let mut found = Vec::new();
+    for kind in [Kind::Server, Kind::Driver, Kind::Program] {
+        let parent = place.root.join(kind.folder());
+        for name in folders(&parent)? {
+            let folder = parent.join(&name);
+            let counts = folder.join("Cargo.toml").exists()
+                && (kind != Kind::Driver || folder.join("manifest.toml").exists());
+            let kind = match kind {
+                Kind::Server if name == BOOTSTRAP => Kind::First,
+                other => other,
+            };
+            if counts {
+                found.push(Unit { name, kind, folder });
+            }
+        }
+    }
+    found.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    fn tree() -> Scratch {
+        let scratch = Scratch::new("units");
+        for path in [
+            "servers/echo/Cargo.toml",
+            "servers/bootstrap/Cargo.toml",
+            "drivers/kit/Cargo.toml",
+            "drivers/uart/Cargo.toml",
+            "initrd/tests/Cargo.toml",
+            "initrd/data/file",
+        ] {
+            scratch.write(path, "");
+        }
+        scratch.write(
+            "drivers/uart/manifest.toml",
+            "name = \"uart\"\nstart = \"boot\"",
+        );
+        scratch.write(
+            "servers/echo/manifest.toml",
+            "name = \"ecko\"\nstart = \"boot\"",
+        );
+        scratch
+    }
+
+    #[test]
+    fn folders_say_what_a_crate_is() {
+        let scratch = tree();
+        let found = units(&Place::of(scratch.path())).unwrap();
+        let seen: Vec<_> = found.iter().map(|u| (u.name.as_str(), u.kind)).collect();
+        assert_eq!(
+            seen,
+            [
+                ("bootstrap", Kind::First),
+                ("echo", Kind::Server),
+                ("uart", Kind::Driver),
+                ("tests", Kind::Program),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_manifest_must_name_its_folder_and_servers_must_have_one() {
+        let scratch = tree();
+        let found = units(&Place::of(scratch.path())).unwrap();
+        let fault = found[1].manifest().unwrap_err().to_string();
+        assert!(fault.contains("ecko"), "{fault}");
+        assert_eq!(found[2].manifest().unwrap().unwrap().name, "uart");
+        assert_eq!(found[3].manifest().unwrap(), None);
+        fs::remove_file(found[1].manifest_path()).unwrap();
+        assert!(found[1].manifest().is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! `run`: builds, boots, and connects this terminal or one command with the guest.
+
+mod command;
+mod console;
+mod guardian;
+mod machine;
+mod options;
+mod symbols;
+
+pub(crate) use command::{Outcome, Stream, execute, request};
+pub(crate) use machine::{Clock, Guest, Machine, Medium, Terminal, failure};
+pub(crate) use options::Options;
+
+use crate::fault::{Doing, Fault, Result, USAGE};
+use crate::guest::{Archive, BOOT, KERNEL, Products, build, bundle, shed};
+use crate::place::{Place, Slot};
+use crate::setup::{Need, ensure};
+use console::Typist;
+use std::fs;
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::time::Duration;
+
+/// Exit status when setting up, building or the emulator failed.
+const NOT_RUN: u8 = 125;
+/// Exit status when the kernel panicked.
+const PANICKED: u8 = 126;
+/// Exit status when the time was up.
+const TIMED_OUT: u8 = 124;
+/// How long `run -- CMD` may take when nothing else is said.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The whole command; its exit status.
+pub(crate) fn run(place: &Place, options: &Options) -> Result<u8> {
+    let done = prepare(place, options).and_then(|boot| match &options.command {
+        Some(words) => run_command(&boot, options, words),
+        None => run_console(&boot, options),
+    });
+    match done {
+        Err(fault) if fault.status() != USAGE => {
+            eprintln!("{fault}");
+            Ok(NOT_RUN)
+        }
+        other => other,
+    }
+}
+
+/// Everything that a guest boots from, in a folder of its own.
+#[derive(Debug)]
+pub(crate) struct Boot {
+    slot: Slot,
+}
+
+/// Sets up, builds, and lays ready what the guest boots from.
+pub(crate) fn prepare(place: &Place, options: &Options) -> Result<Boot> {
+    ensure(&[Need::Emulator])?;
+    let lock = place.lock_build()?;
+    let products = build(place)?;
+    let archive = bundle(&products, &options.additions)?;
+    let boot = Boot::lay(place.slot()?, &products, &archive)?;
+    drop(lock);
+    Ok(boot)
+}
+
+impl Boot {
+    fn lay(slot: Slot, products: &Products, archive: &Archive) -> Result<Self> {
+        let kernel = products.binary(KERNEL);
+        fs::copy(&kernel, slot.file("kernel")).at("copy", &kernel)?;
+        let stub = products.binary(BOOT);
+        let content = fs::read(&stub).at("read", &stub)?;
+        let path = slot.file("stub");
+        fs::write(&path, shed(BOOT, &content)?).at("write", &path)?;
+        let path = slot.file("boot.tar");
+        fs::write(&path, archive.encode()).at("write", &path)?;
+        Ok(Self { slot })
+    }
+
+    /// A machine that boots it.
+    pub(crate) fn machine(&self, options: &Options, mode: &str) -> Machine {
+        let mut command_line = format!("mode={mode}");
+        if options.fast_path == options::FastPath::Off {
+            command_line.push_str(" fast-path=off");
+        }
+        Machine {
+            cpus: options.cpus,
+            memory: options.memory,
+            clock: Clock::Host,
+            medium: Medium::Direct {
+                stub: self.slot.file("stub"),
+                archive: self.slot.file("boot.tar"),
+            },
+            command_line,
+            log: self.slot.file("kernel.log"),
+            extra: Vec::new(),
+        }
+    }
+
+    /// The kernel log with names for the kernel's addresses.
+    pub(crate) fn symbolised(&self, log: &str) -> String {
+        match fs::read(self.slot.file("kernel")) {
+            Ok(kernel) => symbols::annotate(&kernel, log),
+            Err(_) => log.to_owned(),
+        }
+    }
+
+    fn report_panic(&self, guest: &Guest) {
+        eprintln!("error: the kernel panicked; its log:");
+        eprint!("{}", self.symbolised(&guest.log_text()));
+        eprintln!("the whole log: {}", guest.log.display());
+    }
+}
+
+fn run_console(boot: &Boot, options: &Options) -> Result<u8> {
+    let person = stdin().is_terminal() && stdout().is_terminal();
+    let (typist, terminal) = match person {
+        true => (Typist::Person, Terminal::Raw),
+        false => (Typist::Script, Terminal::Untouched),
+    };
+    if person {
+        eprintln!("leave: shutdown, or Ctrl-A X");
+    }
+    let mut guest = boot.machine(options, "console").start(terminal)?;
+    match console::attend(&mut guest, typist, options.timeout)? {
+        console::Outcome::Left => {
+            eprintln!();
+            Ok(0)
+        }
+        console::Outcome::TimedOut => {
+            eprintln!("error: the time is up");
+            Ok(TIMED_OUT)
+        }
+        console::Outcome::Ended(machine::Ending::Finished) => Ok(0),
+        console::Outcome::Ended(machine::Ending::Panicked) => {
+            boot.report_panic(&guest);
+            Ok(PANICKED)
+        }
+        console::Outcome::Ended(other) => Err(failure(other, &guest.log_text())),
+    }
+}
+
+fn run_command(boot: &Boot, options: &Options, words: &[String]) -> Result<u8> {
+    let payload = request(words)?;
+    let limit = options.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let mut guest = boot
+        .machine(options, "command")
+        .start(Terminal::Untouched)?;
+    let outcome = execute(&mut guest, &payload, stdin(), limit, show)?;
+    match outcome {
+        Outcome::Exited(_) => {}
+        Outcome::NoSuchCommand => {
+            let name = words.first().map_or("", String::as_str);
+            eprintln!("error: the guest has no command {name}");
+        }
+        Outcome::Exception(exception) => {
+            eprintln!("error: the command was ended by exception {exception}");
+        }
+        Outcome::TimedOut => eprintln!("error: the command took longer than {} s", limit.as_secs()),
+        Outcome::Panicked => boot.report_panic(&guest),
+        Outcome::Lost(ending) => return Err(failure(ending, &guest.log_text())),
+    }
+    Ok(outcome.status())
+}
+
+fn show(stream: Stream, bytes: &[u8]) -> Result<()> {
+    let shown = match stream {
+        Stream::Stdout => {
+            let mut out = stdout();
+            out.write_all(bytes).and_then(|()| out.flush())
+        }
+        Stream::Stderr | Stream::Console => stderr().write_all(bytes),
+    };
+    shown.map_err(|error| Fault::new(format!("cannot write the command's output: {error}")))
+}

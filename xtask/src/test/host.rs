@@ -1,0 +1,124 @@
+//! Tests that need no guest: structure, formatting, lints, unit tests, Miri, loom, fuzzing.
+
+use super::count::Libtest;
+use super::tally::Tally;
+use crate::fault::{Doing, Result};
+use crate::guest::{BOOT, KERNEL, cargo_guest, units};
+use crate::place::Place;
+use crate::process;
+use crate::setup::has_tool;
+use std::fs;
+use std::process::Command;
+
+/// Packages that compile for the guest only.
+const GUEST_ONLY: [&str; 2] = [KERNEL, BOOT];
+
+/// What is checked by Miri, with the reason why nothing else is: they hold the `unsafe` that runs on
+/// the host too.
+const MIRI: [&str; 1] = ["arena"];
+
+/// What is checked by loom.
+const LOOM: &str = "ksync";
+
+/// Structure, formatting, lints and unit tests.
+pub(super) fn host(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
+    if filter.is_empty() {
+        checks(place, tally)?;
+    }
+    let mut command = process::cargo(place);
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    exclude_guest_only(&mut command);
+    command.args(["--", filter]);
+    libtest("unit tests", &mut command, tally)
+}
+
+fn checks(place: &Place, tally: &mut Tally) -> Result<()> {
+    let mut format = process::cargo(place);
+    format.args(["fmt", "--all", "--check"]);
+    tally.one("fmt", verdict(&mut format));
+    let mut clippy = process::cargo(place);
+    clippy.args(["clippy", "--workspace", "--all-targets"]);
+    exclude_guest_only(&mut clippy);
+    clippy.args(["--", "-D", "warnings"]);
+    tally.one("clippy on the host", verdict(&mut clippy));
+    let lock = place.lock_build()?;
+    let mut clippy = cargo_guest(place, "clippy")?;
+    for name in GUEST_ONLY {
+        clippy.args(["--package", name]);
+    }
+    for unit in units(place)? {
+        clippy.args(["--package", &unit.name]);
+    }
+    clippy.args(["--bins", "--", "-D", "warnings"]);
+    tally.one("clippy for the guest", verdict(&mut clippy));
+    drop(lock);
+    Ok(())
+}
+
+fn verdict(command: &mut Command) -> std::result::Result<(), String> {
+    match process::run(command, "it") {
+        Ok(()) => Ok(()),
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
+fn exclude_guest_only(command: &mut Command) {
+    for name in GUEST_ONLY {
+        command.args(["--exclude", name]);
+    }
+}
+
+/// Runs test programs and counts their cases; an end without success that no case explains, like a
+/// build failure, counts as one.
+fn libtest(name: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
+    let mut libtest = Libtest::default();
+    let well = process::watch(command, |line| libtest.line(line))?;
+    let count = libtest.finish();
+    if !well && count.failed == 0 {
+        tally.one(name, Err("it did not build, or ended early".into()));
+    }
+    tally.add(name, count);
+    Ok(())
+}
+
+/// Miri on the growable arenas, loom on the locks.
+pub(super) fn unsafe_code(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
+    let miri = |arguments: &[&str]| {
+        let mut command = process::cargo_of(place, "nightly");
+        command.arg("miri").args(arguments);
+        command
+    };
+    if has_tool(&mut miri(&["--version"])) {
+        for package in MIRI {
+            let mut command = miri(&["test", "--package", package, "--target-dir"]);
+            command.arg(place.other_target("miri"));
+            command.args(["--", filter]);
+            libtest(&format!("miri on {package}"), &mut command, tally)?;
+        }
+    } else {
+        tally.skip("miri", "no nightly toolchain with it (rustup toolchain install nightly --component miri,rust-src)");
+    }
+    loom(place, filter, tally)
+}
+
+fn loom(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
+    let path = place.root.join("microkernel").join(LOOM).join("Cargo.toml");
+    let text = fs::read_to_string(&path).at("read", &path)?;
+    if !text.contains("loom") {
+        tally.skip("loom", "ksync has no loom tests yet");
+        return Ok(());
+    }
+    let mut command = process::cargo(place);
+    command.env("RUSTFLAGS", "--cfg loom");
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command.args(["test", "--release", "--package", LOOM, "--target-dir"]);
+    command.arg(place.other_target("loom"));
+    command.args(["--", filter]);
+    libtest("loom on ksync", &mut command, tally)
+}
+
+/// The fuzz targets, each for a short time.
+pub(super) fn fuzz(_: &Place, _: &str, tally: &mut Tally) -> Result<()> {
+    tally.skip("fuzz", "there are no fuzz targets yet");
+    Ok(())
+}
