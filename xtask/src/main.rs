@@ -9,10 +9,12 @@ mod guest;
 mod place;
 mod process;
 mod run;
+mod rust_text;
 #[cfg(test)]
 mod scratch;
 mod setup;
 mod test;
+mod tidy;
 
 use fault::{Fault, Result};
 use lexopt::{Arg, Parser, ValueExt};
@@ -50,6 +52,11 @@ fn dispatch(mut parser: Parser) -> Result<u8> {
             nothing_more(&mut parser)?;
             setup::doctor().map(|complete| u8::from(!complete))
         }
+        "tidy" => match parser.next()? {
+            None => tidy::tidy(&place),
+            Some(Arg::Long("coverage")) => tidy::coverage(&place),
+            Some(other) => Err(other.unexpected().into()),
+        },
         other => Err(Fault::usage(format!("no command is called {other}"))),
     }
 }

@@ -63,13 +63,13 @@ impl Place {
     }
 
     /// Waits until no other run of the tool builds; the lock is given up with the value.
-    pub(crate) fn lock_build(&self) -> Result<File> {
+    pub(crate) fn lock_build(&self) -> Result<Lock> {
         let folder = self.output();
         fs::create_dir_all(&folder).at("make", &folder)?;
         let path = folder.join("build.lock");
         let file = File::create(&path).at("open", &path)?;
         file.lock().at("lock", &path)?;
-        Ok(file)
+        Ok(Lock(file))
     }
 
     /// A folder that no other running guest uses. Numbers are taken again, so that few exist.
@@ -83,7 +83,7 @@ impl Place {
                 Ok(()) => {
                     return Ok(Slot {
                         folder,
-                        _lock: lock,
+                        _lock: Lock(lock),
                     });
                 }
                 Err(TryLockError::WouldBlock) => {}
@@ -94,11 +94,23 @@ impl Place {
     }
 }
 
+/// A locked file, unlocked with the value.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would leave it locked while a child that is just being started shares the
+        // file. When unlocking fails, that is what happens.
+        drop(self.0.unlock());
+    }
+}
+
 /// A folder for one running guest.
 #[derive(Debug)]
 pub(crate) struct Slot {
     folder: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Slot {

@@ -1,6 +1,6 @@
 //! Compiles the guest's crates, always in release.
 
-use super::units::{BOOT, KERNEL, Kind, Unit, units};
+use super::units::{BOOT, KERNEL, Kind, Unit, binary, units};
 use crate::fault::Result;
 use crate::place::{GUEST_TARGET, Place};
 use crate::process;
@@ -12,14 +12,18 @@ use std::process::Command;
 #[derive(Debug)]
 pub(crate) struct Products {
     folder: PathBuf,
+    /// The kernel's ELF file, with its symbols.
+    pub(crate) kernel: PathBuf,
+    /// The boot stub's ELF file.
+    pub(crate) stub: PathBuf,
     /// The guest programs.
     pub(crate) units: Vec<Unit>,
 }
 
 impl Products {
-    /// The ELF file of a binary, with its symbols.
-    pub(crate) fn binary(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+    /// The ELF file of a guest program, with its symbols.
+    pub(super) fn program(&self, unit: &Unit) -> Result<PathBuf> {
+        Ok(self.folder.join(unit.binary()?))
     }
 
     /// The first task's name.
@@ -58,7 +62,7 @@ pub(crate) fn build(place: &Place) -> Result<Products> {
         unit.manifest()?;
     }
     let mut command = cargo_guest(place, "build")?;
-    for name in [KERNEL, BOOT] {
+    for (name, _) in [KERNEL, BOOT] {
         command.args(["--package", name]);
     }
     for unit in &units {
@@ -68,5 +72,13 @@ pub(crate) fn build(place: &Place) -> Result<Products> {
     process::stdout_to_stderr(&mut command);
     process::run(&mut command, "building the guest")?;
     let folder = place.guest_target().join(GUEST_TARGET).join("release");
-    Ok(Products { folder, units })
+    let made = |(_, crate_folder): (&str, &str)| -> Result<PathBuf> {
+        Ok(folder.join(binary(&place.root.join(crate_folder))?))
+    };
+    Ok(Products {
+        kernel: made(KERNEL)?,
+        stub: made(BOOT)?,
+        units,
+        folder,
+    })
 }

@@ -14,11 +14,11 @@ use super::archive::{Archive, Mode};
 use super::build::Products;
 use super::flatten::flatten;
 use super::program::{parse, segments, shed};
-use super::units::{KERNEL, Kind, Unit};
+use super::units::{Kind, Unit};
 use crate::fault::{Doing, Fault, Result};
 use manifest::MAX_ENCODED;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file of the host that a run puts into its archive.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,15 +32,15 @@ pub(crate) struct Addition {
 /// The archive of `products` and `additions`.
 pub(crate) fn bundle(products: &Products, additions: &[Addition]) -> Result<Archive> {
     let mut archive = Archive::default();
-    let kernel = read(products, KERNEL)?;
-    archive.add("boot/kernel", Mode::Program, shed(KERNEL, &kernel)?)?;
+    let kernel = shed("the kernel", &read(&products.kernel)?)?;
+    archive.add("boot/kernel", Mode::Program, kernel)?;
     let first = products
         .first()
         .ok_or_else(|| Fault::new("servers/bootstrap is not there"))?;
-    let image = flatten(&first.name, &read(products, &first.name)?)?;
+    let image = flatten(&first.name, &read(&products.program(first)?)?)?;
     archive.add("boot/bootstrap.img", Mode::Data, image)?;
     for unit in products.units.iter().filter(|u| u.kind != Kind::First) {
-        add_unit(&mut archive, unit, &read(products, &unit.name)?)?;
+        add_unit(&mut archive, unit, &read(&products.program(unit)?)?)?;
     }
     for addition in additions {
         let content = fs::read(&addition.host).at("read", &addition.host)?;
@@ -75,7 +75,6 @@ fn add_unit(archive: &mut Archive, unit: &Unit, program: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn read(products: &Products, name: &str) -> Result<Vec<u8>> {
-    let path = products.binary(name);
-    fs::read(&path).at("read", &path)
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).at("read", path)
 }

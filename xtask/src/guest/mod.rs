@@ -12,5 +12,4 @@ mod units;
 pub(crate) use archive::Archive;
 pub(crate) use build::{Products, build, cargo_guest};
 pub(crate) use bundle::{Addition, bundle};
-pub(crate) use program::shed;
 pub(crate) use units::{BOOT, KERNEL, units};

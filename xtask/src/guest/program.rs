@@ -50,7 +50,7 @@ pub(super) fn parse<'a>(name: &str, bytes: &'a [u8]) -> Result<File<'a>> {
 
 /// The file without what no loader reads: symbols, debug information and section headers. They lie
 /// behind the last loaded byte, so the rest is cut off.
-pub(crate) fn shed(name: &str, bytes: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn shed(name: &str, bytes: &[u8]) -> Result<Vec<u8>> {
     let file = parse(name, bytes)?;
     let headers = u64::from(file.ehdr.e_phentsize) * u64::from(file.ehdr.e_phnum);
     let mut end = (HEADER_SIZE as u64).max(file.ehdr.e_phoff.saturating_add(headers));

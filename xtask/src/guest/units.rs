@@ -5,11 +5,12 @@ use crate::place::{Place, folders};
 use manifest::Manifest;
 use std::fs;
 use std::path::{Path, PathBuf};
+use toml::Table;
 
-/// The package and binary of the kernel.
-pub(crate) const KERNEL: &str = "microkernel-x86_64";
-/// The package and binary of the stub that the emulator or GRUB enters.
-pub(crate) const BOOT: &str = "boot";
+/// The kernel's package and folder.
+pub(crate) const KERNEL: (&str, &str) = ("microkernel-x86_64", "microkernel/x86_64");
+/// Package and folder of the stub that the emulator or GRUB enters.
+pub(crate) const BOOT: (&str, &str) = ("boot", "microkernel/boot");
 /// The first task.
 pub(crate) const BOOTSTRAP: &str = "bootstrap";
 
@@ -53,6 +54,11 @@ impl Unit {
         self.folder.join("manifest.toml")
     }
 
+    /// The name of its binary.
+    pub(super) fn binary(&self) -> Result<String> {
+        binary(&self.folder)
+    }
+
     /// Its manifest; the first task has none, a program may have one.
     pub(crate) fn manifest(&self) -> Result<Option<Manifest>> {
         let path = self.manifest_path();
@@ -76,8 +82,21 @@ impl Unit {
     }
 }
 
+/// The name of the binary of the crate in `folder`: that of its only `[[bin]]`, else the package's.
+pub(super) fn binary(folder: &Path) -> Result<String> {
+    let path = folder.join("Cargo.toml");
+    let text = fs::read_to_string(&path).at("read", &path)?;
+    let table: Table = toml::from_str(&text).at("understand", &path)?;
+    let section = table.get("bin").and_then(|list| list.get(0));
+    section
+        .or_else(|| table.get("package"))
+        .and_then(|section| section.get("name")?.as_str())
+        .map(str::to_owned)
+        .ok_or_else(|| Fault::new(format!("{} names no package", path.display())))
+}
+
 /// Reads and checks a manifest.
-pub(crate) fn read_manifest(path: &Path) -> Result<Manifest> {
+fn read_manifest(path: &Path) -> Result<Manifest> {
     let text = fs::read_to_string(path).at("read", path)?;
     let manifest: Manifest = toml::from_str(&text).at("understand", path)?;
     manifest.check().at("accept", path)?;
@@ -148,6 +167,21 @@ mod tests {
                 ("tests", Kind::Program),
             ]
         );
+    }
+
+    #[test]
+    fn a_binary_may_have_a_name_of_its_own() {
+        let scratch = Scratch::new("binary");
+        scratch.write("a/Cargo.toml", "[package]\nname = \"x\"");
+        scratch.write(
+            "b/Cargo.toml",
+            "[package]\nname = \"x\"\n[[bin]]\nname = \"y\"",
+        );
+        scratch.write("c/Cargo.toml", "");
+        let name = |folder: &str| binary(&scratch.path().join(folder));
+        assert_eq!(name("a").unwrap(), "x");
+        assert_eq!(name("b").unwrap(), "y");
+        assert!(name("c").is_err());
     }
 
     #[test]

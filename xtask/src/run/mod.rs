@@ -12,7 +12,7 @@ pub(crate) use machine::{Clock, Guest, Machine, Medium, Terminal, failure};
 pub(crate) use options::Options;
 
 use crate::fault::{Doing, Fault, Result, USAGE};
-use crate::guest::{Archive, BOOT, KERNEL, Products, build, bundle, shed};
+use crate::guest::{Archive, Products, build, bundle};
 use crate::place::{Place, Slot};
 use crate::setup::{Need, ensure};
 use console::Typist;
@@ -63,12 +63,10 @@ pub(crate) fn prepare(place: &Place, options: &Options) -> Result<Boot> {
 
 impl Boot {
     fn lay(slot: Slot, products: &Products, archive: &Archive) -> Result<Self> {
-        let kernel = products.binary(KERNEL);
-        fs::copy(&kernel, slot.file("kernel")).at("copy", &kernel)?;
-        let stub = products.binary(BOOT);
-        let content = fs::read(&stub).at("read", &stub)?;
-        let path = slot.file("stub");
-        fs::write(&path, shed(BOOT, &content)?).at("write", &path)?;
+        let files = [(&products.kernel, "kernel"), (&products.stub, "stub")];
+        for (from, to) in files {
+            fs::copy(from, slot.file(to)).at("copy", from)?;
+        }
         let path = slot.file("boot.tar");
         fs::write(&path, archive.encode()).at("write", &path)?;
         Ok(Self { slot })

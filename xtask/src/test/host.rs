@@ -7,11 +7,12 @@ use crate::guest::{BOOT, KERNEL, cargo_guest, units};
 use crate::place::Place;
 use crate::process;
 use crate::setup::has_tool;
+use crate::tidy;
 use std::fs;
 use std::process::Command;
 
-/// Packages that compile for the guest only.
-const GUEST_ONLY: [&str; 2] = [KERNEL, BOOT];
+/// Packages whose binary compiles for the guest only, and their folders.
+const GUEST_ONLY: [(&str, &str); 2] = [KERNEL, BOOT];
 
 /// What is checked by Miri, with the reason why nothing else is: they hold the `unsafe` that runs on
 /// the host too.
@@ -29,10 +30,36 @@ pub(super) fn host(place: &Place, filter: &str, tally: &mut Tally) -> Result<()>
     command.args(["test", "--workspace", "--no-fail-fast"]);
     exclude_guest_only(&mut command);
     command.args(["--", filter]);
-    libtest("unit tests", &mut command, tally)
+    libtest("unit tests", &mut command, tally)?;
+    let mut command = process::cargo(place);
+    command.args(["test", "--no-fail-fast", "--lib"]);
+    if add_libraries(place, &mut command) == 0 {
+        return Ok(());
+    }
+    command.args(["--", filter]);
+    libtest("unit tests of the machine's libraries", &mut command, tally)
+}
+
+/// Adds the packages whose binary only the guest can run, but whose library is pure. Says how many.
+fn add_libraries(place: &Place, command: &mut Command) -> usize {
+    let mut count = 0;
+    for (name, folder) in GUEST_ONLY {
+        if place.root.join(folder).join("src/lib.rs").exists() {
+            command.args(["--package", name]);
+            count += 1;
+        }
+    }
+    count
 }
 
 fn checks(place: &Place, tally: &mut Tally) -> Result<()> {
+    let findings = tidy::findings(place)?;
+    findings.iter().for_each(|finding| eprintln!("{finding}"));
+    let tidy = match findings.len() {
+        0 => Ok(()),
+        count => Err(format!("{count} findings")),
+    };
+    tally.one("tidy", tidy);
     let mut format = process::cargo(place);
     format.args(["fmt", "--all", "--check"]);
     tally.one("fmt", verdict(&mut format));
@@ -41,9 +68,15 @@ fn checks(place: &Place, tally: &mut Tally) -> Result<()> {
     exclude_guest_only(&mut clippy);
     clippy.args(["--", "-D", "warnings"]);
     tally.one("clippy on the host", verdict(&mut clippy));
+    let mut clippy = process::cargo(place);
+    clippy.args(["clippy", "--lib", "--profile", "test"]);
+    if add_libraries(place, &mut clippy) > 0 {
+        clippy.args(["--", "-D", "warnings"]);
+        tally.one("clippy on the machine's libraries", verdict(&mut clippy));
+    }
     let lock = place.lock_build()?;
     let mut clippy = cargo_guest(place, "clippy")?;
-    for name in GUEST_ONLY {
+    for (name, _) in GUEST_ONLY {
         clippy.args(["--package", name]);
     }
     for unit in units(place)? {
@@ -63,7 +96,7 @@ fn verdict(command: &mut Command) -> std::result::Result<(), String> {
 }
 
 fn exclude_guest_only(command: &mut Command) {
-    for name in GUEST_ONLY {
+    for (name, _) in GUEST_ONLY {
         command.args(["--exclude", name]);
     }
 }
