@@ -1,2 +1,19 @@
-//! To be written.
-#![no_std]
+//! What ring 0 shares between CPUs: the [`Lock`] around the kernel, and the [`Rendezvous`] by which one
+//! CPU waits until others have done something.
+//!
+//! Invariants: a lock is fair (tickets are served in order), so a CPU waits for at most one kernel section
+//! of each other CPU. Neither type disables interrupts: ring 0 runs with interrupts off, its idle loop
+//! holds no lock, and handlers that may interrupt anything (NMI) take none.
+//!
+//! Deliberately absent: sleeping, poisoning (a panic in ring 0 ends the run), reader-writer locks.
+//!
+//! Under `--cfg loom` the atomics are loom's, and `tests/loom.rs` explores all interleavings.
+#![cfg_attr(not(loom), no_std)]
+#![deny(clippy::multiple_unsafe_ops_per_block)]
+
+mod atomic;
+mod lock;
+mod rendezvous;
+
+pub use lock::{Guard, Lock};
+pub use rendezvous::{Member, Rendezvous};
