@@ -1,0 +1,168 @@
+//! The memory map: from the boot loader's entries to ranges of whole free pages.
+//!
+//! Entries may overlap, be unsorted, or begin and end inside a page: a page is free only when it lies
+//! wholly in usable entries and no other entry touches it.
+
+use core::ops::Range;
+
+use crate::layout::{DIRECT_SIZE, PAGE};
+
+/// The most ranges that are kept. What a machine has beyond them is lost, and reported.
+pub const MAX_RANGES: usize = 64;
+
+/// Ranges of physical addresses, whole pages, ascending, disjoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranges {
+    ranges: heapless::Vec<Range<u64>, MAX_RANGES>,
+    /// Pages that found no place in the table.
+    lost: u64,
+}
+
+impl Ranges {
+    /// No range.
+    pub const fn new() -> Self {
+        Self {
+            ranges: heapless::Vec::new(),
+            lost: 0,
+        }
+    }
+
+    /// Pages in the ranges.
+    pub fn pages(&self) -> u64 {
+        self.iter()
+            .map(|range| (range.end - range.start) / PAGE)
+            .sum()
+    }
+
+    /// Pages that were usable but found no place in the table.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// The ranges.
+    pub fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
+        self.ranges.iter()
+    }
+
+    /// Adds a usable entry, cut to whole pages that lie below the end of the direct map.
+    pub fn add(&mut self, entry: Range<u64>) {
+        let start = entry.start.div_ceil(PAGE).saturating_mul(PAGE);
+        let end = entry.end.min(DIRECT_SIZE) / PAGE * PAGE;
+        if start >= end {
+            return;
+        }
+        let mut merged = start..end;
+        self.ranges.retain(|range| {
+            let apart = range.end < merged.start || merged.end < range.start;
+            if !apart {
+                merged.start = merged.start.min(range.start);
+                merged.end = merged.end.max(range.end);
+            }
+            apart
+        });
+        self.insert(merged);
+    }
+
+    /// Takes an entry out again, grown to whole pages.
+    pub fn remove(&mut self, entry: Range<u64>) {
+        let start = entry.start / PAGE * PAGE;
+        let end = entry.end.min(DIRECT_SIZE).div_ceil(PAGE) * PAGE;
+        if start >= end {
+            return;
+        }
+        let old = core::mem::take(&mut self.ranges);
+        for range in old {
+            if range.start < start.min(range.end) {
+                self.insert(range.start..start.min(range.end));
+            }
+            if end.max(range.start) < range.end {
+                self.insert(end.max(range.start)..range.end);
+            }
+        }
+    }
+
+    /// Takes one page out that ends at or below `limit`, the lowest one above `floor`.
+    pub fn take_page(&mut self, floor: u64, limit: u64) -> Option<u64> {
+        let page = self.iter().find_map(|range| {
+            let page = range.start.max(floor);
+            (page + PAGE <= range.end && page + PAGE <= limit).then_some(page)
+        })?;
+        self.remove(page..page + PAGE);
+        Some(page)
+    }
+
+    fn insert(&mut self, range: Range<u64>) {
+        let place = self
+            .ranges
+            .iter()
+            .take_while(|other| other.start < range.start)
+            .count();
+        if let Err(range) = self.ranges.insert(place, range) {
+            self.lost += (range.end - range.start) / PAGE;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn list(ranges: &Ranges) -> Vec<Range<u64>> {
+        ranges.iter().cloned().collect()
+    }
+
+    #[test]
+    fn partial_pages_are_not_free() {
+        let mut ranges = Ranges::new();
+        ranges.add(0x1001..0x3fff);
+        ranges.add(0x5000..0x5fff);
+        assert_eq!(list(&ranges), [0x2000..0x3000]);
+    }
+
+    #[test]
+    fn entries_are_sorted_and_merged() {
+        let mut ranges = Ranges::new();
+        ranges.add(0x8000..0x9000);
+        ranges.add(0x1000..0x2000);
+        ranges.add(0x2000..0x4000);
+        assert_eq!(list(&ranges), [0x1000..0x4000, 0x8000..0x9000]);
+        ranges.add(0x3000..0x8000);
+        assert_eq!(list(&ranges), [0x1000..0x9000]);
+    }
+
+    #[test]
+    fn what_is_removed_splits_a_range_and_takes_whole_pages() {
+        let mut ranges = Ranges::new();
+        ranges.add(0x1000..0x9000);
+        ranges.remove(0x3fff..0x5001);
+        assert_eq!(list(&ranges), [0x1000..0x3000, 0x6000..0x9000]);
+        ranges.remove(0..0x7000);
+        assert_eq!(list(&ranges), [0x7000..0x9000]);
+        ranges.remove(0x20_0000..0x20_0001);
+        assert_eq!(list(&ranges), [0x7000..0x9000]);
+    }
+
+    #[test]
+    fn hostile_entries_do_no_harm() {
+        let mut ranges = Ranges::new();
+        ranges.add(u64::MAX - 10..u64::MAX);
+        ranges.add(0x9000..0x1000);
+        ranges.remove(0x9000..0x1000);
+        assert_eq!(ranges.pages(), 0);
+        for n in 0..200 {
+            ranges.add(n * 0x2000..n * 0x2000 + 0x1000);
+        }
+        assert_eq!(ranges.pages() + ranges.lost(), 200);
+    }
+
+    #[test]
+    fn a_low_page_is_found_between_floor_and_limit() {
+        let mut ranges = Ranges::new();
+        ranges.add(0..0x9_0000);
+        ranges.add(0x10_0000..0x80_0000);
+        assert_eq!(ranges.take_page(0x1000, 0x10_0000), Some(0x1000));
+        assert_eq!(list(&ranges)[0], 0..0x1000);
+        assert_eq!(ranges.take_page(0x9_0000, 0x10_0000), None);
+    }
+}

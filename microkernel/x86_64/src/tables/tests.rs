@@ -1,0 +1,192 @@
+use super::*;
+use crate::layout::{ARENAS, DIRECT, IMAGE, LARGE_PAGE};
+use crate::physical::Simulated;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::vec::Vec;
+
+/// Pages from 1 MiB on, at most `limit` at a time.
+struct Pages {
+    next: u64,
+    limit: usize,
+    out: BTreeSet<u64>,
+}
+
+impl Pages {
+    fn new(limit: usize) -> Self {
+        Self {
+            next: 0x10_0000,
+            limit,
+            out: BTreeSet::new(),
+        }
+    }
+}
+
+impl TablePages for Pages {
+    fn allocate(&mut self) -> Option<u64> {
+        if self.out.len() == self.limit {
+            return None;
+        }
+        self.next += PAGE;
+        self.out.insert(self.next);
+        Some(self.next)
+    }
+
+    fn release(&mut self, page: u64) {
+        assert!(self.out.remove(&page), "a page that was not given out");
+    }
+}
+
+const RX: u32 = protection::READ | protection::EXECUTE;
+const RW: u32 = protection::READ | protection::WRITE;
+
+fn entry(page: u64, rights: u32) -> u64 {
+    user_entry(page, rights, false).unwrap()
+}
+
+#[test]
+fn rights_become_bits() {
+    let bits = |rights| user_entry(0x5000, rights, false);
+    assert_eq!(bits(protection::NONE), None);
+    assert_eq!(bits(protection::READ), Some(0x5000 | 5 | flags::NO_EXECUTE));
+    assert_eq!(bits(RW), Some(0x5000 | 7 | flags::NO_EXECUTE));
+    assert_eq!(bits(RX), Some(0x5000 | 5));
+    assert_eq!(user_entry(0, RW, true).unwrap() & 0x18, 0x18);
+}
+
+#[test]
+fn a_new_space_shares_the_upper_half_and_owns_the_lower() {
+    let (mut memory, mut pages) = (Simulated::default(), Pages::new(100));
+    let mut tables = Tables::new(&mut memory);
+    let kernel = 0x8_0000;
+    tables.share(kernel, ARENAS, &mut pages).unwrap();
+    let root = tables.create(kernel, &mut pages).unwrap();
+    tables
+        .map(kernel, ARENAS + PAGE, 0x7000 | flags::DATA, &mut pages)
+        .unwrap();
+    tables
+        .map(root, 0x40_0000, entry(0x9000, RW), &mut pages)
+        .unwrap();
+    assert_eq!(
+        tables.entry(root, ARENAS + PAGE),
+        Some(0x7000 | flags::DATA)
+    );
+    assert_eq!(tables.entry(kernel, 0x40_0000), None);
+    assert_eq!(tables.entry(root, 0x40_0000), Some(entry(0x9000, RW)));
+    assert_eq!(tables.count(root), 4);
+}
+
+#[test]
+fn large_pages_are_found_by_any_address_in_them() {
+    let (mut memory, mut pages) = (Simulated::default(), Pages::new(100));
+    let mut tables = Tables::new(&mut memory);
+    tables
+        .map_large(0, DIRECT + LARGE_PAGE, LARGE_PAGE | flags::DATA, &mut pages)
+        .unwrap();
+    let found = tables.entry(0, DIRECT + LARGE_PAGE + 0x12_3000).unwrap();
+    assert_eq!(found & flags::ADDRESS, LARGE_PAGE);
+    assert_eq!(tables.entry(0, DIRECT), None);
+    assert_eq!(tables.entry(0, IMAGE), None);
+}
+
+#[test]
+fn protecting_only_takes_away() {
+    let (mut memory, mut pages) = (Simulated::default(), Pages::new(100));
+    let mut tables = Tables::new(&mut memory);
+    tables
+        .map(0, 0x1000, entry(0x9000, protection::READ), &mut pages)
+        .unwrap();
+    tables
+        .map(0, 0x2000, entry(0xa000, RW), &mut pages)
+        .unwrap();
+    tables.protect(0, 0x1000..0x3000, RW);
+    assert_eq!(
+        tables.entry(0, 0x1000),
+        Some(entry(0x9000, protection::READ))
+    );
+    assert_eq!(tables.entry(0, 0x2000), Some(entry(0xa000, RW)));
+    tables.protect(0, 0x2000..0x3000, RX);
+    assert_eq!(
+        tables.entry(0, 0x2000),
+        Some(entry(0xa000, protection::READ))
+    );
+    tables.protect(0, 0x1000..0x2000, protection::NONE);
+    assert_eq!(tables.entry(0, 0x1000), None);
+}
+
+#[test]
+fn without_pages_nothing_is_mapped() {
+    let (mut memory, mut pages) = (Simulated::default(), Pages::new(2));
+    let mut tables = Tables::new(&mut memory);
+    let failed = tables.map(0, 0x1000, entry(0x9000, RW), &mut pages);
+    assert_eq!(failed, Err(NoTable));
+    assert_eq!(tables.entry(0, 0x1000), None);
+}
+
+#[test]
+fn destruction_takes_bounded_steps_and_returns_every_page() {
+    let (mut memory, mut pages) = (Simulated::default(), Pages::new(1000));
+    let mut tables = Tables::new(&mut memory);
+    let root = tables.create(0, &mut pages).unwrap();
+    for n in 0..200 {
+        tables
+            .map(root, n * LARGE_PAGE * 3, entry(0x9000, RW), &mut pages)
+            .unwrap();
+    }
+    let mut steps = 0;
+    loop {
+        let before = pages.out.len();
+        let gone = tables.destroy_step(root, &mut pages);
+        assert!(before - pages.out.len() <= 65);
+        steps += 1;
+        if gone {
+            break;
+        }
+    }
+    assert!(steps >= 4);
+    assert!(pages.out.is_empty());
+}
+
+proptest! {
+    /// Random mapping, unmapping and protecting gives what a map of pages to rights gives.
+    #[test]
+    fn the_walk_agrees_with_a_map(steps in proptest::collection::vec((0..3u8, 0..64u64, 0..8u64, 0..8u32), 1..60)) {
+        let (mut memory, mut pages) = (Simulated::default(), Pages::new(1000));
+        let mut tables = Tables::new(&mut memory);
+        let mut model: BTreeMap<u64, u32> = BTreeMap::new();
+        // Pages that lie close together and far apart.
+        let place = |n: u64| (n % 16) * PAGE + (n / 16) * (PAGE * 511 + (1 << 39) * (n / 32));
+        for (step, at, length, rights) in steps {
+            // Writable and executable at once is never asked for; any other right implies reading.
+            let rights = if rights & 6 == 6 { 3 } else { rights };
+            let start = place(at);
+            let covered: Vec<u64> = (0..length).map(|n| start + n * PAGE).collect();
+            match step {
+                0 => if let Some(entry) = user_entry(start, rights, false) {
+                    tables.map(0, start, entry, &mut pages).unwrap();
+                    model.insert(start, rights | 1);
+                },
+                1 => {
+                    tables.unmap(0, start..start + length * PAGE);
+                    for page in covered {
+                        model.remove(&page);
+                    }
+                }
+                _ => {
+                    tables.protect(0, start..start + length * PAGE, rights);
+                    for page in covered {
+                        if rights == 0 {
+                            model.remove(&page);
+                        } else if let Some(old) = model.get_mut(&page) {
+                            *old &= rights | 1;
+                        }
+                    }
+                }
+            }
+            for n in 0..80 {
+                let expected = model.get(&place(n)).and_then(|rights| user_entry(place(n), *rights, false));
+                prop_assert_eq!(tables.entry(0, place(n)), expected);
+            }
+        }
+    }
+}
