@@ -66,7 +66,7 @@ pub enum Resume {
 /// A thread's user registers, at a fixed place for each thread.
 ///
 /// The entry code writes them before it takes the kernel lock. Field order is the order of the entry
-/// code's stores; nothing else depends on it. `rcx` and `r11` matter for [`Resume::Full`] only.
+/// code's pushes, last one first; nothing else depends on it. `rcx` and `r11` matter for [`Resume::Full`] only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C, align(64))]
 #[allow(missing_docs, reason = "the registers' own names")]
@@ -80,9 +80,9 @@ pub struct Frame {
     pub rax: u64,
     pub rbx: u64,
     pub rbp: u64,
-    pub rsp: u64,
-    pub rip: u64,
     pub rflags: u64,
+    pub rip: u64,
+    pub rsp: u64,
     pub rcx: u64,
     pub r11: u64,
     /// Written at each switch to the thread; set by trap, never read back from hardware.
