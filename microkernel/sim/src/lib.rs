@@ -1,0 +1,19 @@
+//! The machine that kernel tests run on, the driver that plays the threads, and the model.
+//!
+//! [`machine::SimMachine`] implements the kernel's `Machine` with ordinary data, deterministically.
+//! [`Sim`] joins it with a kernel: a test says which trap, fault or memory access the thread of a CPU
+//! makes, and follows what the kernel answers. [`User`] gives traps their types.
+//! [`model`] is an independent statement of the rules of rights and messages, and [`program`] runs
+//! random programs on both.
+//!
+//! Everything goes through the kernel's public surface and the trap ABI. Violations panic: this is a
+//! library for tests.
+#![forbid(unsafe_code)]
+
+pub mod image;
+pub mod machine;
+mod rng;
+mod sim;
+
+pub use rng::Rng;
+pub use sim::{Answer, Config, Faulted, Path, Sim};
