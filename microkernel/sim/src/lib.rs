@@ -12,8 +12,12 @@
 
 pub mod image;
 pub mod machine;
+pub mod message;
 mod rng;
 mod sim;
+pub mod user;
 
+pub use message::{Reply, Request};
 pub use rng::Rng;
 pub use sim::{Answer, Config, Faulted, Path, Sim};
+pub use user::User;

@@ -1,0 +1,339 @@
+//! [`User`]: a thread whose part the test plays, with typed traps.
+
+use abi::kern_return::KernReturn;
+use abi::message::MIN_BUFFER;
+use abi::names::Name;
+use abi::trap;
+use microkernel::machine::{Cpu, FrameIndex};
+
+use crate::image;
+use crate::message::{self, Reply, Request};
+use crate::sim::{Answer, Sim};
+
+/// Where [`User::register_buffer`] puts thread `n`'s message buffer.
+pub fn buffer_address(thread: FrameIndex) -> u64 {
+    image::DATA + 0x4000 + u64::from(thread % 16) * MIN_BUFFER
+}
+
+/// One thread, for as long as the test speaks for it.
+pub struct User<'a> {
+    sim: &'a mut Sim,
+    thread: FrameIndex,
+}
+
+impl Sim {
+    /// Speaks for a thread.
+    pub fn on(&mut self, thread: FrameIndex) -> User<'_> {
+        User { sim: self, thread }
+    }
+
+    /// The first task's first thread.
+    pub fn first(&self) -> FrameIndex {
+        self.current(Cpu(0))
+    }
+}
+
+impl User<'_> {
+    /// Gets the thread onto a CPU.
+    pub fn cpu(&mut self) -> Cpu {
+        self.sim.until_runs(self.thread)
+    }
+
+    /// Starts a trap; `None`: it has not come back yet.
+    pub fn start(&mut self, number: i64, arguments: &[u64]) -> Option<Answer> {
+        let cpu = self.cpu();
+        self.sim.trap(cpu, number, arguments)
+    }
+
+    /// Waits for a trap that was started.
+    ///
+    /// # Panics
+    /// When it does not come back.
+    pub fn finish(&mut self) -> Answer {
+        self.cpu();
+        match self.sim.take_answer(self.thread) {
+            Some(answer) => answer,
+            None => panic!("thread {} was in no trap", self.thread),
+        }
+    }
+
+    /// A trap that answers a code and a value, and comes back without anybody else's help.
+    ///
+    /// # Errors
+    /// The code, when it is not `Success`.
+    pub fn trap(&mut self, number: i64, arguments: &[u64]) -> Result<u64, KernReturn> {
+        let answer = match self.start(number, arguments) {
+            Some(answer) => answer,
+            None => self.finish(),
+        };
+        match KernReturn(answer.frame.rax as u32) {
+            KernReturn::Success => Ok(answer.frame.rdx),
+            error => Err(error),
+        }
+    }
+
+    fn name(&mut self, number: i64, arguments: &[u64]) -> Result<Name, KernReturn> {
+        self.trap(number, arguments).map(|value| Name(value as u32))
+    }
+
+    fn done(&mut self, number: i64, arguments: &[u64]) -> Result<(), KernReturn> {
+        self.trap(number, arguments).map(|_| ())
+    }
+
+    /// `mach_port_allocate`.
+    ///
+    /// # Errors
+    /// The trap's code; so for all traps here.
+    pub fn allocate(&mut self, right: u32) -> Result<Name, KernReturn> {
+        self.name(trap::PORT_ALLOCATE, &[right.into()])
+    }
+
+    /// `mach_port_construct`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn construct(&mut self, flags: u64, limit: u64, label: u64) -> Result<Name, KernReturn> {
+        self.name(trap::PORT_CONSTRUCT, &[flags, limit, label])
+    }
+
+    /// A port with a send right under the same name.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn port(&mut self) -> Name {
+        match self.construct(trap::construct::INSERT_SEND, 0, 0) {
+            Ok(name) => name,
+            Err(code) => panic!("no port: {code:?}"),
+        }
+    }
+
+    /// `mach_port_destruct`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn destruct(&mut self, name: Name, send_delta: i64) -> Result<(), KernReturn> {
+        self.done(trap::PORT_DESTRUCT, &[name.0.into(), send_delta as u64])
+    }
+
+    /// `mach_port_destroy`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn destroy(&mut self, name: Name) -> Result<(), KernReturn> {
+        self.done(trap::PORT_DESTROY, &[name.0.into()])
+    }
+
+    /// `mach_port_deallocate`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn deallocate(&mut self, name: Name) -> Result<(), KernReturn> {
+        self.done(trap::PORT_DEALLOCATE, &[name.0.into()])
+    }
+
+    /// `mach_port_mod_refs`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn mod_refs(&mut self, name: Name, right: u32, delta: i64) -> Result<(), KernReturn> {
+        self.done(
+            trap::PORT_MOD_REFS,
+            &[name.0.into(), right.into(), delta as u64],
+        )
+    }
+
+    /// `mach_port_get_refs`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn refs(&mut self, name: Name, right: u32) -> Result<u64, KernReturn> {
+        self.trap(trap::PORT_GET_REFS, &[name.0.into(), right.into()])
+    }
+
+    /// `mach_port_type`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn kind(&mut self, name: Name) -> Result<u32, KernReturn> {
+        self.trap(trap::PORT_TYPE, &[name.0.into()])
+            .map(|value| value as u32)
+    }
+
+    /// `mach_port_insert_right` on the task itself.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn insert_right(
+        &mut self,
+        name: Name,
+        right: Name,
+        disposition: u8,
+    ) -> Result<(), KernReturn> {
+        let arguments = [name.0.into(), right.0.into(), disposition.into()];
+        self.done(trap::PORT_INSERT_RIGHT, &arguments)
+    }
+
+    /// `mach_port_move_member`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn move_member(&mut self, member: Name, set: Name) -> Result<(), KernReturn> {
+        self.done(trap::PORT_MOVE_MEMBER, &[member.0.into(), set.0.into()])
+    }
+
+    /// `mach_port_insert_member`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn insert_member(&mut self, member: Name, set: Name) -> Result<(), KernReturn> {
+        self.done(trap::PORT_INSERT_MEMBER, &[member.0.into(), set.0.into()])
+    }
+
+    /// `mach_port_extract_member`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn extract_member(&mut self, member: Name, set: Name) -> Result<(), KernReturn> {
+        self.done(trap::PORT_EXTRACT_MEMBER, &[member.0.into(), set.0.into()])
+    }
+
+    /// `mach_port_get_attributes`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn attribute(&mut self, name: Name, attribute: u64) -> Result<u64, KernReturn> {
+        self.trap(trap::PORT_GET_ATTRIBUTE, &[name.0.into(), attribute])
+    }
+
+    /// `port_set_attribute`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn set_attribute(
+        &mut self,
+        name: Name,
+        attribute: u64,
+        value: u64,
+    ) -> Result<(), KernReturn> {
+        self.done(trap::PORT_SET_ATTRIBUTE, &[name.0.into(), attribute, value])
+    }
+
+    /// `mach_port_request_notification`: the send-once right that was registered before.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn request(
+        &mut self,
+        name: Name,
+        id: i32,
+        sync: u64,
+        notify: Name,
+    ) -> Result<Name, KernReturn> {
+        let arguments = [name.0.into(), id as u64, sync, notify.0.into()];
+        self.name(trap::PORT_REQUEST_NOTIFICATION, &arguments)
+    }
+
+    /// `reply_slot_take`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn take_slot(&mut self) -> Result<Name, KernReturn> {
+        self.name(trap::REPLY_SLOT_TAKE, &[])
+    }
+
+    /// Registers a message buffer of the smallest size at the thread's usual place.
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    pub fn register_buffer(&mut self) {
+        let arguments = [buffer_address(self.thread), MIN_BUFFER];
+        if let Err(code) = self.trap(trap::MESSAGE_BUFFER, &arguments) {
+            panic!("no message buffer: {code:?}");
+        }
+    }
+
+    /// Starts a `mach_msg`; `None`: it has not come back yet.
+    ///
+    /// # Panics
+    /// When the message's body cannot be written to the buffer.
+    pub fn start_message(&mut self, request: &Request) -> Option<Reply> {
+        let cpu = self.cpu();
+        if let Some(bytes) = request.buffer() {
+            let written = self.sim.write(cpu, buffer_address(self.thread), &bytes);
+            assert_eq!(written, Ok(()), "the message buffer is not there");
+        }
+        request.load(self.sim.machine.registers(self.thread));
+        let answer = self.sim.enter_trap(cpu)?;
+        Some(self.reply(&answer))
+    }
+
+    /// Waits for a `mach_msg` that was started.
+    ///
+    /// # Panics
+    /// When it does not come back.
+    pub fn finish_message(&mut self) -> Reply {
+        let answer = self.finish();
+        self.reply(&answer)
+    }
+
+    /// A `mach_msg` that comes back without anybody else's help.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn message(&mut self, request: &Request) -> Reply {
+        match self.start_message(request) {
+            Some(reply) => reply,
+            None => self.finish_message(),
+        }
+    }
+
+    /// Looks for a message without waiting.
+    pub fn poll(&mut self, from: Name) -> Reply {
+        self.message(&Request::poll(from))
+    }
+
+    /// What a `mach_msg` answered, with the body from the buffer.
+    ///
+    /// # Panics
+    /// When the buffer cannot be read.
+    pub fn reply(&mut self, answer: &Answer) -> Reply {
+        let mut reply = Reply::from_frame(&answer.frame);
+        if reply.shape.is_buffered() && reply.code == abi::kern_return::MessageReturn::Success {
+            let mut bytes = vec![0; MIN_BUFFER as usize];
+            let cpu = self.cpu();
+            let read = self.sim.read(cpu, buffer_address(self.thread), &mut bytes);
+            assert_eq!(read, Ok(()), "the message buffer is not there");
+            check_header(&bytes, &reply);
+            reply.body = Some(message::body(&bytes, reply.shape));
+        }
+        reply
+    }
+}
+
+/// Registers and header say the same.
+fn check_header(bytes: &[u8], reply: &Reply) {
+    let header = message::header(bytes);
+    let said = (
+        header.remote,
+        header.local,
+        header.id,
+        header.label,
+        header.identity,
+    );
+    let registers = (
+        reply.reply,
+        reply.local,
+        reply.id,
+        reply.label,
+        reply.identity,
+    );
+    assert_eq!(
+        said, registers,
+        "remote, local, id, label, identity of header and registers"
+    );
+    assert_eq!(
+        header.descriptors,
+        reply.shape.descriptors(),
+        "descriptors of header"
+    );
+}
