@@ -1,45 +1,409 @@
 //! [`Kernel`]: all state of the kernel, and the one function that changes it.
+//!
+//! An event comes in, its first consequences happen in the layer that it belongs to, what follows from
+//! those is worked off in bounded steps, and last it is decided which thread runs. A trap that the message
+//! fast path takes skips all but the first.
 
-use core::ops::Range;
+mod boot;
+mod kernel_call;
 
-use crate::machine::{Cpu, Event, Machine, Next, Page};
+pub use boot::{Boot, BootError};
 
-/// What the machine found when it started.
-#[derive(Clone, Debug)]
-pub struct Boot {
-    /// The first task, flattened ([`abi::image`]), in whole pages.
-    pub image: Range<Page>,
-    /// The boot archive, in whole pages.
-    pub archive: Range<Page>,
-    /// How many CPUs will come online. The calling one is CPU 0.
-    pub cpus: u32,
-    /// Whether messages may take the fast path.
-    pub fast_path: bool,
-}
+use abi::exception;
+use abi::kern_return::KernReturn;
+use abi::trace::{Kind as TraceKind, Record};
+use abi::trap::MACH_MSG;
 
-/// Why the kernel cannot start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BootError {
-    /// The image does not begin with a valid header, or a segment lies outside it or the address space.
-    BadImage(&'static str),
-    /// Not enough memory for the first task.
-    OutOfMemory,
-}
+use crate::base::counters::Counters;
+use crate::base::ids::{PortId, ThreadId};
+use crate::base::ledger::Ledgers;
+use crate::base::trace::Trace;
+use crate::ipc::agenda::Progress;
+use crate::ipc::fast;
+use crate::ipc::receive::End;
+use crate::ipc::{self, Ipc};
+use crate::machine::{Access, Cpu, Event, Machine, Next};
+use crate::sched::{Flags, Sched, Wait};
+use crate::task::{Exception, Layers, Raised, Tasks};
+use crate::trap::{self, Caller, Outcome, Trap};
+use crate::vm::{self, FaultOutcome, Vm};
+
+/// Items of follow-up work that one step does.
+const STEP: u32 = 64;
+
+/// Interrupt lines that can be bound to ports.
+pub const MAX_LINES: usize = 256;
 
 /// The whole kernel.
-pub struct Kernel {}
+pub struct Kernel {
+    pub(crate) sched: Sched,
+    pub(crate) ipc: Ipc,
+    pub(crate) vm: Vm,
+    pub(crate) tasks: Tasks,
+    pub(crate) ledgers: Ledgers,
+    pub(crate) trace: Trace,
+    pub(crate) counters: Counters,
+    /// The port that each interrupt line is bound to.
+    pub(crate) lines: [Option<PortId>; MAX_LINES],
+    fast_path: bool,
+}
 
 impl Kernel {
-    /// A kernel with one task, whose first thread runs at the next event of CPU 0.
-    ///
-    /// # Errors
-    /// See [`BootError`].
-    pub fn new<M: Machine>(_machine: &mut M, _boot: &Boot) -> Result<Self, BootError> {
-        Err(BootError::OutOfMemory)
+    /// Takes an event of a CPU; answers what that CPU does now.
+    #[inline]
+    pub fn handle<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, event: Event) -> Next {
+        if event == Event::Trap
+            && let Some(next) = self.try_fast(machine, cpu)
+        {
+            return next;
+        }
+        self.handle_slowly(machine, cpu, event)
     }
 
-    /// Takes an event of a CPU; answers what that CPU does now.
-    pub fn handle<M: Machine>(&mut self, _machine: &mut M, _cpu: Cpu, _event: Event) -> Next {
-        Next::Idle
+    /// The trace ring, for panics and tools.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
+
+    /// What happened since boot.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// A message that meets its receiver: from thread to thread, nothing else.
+    #[inline(always)]
+    fn try_fast<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Option<Next> {
+        let current = self.sched.cpu(cpu).current?;
+        let frame = machine.frame(current.index());
+        if frame.rax != MACH_MSG as u64 {
+            return None;
+        }
+        let next = match frame.rdi {
+            fast::CALL => self.ipc.fast_call(&mut self.sched, machine, cpu, current),
+            fast::REPLY => self.ipc.fast_reply(&mut self.sched, machine, cpu, current),
+            _ => None,
+        }?;
+        self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
+        if self.trace.is_detailed() {
+            self.note(machine, cpu, TraceKind::Handoff, u64::from(next.index()), 0);
+        }
+        Some(Next::Run(next.index()))
+    }
+
+    #[inline(never)]
+    fn handle_slowly<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, event: Event) -> Next {
+        let current = self.sched.cpu(cpu).current;
+        match (event, current) {
+            (Event::Trap, Some(thread)) => self.trap(machine, cpu, thread),
+            (Event::Fault { address, access }, Some(thread)) => {
+                self.fault(machine, cpu, thread, (address, access));
+            }
+            (Event::Exception { vector, code }, Some(thread)) => {
+                let exception = exception_of(vector, code);
+                self.raise(machine, cpu, thread, exception);
+            }
+            (Event::Interrupt { line }, _) => self.interrupt(machine, cpu, line),
+            (Event::Timer, _) => self.timer(machine, cpu),
+            (Event::Online, _) => self.sched.online(cpu),
+            (Event::Kick, _) => self.sched.cpu(cpu).reschedule = true,
+            (Event::Continue, Some(thread)) => self.go_on(machine, cpu, thread),
+            (Event::Trap | Event::Fault { .. } | Event::Exception { .. } | Event::Continue, None) => {}
+        }
+        self.leave(machine, cpu)
+    }
+
+    /// A trap, by the general path.
+    fn trap<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
+        self.counters.traps += 1;
+        let frame = *machine.frame(thread.index());
+        if self.trace.is_detailed() {
+            self.note(machine, cpu, TraceKind::Trap, frame.rax, frame.rdi);
+        }
+        let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else { return };
+        let caller = Caller { thread, task };
+        let (tasks, mut layers) = self.layers(machine, cpu);
+        let outcome = trap::perform(tasks, &mut layers, caller, Trap::decode(&frame));
+        self.conclude(machine, cpu, caller, outcome);
+    }
+
+    /// Does what a trap's outcome says.
+    fn conclude<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        caller: Caller,
+        outcome: Outcome,
+    ) {
+        let frame = machine.frame(caller.thread.index());
+        match outcome {
+            Outcome::Return(Ok(value)) => {
+                frame.rax = KernReturn::Success.0.into();
+                frame.rdx = value;
+            }
+            Outcome::Return(Err(code)) => {
+                frame.rax = code.0.into();
+                frame.rdx = 0;
+            }
+            Outcome::Message(code) => frame.rax = code.0.into(),
+            Outcome::Received => {}
+            Outcome::Yielded => frame.rax = KernReturn::Success.0.into(),
+            Outcome::Blocked => self.sched.block(caller.thread),
+            Outcome::Again => self.set_flag(caller.thread, Flags::RETRY),
+            Outcome::KernelCall(object, message) => {
+                let outcome = self.kernel_call(machine, cpu, caller, (object, message));
+                self.conclude(machine, cpu, caller, outcome);
+            }
+            Outcome::Unknown => {
+                let number = frame.rax;
+                let kind = if (number as i64) < 0 {
+                    exception::MACH_SYSCALL
+                } else {
+                    exception::SYSCALL
+                };
+                let exception = Exception { kind, code: number, subcode: 0 };
+                self.raise(machine, cpu, caller.thread, exception);
+            }
+        }
+    }
+
+    fn fault<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        thread: ThreadId,
+        (address, access): (u64, Access),
+    ) {
+        self.counters.faults += 1;
+        self.note(machine, cpu, TraceKind::Fault, address, access as u64);
+        let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else { return };
+        let Some(map) = self.tasks.get(task).map(|task| task.map) else { return };
+        let mut context = vm::Context { machine, ledgers: &mut self.ledgers };
+        let outcome: Result<FaultOutcome, KernReturn> =
+            self.vm.fault(&mut context, map, address, access);
+        if let Err(code) = outcome {
+            let exception =
+                Exception { kind: exception::BAD_ACCESS, code: code.0.into(), subcode: address };
+            self.raise(machine, cpu, thread, exception);
+        }
+    }
+
+    /// Asks the handler of a thread's exceptions, or ends its task.
+    fn raise<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        thread: ThreadId,
+        exception: Exception,
+    ) {
+        self.counters.exceptions += 1;
+        self.note(machine, cpu, TraceKind::Exception, exception.kind.into(), exception.code);
+        let (tasks, mut layers) = self.layers(machine, cpu);
+        if tasks.raise(&mut layers, thread, exception) == Raised::Unhandled {
+            let frame = machine.frame(thread.index());
+            let (rip, rsp) = (frame.rip, frame.rsp);
+            machine.log(format_args!(
+                "thread {thread:?}: {} code {:#x} subcode {:#x} at {rip:#x}, stack {rsp:#x}: no handler, task ends",
+                exception::name(exception.kind),
+                exception.code,
+                exception.subcode,
+            ));
+            self.set_flag(thread, Flags::UNHANDLED);
+        }
+    }
+
+    fn interrupt<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, line: u32) {
+        self.counters.interrupts += 1;
+        self.note(machine, cpu, TraceKind::Interrupt, line.into(), 0);
+        let port = self.lines.get(line as usize).copied().flatten();
+        let delivered = port.is_some_and(|port| self.ipc.interrupt(port).is_ok());
+        if !delivered {
+            // Nobody to acknowledge it: the line stays masked.
+            machine.mask_interrupt(line);
+        }
+    }
+
+    /// Deadlines that have come, then the slice.
+    fn timer<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) {
+        let now = machine.now();
+        for _ in 0..STEP {
+            let Some(thread) = self.sched.expired(now) else { break };
+            self.time_out(machine, cpu, thread);
+        }
+        let next = self.ipc.fire_timers(now, STEP);
+        self.sched.set_port_deadline(machine, cpu, next);
+        self.sched.end_slice(machine, cpu);
+    }
+
+    /// A thread's deadline has come.
+    fn time_out<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, id: ThreadId) {
+        self.sched.disarm(id);
+        let Some(thread) = self.sched.threads.get(id) else { return };
+        let code = match thread.wait {
+            Wait::Deadline => KernReturn::Success,
+            Wait::Futex(_) => KernReturn::OperationTimedOut,
+            _ => {
+                let mut cx = ipc::Context {
+                    machine,
+                    sched: &mut self.sched,
+                    ledgers: &mut self.ledgers,
+                    cpu,
+                };
+                return self.ipc.end_wait(&mut cx, id, End::TimedOut);
+            }
+        };
+        self.sched.leave_wait(id);
+        let frame = machine.frame(id.index());
+        frame.rax = code.0.into();
+        frame.rdx = 0;
+        self.sched.wake(id);
+    }
+
+    /// The next step of a trap that goes on, or of work that is left.
+    fn go_on<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
+        let Some(record) = self.sched.threads.get_mut(thread) else { return };
+        if record.flags.contains(Flags::RETRY) && !record.flags.contains(Flags::TERMINATE) {
+            record.flags -= Flags::RETRY;
+            self.trap(machine, cpu, thread);
+        }
+    }
+
+    /// Works off what follows, settles who is awake, and decides who runs.
+    fn leave<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Next {
+        let progress = self.work_off(machine, cpu);
+        self.sched.settle(machine, cpu);
+        loop {
+            let state = self.sched.cpu(cpu);
+            let current = match state.current {
+                Some(current) if !state.reschedule => Some(current),
+                _ => self.switch(machine, cpu),
+            };
+            let Some(current) = current else {
+                self.sched.set_timer(machine, cpu);
+                return if progress == Progress::More { Next::Continue } else { Next::Idle };
+            };
+            let flags = self.sched.threads.get(current).map_or(Flags::TERMINATE, |t| t.flags);
+            if flags.intersects(Flags::TERMINATE | Flags::SUSPENDED | Flags::UNHANDLED) {
+                self.stop(machine, cpu, current, flags);
+                continue;
+            }
+            if progress == Progress::More || flags.contains(Flags::RETRY) {
+                return Next::Continue;
+            }
+            return Next::Run(current.index());
+        }
+    }
+
+    fn switch<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Option<ThreadId> {
+        let before = self.sched.cpu(cpu).current;
+        let next = self.sched.dispatch(machine, cpu);
+        if let Some(next) = next
+            && Some(next) != before
+        {
+            self.counters.switches += 1;
+            if self.trace.is_detailed() {
+                self.note(machine, cpu, TraceKind::Switch, next.index().into(), 0);
+            }
+        }
+        next
+    }
+
+    /// The current thread may not go on as it is.
+    fn stop<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, id: ThreadId, flags: Flags) {
+        if flags.contains(Flags::TERMINATE) {
+            self.sched.hold(id);
+            let (tasks, mut layers) = self.layers(machine, cpu);
+            tasks.reap_thread(&mut layers, id);
+        } else if flags.contains(Flags::UNHANDLED) {
+            let task = self.sched.threads.get(id).map(|thread| thread.task);
+            if let Some(task) = task {
+                self.terminate_task(machine, cpu, task);
+            }
+        } else {
+            self.sched.hold(id);
+        }
+    }
+
+    /// Begins the end of a task.
+    pub(crate) fn terminate_task<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        task: crate::base::ids::TaskId,
+    ) {
+        self.note(machine, cpu, TraceKind::TaskTerminate, task.index().into(), 0);
+        let (tasks, mut layers) = self.layers(machine, cpu);
+        if tasks.terminate(&mut layers, task).is_ok() {
+            self.counters.tasks_terminated += 1;
+        }
+    }
+
+    /// One bounded step of what follows from earlier changes.
+    fn work_off<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Progress {
+        if self.is_settled() {
+            return Progress::Done;
+        }
+        let (tasks, mut layers) = self.layers(machine, cpu);
+        if !layers.ipc.is_settled()
+            && layers.ipc.work_off(&mut layers.cx, STEP) == Progress::More
+        {
+            return Progress::More;
+        }
+        if !tasks.is_settled() && tasks.work_off(&mut layers) == Progress::More {
+            return Progress::More;
+        }
+        let (vm, mut context) = layers.vm();
+        let settled = vm.settle(&mut context) == vm::Progress::Done(());
+        if settled && self.is_settled() { Progress::Done } else { Progress::More }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.ipc.is_settled() && self.tasks.is_settled() && self.vm.is_settled()
+    }
+
+    pub(crate) fn layers<'a, M: Machine>(
+        &'a mut self,
+        machine: &'a mut M,
+        cpu: Cpu,
+    ) -> (&'a mut Tasks, Layers<'a, M>) {
+        let cx =
+            ipc::Context { machine, sched: &mut self.sched, ledgers: &mut self.ledgers, cpu };
+        (&mut self.tasks, Layers { ipc: &mut self.ipc, vm: &mut self.vm, cx })
+    }
+
+    fn set_flag(&mut self, id: ThreadId, flag: Flags) {
+        if let Some(thread) = self.sched.threads.get_mut(id) {
+            thread.flags |= flag;
+        }
+    }
+
+    pub(crate) fn note<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        kind: TraceKind,
+        a: u64,
+        b: u64,
+    ) {
+        let thread = self.sched.cpu(cpu).current.map_or(u32::MAX, ThreadId::index);
+        self.trace.record(Record {
+            time: machine.now(),
+            kind: kind as u8,
+            cpu: cpu.0 as u8,
+            reserved: 0,
+            thread,
+            a,
+            b,
+        });
+    }
+}
+
+/// The Mach exception behind a processor's vector (Intel SDM volume 3, table 6-1).
+fn exception_of(vector: u8, code: u64) -> Exception {
+    let kind = match vector {
+        0 | 4 | 16 | 19 => exception::ARITHMETIC,
+        1 | 3 => exception::BREAKPOINT,
+        12 | 13 | 17 => exception::BAD_ACCESS,
+        _ => exception::BAD_INSTRUCTION,
+    };
+    Exception { kind, code: vector.into(), subcode: code }
 }

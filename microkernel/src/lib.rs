@@ -18,3 +18,6 @@ pub mod ipc;
 pub mod kernel;
 pub mod machine;
 pub mod sched;
+pub mod task;
+pub mod trap;
+pub mod vm;

@@ -71,6 +71,7 @@ impl Ipc {
             return self.mail_receive_right(id, notice);
         }
         self.leave_all_sets(id);
+        self.disarm_timer(id.index());
         // From here on every name and right that denotes the port is dead.
         let Some(id) = self.ports.renew(id) else {
             return;
@@ -216,6 +217,17 @@ impl Ipc {
         if let Some(payer) = message.payer {
             cx.ledgers.release(payer, Resource::Messages, 1);
         }
+    }
+
+    /// The kernel has dealt with a message to one of its own ports.
+    pub fn end_kernel_message<M: Machine>(&mut self, cx: &mut Context<'_, M>, message: Message) {
+        self.end_via(&message);
+        if message.via == super::message::Via::SendOnce
+            && let Some(port) = self.ports.get_mut(message.port)
+        {
+            port.send_once_rights -= 1;
+        }
+        self.destroy_message(cx, message);
     }
 
     /// The port that a message came to is done with it: the right it came by ends.

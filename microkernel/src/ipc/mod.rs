@@ -25,12 +25,14 @@ pub mod receive;
 pub mod right;
 pub mod send;
 pub mod set;
+pub mod timer;
 
 use arena::Arena;
 
 use crate::base::Shortage;
 use crate::base::ids::{PortId, PortKind};
 use crate::base::ledger::Ledgers;
+use crate::base::tree::Tree;
 use crate::machine::{Cpu, Machine};
 use crate::sched::Sched;
 use agenda::Agenda;
@@ -67,7 +69,10 @@ pub struct Ipc {
     pub notices: Notices,
     /// Which port is in which set.
     pub memberships: Memberships,
+    /// The port that everybody knows the host by.
+    pub host_port: Option<PortId>,
     agenda: Agenda,
+    timers: Tree,
 }
 
 impl Ipc {
@@ -79,7 +84,9 @@ impl Ipc {
             messages: Arena::new(machine.reserve(256 << 20)),
             notices: Arena::new(machine.reserve(128 << 20)),
             memberships: Arena::new(machine.reserve(128 << 20)),
+            host_port: None,
             agenda: Agenda::default(),
+            timers: Tree::new(),
         }
     }
 

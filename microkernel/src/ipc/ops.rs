@@ -371,8 +371,28 @@ impl Ipc {
         })
     }
 
+    /// Ends everything that a name of a dying space holds.
+    pub fn end_name<M: Machine>(&mut self, cx: &mut Context<'_, M>, space: SpaceId, name: Name) {
+        self.destroy_name(cx, space, name);
+    }
+
+    /// Ends the receive right or set that a name of a dying space holds, and nothing else (P-20).
+    pub fn end_receive_right<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        name: Name,
+    ) {
+        let Some(rights) = self.look_up(space, name).map(|entry| entry.rights) else { return };
+        if rights.contains(Rights::RECEIVE) {
+            self.drop_receive(cx, space, name);
+        } else if rights == Rights::SET {
+            self.destroy_name(cx, space, name);
+        }
+    }
+
     /// Ends everything that a name holds, and the name.
-    pub(super) fn destroy_name<M: Machine>(
+    fn destroy_name<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         space: SpaceId,

@@ -6,7 +6,10 @@ use super::message::MessageQueue;
 use super::notice::NoticeQueue;
 use crate::base::ids::{MembershipId, NoticeId, PortId, SpaceId, TaskId, ThreadId};
 use crate::base::ledger::LedgerId;
+use crate::base::tree::Links;
+use crate::machine::{NEVER, Time};
 use crate::sched::ThreadQueue;
+use crate::vm::MemoryEntryId;
 
 /// What the kernel itself is behind a port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,8 +40,8 @@ pub enum Object {
         /// The line.
         line: u32,
     },
-    /// A memory entry; the bits of its id in `vm`.
-    Memory(u64),
+    /// A memory entry.
+    Memory(MemoryEntryId),
 }
 
 /// What a port is for.
@@ -120,6 +123,10 @@ pub struct Port {
     pub ready_first: Option<MembershipId>,
     /// The last of them.
     pub ready_last: Option<MembershipId>,
+    /// When its timer fires.
+    pub(super) deadline: Time,
+    /// Place in the tree of armed timers.
+    pub(super) timer: Links,
     /// Who pays for the port, for as long as it lives.
     pub payer: Option<LedgerId>,
     /// The next port on the agenda, by index.
@@ -157,6 +164,8 @@ impl Port {
             membership_count: 0,
             ready_first: None,
             ready_last: None,
+            deadline: NEVER,
+            timer: Links::LEAF,
             payer: None,
             agenda_next: u32::MAX,
             on_agenda: false,

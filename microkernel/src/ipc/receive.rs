@@ -12,7 +12,8 @@ use super::port::Kind;
 use super::right::Right;
 use super::send::Call;
 use super::{Context, Ipc};
-use crate::base::ids::{PortId, ThreadId};
+use crate::base::KernResult;
+use crate::base::ids::{PortId, SpaceId, ThreadId};
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
 use crate::sched::{Flags, Wait};
@@ -241,6 +242,30 @@ impl Ipc {
             (ReplyKind::Dead, name)
         } else {
             (kind, name)
+        })
+    }
+
+    /// Moves the right in a thread's reply slot to an ordinary name.
+    ///
+    /// # Errors
+    /// `InvalidRight`: the slot is empty · `ResourceShortage`: no name; the right stays in the slot.
+    pub fn take_slot<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        space: SpaceId,
+    ) -> KernResult<Name> {
+        let Some(record) = cx.sched.threads.get_mut(thread) else {
+            return Err(KernReturn::InvalidRight);
+        };
+        let Some(right) = record.slot.take() else { return Err(KernReturn::InvalidRight) };
+        record.flags -= Flags::SLOT_FULL;
+        self.copy_out(cx, space, Right::SendOnce(right)).map_err(|_| {
+            if let Some(record) = cx.sched.threads.get_mut(thread) {
+                record.slot = Some(right);
+                record.flags |= Flags::SLOT_FULL;
+            }
+            KernReturn::ResourceShortage
         })
     }
 

@@ -65,6 +65,19 @@ impl Call {
     }
 }
 
+/// A message that the kernel makes: an answer, or an exception.
+#[derive(Debug)]
+pub struct KernelMessage {
+    /// Its id.
+    pub id: i32,
+    /// Its payload.
+    pub words: [u64; 6],
+    /// Identity token of the task that it speaks for; 0 for the kernel's own.
+    pub identity: u64,
+    /// What to answer with.
+    pub reply: Right,
+}
+
 /// How a send went.
 #[derive(Debug)]
 #[must_use]
@@ -150,35 +163,30 @@ impl Ipc {
         self.port_has_work(port_id);
     }
 
-    /// Sends a message of the kernel's own by a send-once or send right, which it uses up.
+    /// Sends a message of the kernel's own by the right in `to`, which it uses up.
     ///
-    /// A message that finds no memory is lost, as if it had been sent to a dead port; the right ends, so
+    /// A message that finds no memory is lost, as if it had been sent to a dead port; its rights end, so
     /// that whoever waits for it is told.
-    pub fn send_from_kernel(&mut self, to: Right, id: i32, words: [u64; 6], reply: Right) {
+    pub fn send_from_kernel(&mut self, to: Right, content: KernelMessage) {
         let (Right::Send(port) | Right::SendOnce(port)) = to else {
-            return self.release(reply);
+            return self.release(content.reply);
         };
-        let via = if matches!(to, Right::Send(_)) {
-            Via::Send
-        } else {
-            Via::SendOnce
+        let via = if matches!(to, Right::Send(_)) { Via::Send } else { Via::SendOnce };
+        let place = match self.ports.get(port) {
+            Some(_) => self.messages.insert(Message::from_kernel(port, content.id, content.words)),
+            None => return self.release(content.reply),
         };
-        let placeholder = Message {
-            via,
-            ..Message::from_kernel(port, id, words)
-        };
-        if self.ports.get(port).is_none() {
-            return self.release(reply);
-        }
-        match self.messages.insert(placeholder) {
-            Ok(message) => {
-                if let Some(message) = self.messages.get_mut(message) {
-                    message.reply = reply;
+        match place {
+            Ok(id) => {
+                if let Some(message) = self.messages.get_mut(id) {
+                    message.via = via;
+                    message.identity = content.identity;
+                    message.reply = content.reply;
                 }
-                self.enqueue(port, message);
+                self.enqueue(port, id);
             }
             Err(_) => {
-                self.release(reply);
+                self.release(content.reply);
                 self.release(to);
             }
         }

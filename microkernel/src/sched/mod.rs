@@ -8,6 +8,7 @@
 //! is [`State::Running`] there; a timer is set on a CPU for the earlier of its slice's end and, on CPU 0,
 //! the first deadline.
 
+pub mod futex;
 pub mod queue;
 pub mod run_queue;
 pub mod thread;
@@ -57,7 +58,12 @@ pub struct Sched {
     pub ready: RunQueue,
     /// Threads whose wait ended and that nobody queued yet: effects of the layers above.
     pub woken: ThreadQueue,
+    /// Flags that every new thread begins with.
+    pub default_flags: Flags,
     deadlines: Tree,
+    /// The first deadline of a port's timer.
+    port_deadline: Time,
+    futexes: futex::Futexes,
 }
 
 impl Sched {
@@ -75,7 +81,10 @@ impl Sched {
             cpus: [cpu; MAX_CPUS],
             ready: RunQueue::new(),
             woken: ThreadQueue::default(),
+            default_flags: Flags::empty(),
             deadlines: Tree::new(),
+            port_deadline: NEVER,
+            futexes: futex::Futexes::new(),
         }
     }
 
@@ -298,6 +307,12 @@ impl Sched {
         thread.slice = 0;
         self.cpu(cpu).current = None;
         self.ready.push(&mut self.threads, id);
+    }
+
+    /// The first deadline of a port's timer has changed.
+    pub fn set_port_deadline<M: Machine>(&mut self, machine: &mut M, here: Cpu, deadline: Time) {
+        self.port_deadline = deadline;
+        self.deadline_changed(machine, here, deadline);
     }
 
     /// Sets the machine's timer to the earlier of the slice's end and, on CPU 0, the first deadline.

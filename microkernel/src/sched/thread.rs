@@ -63,6 +63,8 @@ bitflags::bitflags! {
         const RECEIVE_LARGE = 1 << 7;
         /// The handler of its exception did not deal with it.
         const UNHANDLED = 1 << 9;
+        /// The trap that it is in is to be done again, or on.
+        const RETRY = 1 << 10;
         /// The fast path is off for the whole kernel.
         const NO_FAST_PATH = 1 << 8;
     }
@@ -127,6 +129,8 @@ pub struct Thread {
     pub deadline: Time,
     /// Place in the tree of deadlines.
     pub timer: Links,
+    /// The word that it waits for, in a futex wait.
+    pub futex: [u64; 2],
     /// Counts [`Flags::SUSPENDED`]'s reasons.
     pub suspend_count: u32,
     /// Nanoseconds of its slice that are left.
@@ -158,6 +162,7 @@ impl Thread {
             task,
             deadline: NEVER,
             timer: Links::LEAF,
+            futex: [0; 2],
             suspend_count: 0,
             slice: 0,
             siblings: Link::default(),

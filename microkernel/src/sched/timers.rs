@@ -41,7 +41,11 @@ impl Sched {
         thread.flags |= Flags::TIMED;
         self.deadlines
             .insert(&mut ByDeadline(&mut self.threads), id.index());
-        // Deadlines are CPU 0's affair: it must hear of one that is earlier than its timer.
+        self.deadline_changed(machine, here, deadline);
+    }
+
+    /// Deadlines are CPU 0's affair: it must hear of one that is earlier than its timer.
+    pub(super) fn deadline_changed<M: Machine>(&mut self, machine: &mut M, here: Cpu, deadline: Time) {
         if deadline < self.cpu(Cpu(0)).timer {
             if here == Cpu(0) {
                 self.set_timer(machine, here);

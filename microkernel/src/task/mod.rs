@@ -1,0 +1,259 @@
+//! Tasks and their threads: birth, suspension, death.
+//!
+//! A task is a port space, a map, a ledger and threads. Its death runs in stages, each in bounded steps:
+//! threads stop, receive rights end, all other names end (P-20: receive rights first, so that a dying
+//! task's ports are not notified of each other), the map is given back, the ledger closes.
+//!
+//! Deliberately absent: process ids, parents and children, names of programs beyond a label for tools.
+//! Those are the BSD server's.
+
+mod exception;
+mod terminate;
+mod thread;
+
+pub use exception::{Exception, Raised};
+pub use thread::{NewThread, check_state, get_state, set_state};
+
+use abi::kern_return::KernReturn;
+use abi::task::Limits;
+use arena::Arena;
+
+use crate::base::KernResult;
+use crate::base::ids::{PortId, SpaceId, TaskId, TaskKind, ThreadId};
+use crate::base::ledger::{LedgerId, Ledgers, Resource};
+use crate::ipc::port::{Kind, Object};
+use crate::ipc::right::Right;
+use crate::ipc::{Context, Ipc};
+use crate::machine::Machine;
+use crate::vm::{self, MapId, Vm};
+
+/// How far a task's death has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// It lives.
+    Alive,
+    /// Its threads are stopped and taken apart.
+    Threads,
+    /// Its receive rights and port sets end; the number is the name index reached.
+    ReceiveRights(u32),
+    /// Its other names end; the number is the name index reached.
+    Names(u32),
+    /// Its memory is given back.
+    Memory,
+}
+
+/// Bytes of a task's label.
+pub const LABEL_SIZE: usize = 32;
+
+/// One task.
+#[derive(Debug)]
+pub struct Task {
+    /// Its names.
+    pub space: SpaceId,
+    /// Its memory.
+    pub map: MapId,
+    /// Its account.
+    pub ledger: LedgerId,
+    /// Stamped on its messages; chosen by its creator.
+    pub identity: u64,
+    /// The port that stands for it.
+    pub port: PortId,
+    /// A send right to where its exceptions go.
+    pub exception_port: Right,
+    /// The first of its threads.
+    pub first_thread: Option<ThreadId>,
+    /// How many threads it has.
+    pub thread_count: u32,
+    /// Counts suspensions; its threads run at 0 only.
+    pub suspend_count: u32,
+    /// See [`Stage`].
+    pub stage: Stage,
+    /// What tools call it, UTF-8, zero-padded.
+    pub label: [u8; LABEL_SIZE],
+    next_dying: Option<TaskId>,
+}
+
+/// All tasks.
+pub struct Tasks {
+    /// The tasks themselves.
+    pub arena: Arena<Task, TaskKind>,
+    dying: Option<TaskId>,
+}
+
+/// What a new task is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct NewTask {
+    /// What it may hold, carved from `parent`.
+    pub limits: Limits,
+    /// The creator's ledger; `None` for the first task.
+    pub parent: Option<LedgerId>,
+    /// See [`Task::identity`].
+    pub identity: u64,
+}
+
+/// What calls into this layer work with: everything below it.
+pub struct Layers<'a, M: Machine> {
+    /// Ports, rights and messages.
+    pub ipc: &'a mut Ipc,
+    /// Virtual memory.
+    pub vm: &'a mut Vm,
+    /// Machine, scheduler, ledgers and CPU.
+    pub cx: Context<'a, M>,
+}
+
+impl<M: Machine> Layers<'_, M> {
+    /// The part of it that `vm` works with.
+    pub fn vm(&mut self) -> (&mut Vm, vm::Context<'_, M>) {
+        (self.vm, vm::Context { machine: self.cx.machine, ledgers: self.cx.ledgers })
+    }
+}
+
+impl Tasks {
+    /// No tasks.
+    pub fn new<M: Machine>(machine: &mut M) -> Self {
+        Self { arena: Arena::new(machine.reserve(16 << 20)), dying: None }
+    }
+
+    /// The task, unless it is gone.
+    pub fn get(&self, id: TaskId) -> Option<&Task> {
+        self.arena.get(id)
+    }
+
+    /// A task without threads and without names, with an empty map.
+    ///
+    /// # Errors
+    /// `ResourceShortage`: the creator's ledger, or memory. Nothing changed.
+    pub fn create<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        new: NewTask,
+    ) -> KernResult<TaskId> {
+        let ledger = create_ledger(layers.cx.ledgers, new)?;
+        self.create_with(layers, new.identity, ledger)
+            .inspect_err(|_| layers.cx.ledgers.close(ledger))
+    }
+
+    fn create_with<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        identity: u64,
+        ledger: LedgerId,
+    ) -> KernResult<TaskId> {
+        let (vm, mut context) = layers.vm();
+        let map = vm.create_map(&mut context, ledger)?;
+        let made = Self::create_space(layers.ipc, ledger).and_then(|(space, port)| {
+            let task = Task {
+                space,
+                map,
+                ledger,
+                identity,
+                port,
+                exception_port: Right::None,
+                first_thread: None,
+                thread_count: 0,
+                suspend_count: 0,
+                stage: Stage::Alive,
+                label: [0; LABEL_SIZE],
+                next_dying: None,
+            };
+            let id = self.arena.insert(task).map_err(|_| {
+                layers.ipc.names.destroy(space);
+                layers.ipc.release(Right::Receive(port));
+                KernReturn::ResourceShortage
+            })?;
+            if let Some(port) = layers.ipc.ports.get_mut(port) {
+                port.kind = Kind::Kernel(Object::Task(id));
+            }
+            Ok(id)
+        });
+        if made.is_err() {
+            let (vm, mut context) = layers.vm();
+            // An empty map is gone after a few steps, whatever is left to settle elsewhere.
+            for _ in 0..4 {
+                if vm.destroy_step(&mut context, map) == vm::Progress::Done(()) {
+                    break;
+                }
+            }
+        }
+        made
+    }
+
+    fn create_space(ipc: &mut Ipc, ledger: LedgerId) -> KernResult<(SpaceId, PortId)> {
+        let space = ipc.names.create(ledger)?;
+        let port = ipc.create_port(Kind::Plain).inspect_err(|_| ipc.names.destroy(space))?;
+        Ok((space, port))
+    }
+
+    /// Stops a task's threads until it is resumed as often.
+    ///
+    /// # Errors
+    /// `InvalidTask` · `Failure`: the count is at its end.
+    pub fn suspend<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        id: TaskId,
+    ) -> KernResult<()> {
+        let task = self.arena.get_mut(id).ok_or(KernReturn::InvalidTask)?;
+        task.suspend_count = task.suspend_count.checked_add(1).ok_or(KernReturn::Failure)?;
+        if task.suspend_count == 1 {
+            self.for_each_thread(layers, id, Self::add_suspension);
+        }
+        Ok(())
+    }
+
+    /// Takes one suspension back.
+    ///
+    /// # Errors
+    /// `InvalidTask` · `Failure`: it is not suspended (T-03).
+    pub fn resume<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        id: TaskId,
+    ) -> KernResult<()> {
+        let task = self.arena.get_mut(id).ok_or(KernReturn::InvalidTask)?;
+        task.suspend_count = task.suspend_count.checked_sub(1).ok_or(KernReturn::Failure)?;
+        if task.suspend_count == 0 {
+            self.for_each_thread(layers, id, Self::drop_suspension);
+        }
+        Ok(())
+    }
+
+    /// Calls a function for each thread of a task; a ledger bounds how many those are.
+    fn for_each_thread<M: Machine>(
+        &self,
+        layers: &mut Layers<'_, M>,
+        id: TaskId,
+        act: fn(&mut Layers<'_, M>, ThreadId),
+    ) {
+        let mut next = self.arena.get(id).and_then(|task| task.first_thread);
+        while let Some(thread) = next {
+            next = layers.cx.sched.threads.get(thread).and_then(|thread| thread.siblings.next);
+            act(layers, thread);
+        }
+    }
+}
+
+fn create_ledger(ledgers: &mut Ledgers, new: NewTask) -> KernResult<LedgerId> {
+    Ok(match new.parent {
+        Some(parent) => ledgers.create_child(parent, new.limits)?,
+        None => ledgers.create_root(new.limits)?,
+    })
+}
+
+/// Bytes of kernel memory that a thread is charged as.
+const THREAD_BYTES: u64 = size_of::<crate::sched::Thread>() as u64 + 256;
+
+/// Charges a new thread to its task.
+fn charge_thread(ledgers: &mut Ledgers, ledger: LedgerId) -> KernResult<()> {
+    ledgers.charge(ledger, Resource::Threads, 1)?;
+    ledgers.charge(ledger, Resource::KernelBytes, THREAD_BYTES).inspect_err(|_| {
+        ledgers.release(ledger, Resource::Threads, 1);
+    })?;
+    Ok(())
+}
+
+/// Gives a thread's charges back.
+fn release_thread(ledgers: &mut Ledgers, ledger: LedgerId) {
+    ledgers.release(ledger, Resource::Threads, 1);
+    ledgers.release(ledger, Resource::KernelBytes, THREAD_BYTES);
+}

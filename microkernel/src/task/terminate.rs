@@ -1,0 +1,183 @@
+//! The end of threads and tasks.
+
+use abi::kern_return::KernReturn;
+
+use super::{Layers, Stage, Tasks, release_thread};
+use crate::base::KernResult;
+use crate::base::ids::{TaskId, ThreadId};
+use crate::ipc::agenda::Progress;
+use crate::ipc::receive::End;
+use crate::ipc::right::Right;
+use crate::machine::Machine;
+use crate::sched::{Flags, State, Wait};
+use crate::vm;
+
+/// Names that one step looks at.
+const STEP: u32 = 64;
+
+impl Tasks {
+    /// Begins a task's end. Its threads run no more user code; [`work_off`](Self::work_off) does the rest.
+    ///
+    /// # Errors
+    /// `InvalidTask`: it is gone, or ending already.
+    pub fn terminate<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        id: TaskId,
+    ) -> KernResult<()> {
+        let task = self.arena.get_mut(id).ok_or(KernReturn::InvalidTask)?;
+        if task.stage != Stage::Alive {
+            return Err(KernReturn::InvalidTask);
+        }
+        task.stage = Stage::Threads;
+        task.next_dying = self.dying.replace(id);
+        // Nobody reaches a task that is ending.
+        layers.ipc.release(Right::Receive(task.port));
+        let exception_port = core::mem::replace(&mut task.exception_port, Right::None);
+        layers.ipc.release(exception_port);
+        self.for_each_thread(layers, id, Self::mark_thread);
+        Ok(())
+    }
+
+    /// Whether no task is ending.
+    pub fn is_settled(&self) -> bool {
+        self.dying.is_none()
+    }
+
+    /// Takes one step of the first ending task's end.
+    pub fn work_off<M: Machine>(&mut self, layers: &mut Layers<'_, M>) -> Progress {
+        let Some(id) = self.dying else { return Progress::Done };
+        let Some(stage) = self.arena.get(id).map(|task| task.stage) else {
+            self.dying = None;
+            return Progress::Done;
+        };
+        match stage {
+            Stage::Alive => {}
+            Stage::Threads => self.end_threads(layers, id),
+            Stage::ReceiveRights(from) => self.end_names(layers, id, from),
+            Stage::Names(from) => self.end_names(layers, id, from),
+            Stage::Memory => self.end_memory(layers, id),
+        }
+        if self.is_settled() { Progress::Done } else { Progress::More }
+    }
+
+    /// Begins a thread's end: it runs no more user code, and its wait is over.
+    pub fn terminate_thread<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) {
+        Self::mark_thread(layers, id);
+    }
+
+    /// Marks a thread, and brings it to where its CPU or [`reap_thread`](Self::reap_thread) can end it.
+    fn mark_thread<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) {
+        let Some(thread) = layers.cx.sched.threads.get_mut(id) else { return };
+        thread.flags |= Flags::TERMINATE;
+        if let State::Running(cpu) = thread.state
+            && cpu != layers.cx.cpu
+        {
+            layers.cx.machine.kick(cpu);
+        }
+    }
+
+    /// Ends up to a step's worth of threads that run nowhere; those that do end when they stop.
+    fn end_threads<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: TaskId) {
+        let mut next = self.arena.get(id).and_then(|task| task.first_thread);
+        let mut running = false;
+        for _ in 0..STEP {
+            let Some(thread) = next else { break };
+            let Some(record) = layers.cx.sched.threads.get(thread) else { break };
+            next = record.siblings.next;
+            if matches!(record.state, State::Running(_)) {
+                running = true;
+            } else {
+                self.reap_thread(layers, thread);
+            }
+        }
+        let Some(task) = self.arena.get_mut(id) else { return };
+        if task.first_thread.is_none() {
+            task.stage = Stage::ReceiveRights(0);
+        } else if running && next.is_none() {
+            // Others have their turn until the CPUs that run its threads have stopped them.
+            self.rotate_dying();
+        }
+    }
+
+    /// Takes a thread apart that runs nowhere and will not run again.
+    pub fn reap_thread<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: ThreadId) {
+        layers.cx.sched.settle(layers.cx.machine, layers.cx.cpu);
+        let Some(thread) = layers.cx.sched.threads.get(id) else { return };
+        if thread.state == State::Blocked {
+            match thread.wait {
+                Wait::Futex(_) | Wait::Deadline | Wait::Stop(_) => {
+                    layers.cx.sched.leave_wait(id);
+                    layers.cx.sched.wake(id);
+                }
+                _ => layers.ipc.end_wait(&mut layers.cx, id, End::Aborted),
+            }
+            layers.cx.sched.settle(layers.cx.machine, layers.cx.cpu);
+        }
+        layers.cx.sched.hold(id);
+        layers.cx.sched.disarm(id);
+        layers.ipc.end_epoch(&mut layers.cx, id);
+        let Some(thread) = layers.cx.sched.threads.get_mut(id) else { return };
+        let (task, reply_port, self_port) = (thread.task, thread.reply_port, thread.self_port);
+        let slot = thread.slot.take().map_or(Right::None, Right::SendOnce);
+        layers.ipc.release(slot);
+        layers.ipc.release(Right::Receive(reply_port));
+        if let Some(port) = self_port {
+            layers.ipc.release(Right::Receive(port));
+        }
+        self.unlink_thread(layers, task, id);
+        layers.cx.sched.threads.remove(id);
+        if let Some(task) = self.arena.get(task) {
+            release_thread(layers.cx.ledgers, task.ledger);
+        }
+    }
+
+    /// Ends a step's worth of names: receive rights and sets in the first round, the rest in the second.
+    fn end_names<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: TaskId, from: u32) {
+        let Some(task) = self.arena.get_mut(id) else { return };
+        let space = task.space;
+        let first_round = matches!(task.stage, Stage::ReceiveRights(_));
+        let mut index = from;
+        for _ in 0..STEP {
+            let Some(name) = layers.ipc.names.next_name(space, index) else {
+                task.stage = if first_round { Stage::Names(0) } else { Stage::Memory };
+                return;
+            };
+            if first_round {
+                layers.ipc.end_receive_right(&mut layers.cx, space, name);
+            } else {
+                layers.ipc.end_name(&mut layers.cx, space, name);
+            }
+            index = name.index() + 1;
+        }
+        task.stage = if first_round { Stage::ReceiveRights(index) } else { Stage::Names(index) };
+    }
+
+    fn end_memory<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: TaskId) {
+        let Some(task) = self.arena.get(id) else { return };
+        let (map, space, ledger) = (task.map, task.space, task.ledger);
+        let (vm, mut context) = layers.vm();
+        if vm.destroy_step(&mut context, map) == vm::Progress::More {
+            return;
+        }
+        layers.ipc.names.destroy(space);
+        self.dying = self.arena.remove(id).and_then(|task| task.next_dying);
+        layers.cx.ledgers.close(ledger);
+    }
+
+    fn rotate_dying(&mut self) {
+        let Some(first) = self.dying else { return };
+        let Some(second) = self.arena.get(first).and_then(|task| task.next_dying) else { return };
+        let mut last = second;
+        while let Some(next) = self.arena.get(last).and_then(|task| task.next_dying) {
+            last = next;
+        }
+        if let Some(last) = self.arena.get_mut(last) {
+            last.next_dying = Some(first);
+        }
+        if let Some(first) = self.arena.get_mut(first) {
+            first.next_dying = None;
+        }
+        self.dying = Some(second);
+    }
+}

@@ -1,0 +1,258 @@
+//! Threads of a task: creation, suspension, and the ports that stand for them.
+
+use abi::kern_return::KernReturn;
+use abi::thread_state::{FIXED_FLAGS, ThreadState, USER_FLAGS};
+use abi::vm::MAX_ADDRESS;
+
+use super::{Layers, Stage, Task, Tasks, charge_thread, release_thread};
+use crate::base::KernResult;
+use crate::base::ids::{PortId, TaskId, ThreadId};
+use crate::ipc::port::{Kind, Object};
+use crate::ipc::right::Right;
+use crate::machine::{Frame, Machine, Resume};
+use crate::sched::{Flags, State, Thread};
+
+/// What a new thread is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct NewThread {
+    /// Its task.
+    pub task: TaskId,
+    /// Its registers.
+    pub state: ThreadState,
+    /// Own priority and policy.
+    pub priority: u8,
+}
+
+impl Tasks {
+    /// A thread that waits to be [resumed](Self::resume_thread): its suspend count is 1 (T-07).
+    ///
+    /// # Errors
+    /// `InvalidTask`: the task is gone or ending · `InvalidArgument`: registers that no user thread may
+    /// have · `ResourceShortage`.
+    pub fn create_thread<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        new: NewThread,
+    ) -> KernResult<ThreadId> {
+        let task = self.arena.get(new.task).ok_or(KernReturn::InvalidTask)?;
+        if task.stage != Stage::Alive {
+            return Err(KernReturn::InvalidTask);
+        }
+        let root = layers.vm.root(task.map).ok_or(KernReturn::InvalidTask)?;
+        check_state(&new.state)?;
+        charge_thread(layers.cx.ledgers, task.ledger)?;
+        let made = Self::insert_thread(layers, task, &new);
+        let id = made.inspect_err(|_| release_thread(layers.cx.ledgers, task.ledger))?;
+        let frame = layers.cx.machine.frame(id.index());
+        *frame = Frame { root: root.0, ..Frame::default() };
+        set_state(frame, &new.state);
+        let suspended = task.suspend_count > 0;
+        self.link_thread(layers, new.task, id);
+        if suspended {
+            Self::add_suspension(layers, id);
+        }
+        Ok(id)
+    }
+
+    fn insert_thread<M: Machine>(
+        layers: &mut Layers<'_, M>,
+        task: &Task,
+        new: &NewThread,
+    ) -> KernResult<ThreadId> {
+        let shortage = KernReturn::ResourceShortage;
+        let reply_port = layers.ipc.create_port(Kind::Plain)?;
+        let mut thread = Thread::new(new.task, task.space, reply_port, task.identity);
+        thread.base = new.priority;
+        thread.own_priority = new.priority;
+        thread.priority = new.priority;
+        thread.flags = Flags::SUSPENDED | layers.cx.sched.default_flags;
+        thread.suspend_count = 1;
+        let made = layers.cx.sched.threads.insert(thread).map_err(|_| shortage).and_then(|id| {
+            layers.cx.machine.create_frame(id.index()).map(|()| id).map_err(|_| {
+                layers.cx.sched.threads.remove(id);
+                shortage
+            })
+        });
+        match made {
+            Ok(id) => {
+                if let Some(port) = layers.ipc.ports.get_mut(reply_port) {
+                    port.kind = Kind::Reply(id);
+                }
+                Ok(id)
+            }
+            Err(error) => {
+                layers.ipc.release(Right::Receive(reply_port));
+                Err(error)
+            }
+        }
+    }
+
+    fn link_thread<M: Machine>(&mut self, layers: &mut Layers<'_, M>, task: TaskId, id: ThreadId) {
+        let Some(task) = self.arena.get_mut(task) else { return };
+        let next = task.first_thread.replace(id);
+        task.thread_count += 1;
+        let threads = &mut layers.cx.sched.threads;
+        if let Some(thread) = threads.get_mut(id) {
+            thread.siblings.next = next;
+        }
+        if let Some(next) = next.and_then(|next| threads.get_mut(next)) {
+            next.siblings.previous = Some(id);
+        }
+    }
+
+    pub(super) fn unlink_thread<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        task: TaskId,
+        id: ThreadId,
+    ) {
+        let threads = &mut layers.cx.sched.threads;
+        let Some(link) = threads.get(id).map(|thread| thread.siblings) else { return };
+        if let Some(next) = link.next.and_then(|next| threads.get_mut(next)) {
+            next.siblings.previous = link.previous;
+        }
+        let previous = link.previous.and_then(|previous| threads.get_mut(previous));
+        let Some(task) = self.arena.get_mut(task) else { return };
+        task.thread_count -= 1;
+        match previous {
+            Some(previous) => previous.siblings.next = link.next,
+            None => task.first_thread = link.next,
+        }
+    }
+
+    /// Holds a thread until it is resumed as often.
+    ///
+    /// # Errors
+    /// `Terminated` · `Failure`: the count is at its end.
+    pub fn suspend_thread<M: Machine>(
+        layers: &mut Layers<'_, M>,
+        id: ThreadId,
+    ) -> KernResult<()> {
+        let thread = layers.cx.sched.threads.get(id).ok_or(KernReturn::Terminated)?;
+        if thread.suspend_count == u32::MAX {
+            return Err(KernReturn::Failure);
+        }
+        Self::add_suspension(layers, id);
+        Ok(())
+    }
+
+    /// Takes one suspension of a thread back.
+    ///
+    /// # Errors
+    /// `Terminated` · `Failure`: it is not suspended.
+    pub fn resume_thread<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        id: ThreadId,
+    ) -> KernResult<()> {
+        let thread = layers.cx.sched.threads.get(id).ok_or(KernReturn::Terminated)?;
+        let task = self.arena.get(thread.task).map_or(0, |task| task.suspend_count.min(1));
+        if thread.suspend_count <= task {
+            return Err(KernReturn::Failure);
+        }
+        Self::drop_suspension(layers, id);
+        Ok(())
+    }
+
+    pub(super) fn add_suspension<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) {
+        let sched = &mut *layers.cx.sched;
+        let Some(thread) = sched.threads.get_mut(id) else { return };
+        thread.suspend_count = thread.suspend_count.saturating_add(1);
+        thread.flags |= Flags::SUSPENDED;
+        match thread.state {
+            State::Ready => {
+                sched.settle(layers.cx.machine, layers.cx.cpu);
+                sched.hold(id);
+            }
+            // A CPU that runs it finds the flag on its way out of the kernel.
+            State::Running(cpu) if cpu != layers.cx.cpu => layers.cx.machine.kick(cpu),
+            State::Running(_) | State::Blocked | State::Held => {}
+        }
+    }
+
+    pub(super) fn drop_suspension<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) {
+        let Some(thread) = layers.cx.sched.threads.get_mut(id) else { return };
+        thread.suspend_count -= 1;
+        if thread.suspend_count == 0 {
+            thread.flags -= Flags::SUSPENDED;
+            layers.cx.sched.release(id);
+        }
+    }
+
+    /// The port that stands for a thread, made when first asked for.
+    ///
+    /// # Errors
+    /// `Terminated` · `ResourceShortage`.
+    pub fn thread_port<M: Machine>(
+        layers: &mut Layers<'_, M>,
+        id: ThreadId,
+    ) -> KernResult<PortId> {
+        let thread = layers.cx.sched.threads.get_mut(id).ok_or(KernReturn::Terminated)?;
+        if let Some(port) = thread.self_port {
+            return Ok(port);
+        }
+        let port = layers.ipc.create_port(Kind::Kernel(Object::Thread(id)))?;
+        thread.self_port = Some(port);
+        Ok(port)
+    }
+}
+
+/// Whether a user thread may have these registers.
+///
+/// # Errors
+/// `InvalidArgument`: an address that is not canonical, or no user address at all for `rip`.
+pub fn check_state(state: &ThreadState) -> KernResult<()> {
+    let user = |address: u64| address < MAX_ADDRESS;
+    if user(state.rip) && user(state.fs_base) && user(state.gs_base) {
+        Ok(())
+    } else {
+        Err(KernReturn::InvalidArgument)
+    }
+}
+
+/// Writes a checked state into a frame. Flags that are not the user's keep their fixed values.
+pub fn set_state(frame: &mut Frame, state: &ThreadState) {
+    frame.words = [state.r8, state.r9, state.r12, state.r13, state.r14, state.r15];
+    frame.rdi = state.rdi;
+    frame.rsi = state.rsi;
+    frame.rdx = state.rdx;
+    frame.r10 = state.r10;
+    frame.rax = state.rax;
+    frame.rbx = state.rbx;
+    frame.rbp = state.rbp;
+    frame.rsp = state.rsp;
+    frame.rip = state.rip;
+    frame.rflags = state.rflags & USER_FLAGS | FIXED_FLAGS;
+    frame.rcx = state.rcx;
+    frame.r11 = state.r11;
+    frame.fs_base = state.fs_base;
+    frame.gs_base = state.gs_base;
+    frame.resume = Resume::Full;
+}
+
+/// Reads a state out of a frame.
+pub fn get_state(frame: &Frame) -> ThreadState {
+    let [r8, r9, r12, r13, r14, r15] = frame.words;
+    ThreadState {
+        rax: frame.rax,
+        rbx: frame.rbx,
+        rcx: frame.rcx,
+        rdx: frame.rdx,
+        rdi: frame.rdi,
+        rsi: frame.rsi,
+        rbp: frame.rbp,
+        rsp: frame.rsp,
+        r8,
+        r9,
+        r10: frame.r10,
+        r11: frame.r11,
+        r12,
+        r13,
+        r14,
+        r15,
+        rip: frame.rip,
+        rflags: frame.rflags,
+        fs_base: frame.fs_base,
+        gs_base: frame.gs_base,
+    }
+}

@@ -1,0 +1,150 @@
+//! A trap as a value. What the registers claim is typed here and checked where it is used.
+
+use abi::names::Name;
+use abi::trap;
+
+use crate::ipc::notify::Request;
+use crate::machine::{Frame, Time};
+use crate::vm::Which;
+
+/// What a thread asks for.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "`abi::trap` says what each trap and argument is")]
+pub enum Trap {
+    MachMsg,
+    Null,
+    Clock,
+    ThreadSelf,
+    TaskSelf,
+    HostSelf,
+    Switch { option: u64, deadline: Time },
+    WaitUntil { deadline: Time },
+    FutexWait { address: u64, expected: u32, deadline: Time },
+    FutexWake { address: u64, count: u64 },
+    ReplySlotTake,
+    SetFsBase { address: u64 },
+    InterruptAcknowledge { name: Name },
+    IoRead { name: Name, offset: u64, width: u64 },
+    IoWrite { name: Name, offset: u64, width: u64, value: u32 },
+    Port(PortTrap),
+    Memory(MemoryTrap),
+    Unknown,
+}
+
+/// A trap on the caller's names.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "`abi::trap` says what each trap and argument is")]
+pub enum PortTrap {
+    Allocate { kind: u32 },
+    Construct { arguments: [u64; 3] },
+    Destruct { name: Name, delta: i32 },
+    Destroy { name: Name },
+    Deallocate { name: Name },
+    ModRefs { name: Name, right: u32, delta: i32 },
+    GetRefs { name: Name, right: u32 },
+    MoveMember { member: Name, set: Name },
+    InsertMember { member: Name, set: Name },
+    ExtractMember { member: Name, set: Name },
+    InsertRight { name: Name, from: Name, disposition: u8 },
+    Type { name: Name },
+    GetAttribute { name: Name, attribute: u64 },
+    SetAttribute { name: Name, attribute: u64, value: u64 },
+    RequestNotification(Request),
+    ArmTimer { name: Name, deadline: Time },
+}
+
+/// A trap on the caller's memory.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "`abi::trap` says what each trap and argument is")]
+pub enum MemoryTrap {
+    Allocate { address: u64, size: u64, flags: u64 },
+    Deallocate { address: u64, size: u64 },
+    Protect { address: u64, size: u64, which: Which, protection: u32 },
+    Map { entry: Name, address: u64, size: u64, offset: u64, flags: u64 },
+}
+
+impl Trap {
+    /// Reads the registers of a trap.
+    pub fn decode(frame: &Frame) -> Self {
+        let [r8, r9, ..] = frame.words;
+        let (a, b, c, d) = (frame.rdi, frame.rsi, frame.rdx, frame.r10);
+        let name = |register: u64| Name(register as u32);
+        match frame.rax as i64 {
+            trap::MACH_MSG => Self::MachMsg,
+            trap::NULL => Self::Null,
+            trap::CLOCK => Self::Clock,
+            trap::THREAD_SELF => Self::ThreadSelf,
+            trap::TASK_SELF => Self::TaskSelf,
+            trap::HOST_SELF => Self::HostSelf,
+            trap::THREAD_SWITCH => Self::Switch { option: b, deadline: c },
+            trap::WAIT_UNTIL => Self::WaitUntil { deadline: a },
+            trap::FUTEX_WAIT => Self::FutexWait { address: a, expected: b as u32, deadline: c },
+            trap::FUTEX_WAKE => Self::FutexWake { address: a, count: b },
+            trap::REPLY_SLOT_TAKE => Self::ReplySlotTake,
+            trap::SET_FS_BASE => Self::SetFsBase { address: a },
+            trap::INTERRUPT_ACKNOWLEDGE => Self::InterruptAcknowledge { name: name(a) },
+            trap::IO_READ => Self::IoRead { name: name(a), offset: b, width: c },
+            trap::IO_WRITE => Self::IoWrite { name: name(a), offset: b, width: c, value: d as u32 },
+            trap::VM_ALLOCATE => {
+                Self::Memory(MemoryTrap::Allocate { address: a, size: b, flags: c })
+            }
+            trap::VM_DEALLOCATE => Self::Memory(MemoryTrap::Deallocate { address: a, size: b }),
+            trap::VM_PROTECT => {
+                let which = if c == 0 { Which::Current } else { Which::Maximum };
+                let protection = u32::try_from(d).unwrap_or(u32::MAX);
+                Self::Memory(MemoryTrap::Protect { address: a, size: b, which, protection })
+            }
+            trap::VM_MAP => {
+                let entry = name(a);
+                Self::Memory(MemoryTrap::Map { entry, address: b, size: c, offset: d, flags: r8 })
+            }
+            number => PortTrap::decode(number, [a, b, c, d, r8, r9])
+                .map_or(Self::Unknown, Self::Port),
+        }
+    }
+}
+
+impl PortTrap {
+    fn decode(number: i64, arguments: [u64; 6]) -> Option<Self> {
+        let [a, b, c, d, ..] = arguments;
+        let name = Name(a as u32);
+        let second = Name(b as u32);
+        Some(match number {
+            // A kind that does not fit in 32 bits is no kind at all.
+            trap::PORT_ALLOCATE => Self::Allocate { kind: u32::try_from(a).unwrap_or(u32::MAX) },
+            trap::PORT_CONSTRUCT => Self::Construct { arguments: [a, b, c] },
+            trap::PORT_DESTRUCT => Self::Destruct { name, delta: b as i32 },
+            trap::PORT_DESTROY => Self::Destroy { name },
+            trap::PORT_DEALLOCATE => Self::Deallocate { name },
+            trap::PORT_MOD_REFS => Self::ModRefs { name, right: small(b), delta: c as i32 },
+            trap::PORT_GET_REFS => Self::GetRefs { name, right: small(b) },
+            trap::PORT_MOVE_MEMBER => Self::MoveMember { member: name, set: second },
+            trap::PORT_INSERT_MEMBER => Self::InsertMember { member: name, set: second },
+            trap::PORT_EXTRACT_MEMBER => Self::ExtractMember { member: name, set: second },
+            trap::PORT_INSERT_RIGHT => Self::InsertRight {
+                name,
+                from: second,
+                disposition: u8::try_from(c).unwrap_or(u8::MAX),
+            },
+            trap::PORT_TYPE => Self::Type { name },
+            trap::PORT_GET_ATTRIBUTE => Self::GetAttribute { name, attribute: b },
+            trap::PORT_SET_ATTRIBUTE => Self::SetAttribute { name, attribute: b, value: c },
+            trap::PORT_SET_LABEL => {
+                Self::SetAttribute { name, attribute: trap::attribute::LABEL, value: b }
+            }
+            trap::PORT_REQUEST_NOTIFICATION => Self::RequestNotification(Request {
+                name,
+                id: b as i32,
+                sync: c as u32,
+                notify: Name(d as u32),
+            }),
+            trap::TIMER_ARM => Self::ArmTimer { name, deadline: b },
+            _ => return None,
+        })
+    }
+}
+
+/// A value of 32 bits; one that is larger is none that any call knows.
+fn small(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,396 @@
+//! The trap table: from registers to a value, and from the value to what the kernel does.
+
+mod decode;
+
+pub use decode::Trap;
+
+use abi::kern_return::{KernReturn, MessageReturn};
+use abi::names::Name;
+use abi::registers::options;
+use abi::trap::switch_option;
+use abi::vm::map_flags;
+
+use crate::base::KernResult;
+use crate::base::ids::{TaskId, ThreadId};
+use crate::ipc::entry::Rights;
+use crate::ipc::message::Message;
+use crate::ipc::port::{Kind, Object};
+use crate::ipc::receive::Received;
+use crate::ipc::send::{Call, Sent};
+use crate::machine::{Machine, NEVER};
+use crate::sched::Wait;
+use crate::task::{Layers, Task, Tasks};
+use crate::vm::{MapRequest, MemoryEntryId, Progress, Source};
+
+/// How a trap ends.
+#[derive(Debug)]
+#[must_use]
+pub enum Outcome {
+    /// It returns a code, and one result.
+    Return(KernResult<u64>),
+    /// `mach_msg` returns; all but a code of its own is in the registers already.
+    Message(MessageReturn),
+    /// A message is in the registers.
+    Received,
+    /// The thread waits; its wait is set.
+    Blocked,
+    /// It gave up the CPU, and returns success when it runs again.
+    Yielded,
+    /// A step is done; the same trap goes on.
+    Again,
+    /// The kernel is to answer a message to one of its own ports, and then to receive if that is asked.
+    KernelCall(Object, Message),
+    /// No trap has this number.
+    Unknown,
+}
+
+/// The thread that trapped, and where it belongs.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// The thread.
+    pub thread: ThreadId,
+    /// Its task.
+    pub task: TaskId,
+}
+
+/// Does what a trap asks for.
+pub fn perform<M: Machine>(
+    tasks: &mut Tasks,
+    layers: &mut Layers<'_, M>,
+    caller: Caller,
+    trap: Trap,
+) -> Outcome {
+    let Some(task) = tasks.get(caller.task) else { return Outcome::Unknown };
+    match trap {
+        Trap::MachMsg => mach_msg(layers, caller),
+        Trap::Null => Outcome::Return(Ok(0)),
+        Trap::Clock => Outcome::Return(Ok(layers.cx.machine.now())),
+        Trap::Unknown => Outcome::Unknown,
+        Trap::Port(trap) => Outcome::Return(port_trap(layers, task, trap)),
+        Trap::Memory(trap) => memory_trap(layers, task, trap),
+        Trap::ThreadSelf | Trap::TaskSelf | Trap::HostSelf => {
+            Outcome::Return(self_trap(layers, task, caller, trap))
+        }
+        Trap::Switch { option, deadline } => switch(layers, caller, option, deadline),
+        Trap::WaitUntil { deadline } => wait_until(layers, caller, deadline),
+        Trap::FutexWait { address, expected, deadline } => {
+            futex_wait(layers, task, caller, (address, expected), deadline)
+        }
+        Trap::FutexWake { address, count } => {
+            Outcome::Return(futex_wake(layers, task, address, count))
+        }
+        Trap::ReplySlotTake => Outcome::Return(take_slot(layers, task, caller)),
+        Trap::SetFsBase { address } => Outcome::Return(set_fs_base(layers, caller, address)),
+        Trap::InterruptAcknowledge { name } => {
+            Outcome::Return(acknowledge(layers, task, name))
+        }
+        Trap::IoRead { name, offset, width } => {
+            Outcome::Return(io_port(layers, task, name, (offset, width)).map(|port| {
+                layers.cx.machine.port_read(port, width as u8).into()
+            }))
+        }
+        Trap::IoWrite { name, offset, width, value } => {
+            Outcome::Return(io_port(layers, task, name, (offset, width)).map(|port| {
+                layers.cx.machine.port_write(port, width as u8, value);
+                0
+            }))
+        }
+    }
+}
+
+/// `mach_msg`, all of it that the fast path did not do.
+fn mach_msg<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller) -> Outcome {
+    let call = Call::decode(layers.cx.machine.frame(caller.thread.index()));
+    if !call.has(options::SEND) {
+        return receive(layers, caller, &call);
+    }
+    match layers.ipc.send(&mut layers.cx, caller.thread, &call) {
+        Err(code) => Outcome::Message(code),
+        Ok(Sent::Kernel(object, message)) => Outcome::KernelCall(object, message),
+        Ok(Sent::Done) => receive(layers, caller, &call),
+        Ok(Sent::Blocked) => {
+            if call.has(options::SEND_TIMEOUT) {
+                let cx = &mut layers.cx;
+                cx.sched.arm(cx.machine, cx.cpu, caller.thread, call.deadline);
+            }
+            Outcome::Blocked
+        }
+    }
+}
+
+/// The receive half, if there is one.
+pub fn receive<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    caller: Caller,
+    call: &Call,
+) -> Outcome {
+    if !call.has(options::RECEIVE) {
+        return Outcome::Message(MessageReturn::Success);
+    }
+    match layers.ipc.receive(&mut layers.cx, caller.thread, call) {
+        Ok(Received::Done) => Outcome::Received,
+        Ok(Received::Blocked) => Outcome::Blocked,
+        Err(code) => Outcome::Message(code),
+    }
+}
+
+fn port_trap<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    trap: decode::PortTrap,
+) -> KernResult<u64> {
+    use decode::PortTrap as T;
+    let (ipc, cx, space) = (&mut *layers.ipc, &mut layers.cx, task.space);
+    let named = |name: Name| u64::from(name.0);
+    match trap {
+        T::Allocate { kind } => ipc.allocate(cx, space, kind).map(named),
+        T::Construct { arguments } => ipc.construct(cx, space, arguments).map(named),
+        T::Destruct { name, delta } => ipc.destruct(cx, space, name, delta).map(|()| 0),
+        T::Destroy { name } => ipc.destroy(cx, space, name).map(|()| 0),
+        T::Deallocate { name } => ipc.deallocate(cx, space, name).map(|()| 0),
+        T::ModRefs { name, right, delta } => {
+            ipc.mod_refs(cx, space, name, right, delta).map(|()| 0)
+        }
+        T::GetRefs { name, right } => ipc.get_refs(space, name, right).map(u64::from),
+        T::MoveMember { member, set } => ipc.move_member(space, member, set).map(|()| 0),
+        T::InsertMember { member, set } => ipc.insert_member(space, member, set).map(|()| 0),
+        T::ExtractMember { member, set } => ipc.extract_member(space, member, set).map(|()| 0),
+        T::InsertRight { name, from, disposition } => {
+            ipc.insert_right(cx, space, name, from, disposition).map(|()| 0)
+        }
+        T::Type { name } => ipc.type_of(space, name).map(u64::from),
+        T::GetAttribute { name, attribute } => ipc.attribute(space, name, attribute),
+        T::SetAttribute { name, attribute, value } => {
+            ipc.set_attribute(cx, space, name, (attribute, value)).map(|()| 0)
+        }
+        T::RequestNotification(request) => {
+            ipc.request_notification(cx, space, request).map(named)
+        }
+        T::ArmTimer { name, deadline } => ipc.arm_timer(cx, space, name, deadline).map(|()| 0),
+    }
+}
+
+fn memory_trap<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    trap: decode::MemoryTrap,
+) -> Outcome {
+    use decode::MemoryTrap as T;
+    let source = match trap {
+        T::Map { entry, offset, .. } if entry != Name::NULL => match memory_entry(layers, task, entry) {
+            Ok(entry) => Source::Entry(entry, offset),
+            Err(code) => return Outcome::Return(Err(code)),
+        },
+        _ => Source::Anonymous,
+    };
+    let (vm, mut context) = layers.vm();
+    let progress = match trap {
+        T::Allocate { address, size, flags } => {
+            return Outcome::Return(vm.allocate(&mut context, task.map, address, size, flags));
+        }
+        T::Deallocate { address, size } => {
+            vm.deallocate(&mut context, task.map, address, size).map(done_with_nothing)
+        }
+        T::Protect { address, size, which, protection } => {
+            let range = (address, size);
+            vm.protect(&mut context, task.map, range, which, protection).map(done_with_nothing)
+        }
+        T::Map { address, size, flags, .. } => {
+            let bits = |shift: u32, mask: u64| (flags >> shift & mask) as u32;
+            let request = MapRequest {
+                address,
+                size,
+                flags: flags & 0xffff,
+                source,
+                protection: bits(map_flags::CURRENT_SHIFT, 7),
+                maximum: bits(map_flags::MAXIMUM_SHIFT, 7),
+                inheritance: bits(map_flags::INHERIT_SHIFT, 3),
+            };
+            vm.map(&mut context, task.map, request)
+        }
+    };
+    match progress {
+        Ok(Progress::Done(result)) => Outcome::Return(Ok(result)),
+        Ok(Progress::More) => Outcome::Again,
+        Err(code) => Outcome::Return(Err(code)),
+    }
+}
+
+fn done_with_nothing(progress: Progress) -> Progress<u64> {
+    match progress {
+        Progress::Done(()) => Progress::Done(0),
+        Progress::More => Progress::More,
+    }
+}
+
+/// The object that a name holds a send right to.
+fn kernel_object<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    name: Name,
+) -> KernResult<Object> {
+    let entry = layers.ipc.look_up(task.space, name).ok_or(KernReturn::InvalidName)?;
+    let (rights, port) = (entry.rights, entry.port);
+    let port = port.filter(|_| rights.contains(Rights::SEND)).ok_or(KernReturn::InvalidRight)?;
+    match layers.ipc.ports.get(port).map(|port| port.kind) {
+        Some(Kind::Kernel(object)) => Ok(object),
+        _ => Err(KernReturn::InvalidRight),
+    }
+}
+
+fn memory_entry<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    name: Name,
+) -> KernResult<MemoryEntryId> {
+    match kernel_object(layers, task, name)? {
+        Object::Memory(entry) => Ok(entry),
+        _ => Err(KernReturn::InvalidRight),
+    }
+}
+
+fn self_trap<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    caller: Caller,
+    trap: Trap,
+) -> KernResult<u64> {
+    let port = match trap {
+        Trap::ThreadSelf => Tasks::thread_port(layers, caller.thread)?,
+        Trap::TaskSelf => task.port,
+        _ => layers.ipc.host_port.ok_or(KernReturn::InvalidHost)?,
+    };
+    let name = layers.ipc.name_for_kernel_port(&mut layers.cx, task.space, port)?;
+    Ok(name.0.into())
+}
+
+fn switch<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    caller: Caller,
+    option: u64,
+    deadline: u64,
+) -> Outcome {
+    let cx = &mut layers.cx;
+    match option {
+        switch_option::NONE => {
+            cx.sched.yield_now(cx.machine, cx.cpu);
+            Outcome::Yielded
+        }
+        switch_option::WAIT => wait_until(layers, caller, deadline),
+        switch_option::DEPRESS => Outcome::Return(Err(KernReturn::NotSupported)),
+        _ => Outcome::Return(Err(KernReturn::InvalidArgument)),
+    }
+}
+
+fn wait_until<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    caller: Caller,
+    deadline: u64,
+) -> Outcome {
+    let cx = &mut layers.cx;
+    if deadline <= cx.machine.now() {
+        return Outcome::Return(Ok(0));
+    }
+    if let Some(thread) = cx.sched.threads.get_mut(caller.thread) {
+        thread.wait = Wait::Deadline;
+    }
+    if deadline != NEVER {
+        cx.sched.arm(cx.machine, cx.cpu, caller.thread, deadline);
+    }
+    Outcome::Blocked
+}
+
+fn futex_wait<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    caller: Caller,
+    (address, expected): (u64, u32),
+    deadline: u64,
+) -> Outcome {
+    let (vm, mut context) = layers.vm();
+    let (key, value) = match vm.futex_word(&mut context, task.map, address) {
+        Ok(found) => found,
+        Err(code) => return Outcome::Return(Err(code)),
+    };
+    if value != expected {
+        return Outcome::Return(Err(KernReturn::Failure));
+    }
+    let cx = &mut layers.cx;
+    if deadline <= cx.machine.now() {
+        return Outcome::Return(Err(KernReturn::OperationTimedOut));
+    }
+    cx.sched.wait_futex(caller.thread, key.bits());
+    if deadline != NEVER {
+        cx.sched.arm(cx.machine, cx.cpu, caller.thread, deadline);
+    }
+    Outcome::Blocked
+}
+
+/// Threads that one futex wake wakes at the most; the caller learns how many, and asks again.
+const MAX_WAKES: u64 = 64;
+
+fn futex_wake<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    address: u64,
+    count: u64,
+) -> KernResult<u64> {
+    let (vm, mut context) = layers.vm();
+    let (key, _) = vm.futex_word(&mut context, task.map, address)?;
+    let mut woken = 0;
+    while woken < count.min(MAX_WAKES) {
+        let Some(id) = layers.cx.sched.wake_futex(key.bits()) else { break };
+        layers.cx.machine.frame(id.index()).rax = KernReturn::Success.0.into();
+        woken += 1;
+    }
+    Ok(woken)
+}
+
+fn take_slot<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    caller: Caller,
+) -> KernResult<u64> {
+    let name = layers.ipc.take_slot(&mut layers.cx, caller.thread, task.space)?;
+    Ok(name.0.into())
+}
+
+fn set_fs_base<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    caller: Caller,
+    address: u64,
+) -> KernResult<u64> {
+    if address >= abi::vm::MAX_ADDRESS {
+        return Err(KernReturn::InvalidArgument);
+    }
+    layers.cx.machine.frame(caller.thread.index()).fs_base = address;
+    Ok(0)
+}
+
+fn acknowledge<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    name: Name,
+) -> KernResult<u64> {
+    match kernel_object(layers, task, name)? {
+        Object::Interrupt { line } if layers.cx.machine.unmask_interrupt(line) => Ok(0),
+        _ => Err(KernReturn::InvalidRight),
+    }
+}
+
+/// The I/O port at an offset of a range, if the range holds all bytes of the access.
+fn io_port<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    name: Name,
+    (offset, width): (u64, u64),
+) -> KernResult<u16> {
+    let Object::IoRange { first, count } = kernel_object(layers, task, name)? else {
+        return Err(KernReturn::InvalidRight);
+    };
+    let end = offset.checked_add(width).ok_or(KernReturn::InvalidArgument)?;
+    if !matches!(width, 1 | 2 | 4) || end > u64::from(count) {
+        return Err(KernReturn::InvalidArgument);
+    }
+    u16::try_from(u64::from(first) + offset).map_err(|_| KernReturn::InvalidArgument)
+}

@@ -1,0 +1,332 @@
+//! `vm_allocate`, `vm_map`, `vm_deallocate`.
+
+use core::ops::Range;
+
+use abi::PAGE_SIZE;
+use abi::kern_return::KernReturn;
+use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, flags, inherit, map_flags, protection};
+
+use super::entry::{Attributes, find_gap};
+use super::pages::Withdraw;
+use super::tree::node;
+use super::{Context, Entry, EntryId, MAX_ENTRIES, MapId, MemoryEntryId, ObjectId, Progress};
+use super::{STEP, Vm, cost, whole_pages};
+use crate::base::KernResult;
+use crate::base::ledger::Resource;
+use crate::machine::Machine;
+
+/// What a new mapping shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// Zeros.
+    Anonymous,
+    /// A part of a memory entry, from this byte on.
+    Entry(MemoryEntryId, u64),
+}
+
+/// The arguments of `vm_map`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MapRequest {
+    /// Where, or from where on.
+    pub address: u64,
+    /// Bytes; rounded up to whole pages.
+    pub size: u64,
+    /// `ANYWHERE`, `COPY` and `OVERWRITE` of [`map_flags`].
+    pub flags: u64,
+    /// What is mapped.
+    pub source: Source,
+    /// Of [`protection`].
+    pub protection: u32,
+    /// What `protect` may raise it to. A memory entry's own limit applies as well.
+    pub maximum: u32,
+    /// Of [`inherit`].
+    pub inheritance: u32,
+}
+
+/// What an entry gets from its source.
+#[derive(Clone, Copy)]
+struct Window {
+    object: Option<ObjectId>,
+    index: u64,
+    needs_copy: bool,
+    maximum: u32,
+}
+
+impl Vm {
+    /// Allocates zero-filled memory that may be read and written; returns its address. Size 0: address 0.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: unknown flags, or a size that overflows. `InvalidAddress`: a fixed range outside what a
+    /// task may use. `NoSpace`: it is taken, or no hole is large enough. `ResourceShortage`.
+    pub fn allocate<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        address: u64,
+        size: u64,
+        flags: u64,
+    ) -> KernResult<u64> {
+        if flags & !flags::ANYWHERE != 0 {
+            return Err(KernReturn::InvalidArgument);
+        }
+        if size == 0 {
+            return Ok(0);
+        }
+        let request = MapRequest {
+            address,
+            size,
+            flags,
+            source: Source::Anonymous,
+            protection: protection::READ | protection::WRITE,
+            maximum: protection::ALL,
+            inheritance: inherit::COPY,
+        };
+        match self.map(context, map, request)? {
+            Progress::Done(address) => Ok(address),
+            // Only what replaces has steps.
+            Progress::More => Err(KernReturn::Failure),
+        }
+    }
+
+    /// Maps anonymous memory or a memory entry; returns the address. With `OVERWRITE` what is there goes first, in
+    /// steps.
+    ///
+    /// # Errors
+    /// As [`allocate`](Self::allocate); size 0 is `InvalidArgument`. `InvalidRight`: the memory entry does not give that
+    /// protection. `ProtectionFailure`: writable and executable. `NotSupported`: a copy of more than
+    /// [`COPY_PAGES`](super::COPY_PAGES) pages of shared memory.
+    pub fn map<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        request: MapRequest,
+    ) -> KernResult<Progress<u64>> {
+        self.check_request(map, &request)?;
+        let window = self.check_source(&request)?;
+        let range = self.find_place(map, &request)?;
+        self.check_room(context, map)?;
+        if request.flags & map_flags::OVERWRITE != 0
+            && self.deallocate(context, map, range.start, range.end - range.start)?
+                == Progress::More
+        {
+            return Ok(Progress::More);
+        }
+        let pages = (range.end - range.start) / PAGE_SIZE;
+        let window = self.open_window(context, map, &request, window, pages)?;
+        let attributes = Attributes {
+            protection: request.protection,
+            maximum: window.maximum,
+            inheritance: request.inheritance,
+        };
+        let mut entry = Entry::new(range.start, range.end, attributes);
+        entry.object = window.object;
+        entry.index = window.index;
+        entry.needs_copy = window.needs_copy;
+        if let Err(error) = self.add_entry(context, map, entry) {
+            if let Some(object) = window.object {
+                self.dereference(object);
+            }
+            return Err(error);
+        }
+        self.join(context, map, range.start);
+        self.join(context, map, range.end);
+        Ok(Progress::Done(range.start))
+    }
+
+    fn check_request(&self, map: MapId, request: &MapRequest) -> KernResult<()> {
+        const FLAGS: u64 = map_flags::ANYWHERE | map_flags::COPY | map_flags::OVERWRITE;
+        let rights = request.protection | request.maximum;
+        if request.flags & !FLAGS != 0
+            || rights & !protection::ALL != 0
+            || request.protection & !request.maximum != 0
+            || request.inheritance > inherit::NONE
+            || request.size == 0
+        {
+            return Err(KernReturn::InvalidArgument);
+        }
+        self.check_exclusion(map, request.protection)
+    }
+
+    /// Nothing is writable and executable at once, but where a task's manifest says so.
+    pub(super) fn check_exclusion(&self, map: MapId, rights: u32) -> KernResult<()> {
+        const BOTH: u32 = protection::WRITE | protection::EXECUTE;
+        if rights & BOTH == BOTH && !self.map_ref(map)?.jit {
+            return Err(KernReturn::ProtectionFailure);
+        }
+        Ok(())
+    }
+
+    /// What of the source the entry will show, without changing anything.
+    fn check_source(&self, request: &MapRequest) -> KernResult<Window> {
+        let Source::Entry(id, offset) = request.source else {
+            return Ok(Window {
+                object: None,
+                index: 0,
+                needs_copy: false,
+                maximum: request.maximum,
+            });
+        };
+        let from = self
+            .memory_entries
+            .get(id)
+            .ok_or(KernReturn::InvalidCapability)?;
+        let pages = whole_pages(offset, request.size)?;
+        if offset % PAGE_SIZE != 0 || pages.end / PAGE_SIZE > from.pages {
+            return Err(KernReturn::InvalidArgument);
+        }
+        let copy = request.flags & map_flags::COPY != 0;
+        let wanted = if copy { protection::READ } else { request.protection };
+        if wanted & !from.maximum != 0 {
+            return Err(KernReturn::InvalidRight);
+        }
+        let object = self.object(from.object);
+        if copy && object.is_device() {
+            return Err(KernReturn::InvalidArgument);
+        }
+        Ok(Window {
+            object: Some(from.object),
+            index: from.index + offset / PAGE_SIZE,
+            needs_copy: copy,
+            maximum: if copy { request.maximum } else { request.maximum & from.maximum },
+        })
+    }
+
+    fn find_place(&self, map: MapId, request: &MapRequest) -> KernResult<Range<u64>> {
+        if request.flags & map_flags::ANYWHERE != 0 {
+            let size = request
+                .size
+                .checked_next_multiple_of(PAGE_SIZE)
+                .ok_or(KernReturn::InvalidArgument)?;
+            let hint = request
+                .address
+                .checked_next_multiple_of(PAGE_SIZE)
+                .ok_or(KernReturn::NoSpace)?;
+            let start = self.free_place(map, hint, size)?;
+            return Ok(start..start + size);
+        }
+        let range = whole_pages(request.address, request.size)?;
+        if range.start < MIN_ADDRESS || range.end > MAX_ADDRESS {
+            return Err(KernReturn::InvalidAddress);
+        }
+        if request.flags & map_flags::OVERWRITE == 0 && self.first_in(map, &range).is_some() {
+            return Err(KernReturn::NoSpace);
+        }
+        Ok(range)
+    }
+
+    /// The lowest hole of a size, which is of whole pages, at or above a hint.
+    pub(super) fn free_place(&self, map: MapId, hint: u64, size: u64) -> KernResult<u64> {
+        let map = self.map_ref(map)?;
+        find_gap(&map.entries, &self.entries, hint, size).ok_or(KernReturn::NoSpace)
+    }
+
+    /// So that what replaces does not find out too late that it cannot.
+    fn check_room<M: Machine>(&self, context: &Context<'_, M>, map: MapId) -> KernResult<()> {
+        let map = self.map_ref(map)?;
+        let used = context.ledgers.used(map.ledger, Resource::KernelBytes);
+        let limit = context.ledgers.limit(map.ledger, Resource::KernelBytes);
+        if map.count >= MAX_ENTRIES || limit.saturating_sub(used) < cost::<Entry>() {
+            return Err(KernReturn::ResourceShortage);
+        }
+        Ok(())
+    }
+
+    /// Makes the reference that the entry will have, and the copy when it cannot wait.
+    fn open_window<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        request: &MapRequest,
+        window: Window,
+        pages: u64,
+    ) -> KernResult<Window> {
+        let Some(object) = window.object else {
+            return Ok(window);
+        };
+        if request.flags & map_flags::COPY != 0 && !self.object(object).copies_lazily() {
+            let ledger = self.map_ref(map)?.ledger;
+            let copy = self.copy_object(context, (object, window.index), pages, ledger)?;
+            return Ok(Window {
+                object: Some(copy),
+                index: 0,
+                needs_copy: false,
+                maximum: window.maximum,
+            });
+        }
+        self.reference(object);
+        Ok(window)
+    }
+
+    /// Removes whatever is mapped in the whole pages of a range; holes are no error. In steps: what was removed so
+    /// far is gone, the rest still there.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the range wraps around, or a registered message buffer lies in it. `ResourceShortage`: a
+    /// region would have to be split.
+    pub fn deallocate<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        address: u64,
+        size: u64,
+    ) -> KernResult<Progress> {
+        let range = whole_pages(address, size)?;
+        self.map_ref(map)?;
+        if size == 0 {
+            return Ok(Progress::Done(()));
+        }
+        if self.wired_in(map, &range) {
+            return Err(KernReturn::InvalidArgument);
+        }
+        let mut budget = STEP;
+        while let Some(id) = self.first_in(map, &range) {
+            if budget == 0 {
+                return Ok(Progress::More);
+            }
+            budget -= 1;
+            self.remove_front(context, map, id, &range, &mut budget)?;
+        }
+        Ok(self.settle(context))
+    }
+
+    /// Removes what the budget allows of an entry's part in a range, from its front.
+    pub(super) fn remove_front<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+        range: &Range<u64>,
+        budget: &mut u64,
+    ) -> KernResult<()> {
+        let mut id = id;
+        if self.entry(id).start < range.start {
+            id = self.split(context, map, id, range.start)?;
+        }
+        let (start, end) = (self.entry(id).start, self.entry(id).end);
+        let part = start..end.min(range.end);
+        let stopped = self.withdraw(context, (map, id), part, Withdraw::All, budget);
+        self.drop_pages(context, id, start..stopped);
+        if stopped == end {
+            self.remove_entry(context, map, id);
+        } else if stopped > start {
+            let index = self.entry(id).page_at(stopped);
+            let entry = self.entry_mut(id);
+            entry.start = stopped;
+            entry.index = entry.object.map_or(0, |_| index);
+            self.refresh_entry(map, id);
+        }
+        Ok(())
+    }
+
+    /// Whether a message buffer lies in a range.
+    pub(super) fn wired_in(&self, map: MapId, range: &Range<u64>) -> bool {
+        let Some(first) = self.first_in(map, range) else {
+            return false;
+        };
+        let from = self.entry(first).start;
+        let entries = &node(&self.maps, map).entries;
+        entries
+            .search(&self.entries, from, |span| span.wired, |entry| entry.wired > 0)
+            .is_some_and(|id| self.entry(id).start < range.end)
+    }
+}

@@ -1,0 +1,299 @@
+//! [`Vm::check`]: the invariants of `mod.rs`, for tests. It compares everything with everything: for small systems.
+
+use core::ops::Range;
+
+use abi::PAGE_SIZE;
+use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, protection};
+use arena::{Arena, Id};
+
+use super::tree::{Node, Tree, height, node};
+use super::{Entry, Map, MapId, ObjectId, Resident, Vm, cost};
+use crate::base::ledger::LedgerId;
+use crate::machine::Page;
+
+/// What is wrong.
+pub type Broken = &'static str;
+
+/// A part of an object that somebody reaches.
+struct Reach {
+    pages: Range<u64>,
+    /// It is an entry that may write, free or move what it reaches.
+    owns: bool,
+}
+
+impl Vm {
+    /// Whether all invariants hold.
+    ///
+    /// # Errors
+    /// Which one does not.
+    pub fn check(&self) -> Result<(), Broken> {
+        let mut entries = 0;
+        for map in all(&self.maps) {
+            let map = node(&self.maps, map);
+            self.check_map(map)?;
+            entries += map.count;
+        }
+        if entries != self.entries.len() {
+            return Err("an entry is in no map");
+        }
+        let mut residents = 0;
+        for id in all(&self.objects) {
+            self.check_object(id)?;
+            residents += self.object(id).resident;
+        }
+        if residents != u64::from(self.residents.len()) {
+            return Err("a page is in no object");
+        }
+        self.check_pages()?;
+        self.check_buffers()
+    }
+
+    fn check_map(&self, map: &Map) -> Result<(), Broken> {
+        let (mut count, mut end, mut from) = (0, MIN_ADDRESS, 0);
+        while let Some(id) = map.entries.ceiling(&self.entries, from) {
+            let entry = self.entry(id);
+            if entry.start < end || entry.start >= entry.end || entry.end > MAX_ADDRESS {
+                return Err("entries overlap, are empty, or lie outside");
+            }
+            if (entry.start | entry.end) % PAGE_SIZE != 0 {
+                return Err("an entry is not of whole pages");
+            }
+            if entry.attributes.protection & !entry.attributes.maximum != 0 {
+                return Err("a protection exceeds its maximum");
+            }
+            let both = protection::WRITE | protection::EXECUTE;
+            if entry.attributes.protection & both == both && !map.jit {
+                return Err("memory is writable and executable");
+            }
+            if entry.object.is_none() && (entry.index != 0 || entry.needs_copy || entry.wired > 0) {
+                return Err("an entry without an object says something of it");
+            }
+            count += 1;
+            end = entry.end;
+            from = entry.start + 1;
+        }
+        if count != map.count {
+            return Err("a map's count of entries is wrong");
+        }
+        check_tree(&self.entries, &map.entries)
+    }
+
+    fn check_object(&self, id: ObjectId) -> Result<(), Broken> {
+        let object = self.object(id);
+        check_tree(&self.residents, &object.pages)?;
+        let (mut count, mut from) = (0, 0);
+        while let Some(page) = object.pages.ceiling(&self.residents, from) {
+            let index = node(&self.residents, page).index;
+            if index >= object.size {
+                return Err("a page lies beyond its object's end");
+            }
+            count += 1;
+            from = index + 1;
+        }
+        if count != object.resident {
+            return Err("an object's count of pages is wrong");
+        }
+        let (mut shadows, mut sum) = (0, 0);
+        for other in all(&self.objects) {
+            let backing = self.object(other).backing;
+            if backing.is_some_and(|backing| backing.object == id) {
+                shadows += 1;
+                sum ^= other.index();
+            }
+        }
+        if (shadows, sum) != (object.shadows, object.shadow_sum) {
+            return Err("an object does not know its shadows");
+        }
+        let mut references = 0;
+        self.each_reach(id, |_| references += 1);
+        references += all(&self.buffers)
+            .filter(|buffer| node(&self.buffers, *buffer).object == id)
+            .count() as u32;
+        references += all(&self.copies)
+            .filter(|copy| node(&self.copies, *copy).own == Some(id))
+            .count() as u32;
+        if references != object.references {
+            return Err("an object's count of references is wrong");
+        }
+        if references == 0 && !object.listed {
+            return Err("an object was forgotten");
+        }
+        self.check_owners(id)
+    }
+
+    /// Invariant 2: who owns a part of a private object is the only one to reach it.
+    fn check_owners(&self, id: ObjectId) -> Result<(), Broken> {
+        if !self.object(id).is_private() {
+            return Ok(());
+        }
+        let (mut number, mut broken) = (0, false);
+        self.each_reach(id, |one| {
+            let mut other_number = 0;
+            self.each_reach(id, |other| {
+                let overlap = one.pages.start < other.pages.end && other.pages.start < one.pages.end;
+                broken |= other_number != number && overlap && one.owns;
+                other_number += 1;
+            });
+            number += 1;
+        });
+        if broken {
+            return Err("a private page is reached by two");
+        }
+        Ok(())
+    }
+
+    /// Everything that reaches an object's pages and holds a reference for it.
+    fn each_reach(&self, id: ObjectId, mut visit: impl FnMut(Reach)) {
+        for entry in all(&self.entries).map(|entry| self.entry(entry)) {
+            if entry.object == Some(id) {
+                visit(Reach {
+                    pages: entry.index..entry.index + entry.size(),
+                    owns: !entry.needs_copy,
+                });
+            }
+        }
+        for piece in all(&self.pieces).map(|piece| node(&self.pieces, piece)) {
+            if piece.object == Some(id) {
+                visit(Reach {
+                    pages: piece.index..piece.index + piece.pages,
+                    owns: !piece.needs_copy,
+                });
+            }
+        }
+        for entry in all(&self.memory_entries).map(|entry| node(&self.memory_entries, entry)) {
+            if entry.object == id {
+                visit(Reach {
+                    pages: entry.index..entry.index + entry.pages,
+                    owns: false,
+                });
+            }
+        }
+        for object in all(&self.objects).map(|object| self.object(object)) {
+            if let Some(backing) = object.backing.filter(|backing| backing.object == id) {
+                visit(Reach {
+                    pages: backing.index..backing.index + object.size,
+                    owns: false,
+                });
+            }
+        }
+    }
+
+    fn check_pages(&self) -> Result<(), Broken> {
+        for a in all(&self.residents) {
+            for b in all(&self.residents) {
+                if a != b && node(&self.residents, a).page == node(&self.residents, b).page {
+                    return Err("a page is in two objects");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_buffers(&self) -> Result<(), Broken> {
+        for id in all(&self.buffers) {
+            let buffer = node(&self.buffers, id);
+            let Ok(entry) = self.find_entry(buffer.map, buffer.start) else {
+                continue;
+            };
+            let entry = self.entry(entry);
+            let pages = self.buffer_pages(id);
+            if entry.wired != 1
+                || entry.start != buffer.start
+                || entry.size() != pages.len() as u64
+                || entry.object != Some(buffer.object)
+                || entry.needs_copy
+            {
+                return Err("a buffer's entry is not as it was wired");
+            }
+            for (number, page) in pages.iter().enumerate() {
+                let found = self.find_page(buffer.object, entry.index + number as u64);
+                if found.is_none_or(|found| found.page != *page || found.depth > 0) {
+                    return Err("a buffer's page changed");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a map shows at an address, and what the hardware may at most allow there: what a test compares the
+    /// page tables with.
+    pub fn shown(&self, map: MapId, address: u64) -> Option<(Page, u32)> {
+        let entry = self.entry(self.find_entry(map, address).ok()?);
+        let found = self.find_page(entry.object?, entry.page_at(address))?;
+        let own = found.depth == 0 && !entry.needs_copy;
+        let rights = entry.attributes.protection;
+        Some((found.page, if own { rights } else { rights & !protection::WRITE }))
+    }
+
+    /// Pages and bytes that this layer has charged to a ledger.
+    pub fn charged(&self, ledger: LedgerId) -> (u64, u64) {
+        let (mut pages, mut bytes) = (0, 0);
+        for map in all(&self.maps).map(|map| node(&self.maps, map)) {
+            if map.ledger == ledger {
+                pages += map.tables;
+                bytes += cost::<Map>() + u64::from(map.count) * cost::<Entry>();
+            }
+        }
+        for object in all(&self.objects).map(|object| self.object(object)) {
+            if object.ledger == Some(ledger) {
+                pages += object.resident;
+                bytes += cost::<super::Object>();
+            }
+        }
+        for copy in all(&self.copies).map(|copy| node(&self.copies, copy)) {
+            if copy.ledger == ledger {
+                bytes += cost::<super::Copied>();
+                let mut next = copy.first;
+                while let Some(piece) = next {
+                    bytes += cost::<super::Piece>();
+                    next = node(&self.pieces, piece).next;
+                }
+            }
+        }
+        for entry in all(&self.memory_entries).map(|entry| node(&self.memory_entries, entry)) {
+            if entry.ledger == Some(ledger) {
+                bytes += cost::<super::MemoryEntry>();
+            }
+        }
+        for buffer in all(&self.buffers).map(|buffer| node(&self.buffers, buffer)) {
+            if buffer.ledger == ledger {
+                bytes += cost::<super::Buffer>();
+            }
+        }
+        (pages, bytes)
+    }
+
+    /// Objects, pages, copies, memory entries and buffers that exist: a test's leak detector.
+    pub fn census(&self) -> [u32; 5] {
+        [
+            self.objects.len(),
+            self.residents.len(),
+            self.copies.len() + self.pieces.len(),
+            self.memory_entries.len(),
+            self.buffers.len(),
+        ]
+    }
+}
+
+/// All live objects of an arena.
+fn all<T>(arena: &Arena<T>) -> impl Iterator<Item = Id<T>> + '_ {
+    (0..arena.end()).filter_map(|index| arena.id_at(index))
+}
+
+/// Whether a tree is balanced: every node, found by its key, is one higher than its higher child.
+fn check_tree<T: Node>(arena: &Arena<T>, tree: &Tree<T>) -> Result<(), Broken> {
+    let mut from = 0;
+    while let Some(id) = tree.ceiling(arena, from) {
+        let here = node(arena, id);
+        let (left, right) = (here.links().left, here.links().right);
+        let (low, high) = (height(arena, left), height(arena, right));
+        if low.abs_diff(high) > 1 || height(arena, Some(id)) != 1 + low.max(high) {
+            return Err("a tree is out of balance");
+        }
+        if tree.find(arena, here.key()) != Some(id) {
+            return Err("a tree is out of order");
+        }
+        from = here.key() + 1;
+    }
+    Ok(())
+}

@@ -1,0 +1,382 @@
+//! [`Copied`]: memory on its way from one map to another one (out-of-line memory of messages).
+//!
+//! A copy is a snapshot: what the sender writes afterwards never shows. It is a list of *pieces*, each a
+//! window into an object. Large private memory is shared by copy-on-write; small, wired or shared memory and partial
+//! pages are copied at once into the copy's *own* object; memory that leaves its sender is moved there.
+//! The sender's ledger pays until the receiver takes the copy.
+//!
+//! Invariant: all that can fail happens before the sender's map changes for its threads to see.
+
+use core::ops::Range;
+
+use abi::PAGE_SIZE;
+use abi::kern_return::KernReturn;
+use abi::vm::protection;
+
+use super::object::{Kind, MAX_CHAIN};
+use super::pages::Withdraw;
+use super::tree::{node, node_mut};
+use super::{Context, CopyId, Entry, EntryId, MapId, ObjectId, PieceId, Progress, Vm, whole_pages};
+use crate::base::KernResult;
+use crate::base::ledger::LedgerId;
+use crate::machine::Machine;
+
+/// The most pages of one copy: 1 MiB. More goes by a memory entry.
+pub const COPY_PAGES: u64 = 256;
+
+/// Memory of this many pages is copied at once: that costs less than taking away rights and the faults that
+/// follow.
+const SMALL_COPY: u64 = 4;
+
+/// What becomes of the memory that was copied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum After {
+    /// It stays.
+    Keep,
+    /// Its whole pages leave the map.
+    Deallocate,
+}
+
+/// A snapshot of memory.
+pub struct Copied {
+    pub(super) first: Option<PieceId>,
+    pub(super) last: Option<PieceId>,
+    pub(super) pages: u64,
+    /// Where in the first page it begins.
+    pub(super) offset: u64,
+    /// Bytes.
+    pub(super) size: u64,
+    /// Who pays for this and the pieces.
+    pub(super) ledger: LedgerId,
+    /// The object that no one else reaches, with a reference; its pages become the receiver's.
+    pub(super) own: Option<ObjectId>,
+}
+
+/// A run of pages of a copy.
+pub struct Piece {
+    pub(super) object: Option<ObjectId>,
+    pub(super) index: u64,
+    pub(super) pages: u64,
+    pub(super) needs_copy: bool,
+    pub(super) next: Option<PieceId>,
+}
+
+impl Piece {
+    /// Whether `next` only continues this one.
+    pub(super) fn continues_in(&self, next: &Self) -> bool {
+        self.object == next.object
+            && self.needs_copy == next.needs_copy
+            && (self.object.is_none() || self.index + self.pages == next.index)
+    }
+}
+
+/// How a part of an entry gets into a copy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    Empty,
+    Late,
+    Now,
+    Move,
+}
+
+impl Vm {
+    /// Takes a snapshot of memory.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the range wraps around, shows a device, or is to leave and holds a message buffer.
+    /// `InvalidAddress`: a hole. `ProtectionFailure`: not readable. `ResourceShortage`: more than [`COPY_PAGES`], or no
+    /// memory. Nothing changed.
+    pub fn copy_out<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: (u64, u64),
+        after: After,
+    ) -> KernResult<CopyId> {
+        let (address, size) = range;
+        let pages = whole_pages(address, size)?;
+        let ledger = self.map_ref(map)?.ledger;
+        if size == 0 {
+            return self.create_copy(context, ledger, (address, 0));
+        }
+        self.check_copy(map, &pages, after)?;
+        let copy = self.create_copy(context, ledger, (address, size))?;
+        let gathered = match self.whole_entry(map, address..address + size, after) {
+            Some(id) => self.take_whole(context, map, id, copy),
+            None => self.gather(context, map, copy, address..address + size, after),
+        };
+        if let Err(error) = gathered {
+            // As many pieces as the copy may have pages, and mostly a few.
+            while self.release_pieces(context, copy) == Progress::More {}
+            return Err(error);
+        }
+        Ok(copy)
+    }
+
+    fn check_copy(&self, map: MapId, pages: &Range<u64>, after: After) -> KernResult<()> {
+        if (pages.end - pages.start) / PAGE_SIZE > COPY_PAGES {
+            return Err(KernReturn::ResourceShortage);
+        }
+        self.check_covered(map, pages, |entry| entry.protection & protection::READ != 0)?;
+        let mut at = pages.start;
+        while at < pages.end {
+            let entry = self.entry(self.find_entry(map, at)?);
+            if entry.object.is_some_and(|object| self.object(object).is_device()) {
+                return Err(KernReturn::InvalidArgument);
+            }
+            at = entry.end;
+        }
+        if after == After::Deallocate && self.wired_in(map, pages) {
+            return Err(KernReturn::InvalidArgument);
+        }
+        Ok(())
+    }
+
+    /// The entry that leaves as it is: it is the range exactly, and nobody else has its object.
+    fn whole_entry(&self, map: MapId, range: Range<u64>, after: After) -> Option<EntryId> {
+        let id = self.find_entry(map, range.start).ok()?;
+        let entry = self.entry(id);
+        let alone = after == After::Deallocate
+            && (entry.start..entry.end) == range
+            && self.may_move(map, entry)
+            && self.object(entry.object?).references == 1;
+        alone.then_some(id)
+    }
+
+    /// Whether an entry's pages may leave its object for the copy's own.
+    fn may_move(&self, map: MapId, entry: &Entry) -> bool {
+        let (Some(object), Ok(map)) = (entry.object, self.map_ref(map)) else {
+            return false;
+        };
+        let object = self.object(object);
+        !entry.needs_copy
+            && entry.wired == 0
+            && object.is_private()
+            && object.ledger == Some(map.ledger)
+    }
+
+    fn take_whole<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+        copy: CopyId,
+    ) -> KernResult<()> {
+        let entry = self.entry(id);
+        let (range, pages) = (entry.start..entry.end, entry.size());
+        let piece = Piece {
+            object: entry.object,
+            index: entry.index,
+            pages,
+            needs_copy: false,
+            next: None,
+        };
+        let object = entry.object;
+        self.add_piece(context, copy, piece)?;
+        self.withdraw(context, (map, id), range, Withdraw::All, &mut { pages });
+        self.take_entry(context, map, id);
+        // The entry's reference is the copy's now, beside the piece's.
+        node_mut(&mut self.copies, copy).own = object;
+        Ok(())
+    }
+
+    /// Fills a copy from a range of bytes that was checked; at last removes what is to leave.
+    fn gather<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        copy: CopyId,
+        bytes: Range<u64>,
+        after: After,
+    ) -> KernResult<()> {
+        let range = whole_pages(bytes.start, bytes.end - bytes.start)?;
+        // Whole pages; the others are copied in part.
+        let inner = bytes.start.next_multiple_of(PAGE_SIZE)..bytes.end - bytes.end % PAGE_SIZE;
+        let mut at = range.start;
+        while at < range.end {
+            let mut id = self.find_entry(map, at)?;
+            let mut part = at..self.entry(id).end.min(range.end);
+            if after == After::Deallocate {
+                id = self.clip(context, map, id, &range)?;
+            }
+            let whole = part.start >= inner.start && part.start < inner.end;
+            if whole {
+                part.end = part.end.min(inner.end);
+                let plan = self.plan(map, id, &range, after);
+                self.gather_whole(context, (map, copy), part.clone(), plan, at - range.start)?;
+            } else {
+                part.end = part.start + PAGE_SIZE;
+                let page = part.start.max(bytes.start)..part.end.min(bytes.end);
+                self.gather_bytes(context, (map, copy), page, at - range.start)?;
+            }
+            if after == After::Keep {
+                self.join(context, map, at);
+            }
+            at = part.end;
+        }
+        match after {
+            After::Keep => self.join(context, map, range.end),
+            After::Deallocate => self.remove_gathered(context, (map, copy), range, inner),
+        }
+        Ok(())
+    }
+
+    fn plan(&self, map: MapId, id: EntryId, range: &Range<u64>, after: After) -> Plan {
+        let entry = self.entry(id);
+        let Some(object) = entry.object else {
+            return Plan::Empty;
+        };
+        if after == After::Deallocate && self.may_move(map, entry) {
+            return Plan::Move;
+        }
+        let here = self.object(object);
+        let small = (range.end - range.start) / PAGE_SIZE <= SMALL_COPY;
+        let late = here.copies_lazily()
+            && entry.wired == 0
+            && (here.kind != Kind::Anonymous || !small)
+            && self.chain(object) < MAX_CHAIN;
+        if late { Plan::Late } else { Plan::Now }
+    }
+
+    /// Adds whole pages that lie in one entry. `place` is where in the copy, in bytes.
+    fn gather_whole<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (map, copy): (MapId, CopyId),
+        part: Range<u64>,
+        plan: Plan,
+        place: u64,
+    ) -> KernResult<()> {
+        let pages = (part.end - part.start) / PAGE_SIZE;
+        let mut piece = Piece {
+            object: None,
+            index: 0,
+            pages,
+            needs_copy: false,
+            next: None,
+        };
+        let id = self.find_entry(map, part.start)?;
+        match (plan, self.entry(id).object) {
+            (Plan::Empty, _) | (_, None) => {}
+            (Plan::Late, Some(object)) => {
+                self.defer(context, map, &part)?;
+                let entry = self.entry(self.find_entry(map, part.start)?);
+                piece.object = Some(object);
+                piece.index = entry.page_at(part.start);
+                piece.needs_copy = true;
+            }
+            (Plan::Now | Plan::Move, Some(object)) => {
+                let from = self.entry(id).page_at(part.start);
+                let own = self.own_object(context, copy)?;
+                let to = place / PAGE_SIZE;
+                // What moves stays where it is until nothing can fail any more.
+                let skip = if plan == Plan::Move { 1 } else { 0 };
+                let from = from..from + pages;
+                self.copy_pages(context, (object, from), (own, to), skip)?;
+                piece.object = Some(own);
+                piece.index = to;
+            }
+        }
+        self.add_piece(context, copy, piece)
+    }
+
+    /// Lets a range of one entry be copied at the next write.
+    pub(super) fn defer<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        part: &Range<u64>,
+    ) -> KernResult<()> {
+        let id = self.find_entry(map, part.start)?;
+        let entry = self.entry(id);
+        let private = entry.object.is_some_and(|object| self.object(object).is_private());
+        if entry.needs_copy || !private {
+            return Ok(());
+        }
+        let id = self.clip(context, map, id, part)?;
+        let rights = Withdraw::AllBut(protection::READ | protection::EXECUTE);
+        let mut budget = (part.end - part.start) / PAGE_SIZE;
+        self.withdraw(context, (map, id), part.clone(), rights, &mut budget);
+        self.entry_mut(id).needs_copy = true;
+        Ok(())
+    }
+
+    /// Adds a part of a page; the rest of it is zero.
+    fn gather_bytes<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (map, copy): (MapId, CopyId),
+        bytes: Range<u64>,
+        place: u64,
+    ) -> KernResult<()> {
+        let own = self.own_object(context, copy)?;
+        let entry = self.entry(self.find_entry(map, bytes.start)?);
+        let found = entry
+            .object
+            .and_then(|object| self.find_page(object, entry.page_at(bytes.start)));
+        let index = place / PAGE_SIZE;
+        if let Some(found) = found {
+            let page = self.add_page(context, own, index)?;
+            context.machine.zero_page(page);
+            let offset = (bytes.start % PAGE_SIZE) as usize;
+            let length = (bytes.end - bytes.start) as usize;
+            context.machine.copy((found.page, offset), (page, offset), length);
+        }
+        let piece = Piece {
+            object: Some(own),
+            index,
+            pages: 1,
+            needs_copy: false,
+            next: None,
+        };
+        self.add_piece(context, copy, piece)
+    }
+
+    pub(super) fn own_object<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        copy: CopyId,
+    ) -> KernResult<ObjectId> {
+        let here = node(&self.copies, copy);
+        if let Some(own) = here.own {
+            return Ok(own);
+        }
+        let (pages, ledger) = (here.pages, here.ledger);
+        let own = self.create_object(context, Kind::Anonymous, pages, Some(ledger))?;
+        node_mut(&mut self.copies, copy).own = Some(own);
+        Ok(own)
+    }
+
+    /// Removes a range that was copied and that entries fit exactly. Pages that move go to the copy now.
+    fn remove_gathered<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (map, copy): (MapId, CopyId),
+        range: Range<u64>,
+        inner: Range<u64>,
+    ) {
+        let own = node(&self.copies, copy).own;
+        while let Some(id) = self.first_in(map, &range) {
+            let entry = self.entry(id);
+            let part = entry.start..entry.end;
+            let mut budget = entry.size();
+            self.withdraw(context, (map, id), part.clone(), Withdraw::All, &mut budget);
+            let entry = self.entry(id);
+            let moves = part.start.max(inner.start)..part.end.min(inner.end);
+            if let (Some(own), Some(object), true) = (own, entry.object, self.may_move(map, entry))
+                && !moves.is_empty()
+            {
+                let pages = entry.page_at(moves.start)..entry.page_at(moves.end);
+                let place = (moves.start - range.start) / PAGE_SIZE;
+                self.move_pages(object, pages, (own, place));
+            }
+            self.drop_pages(context, id, part);
+            self.remove_entry(context, map, id);
+        }
+    }
+
+    /// Bytes of a copy.
+    pub fn copy_size(&self, copy: CopyId) -> Option<u64> {
+        Some(self.copies.get(copy)?.size)
+    }
+}

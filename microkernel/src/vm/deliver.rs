@@ -1,0 +1,378 @@
+//! What becomes of a [`Copied`]: delivered, discarded, or filled by the kernel itself.
+
+use abi::PAGE_SIZE;
+use abi::kern_return::KernReturn;
+use abi::vm::{MIN_ADDRESS, inherit, protection};
+
+use super::entry::Attributes;
+use super::pages::Mapping;
+use super::tree::{node, node_mut};
+use super::{Context, Copied, CopyId, Entry, EntryId, MapId, Piece, PieceId, Progress, STEP, Vm};
+use super::{cost, whole_pages};
+use crate::base::KernResult;
+use crate::base::ledger::{LedgerId, Resource};
+use crate::machine::{Caching, Machine};
+
+/// The receiver of this many pages gets them mapped at once, without faults.
+const EAGER_PAGES: u64 = 16;
+
+const DEFAULT: Attributes = Attributes {
+    protection: protection::READ | protection::WRITE,
+    maximum: protection::ALL,
+    inheritance: inherit::COPY,
+};
+
+impl Vm {
+    /// Puts a copy into a map, as fresh memory; returns the address of its first byte, 0 for size 0. From now on
+    /// the map's ledger pays for what only the copy held. The copy is gone.
+    ///
+    /// # Errors
+    /// `NoSpace`, `ResourceShortage`: nothing changed, the copy is still there. `InvalidArgument`: there is no such copy.
+    pub fn copy_in<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        copy: CopyId,
+    ) -> KernResult<u64> {
+        let here = self.copies.get(copy).ok_or(KernReturn::InvalidArgument)?;
+        let (pages, offset, payer, own) = (here.pages, here.offset, here.ledger, here.own);
+        let receiver = self.map_ref(map)?.ledger;
+        if pages == 0 {
+            self.remove_copy(context, copy);
+            return Ok(0);
+        }
+        let size = pages * PAGE_SIZE;
+        let start = self.free_place(map, MIN_ADDRESS, size)?;
+        if let Some(own) = own {
+            self.change_payer(context, own, receiver)?;
+        }
+        if let Err(error) = self.add_entries(context, map, copy, start) {
+            if let Some(own) = own {
+                // What was released a moment ago is still free.
+                let returned = self.change_payer(context, own, payer);
+                debug_assert!(returned.is_ok());
+            }
+            return Err(error);
+        }
+        let mut next = node(&self.copies, copy).first;
+        while let Some(id) = next {
+            next = self.remove_piece(context, id, payer).and_then(|piece| piece.next);
+        }
+        self.remove_copy(context, copy);
+        if pages <= EAGER_PAGES {
+            self.map_eagerly(context, map, start..start + size);
+        }
+        self.join(context, map, start);
+        self.join(context, map, start + size);
+        Ok(start + offset)
+    }
+
+    /// An entry for each piece, to which the piece's reference goes; or none at all.
+    fn add_entries<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        copy: CopyId,
+        start: u64,
+    ) -> KernResult<()> {
+        let mut at = start;
+        let mut next = node(&self.copies, copy).first;
+        while let Some(id) = next {
+            let piece = node(&self.pieces, id);
+            next = piece.next;
+            let end = at + piece.pages * PAGE_SIZE;
+            let mut entry = Entry::new(at, end, DEFAULT);
+            entry.object = piece.object;
+            entry.index = piece.index;
+            entry.needs_copy = piece.needs_copy;
+            if let Err(error) = self.add_entry(context, map, entry) {
+                while let Some(added) = self.first_in(map, &(start..at)) {
+                    self.take_entry(context, map, added);
+                }
+                return Err(error);
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// Maps what is there of a range. What cannot be mapped is left to faults.
+    fn map_eagerly<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: core::ops::Range<u64>,
+    ) {
+        let mut at = range.start;
+        while at < range.end {
+            let Ok(id) = self.find_entry(map, at) else {
+                return;
+            };
+            let (object, index) = (self.entry(id).object, self.entry(id).page_at(at));
+            if let Some(object) = object
+                && !self.install_shown(context, (map, id), (object, index), at)
+            {
+                return;
+            }
+            at += PAGE_SIZE;
+        }
+    }
+
+    /// Maps a page of an entry if it is there; `false`: no tables for it.
+    fn install_shown<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (map, id): (MapId, EntryId),
+        (object, index): (super::ObjectId, u64),
+        address: u64,
+    ) -> bool {
+        let Some(found) = self.find_page(object, index) else {
+            return true;
+        };
+        let entry = self.entry(id);
+        let mut rights = entry.attributes.protection;
+        if found.depth > 0 || entry.needs_copy {
+            rights &= !protection::WRITE;
+        }
+        let mapping = Mapping {
+            page: found.page,
+            protection: rights,
+            caching: Caching::WriteBack,
+        };
+        self.install(context, map, address, mapping).is_ok()
+    }
+
+    /// Throws a copy away, in steps.
+    pub fn copy_discard<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        copy: CopyId,
+    ) -> Progress {
+        if self.copies.get(copy).is_some()
+            && self.release_pieces(context, copy) == Progress::More
+        {
+            return Progress::More;
+        }
+        self.settle(context)
+    }
+
+    /// Gives up to [`STEP`] pieces back, and at last the copy.
+    pub(super) fn release_pieces<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        copy: CopyId,
+    ) -> Progress {
+        for _ in 0..STEP {
+            let here = node(&self.copies, copy);
+            let Some(first) = here.first else {
+                self.remove_copy(context, copy);
+                return Progress::Done(());
+            };
+            if let Some(piece) = self.remove_piece(context, first, here.ledger) {
+                node_mut(&mut self.copies, copy).first = piece.next;
+                if let Some(object) = piece.object {
+                    self.dereference(object);
+                }
+            }
+        }
+        Progress::More
+    }
+
+    fn remove_piece<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        id: PieceId,
+        payer: LedgerId,
+    ) -> Option<Piece> {
+        let piece = self.pieces.remove(id)?;
+        context.release(payer, Resource::KernelBytes, cost::<Piece>());
+        Some(piece)
+    }
+
+    /// Removes a copy whose pieces are gone.
+    fn remove_copy<M: Machine>(&mut self, context: &mut Context<'_, M>, copy: CopyId) {
+        if let Some(copy) = self.copies.remove(copy) {
+            context.release(copy.ledger, Resource::KernelBytes, cost::<Copied>());
+            if let Some(own) = copy.own {
+                self.dereference(own);
+            }
+        }
+    }
+
+    /// A copy of `size` zero bytes that the kernel itself fills, by [`copy_write`](Self::copy_write), for which
+    /// `ledger` pays until it is delivered.
+    ///
+    /// # Errors
+    /// `ResourceShortage`: more than [`COPY_PAGES`](super::COPY_PAGES), or no memory.
+    pub fn copy_create<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        ledger: LedgerId,
+        size: u64,
+    ) -> KernResult<CopyId> {
+        let pages = whole_pages(0, size)?.end / PAGE_SIZE;
+        if pages > super::COPY_PAGES {
+            return Err(KernReturn::ResourceShortage);
+        }
+        let copy = self.create_copy(context, ledger, (0, size))?;
+        if size > 0
+            && let Err(error) = self.fill_copy(context, copy, pages)
+        {
+            while self.release_pieces(context, copy) == Progress::More {}
+            return Err(error);
+        }
+        Ok(copy)
+    }
+
+    fn fill_copy<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        copy: CopyId,
+        pages: u64,
+    ) -> KernResult<()> {
+        let own = self.own_object(context, copy)?;
+        for index in 0..pages {
+            let page = self.add_page(context, own, index)?;
+            context.machine.zero_page(page);
+        }
+        let piece = Piece {
+            object: Some(own),
+            index: 0,
+            pages,
+            needs_copy: false,
+            next: None,
+        };
+        self.add_piece(context, copy, piece)
+    }
+
+    /// Writes into a copy that [`copy_create`](Self::copy_create) made.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: no such copy, or bytes outside it.
+    pub fn copy_write<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        copy: CopyId,
+        offset: u64,
+        bytes: &[u8],
+    ) -> KernResult<()> {
+        let here = self.copies.get(copy).ok_or(KernReturn::InvalidArgument)?;
+        let end = offset.checked_add(bytes.len() as u64);
+        let own = here.own.filter(|_| end.is_some_and(|end| end <= here.size));
+        let own = own.ok_or(KernReturn::InvalidArgument)?;
+        let mut rest = bytes;
+        let mut at = offset;
+        while !rest.is_empty() {
+            let within = (at % PAGE_SIZE) as usize;
+            let (now, later) = rest.split_at(rest.len().min(PAGE_SIZE as usize - within));
+            let found = self.find_page(own, at / PAGE_SIZE).ok_or(KernReturn::InvalidArgument)?;
+            context.machine.write((found.page, within), now);
+            at += now.len() as u64;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Reads from the beginning of a copy, from `offset` on; pages that nobody touched read as zeros.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: no such copy, or bytes outside it.
+    pub fn copy_read<M: Machine>(
+        &self,
+        context: &mut Context<'_, M>,
+        copy: CopyId,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> KernResult<()> {
+        let here = self.copies.get(copy).ok_or(KernReturn::InvalidArgument)?;
+        let end = offset.checked_add(bytes.len() as u64);
+        if end.is_none_or(|end| end > here.size) {
+            return Err(KernReturn::InvalidArgument);
+        }
+        let mut at = here.offset + offset;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let within = (at % PAGE_SIZE) as usize;
+            let length = rest.len().min(PAGE_SIZE as usize - within);
+            let (now, later) = rest.split_at_mut(length);
+            match self.copied_page(here.first, at / PAGE_SIZE) {
+                Some(page) => context.machine.read((page, within), now),
+                None => now.fill(0),
+            }
+            at += length as u64;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn copied_page(&self, first: Option<PieceId>, index: u64) -> Option<crate::machine::Page> {
+        let (mut next, mut index) = (first, index);
+        while let Some(id) = next {
+            let piece = node(&self.pieces, id);
+            if index < piece.pages {
+                return Some(self.find_page(piece.object?, piece.index + index)?.page);
+            }
+            index -= piece.pages;
+            next = piece.next;
+        }
+        None
+    }
+
+    /// An empty copy for a range of bytes, charged to `ledger`.
+    pub(super) fn create_copy<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        ledger: LedgerId,
+        (address, size): (u64, u64),
+    ) -> KernResult<CopyId> {
+        let range = whole_pages(address, size)?;
+        context.charge(ledger, Resource::KernelBytes, cost::<Copied>())?;
+        let copy = Copied {
+            first: None,
+            last: None,
+            pages: if size == 0 { 0 } else { (range.end - range.start) / PAGE_SIZE },
+            offset: address % PAGE_SIZE,
+            size,
+            ledger,
+            own: None,
+        };
+        self.copies.insert(copy).map_err(|_| {
+            context.release(ledger, Resource::KernelBytes, cost::<Copied>());
+            KernReturn::ResourceShortage
+        })
+    }
+
+    /// Appends a piece, with a reference to its object.
+    pub(super) fn add_piece<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        copy: CopyId,
+        piece: Piece,
+    ) -> KernResult<()> {
+        let here = node(&self.copies, copy);
+        let (ledger, last) = (here.ledger, here.last);
+        if let Some(last) = last {
+            let last = node_mut(&mut self.pieces, last);
+            if last.continues_in(&piece) {
+                last.pages += piece.pages;
+                return Ok(());
+            }
+        }
+        context.charge(ledger, Resource::KernelBytes, cost::<Piece>())?;
+        let object = piece.object;
+        let Ok(id) = self.pieces.insert(piece) else {
+            context.release(ledger, Resource::KernelBytes, cost::<Piece>());
+            return Err(KernReturn::ResourceShortage);
+        };
+        if let Some(object) = object {
+            self.reference(object);
+        }
+        let here = node_mut(&mut self.copies, copy);
+        here.last = Some(id);
+        match last {
+            Some(last) => node_mut(&mut self.pieces, last).next = Some(id),
+            None => here.first = Some(id),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! [`Vm::fault`]: a page where a thread needs one.
+//!
+//! The order of what can be wrong is Mach's: no region, then protection, then resources.
+
+use abi::PAGE_SIZE;
+use abi::kern_return::KernReturn;
+use abi::vm::protection;
+
+use super::object::{Backing, Found, Kind};
+use super::pages::{Mapping, mapped_rights};
+use super::{Context, EntryId, MapId, ObjectId, Vm};
+use crate::base::KernResult;
+use crate::machine::{Access, Caching, Machine};
+
+/// How a fault was answered. The instruction can run again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultOutcome {
+    /// The page was there.
+    Mapped,
+    /// Anonymous memory got its first page.
+    ZeroFilled,
+    /// The page was somebody else's too, and was copied.
+    Copied,
+}
+
+/// A page that may be used at an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Resolved {
+    pub(super) mapping: Mapping,
+    pub(super) outcome: FaultOutcome,
+    /// What was mapped there before may allow what the new mapping does not, or be another page.
+    replaces: bool,
+}
+
+/// The right that an access needs.
+fn needed(access: Access) -> u32 {
+    match access {
+        Access::Read => protection::READ,
+        Access::Write => protection::WRITE,
+        Access::Execute => protection::EXECUTE,
+    }
+}
+
+impl Vm {
+    /// Makes an access of a thread of `map` possible.
+    ///
+    /// # Errors
+    /// `InvalidAddress`: nothing is mapped there. `ProtectionFailure`: the entry forbids it. `ResourceShortage`: a
+    /// ledger or the machine's memory is full. In this order.
+    pub fn fault<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        address: u64,
+        access: Access,
+    ) -> KernResult<FaultOutcome> {
+        let address = address - address % PAGE_SIZE;
+        let resolved = self.resolve(context, map, address, access)?;
+        let installed = self.install(context, map, address, resolved.mapping);
+        if resolved.replaces {
+            if installed.is_err() {
+                self.forget(context, map, address);
+            } else if let Some(root) = self.root(map) {
+                context.machine.flush(root, address..address + PAGE_SIZE);
+            }
+        }
+        installed.map(|()| resolved.outcome)
+    }
+
+    /// As [`fault`](Self::fault), for the kernel's own access: the hardware need not map the page.
+    pub(super) fn page_for<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        address: u64,
+        access: Access,
+    ) -> KernResult<Mapping> {
+        let address = address - address % PAGE_SIZE;
+        let resolved = self.resolve(context, map, address, access)?;
+        if resolved.outcome == FaultOutcome::Copied {
+            self.forget(context, map, address);
+        }
+        if resolved.mapping.caching == Caching::Uncached {
+            // Device registers are not memory: no copy touches them.
+            return Err(KernReturn::ProtectionFailure);
+        }
+        Ok(resolved.mapping)
+    }
+
+    /// Removes the mapping of one page.
+    fn forget<M: Machine>(&mut self, context: &mut Context<'_, M>, map: MapId, address: u64) {
+        if let Some(root) = self.root(map) {
+            context.machine.unmap(root, address..address + PAGE_SIZE);
+            context.machine.flush(root, address..address + PAGE_SIZE);
+        }
+    }
+
+    /// The page for an access, made if need be. What is mapped is not changed.
+    fn resolve<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        address: u64,
+        access: Access,
+    ) -> KernResult<Resolved> {
+        let id = self.find_entry(map, address)?;
+        let allowed = self.entry(id).attributes.protection;
+        if allowed & needed(access) == 0 {
+            return Err(KernReturn::ProtectionFailure);
+        }
+        let writes = access == Access::Write;
+        let mut object = self.entry_object(context, map, id)?;
+        if writes && self.entry(id).needs_copy {
+            object = self.make_private(context, map, id)?;
+        }
+        let index = self.entry(id).page_at(address);
+        let (found, outcome) = match self.find_page(object, index) {
+            Some(found) if found.depth > 0 && (writes || self.object(object).shared) => {
+                (self.copy_up(context, object, index, found)?, FaultOutcome::Copied)
+            }
+            Some(found) => (found, FaultOutcome::Mapped),
+            None => {
+                let found = self.zero_fill(context, map, id, index)?;
+                (found, FaultOutcome::ZeroFilled)
+            }
+        };
+        let own = found.depth == 0 && !self.entry(id).needs_copy;
+        let allowed = if own { allowed } else { allowed & !protection::WRITE };
+        let protection = mapped_rights(allowed, access);
+        Ok(Resolved {
+            mapping: Mapping {
+                page: found.page,
+                protection,
+                caching: found.caching,
+            },
+            outcome,
+            replaces: outcome == FaultOutcome::Copied || protection != allowed,
+        })
+    }
+
+    /// The object of an entry, made at its first touch.
+    pub(super) fn entry_object<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+    ) -> KernResult<ObjectId> {
+        if let Some(object) = self.entry(id).object {
+            return Ok(object);
+        }
+        let (size, ledger) = (self.entry(id).size(), self.map_ref(map)?.ledger);
+        let object = self.create_object(context, Kind::Anonymous, size, Some(ledger))?;
+        let entry = self.entry_mut(id);
+        entry.object = Some(object);
+        entry.index = 0;
+        Ok(object)
+    }
+
+    /// Gives an entry that needs a copy an object of its own: the same one when nobody else is left, or a shadow.
+    pub(super) fn make_private<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+    ) -> KernResult<ObjectId> {
+        let object = self.entry_object(context, map, id)?;
+        let ledger = self.map_ref(map)?.ledger;
+        let here = self.object(object);
+        if here.references == 1
+            && here.is_private()
+            && self.change_payer(context, object, ledger).is_ok()
+        {
+            self.entry_mut(id).needs_copy = false;
+            return Ok(object);
+        }
+        let (size, index) = (self.entry(id).size(), self.entry(id).index);
+        let backing = Backing { object, index };
+        let shadow = self.create_shadow(context, backing, size, ledger)?;
+        let entry = self.entry_mut(id);
+        entry.object = Some(shadow);
+        entry.index = 0;
+        entry.needs_copy = false;
+        Ok(shadow)
+    }
+
+    /// A copy of a page that shows through, in front.
+    fn copy_up<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        object: ObjectId,
+        index: u64,
+        found: Found,
+    ) -> KernResult<Found> {
+        let page = self.add_page(context, object, index)?;
+        let length = PAGE_SIZE as usize;
+        context.machine.copy((found.page, 0), (page, 0), length);
+        Ok(Found {
+            page,
+            caching: Caching::WriteBack,
+            depth: 0,
+        })
+    }
+
+    fn zero_fill<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+        index: u64,
+    ) -> KernResult<Found> {
+        let ledger = self.map_ref(map)?.ledger;
+        let mut object = self.entry_object(context, map, id)?;
+        let mut index = index;
+        if self.object(object).kind != Kind::Anonymous {
+            // Beyond the end of a physical range; `map` lets no entry reach there.
+            return Err(KernReturn::InvalidAddress);
+        }
+        let entry = self.entry(id);
+        if entry.needs_copy && self.object(object).ledger != Some(ledger) {
+            // A reader's zeros are not for the account of whom it copied from.
+            let place = index - entry.index;
+            object = self.make_private(context, map, id)?;
+            index = self.entry(id).index + place;
+        }
+        let page = self.add_page(context, object, index)?;
+        context.machine.zero_page(page);
+        Ok(Found {
+            page,
+            caching: Caching::WriteBack,
+            depth: 0,
+        })
+    }
+}

@@ -1,0 +1,279 @@
+//! [`Map`]: an address space.
+
+use abi::kern_return::KernReturn;
+
+use super::entry::{entry_at, entry_from};
+use super::tree::{Tree, node, node_mut};
+use super::{Context, Entry, EntryId, MAX_ENTRIES, MapId, Progress, STEP, Vm, cost};
+use crate::base::KernResult;
+use crate::base::ledger::{LedgerId, Resource};
+use crate::machine::{Machine, Root};
+
+use super::fork::Fork;
+
+/// An address space.
+pub struct Map {
+    /// `None` once its page tables are gone.
+    pub(super) root: Option<Root>,
+    pub(super) ledger: LedgerId,
+    pub(super) entries: Tree<Entry>,
+    pub(super) count: u32,
+    /// Page-table pages that are charged.
+    pub(super) tables: u64,
+    /// Memory may be writable and executable.
+    pub(super) jit: bool,
+    /// The map that this one is being copied from.
+    pub(super) fork: Option<Fork>,
+}
+
+impl Vm {
+    /// An empty address space. `ledger` pays for what is put into it.
+    ///
+    /// # Errors
+    /// `ResourceShortage`.
+    pub fn create_map<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        ledger: LedgerId,
+    ) -> KernResult<MapId> {
+        context.charge(ledger, Resource::KernelBytes, cost::<Map>())?;
+        let made = self.create_charged(context, ledger);
+        if made.is_err() {
+            context.release(ledger, Resource::KernelBytes, cost::<Map>());
+        }
+        made
+    }
+
+    fn create_charged<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        ledger: LedgerId,
+    ) -> KernResult<MapId> {
+        let map = Map {
+            root: None,
+            ledger,
+            entries: Tree::new(),
+            count: 0,
+            tables: 0,
+            jit: false,
+            fork: None,
+        };
+        let id = self.maps.insert(map).map_err(|_| KernReturn::ResourceShortage)?;
+        let Ok(root) = context.machine.create_space() else {
+            self.maps.remove(id);
+            return Err(KernReturn::ResourceShortage);
+        };
+        let tables = context.machine.table_pages(root);
+        if let Err(shortage) = context.charge(ledger, Resource::Pages, tables) {
+            while !context.machine.destroy_space(root) {}
+            self.maps.remove(id);
+            return Err(shortage);
+        }
+        let map = node_mut(&mut self.maps, id);
+        map.root = Some(root);
+        map.tables = tables;
+        Ok(id)
+    }
+
+    /// Lets a map's memory be writable and executable at once. Its task's manifest said so.
+    pub fn allow_jit(&mut self, map: MapId) {
+        if let Some(map) = self.maps.get_mut(map) {
+            map.jit = true;
+        }
+    }
+
+    /// The address space that the hardware runs in. `None` when the map is gone, or going.
+    #[inline]
+    pub fn root(&self, map: MapId) -> Option<Root> {
+        self.maps.get(map)?.root
+    }
+
+    /// Who pays for a map.
+    pub fn ledger(&self, map: MapId) -> Option<LedgerId> {
+        Some(self.maps.get(map)?.ledger)
+    }
+
+    /// How many maps there are.
+    pub fn map_count(&self) -> u32 {
+        self.maps.len()
+    }
+
+    /// Destroys a map, in which no thread runs, by a step. `Done`: the map and all that only it held are gone.
+    pub fn destroy_step<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+    ) -> Progress {
+        let Some(here) = self.maps.get_mut(map) else {
+            return self.settle(context);
+        };
+        if let Some(root) = here.root {
+            // The tables go first: no page is freed while one maps it.
+            if !context.machine.destroy_space(root) {
+                return Progress::More;
+            }
+            here.root = None;
+            let (tables, ledger) = (core::mem::take(&mut here.tables), here.ledger);
+            context.release(ledger, Resource::Pages, tables);
+            return Progress::More;
+        }
+        self.abandon_fork(map);
+        for _ in 0..STEP {
+            let here = node(&self.maps, map);
+            let Some(id) = here.entries.ceiling(&self.entries, 0) else {
+                let ledger = here.ledger;
+                self.maps.remove(map);
+                context.release(ledger, Resource::KernelBytes, cost::<Map>());
+                return Progress::More;
+            };
+            self.remove_entry(context, map, id);
+        }
+        Progress::More
+    }
+
+    /// The entry that holds an address.
+    pub(super) fn find_entry(&self, map: MapId, address: u64) -> KernResult<EntryId> {
+        let map = self.map_ref(map)?;
+        entry_at(&map.entries, &self.entries, address).ok_or(KernReturn::InvalidAddress)
+    }
+
+    /// The first entry of which a part lies in a range.
+    pub(super) fn first_in(&self, map: MapId, range: &core::ops::Range<u64>) -> Option<EntryId> {
+        let map = self.maps.get(map)?;
+        let id = entry_from(&map.entries, &self.entries, range.start)?;
+        (self.entry(id).start < range.end).then_some(id)
+    }
+
+    pub(super) fn entry(&self, id: EntryId) -> &Entry {
+        node(&self.entries, id)
+    }
+
+    pub(super) fn entry_mut(&mut self, id: EntryId) -> &mut Entry {
+        node_mut(&mut self.entries, id)
+    }
+
+    /// Puts an entry into a map. Its reference to the object, if any, is the caller's to make.
+    pub(super) fn add_entry<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        entry: Entry,
+    ) -> KernResult<EntryId> {
+        let here = self.map_ref(map)?;
+        if here.count >= MAX_ENTRIES {
+            return Err(KernReturn::ResourceShortage);
+        }
+        let ledger = here.ledger;
+        context.charge(ledger, Resource::KernelBytes, cost::<Entry>())?;
+        let Ok(id) = self.entries.insert(entry) else {
+            context.release(ledger, Resource::KernelBytes, cost::<Entry>());
+            return Err(KernReturn::ResourceShortage);
+        };
+        let here = node_mut(&mut self.maps, map);
+        here.entries.insert(&mut self.entries, id);
+        here.count += 1;
+        Ok(id)
+    }
+
+    /// Takes an entry out of its map; its reference to the object becomes the caller's.
+    pub(super) fn take_entry<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+    ) {
+        let here = node_mut(&mut self.maps, map);
+        here.entries.remove(&mut self.entries, id);
+        here.count -= 1;
+        let ledger = here.ledger;
+        self.entries.remove(id);
+        context.release(ledger, Resource::KernelBytes, cost::<Entry>());
+    }
+
+    /// Takes an entry out of its map, with its reference. Nothing of it is mapped any more.
+    pub(super) fn remove_entry<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+    ) {
+        let object = self.entry(id).object;
+        self.take_entry(context, map, id);
+        if let Some(object) = object {
+            self.dereference(object);
+        }
+    }
+
+    /// Brings the map's tree up to date after an entry changed in place.
+    pub(super) fn refresh_entry(&mut self, map: MapId, id: EntryId) {
+        let here = node_mut(&mut self.maps, map);
+        here.entries.refresh(&mut self.entries, id);
+    }
+
+    /// Splits an entry so that one begins at `at`, which lies inside; returns that one.
+    pub(super) fn split<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+        at: u64,
+    ) -> KernResult<EntryId> {
+        let here = self.entry(id);
+        debug_assert!(here.start < at && at < here.end && here.wired == 0);
+        let (tail, end, object) = (here.tail(at), here.end, here.object);
+        // Order in the tree needs no change, but no two nodes may overlap while one is put in.
+        self.entry_mut(id).end = at;
+        self.refresh_entry(map, id);
+        let added = self.add_entry(context, map, tail);
+        match added {
+            Ok(_) => {
+                if let Some(object) = object {
+                    self.reference(object);
+                }
+            }
+            Err(_) => {
+                self.entry_mut(id).end = end;
+                self.refresh_entry(map, id);
+            }
+        }
+        added
+    }
+
+    /// Splits an entry so that one is exactly the part that lies in a range; returns that one.
+    pub(super) fn clip<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+        range: &core::ops::Range<u64>,
+    ) -> KernResult<EntryId> {
+        let mut id = id;
+        if self.entry(id).start < range.start {
+            id = self.split(context, map, id, range.start)?;
+        }
+        if range.end < self.entry(id).end {
+            self.split(context, map, id, range.end)?;
+        }
+        Ok(id)
+    }
+
+    /// Makes one entry of those that meet at an address, if they only continue each other.
+    pub(super) fn join<M: Machine>(&mut self, context: &mut Context<'_, M>, map: MapId, at: u64) {
+        let here = node(&self.maps, map);
+        let Some(next) = entry_at(&here.entries, &self.entries, at) else {
+            return;
+        };
+        let before = at
+            .checked_sub(1)
+            .and_then(|before| entry_at(&here.entries, &self.entries, before));
+        let Some(first) = before.filter(|first| *first != next) else {
+            return;
+        };
+        if self.entry(first).continues_in(self.entry(next)) {
+            let end = self.entry(next).end;
+            self.remove_entry(context, map, next);
+            self.entry_mut(first).end = end;
+            self.refresh_entry(map, first);
+        }
+    }
+}

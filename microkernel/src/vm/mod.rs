@@ -1,0 +1,171 @@
+//! Virtual memory: maps, objects, faults, copies, memory entries, message buffers.
+//!
+//! A *map* is an address space: a tree of *entries*, each a range of addresses with protections and a
+//! window into an *object*. An object holds pages: anonymous ones, made as they are touched, or a physical
+//! range. A copy is made by sharing the object, marking both sides `needs_copy`, and putting a *shadow*
+//! object in front of it on the first write; chains of shadows are collapsed as soon as one reference
+//! is left (`object.rs`).
+//!
+//! Neighbours: [`Machine`] has the page tables and the pages' contents, [`Ledgers`] the accounts. This layer
+//! sends no messages and wakes nobody: what it cannot do itself it returns as an effect.
+//!
+//! Invariants (checked by [`Vm::check`]):
+//! 1. A hardware mapping never allows more than its entry does, and maps the page that the entry's
+//!    object shows at that place.
+//! 2. A page of an object that is not *shared* is reached by at most one entry that does not need a copy;
+//!    so such an entry may write, free or move it without asking anybody.
+//! 3. References to an object = entries + shadows + pieces of copies + memory entries + buffers.
+//! 4. Each anonymous page is charged once, to its object's ledger; page tables to their map's.
+//!
+//! Work that is proportional to what users choose runs in steps of at most [`STEP`] items: such a function
+//! returns [`Progress::More`] with all invariants holding, and is called again with the same
+//! arguments.
+//!
+//! Deliberately absent: pagers (an object kind and a [`FaultOutcome`] to come), eviction, and a
+//! list from pages to their mappings: who must be told of a changed page is one map, by invariant 2.
+
+mod access;
+mod allocate;
+mod buffer;
+mod check;
+mod copy;
+mod deliver;
+mod entry;
+mod fault;
+mod fork;
+mod map;
+mod memory_entry;
+mod object;
+mod pages;
+mod protect;
+mod region;
+mod settle;
+mod transfer;
+mod tree;
+
+#[cfg(test)]
+mod test_machine;
+#[cfg(test)]
+mod tests;
+
+use abi::PAGE_SIZE;
+use arena::{Arena, Id};
+
+use crate::base::KernResult;
+use crate::base::ledger::{LedgerId, Ledgers, Resource};
+use crate::machine::Machine;
+use abi::kern_return::KernReturn;
+
+pub use access::FutexKey;
+pub use buffer::{BUFFER_PAGES, Buffer};
+pub use copy::{After, COPY_PAGES, Copied, Piece};
+pub use entry::Entry;
+pub use fault::FaultOutcome;
+pub use map::Map;
+pub use memory_entry::{MemoryEntry, SHARE_PAGES};
+pub use object::{Object, Resident};
+pub use allocate::{MapRequest, Source};
+pub use protect::Which;
+pub use region::{RegionInfo, Sharing};
+
+/// Reaches a map.
+pub type MapId = Id<Map>;
+/// Reaches memory that is on its way from one map to another one.
+pub type CopyId = Id<Copied>;
+/// Reaches a memory entry.
+pub type MemoryEntryId = Id<MemoryEntry>;
+/// Reaches a registered message buffer.
+pub type BufferId = Id<Buffer>;
+
+type EntryId = Id<Entry>;
+type ObjectId = Id<Object>;
+type ResidentId = Id<Resident>;
+type PieceId = Id<Piece>;
+
+/// Pages or entries that one step of long work looks at.
+pub const STEP: u64 = 64;
+
+/// The most entries a map has. Checks that must precede any change walk over the entries of a range.
+pub const MAX_ENTRIES: u32 = 16_384;
+
+/// How far long work is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "work that is not done must be continued"]
+pub enum Progress<T = ()> {
+    /// All of it is done.
+    Done(T),
+    /// A step is done. Call again, with the same arguments.
+    More,
+}
+
+/// What the layer works with beside its own objects.
+pub struct Context<'a, M> {
+    /// The machine.
+    pub machine: &'a mut M,
+    /// Who pays.
+    pub ledgers: &'a mut Ledgers,
+}
+
+impl<M: Machine> Context<'_, M> {
+    fn charge(&mut self, ledger: LedgerId, what: Resource, amount: u64) -> KernResult<()> {
+        Ok(self.ledgers.charge(ledger, what, amount)?)
+    }
+
+    fn release(&mut self, ledger: LedgerId, what: Resource, amount: u64) {
+        self.ledgers.release(ledger, what, amount);
+    }
+}
+
+/// All objects of the layer.
+pub struct Vm {
+    maps: Arena<Map>,
+    entries: Arena<Entry>,
+    objects: Arena<Object>,
+    residents: Arena<Resident>,
+    copies: Arena<Copied>,
+    pieces: Arena<Piece>,
+    memory_entries: Arena<MemoryEntry>,
+    buffers: Arena<Buffer>,
+    /// Objects that are to be freed or collapsed, linked by [`Object::next`].
+    unsettled: Option<ObjectId>,
+}
+
+const MIB: usize = 1024 * 1024;
+
+impl Vm {
+    /// No maps and no memory.
+    pub fn new(machine: &mut impl Machine) -> Self {
+        Self {
+            maps: Arena::new(machine.reserve(8 * MIB)),
+            entries: Arena::new(machine.reserve(256 * MIB)),
+            objects: Arena::new(machine.reserve(256 * MIB)),
+            residents: Arena::new(machine.reserve(1024 * MIB)),
+            copies: Arena::new(machine.reserve(32 * MIB)),
+            pieces: Arena::new(machine.reserve(64 * MIB)),
+            memory_entries: Arena::new(machine.reserve(32 * MIB)),
+            buffers: Arena::new(machine.reserve(32 * MIB)),
+            unsettled: None,
+        }
+    }
+
+    fn map_ref(&self, map: MapId) -> KernResult<&Map> {
+        self.maps.get(map).ok_or(KernReturn::InvalidTask)
+    }
+}
+
+/// The bytes that an object of this type costs its ledger.
+const fn cost<T>() -> u64 {
+    size_of::<T>() as u64
+}
+
+/// The whole pages that hold `size` bytes from `address` on.
+///
+/// # Errors
+/// `InvalidArgument`: the end lies beyond 2^64.
+fn whole_pages(address: u64, size: u64) -> KernResult<core::ops::Range<u64>> {
+    let end = address.checked_add(size).ok_or(KernReturn::InvalidArgument)?;
+    let end = end
+        .checked_next_multiple_of(PAGE_SIZE)
+        .ok_or(KernReturn::InvalidArgument)?;
+    Ok(address - address % PAGE_SIZE..end)
+}

@@ -1,0 +1,192 @@
+//! What the hardware knows of a map: putting mappings in, taking them or their rights away.
+//!
+//! Invariant: nothing is taken away without a flush of the same range in the same call.
+
+use core::ops::Range;
+
+use abi::kern_return::KernReturn;
+use abi::vm::protection;
+
+use super::object::{Kind, resident_from};
+use super::tree::{node, node_mut};
+use super::{Context, EntryId, MapId, ObjectId, Vm};
+use crate::base::KernResult;
+use crate::base::ledger::Resource;
+use crate::machine::{Access, Caching, Machine, Page, Root};
+
+/// One mapping never needs more new tables than this: four levels, of which the root exists.
+const MAX_NEW_TABLES: u64 = 3;
+
+/// What happens to the mappings of a range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Withdraw {
+    /// They go.
+    All,
+    /// They keep these rights at most.
+    AllBut(u32),
+}
+
+/// What the hardware is to map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Mapping {
+    pub(super) page: Page,
+    pub(super) protection: u32,
+    pub(super) caching: Caching,
+}
+
+impl Vm {
+    /// Maps a page, and charges the tables that this took.
+    pub(super) fn install<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        address: u64,
+        mapping: Mapping,
+    ) -> KernResult<()> {
+        let here = self.map_ref(map)?;
+        let root = here.root.ok_or(KernReturn::InvalidTask)?;
+        let (used, limit) = (
+            context.ledgers.used(here.ledger, Resource::Pages),
+            context.ledgers.limit(here.ledger, Resource::Pages),
+        );
+        if limit.saturating_sub(used) < MAX_NEW_TABLES {
+            return Err(KernReturn::ResourceShortage);
+        }
+        let Mapping {
+            page,
+            protection,
+            caching,
+        } = mapping;
+        let mapped = context
+            .machine
+            .map(root, address, page, protection, caching);
+        self.charge_tables(context, map, root);
+        mapped.map_err(|_| KernReturn::ResourceShortage)
+    }
+
+    /// Brings the charge for page tables up to date.
+    fn charge_tables<M: Machine>(&mut self, context: &mut Context<'_, M>, map: MapId, root: Root) {
+        let now = context.machine.table_pages(root);
+        let here = node_mut(&mut self.maps, map);
+        if now > here.tables {
+            let more = now - here.tables;
+            if context.charge(here.ledger, Resource::Pages, more).is_ok() {
+                here.tables = now;
+            }
+        } else if now < here.tables {
+            context.release(here.ledger, Resource::Pages, here.tables - now);
+            here.tables = now;
+        }
+    }
+
+    /// Takes away mappings, or rights of mappings, in a range that lies in one entry, as far as the budget of pages
+    /// goes. Returns where it stopped: the end of the range, when all is done.
+    pub(super) fn withdraw<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (map, id): (MapId, EntryId),
+        range: Range<u64>,
+        what: Withdraw,
+        budget: &mut u64,
+    ) -> u64 {
+        let Some(root) = node(&self.maps, map).root else {
+            return range.end;
+        };
+        let entry = self.entry(id);
+        let Some(object) = entry.object else {
+            return range.end;
+        };
+        let last = entry.page_at(range.end);
+        let mut cursor = entry.page_at(range.start);
+        let mut touched = false;
+        while *budget > 0 && cursor < last {
+            let Some(run) = self.next_run(object, cursor..last, *budget) else {
+                cursor = last;
+                break;
+            };
+            let entry = self.entry(id);
+            let addresses = entry.address_of(run.start)..entry.address_of(run.end);
+            match what {
+                Withdraw::All => context.machine.unmap(root, addresses),
+                Withdraw::AllBut(rights) => context.machine.protect(root, addresses, rights),
+            }
+            *budget -= run.end - run.start;
+            cursor = run.end;
+            touched = true;
+        }
+        let stopped = self.entry(id).address_of(cursor);
+        if touched {
+            context.machine.flush(root, range.start..stopped);
+            self.charge_tables(context, map, root);
+        }
+        stopped
+    }
+
+    /// The first run of pages, at most `limit` of them, that an object shows in a range.
+    fn next_run(&self, object: ObjectId, range: Range<u64>, limit: u64) -> Option<Range<u64>> {
+        let first = self.next_shown(object, range.start, range.end)?;
+        let mut end = first + 1;
+        while end - first < limit && self.next_shown(object, end, range.end) == Some(end) {
+            end += 1;
+        }
+        Some(first..end)
+    }
+
+    /// The first page at or after `from`, and before `to`, that an object shows and that so may be mapped.
+    pub(super) fn next_shown(&self, object: ObjectId, from: u64, to: u64) -> Option<u64> {
+        let (mut object, mut shift) = (object, 0);
+        let mut best = to;
+        loop {
+            let here = self.object(object);
+            if let Kind::Physical { .. } = here.kind {
+                best = from;
+            } else if let Some((_, index)) = resident_from(&self.residents, here, from + shift) {
+                best = best.min(index - shift);
+            }
+            match here.backing {
+                Some(backing) if best > from => {
+                    object = backing.object;
+                    shift += backing.index;
+                }
+                _ => return (best < to).then_some(best),
+            }
+        }
+    }
+
+    /// Frees the pages of an entry's part that no one else can reach. Nothing maps them any more.
+    pub(super) fn drop_pages<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        id: EntryId,
+        range: Range<u64>,
+    ) {
+        let entry = self.entry(id);
+        let Some(object) = entry.object else {
+            return;
+        };
+        if entry.needs_copy || !self.object(object).is_private() {
+            return;
+        }
+        let (first, last) = (entry.page_at(range.start), entry.page_at(range.end));
+        while let Some((page, index)) =
+            resident_from(&self.residents, self.object(object), first)
+        {
+            if index >= last {
+                return;
+            }
+            self.drop_page(context, object, page);
+        }
+    }
+}
+
+/// What the hardware may allow for a page of an entry: never writing and executing at once.
+///
+/// An entry that allows both (a map that may) gets what the access needs, and the other at its own fault.
+pub(super) fn mapped_rights(allowed: u32, access: Access) -> u32 {
+    const BOTH: u32 = protection::WRITE | protection::EXECUTE;
+    match access {
+        _ if allowed & BOTH != BOTH => allowed,
+        Access::Write => allowed & !protection::EXECUTE,
+        Access::Read | Access::Execute => allowed & !protection::WRITE,
+    }
+}

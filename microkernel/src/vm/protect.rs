@@ -1,0 +1,177 @@
+//! `vm_protect` and `vm_inherit`.
+
+use core::ops::Range;
+
+use abi::kern_return::KernReturn;
+use abi::vm::{inherit, protection};
+
+use super::entry::Attributes;
+use super::pages::Withdraw;
+use super::{Context, EntryId, MapId, Progress, STEP, Vm, whole_pages};
+use crate::base::KernResult;
+use crate::machine::Machine;
+
+/// Which of a region's protections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// What accesses are checked against.
+    Current,
+    /// What the current one may be raised to. Lowering it lowers the current one.
+    Maximum,
+}
+
+impl Vm {
+    /// Sets the current or the maximum protection of the whole pages of a range. Nothing changes on an error; what
+    /// is right goes in steps.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the range wraps around, unknown bits, or a message buffer lies in it. `InvalidAddress`: a
+    /// hole. `ProtectionFailure`: more than the maximum, or writable and executable. `ResourceShortage`: a
+    /// region would have to be split.
+    pub fn protect<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: (u64, u64),
+        which: Which,
+        rights: u32,
+    ) -> KernResult<Progress> {
+        let size = range.1;
+        let range = whole_pages(range.0, size)?;
+        if rights & !protection::ALL != 0 {
+            return Err(KernReturn::InvalidArgument);
+        }
+        self.map_ref(map)?;
+        if size == 0 {
+            return Ok(Progress::Done(()));
+        }
+        if which == Which::Current {
+            self.check_exclusion(map, rights)?;
+        }
+        self.check_covered(map, &range, |entry| rights & !entry.maximum == 0)?;
+        if self.wired_in(map, &range) {
+            return Err(KernReturn::InvalidArgument);
+        }
+        self.change(context, map, range, |old| match which {
+            Which::Current => Attributes {
+                protection: rights,
+                ..old
+            },
+            Which::Maximum => Attributes {
+                maximum: rights,
+                protection: old.protection & rights,
+                ..old
+            },
+        })
+    }
+
+    /// Sets what a child gets of the whole pages of a range, in steps.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the range wraps around, or no such inheritance. `InvalidAddress`: a hole.
+    /// `ResourceShortage`: a region would have to be split.
+    pub fn inherit<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: (u64, u64),
+        inheritance: u32,
+    ) -> KernResult<Progress> {
+        let size = range.1;
+        let range = whole_pages(range.0, size)?;
+        if inheritance > inherit::NONE {
+            return Err(KernReturn::InvalidArgument);
+        }
+        self.map_ref(map)?;
+        if size == 0 {
+            return Ok(Progress::Done(()));
+        }
+        self.check_covered(map, &range, |_| true)?;
+        if self.wired_in(map, &range) {
+            return Err(KernReturn::InvalidArgument);
+        }
+        self.change(context, map, range, |old| Attributes { inheritance, ..old })
+    }
+
+    /// Whether regions cover a range without holes, each with attributes that are accepted.
+    ///
+    /// # Errors
+    /// The first thing wrong, by address: `InvalidAddress` or `ProtectionFailure`; but a hole anywhere comes first.
+    pub(super) fn check_covered(
+        &self,
+        map: MapId,
+        range: &Range<u64>,
+        accept: impl Fn(Attributes) -> bool,
+    ) -> KernResult<()> {
+        let mut at = range.start;
+        let mut accepted = true;
+        while at < range.end {
+            let entry = self.entry(self.find_entry(map, at)?);
+            accepted &= accept(entry.attributes);
+            at = entry.end;
+        }
+        if accepted {
+            Ok(())
+        } else {
+            Err(KernReturn::ProtectionFailure)
+        }
+    }
+
+    /// Changes the attributes in a range without holes, in steps. Mappings never allow more than their
+    /// entry, so entries that have the attributes already need nothing: that is how a step goes on.
+    fn change<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: Range<u64>,
+        new: impl Fn(Attributes) -> Attributes,
+    ) -> KernResult<Progress> {
+        let mut budget = STEP;
+        let mut at = range.start;
+        while at < range.end {
+            let id = self.find_entry(map, at)?;
+            let (old, end) = (self.entry(id).attributes, self.entry(id).end);
+            if new(old) == old {
+                at = end;
+                continue;
+            }
+            if budget == 0 {
+                return Ok(Progress::More);
+            }
+            budget -= 1;
+            let id = self.clip(context, map, id, &range)?;
+            at = self.change_front(context, (map, id), new(old), &mut budget)?;
+        }
+        self.join(context, map, range.start);
+        self.join(context, map, range.end);
+        Ok(Progress::Done(()))
+    }
+
+    /// Changes the attributes of an entry from its front, as far as the budget goes; returns how far.
+    fn change_front<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (map, id): (MapId, EntryId),
+        new: Attributes,
+        budget: &mut u64,
+    ) -> KernResult<u64> {
+        let (start, end, old) = {
+            let entry = self.entry(id);
+            (entry.start, entry.end, entry.attributes.protection)
+        };
+        let mut stopped = end;
+        if old & !new.protection != 0 {
+            let rights = Withdraw::AllBut(new.protection);
+            stopped = self.withdraw(context, (map, id), start..end, rights, budget);
+        }
+        if stopped == start {
+            return Ok(start);
+        }
+        if stopped < end {
+            self.split(context, map, id, stopped)?;
+        }
+        self.entry_mut(id).attributes = new;
+        self.join(context, map, start);
+        Ok(stopped)
+    }
+}

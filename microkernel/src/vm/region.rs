@@ -1,0 +1,88 @@
+//! `vm_region`: what a map looks like.
+
+use abi::PAGE_SIZE;
+use abi::kern_return::KernReturn;
+
+use super::entry::entry_from;
+use super::{MapId, Vm};
+use crate::base::KernResult;
+
+/// Whose memory a region shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sharing {
+    /// Nobody touched it yet.
+    Empty,
+    /// This map's alone.
+    Private,
+    /// It will be copied at the next write.
+    CopyOnWrite,
+    /// Other maps see the same pages.
+    Shared,
+    /// Pages that exist by themselves: a device, the boot archive.
+    Physical,
+}
+
+/// A region of a map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RegionInfo {
+    /// Where it begins.
+    pub start: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Of [`abi::vm::protection`].
+    pub protection: u32,
+    /// See [`protection`](Self::protection).
+    pub maximum: u32,
+    /// Of [`abi::vm::inherit`].
+    pub inheritance: u32,
+    /// Whose memory it is.
+    pub sharing: Sharing,
+    /// Whether a message buffer lies there.
+    pub wired: bool,
+    /// Pages of its own that are in memory; what shows through from a copied object does not count.
+    pub resident: u64,
+}
+
+impl Vm {
+    /// The first region that ends above an address.
+    ///
+    /// # Errors
+    /// `InvalidAddress`: there is none.
+    pub fn region(&self, map: MapId, address: u64) -> KernResult<RegionInfo> {
+        let here = self.map_ref(map)?;
+        let id = entry_from(&here.entries, &self.entries, address)
+            .ok_or(KernReturn::InvalidAddress)?;
+        let entry = self.entry(id);
+        let (mut sharing, mut resident) = (Sharing::Empty, 0);
+        if let Some(id) = entry.object {
+            let object = self.object(id);
+            sharing = if entry.needs_copy {
+                Sharing::CopyOnWrite
+            } else if object.shared {
+                Sharing::Shared
+            } else if object.is_private() {
+                Sharing::Private
+            } else {
+                Sharing::Physical
+            };
+            resident = self.resident_below(id, entry.index + entry.size())
+                - self.resident_below(id, entry.index);
+        }
+        Ok(RegionInfo {
+            start: entry.start,
+            size: entry.size() * PAGE_SIZE,
+            protection: entry.attributes.protection,
+            maximum: entry.attributes.maximum,
+            inheritance: entry.attributes.inheritance,
+            sharing,
+            wired: entry.wired > 0,
+            resident,
+        })
+    }
+
+    /// Pages that a map's tables take, and how many regions it has.
+    pub fn map_size(&self, map: MapId) -> Option<(u64, u32)> {
+        let map = self.maps.get(map)?;
+        Some((map.tables, map.count))
+    }
+}

@@ -1,0 +1,152 @@
+//! [`Vm::settle`]: freeing objects that nobody refers to, and merging shadows with what is behind them.
+
+use super::object::{Backing, Kind, resident_from};
+use super::tree::node_mut;
+use super::{Context, Object, ObjectId, Progress, STEP, Vm, cost};
+use crate::base::ledger::Resource;
+use crate::machine::Machine;
+
+impl Vm {
+    /// Whether nothing is left to settle.
+    pub fn is_settled(&self) -> bool {
+        self.unsettled.is_none()
+    }
+
+    /// Does up to [`STEP`] pages of the work that dropped references left behind.
+    ///
+    /// Functions that drop references call it themselves; who gets `More` from one of them, or drops a
+    /// reference by a function without steps, calls on until it is done.
+    pub fn settle<M: Machine>(&mut self, context: &mut Context<'_, M>) -> Progress {
+        let mut budget = STEP;
+        while budget > 0 {
+            let Some(id) = self.unsettled else {
+                return Progress::Done(());
+            };
+            budget -= 1;
+            if self.object(id).references == 0 {
+                self.reap(context, id, &mut budget);
+            } else if let Some(shadow) = self.only_shadow(id) {
+                self.collapse(context, id, shadow, &mut budget);
+            } else {
+                self.unlist(id);
+            }
+        }
+        Progress::More
+    }
+
+    fn unlist(&mut self, id: ObjectId) {
+        debug_assert!(self.unsettled == Some(id), "not the first of the list");
+        let object = self.object_mut(id);
+        object.listed = false;
+        self.unsettled = object.next.take();
+    }
+
+    /// The one object that reaches this one, if it can take this one's pages.
+    fn only_shadow(&self, id: ObjectId) -> Option<ObjectId> {
+        let object = self.object(id);
+        if object.references != 1 || object.shadows != 1 || !object.is_private() {
+            return None;
+        }
+        let shadow = self.objects.id_at(object.shadow_sum)?;
+        (self.object(shadow).references > 0).then_some(shadow)
+    }
+
+    /// Frees pages of an object without references, and at last the object.
+    fn reap<M: Machine>(&mut self, context: &mut Context<'_, M>, id: ObjectId, budget: &mut u64) {
+        while let Some((page, _)) = resident_from(&self.residents, self.object(id), 0) {
+            if *budget == 0 {
+                return;
+            }
+            *budget -= 1;
+            self.drop_page(context, id, page);
+        }
+        self.unlist(id);
+        if let Some(backing) = self.object(id).backing {
+            let behind = self.object_mut(backing.object);
+            behind.shadows -= 1;
+            behind.shadow_sum ^= id.index();
+            self.dereference(backing.object);
+        }
+        self.remove_object(context, id);
+    }
+
+    /// Moves pages of an object to its only shadow, those that show through; frees the others; at last the
+    /// shadow gets what was behind the object.
+    ///
+    /// No mapping changes: pages that show keep their place, those that do not are mapped nowhere.
+    fn collapse<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        id: ObjectId,
+        shadow: ObjectId,
+        budget: &mut u64,
+    ) {
+        let Some(Backing { index: window, .. }) = self.object(shadow).backing else {
+            return self.unlist(id);
+        };
+        while let Some((page, index)) = resident_from(&self.residents, self.object(id), 0) {
+            if *budget == 0 {
+                return;
+            }
+            *budget -= 1;
+            let front = self.object(shadow);
+            let place = index.checked_sub(window).filter(|place| {
+                *place < front.size && front.pages.find(&self.residents, *place).is_none()
+            });
+            let Some(place) = place else {
+                self.drop_page(context, id, page);
+                continue;
+            };
+            if !self.move_charge(context, id, shadow) {
+                // The shadow's owner cannot take the page: the two stay apart.
+                return self.unlist(id);
+            }
+            self.detach_page(id, page);
+            node_mut(&mut self.residents, page).index = place;
+            self.attach_page(shadow, page);
+        }
+        self.unlist(id);
+        let behind = self.object(id).backing;
+        self.object_mut(shadow).backing = behind.map(|behind| Backing {
+            object: behind.object,
+            index: behind.index + window,
+        });
+        if let Some(behind) = behind {
+            self.object_mut(behind.object).shadow_sum ^= id.index() ^ shadow.index();
+        }
+        self.remove_object(context, id);
+    }
+
+    /// Moves the charge for one page; `false`: the new payer has no room.
+    pub(super) fn move_charge<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        from: ObjectId,
+        to: ObjectId,
+    ) -> bool {
+        let (from, to) = (self.object(from).ledger, self.object(to).ledger);
+        if from == to {
+            return true;
+        }
+        if let Some(to) = to
+            && context.charge(to, Resource::Pages, 1).is_err()
+        {
+            return false;
+        }
+        if let Some(from) = from {
+            context.release(from, Resource::Pages, 1);
+        }
+        true
+    }
+
+    fn remove_object<M: Machine>(&mut self, context: &mut Context<'_, M>, id: ObjectId) {
+        debug_assert!(!self.object(id).listed);
+        let Some(object) = self.objects.remove(id) else {
+            return;
+        };
+        debug_assert!(object.resident == 0 || object.kind != Kind::Anonymous);
+        if let Some(ledger) = object.ledger {
+            context.release(ledger, Resource::KernelBytes, cost::<Object>());
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Pages from one object to another one.
+
+use core::ops::Range;
+
+use abi::PAGE_SIZE;
+use abi::kern_return::KernReturn;
+
+use super::copy::COPY_PAGES;
+use super::object::{Kind, resident_from};
+use super::tree::node_mut;
+use super::{Context, ObjectId, Vm};
+use crate::base::KernResult;
+use crate::base::ledger::LedgerId;
+use crate::machine::Machine;
+
+impl Vm {
+    /// Copies the pages that an object shows, but not those that it shows through fewer than `skip` shadows.
+    pub(super) fn copy_pages<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (from, range): (ObjectId, Range<u64>),
+        (to, place): (ObjectId, u64),
+        skip: u32,
+    ) -> KernResult<()> {
+        let mut at = range.start;
+        while let Some(index) = self.next_shown(from, at, range.end) {
+            at = index + 1;
+            let Some(found) = self.find_page(from, index) else {
+                continue;
+            };
+            if found.depth < skip {
+                continue;
+            }
+            let page = self.add_page(context, to, place + (index - range.start))?;
+            let length = PAGE_SIZE as usize;
+            context.machine.copy((found.page, 0), (page, 0), length);
+        }
+        Ok(())
+    }
+
+    /// A new object with copies of the pages that another one shows.
+    ///
+    /// # Errors
+    /// `NotSupported`: more than [`COPY_PAGES`]. `ResourceShortage`.
+    pub(super) fn copy_object<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (from, index): (ObjectId, u64),
+        pages: u64,
+        ledger: LedgerId,
+    ) -> KernResult<ObjectId> {
+        if pages > COPY_PAGES {
+            return Err(KernReturn::NotSupported);
+        }
+        let to = self.create_object(context, Kind::Anonymous, pages, Some(ledger))?;
+        let range = index..index.saturating_add(pages);
+        if let Err(error) = self.copy_pages(context, (from, range), (to, 0), 0) {
+            self.dereference(to);
+            return Err(error);
+        }
+        Ok(to)
+    }
+
+    /// Moves an object's own pages of a range to another object with the same payer.
+    pub(super) fn move_pages(
+        &mut self,
+        from: ObjectId,
+        range: Range<u64>,
+        (to, place): (ObjectId, u64),
+    ) {
+        while let Some((page, index)) =
+            resident_from(&self.residents, self.object(from), range.start)
+        {
+            if index >= range.end {
+                return;
+            }
+            self.detach_page(from, page);
+            node_mut(&mut self.residents, page).index = place + (index - range.start);
+            self.attach_page(to, page);
+        }
+    }
+}
