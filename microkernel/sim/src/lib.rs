@@ -13,6 +13,7 @@
 pub mod image;
 pub mod machine;
 pub mod message;
+pub mod model;
 mod rng;
 mod sim;
 pub mod user;

@@ -1,0 +1,143 @@
+//! What happens when rights and ports go away.
+
+use abi::kern_return::MessageReturn;
+use abi::names::{MAX_UREFS, Name};
+use abi::notify;
+
+use super::{Carried, Entry, Holder, Message, Model, PortId, SetId, Source, State, TaskId};
+
+impl Model {
+    /// A right that nobody has any more.
+    pub(super) fn discard(&mut self, right: Carried) {
+        match right {
+            Carried::Null | Carried::Dead => {}
+            Carried::Send(port) => self.senders_changed(port),
+            Carried::SendOnce(port) => self.notify(port, notify::SEND_ONCE, None),
+            Carried::Receive(port) => self.receiver_gone(port),
+        }
+    }
+
+    /// A message that nobody will receive.
+    pub(super) fn discard_message(&mut self, message: Message) {
+        for right in message.rights.into_iter().chain([message.local]) {
+            self.discard(right);
+        }
+        // A send-once right that was used for a message is gone with it, silently.
+        if let Carried::Send(_) = message.remote {
+            self.discard(message.remote);
+        }
+    }
+
+    /// The receive right was destroyed: the port dies, or its supervisor gets the right (N-05).
+    fn receiver_gone(&mut self, port: PortId) {
+        if let Some(to) = self.ports[port].destroyed.take()
+            && self.is_alive(to)
+        {
+            self.clear_receiver(port);
+            self.ports[port].holder = Holder::Message;
+            self.notify_with(
+                to,
+                (notify::PORT_DESTROYED, None),
+                vec![Carried::Receive(port)],
+            );
+            return;
+        }
+        self.die(port);
+    }
+
+    /// M-25, P-32: what a receive right loses when it moves.
+    pub(super) fn clear_receiver(&mut self, port: PortId) {
+        self.leave_sets(port);
+        self.end_waits(port);
+        let state = &mut self.ports[port];
+        state.make_send = 0;
+        state.sequence = 0;
+        state.label = None;
+    }
+
+    pub(super) fn leave_sets(&mut self, port: PortId) {
+        for set in &mut self.sets {
+            set.retain(|member| *member != port);
+        }
+    }
+
+    /// Threads that wait on the port itself come back with `PORT_CHANGED`.
+    fn end_waits(&mut self, port: PortId) {
+        for thread in &mut self.threads {
+            if let State::Receiving {
+                source: Source::Port(of),
+                claimed: false,
+            } = thread.state
+                && of == port
+            {
+                thread.state = State::Due(MessageReturn::ReceivePortChanged);
+            }
+        }
+    }
+
+    /// P-36.
+    pub(super) fn destroy_set(&mut self, set: SetId) {
+        self.sets[set].clear();
+        for thread in &mut self.threads {
+            if thread.state
+                == (State::Receiving {
+                    source: Source::Set(set),
+                    claimed: false,
+                })
+            {
+                thread.state = State::Due(MessageReturn::ReceivePortChanged);
+            }
+        }
+    }
+
+    /// The port dies: names turn dead, waiters come back, messages are destroyed.
+    pub(super) fn die(&mut self, port: PortId) {
+        self.clear_receiver(port);
+        self.ports[port].holder = Holder::Nobody;
+        for task in 0..self.tasks.len() {
+            for name in self.names_of(task, port) {
+                self.name_dies(task, name);
+            }
+        }
+        let state = &mut self.ports[port];
+        let mut doomed: Vec<Message> = state.queue.drain(..).collect();
+        let senders: Vec<_> = state.senders.drain(..).collect();
+        let no_senders = state.no_senders.take();
+        for (thread, message) in senders {
+            doomed.push(message);
+            self.sent(thread);
+        }
+        for message in doomed {
+            self.discard_message(message);
+        }
+        if let Some((to, _)) = no_senders {
+            self.discard(Carried::SendOnce(to));
+        }
+    }
+
+    fn names_of(&self, task: TaskId, port: PortId) -> Vec<Name> {
+        let entries = self.tasks[task].names.iter();
+        let matching = entries.filter(|(_, entry)| match entry {
+            Entry::Port { port: of, .. } | Entry::SendOnce { port: of, .. } => *of == port,
+            Entry::Set(_) | Entry::Dead(_) => false,
+        });
+        matching.map(|(name, _)| *name).collect()
+    }
+
+    /// N-03: a name turns dead, with one more reference when that is announced.
+    fn name_dies(&mut self, task: TaskId, name: Name) {
+        let Some(entry) = self.tasks[task].names.get_mut(&name) else {
+            return;
+        };
+        let (urefs, request) = match entry {
+            Entry::Port { send, request, .. } => (*send, request.take()),
+            Entry::SendOnce { request, .. } => (1, request.take()),
+            Entry::Set(_) | Entry::Dead(_) => return,
+        };
+        let announced = u32::from(request.is_some());
+        *entry = Entry::Dead((urefs + announced).min(MAX_UREFS.into()));
+        if let Some(to) = request {
+            self.notify(to, notify::DEAD_NAME, Some(name.0.into()));
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The send half of `mach_msg` (MACH.md M-01 to M-27).
+
+use abi::kern_return::MessageReturn as Code;
+use abi::names::{Name, disposition};
+use abi::registers::options;
+
+use super::{Carried, Entry, Holder, Message, Model, PortId, State, ThreadId, Verdict};
+use crate::message::{Reply, Request};
+
+/// How far a send got.
+enum Sent {
+    /// Nothing changed; one of these codes.
+    Refused(Vec<Code>),
+    /// The header's rights are used up (M-08).
+    BodyFailed(Code),
+    /// The message is on its way, or was destroyed with `Success`.
+    Done,
+    /// It waits for room.
+    Waits(PortId, Box<Message>),
+}
+
+/// Whether the request uses the thread's own reply object.
+pub(super) fn is_call(request: &Request) -> bool {
+    request.local == (Name::NULL, disposition::MAKE_SEND_ONCE)
+}
+
+impl Model {
+    pub(super) fn message(
+        &mut self,
+        thread: ThreadId,
+        request: &Request,
+        seen: Option<&Reply>,
+    ) -> Verdict {
+        if request.options & options::SEND == 0 {
+            return self.receive(thread, request, seen);
+        }
+        let verdict = match self.send(thread, request) {
+            Sent::Refused(codes) => expect(seen, &codes),
+            Sent::BodyFailed(code) => expect(seen, &[code]),
+            Sent::Done if request.options & options::RECEIVE != 0 => {
+                return self.receive(thread, request, seen);
+            }
+            Sent::Done => expect(seen, &[Code::Success]),
+            Sent::Waits(port, message) => {
+                if request.options & options::SEND_TIMEOUT == 0 {
+                    self.ports[port].senders.push_back((thread, *message));
+                    self.threads[thread].state = State::Sending(Box::new(request.clone()));
+                    return expect_wait(seen);
+                }
+                // Only requests without moved rights get here: the program makes no others.
+                self.discard_message(*message);
+                expect(seen, &[Code::SendTimedOut])
+            }
+        };
+        if is_call(request) {
+            self.end_epoch(thread);
+        }
+        verdict.map_err(|why| format!("{request:x?}: {why}"))
+    }
+
+    fn send(&mut self, thread: ThreadId, request: &Request) -> Sent {
+        let before = self.clone();
+        let (remote, local) = match self.copy_in_header(thread, request) {
+            Ok(rights) => rights,
+            Err(codes) => {
+                *self = before;
+                return Sent::Refused(codes);
+            }
+        };
+        let mut message = Message {
+            batch: self.batch,
+            id: request.id,
+            words: if request.body.is_some() {
+                Vec::new()
+            } else {
+                request.words.to_vec()
+            },
+            data: request.body.as_ref().map(|body| body.data.clone()),
+            remote,
+            local,
+            rights: Vec::new(),
+        };
+        for descriptor in request.body.iter().flat_map(|body| &body.descriptors) {
+            let name = Name(descriptor.name);
+            let right = match name {
+                Name::NULL => Some(Carried::Null),
+                Name::DEAD => Some(Carried::Dead),
+                _ => self.take(thread, name, descriptor.disposition),
+            };
+            let Some(right) = right else {
+                let remote = message.remote;
+                self.discard_message(message);
+                if let Carried::SendOnce(_) = remote {
+                    self.discard(remote);
+                }
+                return Sent::BodyFailed(Code::SendInvalidRight);
+            };
+            message.rights.push(right);
+        }
+        self.dispatch(message)
+    }
+
+    fn dispatch(&mut self, message: Message) -> Sent {
+        let (Carried::Send(port) | Carried::SendOnce(port)) = message.remote else {
+            return Sent::Refused(vec![Code::SendInvalidDest]);
+        };
+        if self.is_circular(&message, port) {
+            self.discard_message(message);
+            return Sent::Done;
+        }
+        let state = &self.ports[port];
+        let full = state.queue.len() as u64 >= state.limit && !self.has_waiter(port);
+        if full && matches!(message.remote, Carried::Send(_)) {
+            return Sent::Waits(port, Box::new(message));
+        }
+        self.push(port, message);
+        Sent::Done
+    }
+
+    /// M-02 to M-07. On failure the caller restores the state from before.
+    fn copy_in_header(
+        &mut self,
+        thread: ThreadId,
+        request: &Request,
+    ) -> Result<(Carried, Carried), Vec<Code>> {
+        let ((to, how), (reply, reply_how)) = (request.remote, request.local);
+        let range = disposition::MOVE_SEND..=disposition::MAKE_SEND_ONCE;
+        let none = reply_how == disposition::NONE;
+        if !range.contains(&how)
+            || !(none || range.contains(&reply_how))
+            || (none && reply != Name::NULL)
+        {
+            return Err(vec![Code::SendInvalidHeader]);
+        }
+        let both = to == reply && !none;
+        let once = disposition::MOVE_SEND_ONCE;
+        if both && to.is_valid() && (how == once || reply_how == once) {
+            return Err(vec![Code::SendInvalidDest]);
+        }
+        let copy_first =
+            both && how == disposition::MOVE_SEND && reply_how == disposition::COPY_SEND;
+        let early = if copy_first {
+            self.take(thread, reply, reply_how)
+        } else {
+            None
+        };
+        let remote = self
+            .take(thread, to, how)
+            .filter(|right| *right != Carried::Dead);
+        let local = match reply {
+            _ if none => Some(Carried::Null),
+            _ if is_call(request) => Some(Carried::SendOnce(self.threads[thread].reply)),
+            Name::DEAD => Some(Carried::Dead),
+            _ if copy_first => early,
+            _ => self.take(thread, reply, reply_how),
+        };
+        match (remote, local) {
+            (Some(remote), Some(local)) => Ok((remote, local)),
+            (None, Some(_)) => Err(vec![Code::SendInvalidDest]),
+            (Some(_), None) if !both => Err(vec![Code::SendInvalidReply]),
+            _ => Err(vec![Code::SendInvalidDest, Code::SendInvalidReply]),
+        }
+    }
+
+    /// M-03: takes a right out of the sender's names. A dead name may be taken as what it is.
+    fn take(&mut self, thread: ThreadId, name: Name, how: u8) -> Option<Carried> {
+        if name == Name::REPLY_SLOT {
+            return self.take_from_slot(thread, how);
+        }
+        let task = self.threads[thread].task;
+        match (self.entry(task, name)?, how) {
+            (
+                Entry::Port {
+                    port,
+                    receive: true,
+                    ..
+                },
+                disposition::MAKE_SEND,
+            ) => {
+                self.ports[port].make_send += 1;
+                Some(Carried::Send(port))
+            }
+            (
+                Entry::Port {
+                    port,
+                    receive: true,
+                    ..
+                },
+                disposition::MAKE_SEND_ONCE,
+            ) => Some(Carried::SendOnce(port)),
+            (
+                Entry::Port {
+                    port,
+                    receive: true,
+                    ..
+                },
+                disposition::MOVE_RECEIVE,
+            ) => {
+                if let Some(Entry::Port { send, receive, .. }) =
+                    self.tasks[task].names.get_mut(&name)
+                {
+                    *receive = false;
+                    if *send == 0 {
+                        self.remove(task, name);
+                    }
+                }
+                self.clear_receiver(port);
+                self.ports[port].holder = Holder::Message;
+                Some(Carried::Receive(port))
+            }
+            (Entry::Port { port, send, .. }, disposition::COPY_SEND) if send > 0 => {
+                Some(Carried::Send(port))
+            }
+            (Entry::Port { port, send, .. }, disposition::MOVE_SEND) if send > 0 => {
+                self.unref(task, name, 1);
+                Some(Carried::Send(port))
+            }
+            (Entry::SendOnce { port, .. }, disposition::MOVE_SEND_ONCE) => {
+                self.remove(task, name);
+                Some(Carried::SendOnce(port))
+            }
+            (Entry::Dead(_), disposition::COPY_SEND) => Some(Carried::Dead),
+            (Entry::Dead(_), disposition::MOVE_SEND | disposition::MOVE_SEND_ONCE) => {
+                self.unref(task, name, 1);
+                Some(Carried::Dead)
+            }
+            _ => None,
+        }
+    }
+
+    fn take_from_slot(&mut self, thread: ThreadId, how: u8) -> Option<Carried> {
+        if how != disposition::MOVE_SEND_ONCE {
+            return None;
+        }
+        match self.threads[thread].slot.take()? {
+            Carried::SendOnce(port) if self.is_alive(port) => Some(Carried::SendOnce(port)),
+            _ => Some(Carried::Dead),
+        }
+    }
+
+    /// M-26: whether a receive right in the message would travel into its own queue.
+    fn is_circular(&self, message: &Message, to: PortId) -> bool {
+        let mut at = to;
+        loop {
+            if message.rights.contains(&Carried::Receive(at)) {
+                return true;
+            }
+            let inside = |state: &super::Port| {
+                let waiting = state.senders.iter().map(|(_, message)| message);
+                let mut messages = state.queue.iter().chain(&state.claims).chain(waiting);
+                messages.any(|message| message.rights.contains(&Carried::Receive(at)))
+            };
+            match self.ports.iter().position(inside) {
+                Some(next) => at = next,
+                None => return false,
+            }
+        }
+    }
+
+    fn has_waiter(&self, port: PortId) -> bool {
+        self.threads.iter().any(|thread| match thread.state {
+            State::Receiving {
+                source,
+                claimed: false,
+            } => self.covers(source, port),
+            _ => false,
+        })
+    }
+
+    /// A message arrives: a waiting thread is given it, or it is queued.
+    pub(super) fn push(&mut self, port: PortId, message: Message) {
+        let waiter = (0..self.threads.len()).find(|thread| match self.threads[*thread].state {
+            State::Receiving {
+                source,
+                claimed: false,
+            } => self.covers(source, port),
+            _ => false,
+        });
+        match waiter.map(|thread| &mut self.threads[thread].state) {
+            Some(State::Receiving { claimed, .. }) => {
+                *claimed = true;
+                self.ports[port].claims.push_back(message);
+            }
+            _ => self.ports[port].queue.push_back(message),
+        }
+    }
+
+    /// Senders that waited get in, in order, as far as there is room (M-09).
+    pub(super) fn admit(&mut self, port: PortId) {
+        while (self.ports[port].queue.len() as u64) < self.ports[port].limit {
+            let Some((thread, mut message)) = self.ports[port].senders.pop_front() else {
+                return;
+            };
+            message.batch = self.batch;
+            self.push(port, message);
+            self.sent(thread);
+        }
+    }
+}
+
+/// The thread must have come back with one of these codes.
+pub(super) fn expect(seen: Option<&Reply>, codes: &[Code]) -> Verdict {
+    match seen {
+        Some(reply) if codes.contains(&reply.code) => Ok(()),
+        Some(reply) => Err(format!("{codes:?} expected, not {:?}", reply.code)),
+        None => Err(format!("{codes:?} expected, and the thread waits")),
+    }
+}
+
+/// The thread must wait.
+pub(super) fn expect_wait(seen: Option<&Reply>) -> Verdict {
+    match seen {
+        None => Ok(()),
+        Some(reply) => Err(format!(
+            "the thread must wait, and came back with {:?}",
+            reply.code
+        )),
+    }
+}

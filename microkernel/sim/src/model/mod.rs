@@ -1,0 +1,474 @@
+//! [`Model`]: what Mach's rules of names, rights and messages say, in the simplest form that says it.
+//!
+//! It is an acceptor. The kernel chooses names, and which of several threads or ports goes first; the
+//! model is shown what the kernel answered and judges whether the rules (MACH.md P, N and M) allow it.
+//! [`Model::step`] takes a trap and its answer (`None`: the thread waits now), [`Model::complete`] the
+//! answer of a thread that waited. Both fail with a sentence that says what was expected.
+//!
+//! Where the kernel keeps counts, the model counts: the send rights of a port are all the places that
+//! hold one, looked up anew each time. Nothing here is shared with the kernel.
+//!
+//! Deliberately absent: time (a deadline is past or never), memory in messages, kernel objects, tasks
+//! that die, and what order the messages of one trap come in: they share a *batch* and may come in any.
+
+mod death;
+mod message;
+mod names;
+mod notify;
+mod receive;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use abi::kern_return::{KernReturn, MessageReturn};
+use abi::names::{Name, port_type, queue_limit};
+
+use crate::message::{Reply, Request};
+
+/// A port, for as long as it lives. A reply object gets another one at each epoch.
+pub type PortId = usize;
+/// A port set.
+pub type SetId = usize;
+/// A task.
+pub type TaskId = usize;
+/// A thread.
+pub type ThreadId = usize;
+
+/// What a check found: a sentence when the kernel broke a rule.
+pub type Verdict = Result<(), String>;
+
+/// A trap on rights or messages.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the traps' arguments under their own names")]
+pub enum Op {
+    Allocate {
+        right: u32,
+    },
+    Construct {
+        flags: u64,
+        limit: u64,
+        label: u64,
+    },
+    Destruct {
+        name: Name,
+        delta: i64,
+    },
+    Destroy {
+        name: Name,
+    },
+    Deallocate {
+        name: Name,
+    },
+    ModRefs {
+        name: Name,
+        right: u32,
+        delta: i64,
+    },
+    Refs {
+        name: Name,
+        right: u32,
+    },
+    Type {
+        name: Name,
+    },
+    MoveMember {
+        member: Name,
+        set: Name,
+    },
+    InsertMember {
+        member: Name,
+        set: Name,
+    },
+    ExtractMember {
+        member: Name,
+        set: Name,
+    },
+    InsertRight {
+        name: Name,
+        right: Name,
+        disposition: u8,
+    },
+    Attribute {
+        name: Name,
+        attribute: u64,
+    },
+    SetAttribute {
+        name: Name,
+        attribute: u64,
+        value: u64,
+    },
+    Notify {
+        name: Name,
+        id: i32,
+        sync: u64,
+        to: Name,
+    },
+    TakeSlot,
+    Message(Request),
+}
+
+/// What the kernel answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Seen {
+    /// Code and value of an ordinary trap.
+    Trap(KernReturn, u64),
+    /// A `mach_msg`.
+    Message(Reply),
+}
+
+/// A right on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Carried {
+    Null,
+    Dead,
+    Send(PortId),
+    SendOnce(PortId),
+    Receive(PortId),
+}
+
+/// What a name denotes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Entry {
+    Port {
+        port: PortId,
+        send: u32,
+        receive: bool,
+        request: Option<PortId>,
+    },
+    SendOnce {
+        port: PortId,
+        request: Option<PortId>,
+    },
+    Set(SetId),
+    Dead(u32),
+}
+
+impl Entry {
+    fn bits(&self) -> u32 {
+        let armed = |request: &Option<PortId>| {
+            if request.is_some() {
+                port_type::DEAD_NAME_REQUEST
+            } else {
+                0
+            }
+        };
+        match self {
+            Self::Port {
+                send,
+                receive,
+                request,
+                ..
+            } => {
+                let send = if *send > 0 { port_type::SEND } else { 0 };
+                let receive = if *receive { port_type::RECEIVE } else { 0 };
+                send | receive | armed(request)
+            }
+            Self::SendOnce { request, .. } => port_type::SEND_ONCE | armed(request),
+            Self::Set(_) => port_type::PORT_SET,
+            Self::Dead(_) => port_type::DEAD_NAME,
+        }
+    }
+}
+
+#[derive(Clone, Default, Debug)]
+struct Task {
+    names: BTreeMap<Name, Entry>,
+    /// By index: the names that were there before.
+    past: BTreeMap<u32, Vec<Name>>,
+}
+
+/// Who has a receive right.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Holder {
+    Task(TaskId),
+    Message,
+    Reply,
+    Nobody,
+}
+
+#[derive(Clone, Debug)]
+struct Port {
+    holder: Holder,
+    queue: VecDeque<Message>,
+    /// Messages that a waiting thread was given and has not shown yet.
+    claims: VecDeque<Message>,
+    /// Senders that wait for room, in order.
+    senders: VecDeque<(ThreadId, Message)>,
+    limit: u64,
+    make_send: u64,
+    sequence: u64,
+    label: Option<u64>,
+    no_senders: Option<(PortId, u64)>,
+    destroyed: Option<PortId>,
+}
+
+#[derive(Clone, Debug)]
+struct Message {
+    batch: u64,
+    id: i32,
+    /// The words that count: all six of a short message of a task, one of a notification.
+    words: Vec<u64>,
+    data: Option<Vec<u8>>,
+    remote: Carried,
+    local: Carried,
+    rights: Vec<Carried>,
+}
+
+/// What a thread receives from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    Port(PortId),
+    Set(SetId),
+    /// The thread's own reply object.
+    Reply(PortId),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum State {
+    User,
+    /// Waits for room, and then does the rest of the request.
+    Sending(Box<Request>),
+    /// Waits for a message; `claimed`: one is there.
+    Receiving {
+        source: Source,
+        claimed: bool,
+    },
+    /// Will come back with this code.
+    Due(MessageReturn),
+}
+
+#[derive(Clone, Debug)]
+struct Thread {
+    task: TaskId,
+    slot: Option<Carried>,
+    reply: PortId,
+    state: State,
+}
+
+/// All rights of all tasks.
+#[derive(Clone, Debug)]
+pub struct Model {
+    tasks: Vec<Task>,
+    threads: Vec<Thread>,
+    ports: Vec<Port>,
+    sets: Vec<Vec<PortId>>,
+    batch: u64,
+}
+
+impl Model {
+    /// `threads[n]` is the task of thread `n`; nobody has any right.
+    pub fn new(threads: &[TaskId]) -> Self {
+        let count = threads.iter().max().map_or(0, |last| last + 1);
+        let mut model = Self {
+            tasks: vec![Task::default(); count],
+            threads: Vec::new(),
+            ports: Vec::new(),
+            sets: Vec::new(),
+            batch: 0,
+        };
+        for task in threads {
+            let reply = model.new_port(Holder::Reply);
+            model.threads.push(Thread {
+                task: *task,
+                slot: None,
+                reply,
+                state: State::User,
+            });
+        }
+        model
+    }
+
+    /// A thread made a trap, and the kernel answered, or not yet.
+    ///
+    /// # Errors
+    /// What the rules would have had.
+    ///
+    /// # Panics
+    /// When the thread is in a trap already.
+    pub fn step(&mut self, thread: ThreadId, op: &Op, seen: Option<&Seen>) -> Verdict {
+        assert_eq!(
+            self.threads[thread].state,
+            State::User,
+            "thread {thread} is in a trap"
+        );
+        self.batch += 1;
+        match (op, seen) {
+            (Op::Message(request), None) => self.message(thread, request, None),
+            (Op::Message(request), Some(Seen::Message(reply))) => {
+                self.message(thread, request, Some(reply))
+            }
+            (_, Some(Seen::Trap(code, value))) => self
+                .name_op(thread, op, (*code, *value))
+                .map_err(|why| format!("{op:?}: {why}")),
+            _ => Err(format!("{op:?} does not answer {seen:?}")),
+        }
+    }
+
+    /// A thread that waited came back.
+    ///
+    /// # Errors
+    /// What the rules would have had.
+    pub fn complete(&mut self, thread: ThreadId, reply: &Reply) -> Verdict {
+        match self.threads[thread].state.clone() {
+            State::Due(code) if code == reply.code => {
+                self.threads[thread].state = State::User;
+                Ok(())
+            }
+            State::Receiving { source, claimed } => {
+                if !claimed && !self.take_claim_over(source) {
+                    return Err(format!(
+                        "thread {thread} came back without reason: {reply:x?}"
+                    ));
+                }
+                self.threads[thread].state = State::User;
+                self.deliver(thread, source, reply, From::Claims)
+            }
+            state => Err(format!(
+                "thread {thread} is {state:?} and came back with {reply:x?}"
+            )),
+        }
+    }
+
+    /// Another thread than the one that the model chose shows a message; that one waits on.
+    fn take_claim_over(&mut self, source: Source) -> bool {
+        let ports: Vec<PortId> = (0..self.ports.len())
+            .filter(|port| self.covers(source, *port) && !self.ports[*port].claims.is_empty())
+            .collect();
+        let chosen = (0..self.threads.len()).find(|thread| match self.threads[*thread].state {
+            State::Receiving {
+                source,
+                claimed: true,
+            } => ports.iter().any(|port| self.covers(source, *port)),
+            _ => false,
+        });
+        if let Some(State::Receiving { claimed, .. }) =
+            chosen.map(|thread| &mut self.threads[thread].state)
+        {
+            *claimed = false;
+        }
+        chosen.is_some()
+    }
+
+    /// Whether the thread is not in a trap.
+    pub fn is_in_user_mode(&self, thread: ThreadId) -> bool {
+        self.threads[thread].state == State::User
+    }
+
+    /// A thread that waited and must come back now.
+    pub fn due(&self) -> Option<ThreadId> {
+        self.threads.iter().position(|thread| {
+            matches!(
+                thread.state,
+                State::Due(_) | State::Receiving { claimed: true, .. }
+            )
+        })
+    }
+
+    /// Whether a thread could wait for the name without competing with another one.
+    pub fn is_free_to_wait(&self, task: TaskId, name: Name) -> bool {
+        let members = match self.tasks[task].names.get(&name) {
+            Some(Entry::Port { port, .. }) => vec![*port],
+            Some(Entry::Set(set)) => self.sets[*set].clone(),
+            _ => return true,
+        };
+        self.threads.iter().all(|thread| match thread.state {
+            State::Receiving { source, .. } => {
+                members.iter().all(|port| !self.covers(source, *port))
+            }
+            _ => true,
+        })
+    }
+
+    /// The names of a task, and one that each index had before.
+    pub fn names(&self, task: TaskId) -> (Vec<Name>, Vec<Name>) {
+        let task = &self.tasks[task];
+        let past = task.past.values().filter_map(|names| names.last().copied());
+        (task.names.keys().copied().collect(), past.collect())
+    }
+
+    /// The `mach_port_type` bits of a name.
+    pub fn bits(&self, task: TaskId, name: Name) -> u32 {
+        self.tasks[task].names.get(&name).map_or(0, Entry::bits)
+    }
+
+    fn new_port(&mut self, holder: Holder) -> PortId {
+        self.ports.push(Port {
+            holder,
+            queue: VecDeque::new(),
+            claims: VecDeque::new(),
+            senders: VecDeque::new(),
+            limit: queue_limit::DEFAULT.into(),
+            make_send: 0,
+            sequence: 0,
+            label: None,
+            no_senders: None,
+            destroyed: None,
+        });
+        self.ports.len() - 1
+    }
+
+    fn is_alive(&self, port: PortId) -> bool {
+        self.ports[port].holder != Holder::Nobody
+    }
+
+    fn covers(&self, source: Source, port: PortId) -> bool {
+        match source {
+            Source::Port(of) | Source::Reply(of) => of == port,
+            Source::Set(set) => self.sets[set].contains(&port),
+        }
+    }
+
+    /// Every right that lies in a message, a slot, or is taken from a request for a notification.
+    fn carried(&self) -> impl Iterator<Item = Carried> + '_ {
+        let messages = self.ports.iter().flat_map(|port| {
+            let waiting = port.senders.iter().map(|(_, message)| message);
+            port.queue.iter().chain(&port.claims).chain(waiting)
+        });
+        let in_messages = messages.flat_map(|message| {
+            message
+                .rights
+                .iter()
+                .copied()
+                .chain([message.remote, message.local])
+        });
+        in_messages.chain(self.threads.iter().filter_map(|thread| thread.slot))
+    }
+
+    /// How many send rights to a port there are.
+    fn send_rights(&self, port: PortId) -> u64 {
+        let named = self.tasks.iter().flat_map(|task| task.names.values()).filter(
+            |entry| matches!(entry, Entry::Port { port: of, send, .. } if *of == port && *send > 0),
+        );
+        let carried = self.carried().filter(|right| *right == Carried::Send(port));
+        (named.count() + carried.count()) as u64
+    }
+
+    /// How many send-once rights to a port there are, those that requests hold included.
+    fn send_once_rights(&self, port: PortId) -> u64 {
+        let carried = self
+            .carried()
+            .filter(|right| *right == Carried::SendOnce(port))
+            .count();
+        let mut named = 0;
+        for entry in self.tasks.iter().flat_map(|task| task.names.values()) {
+            named += match entry {
+                Entry::SendOnce { port: of, request } => {
+                    usize::from(*of == port) + usize::from(*request == Some(port))
+                }
+                Entry::Port { request, .. } => usize::from(*request == Some(port)),
+                Entry::Set(_) | Entry::Dead(_) => 0,
+            };
+        }
+        let requests = self.ports.iter().map(|of| {
+            usize::from(of.destroyed == Some(port))
+                + usize::from(of.no_senders.is_some_and(|(to, _)| to == port))
+        });
+        (carried + named + requests.sum::<usize>()) as u64
+    }
+}
+
+/// Where a received message must lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum From {
+    Queue,
+    Claims,
+}

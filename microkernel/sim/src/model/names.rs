@@ -1,0 +1,619 @@
+//! Traps on names (MACH.md P): everything but notifications and messages.
+
+use abi::kern_return::KernReturn as Code;
+use abi::names::{MAX_UREFS, Name, disposition, queue_limit, right};
+use abi::trap::{attribute, construct};
+
+use super::{Carried, Entry, Holder, Model, Op, PortId, TaskId, ThreadId, Verdict};
+
+/// What an ordinary trap answered.
+pub(super) type Answer = (Code, u64);
+
+const PEGGED: u32 = MAX_UREFS as u32;
+
+/// The kernel must have refused, with one of these codes.
+pub(super) fn refuse(seen: Answer, codes: &[Code]) -> Verdict {
+    if codes.contains(&seen.0) {
+        return Ok(());
+    }
+    Err(format!(
+        "{codes:?} expected, not {:?} {:#x}",
+        seen.0, seen.1
+    ))
+}
+
+/// The kernel must have done it.
+pub(super) fn accept(seen: Answer) -> Verdict {
+    refuse(seen, &[Code::Success])
+}
+
+/// The kernel must have answered this value.
+fn value(seen: Answer, expected: u64) -> Verdict {
+    accept(seen)?;
+    if seen.1 == expected {
+        return Ok(());
+    }
+    Err(format!("{expected:#x} expected, not {:#x}", seen.1))
+}
+
+impl Model {
+    pub(super) fn name_op(&mut self, thread: ThreadId, op: &Op, seen: Answer) -> Verdict {
+        let task = self.threads[thread].task;
+        match *op {
+            Op::Allocate { right } => self.allocate(task, right, seen),
+            Op::Construct {
+                flags,
+                limit,
+                label,
+            } => self.construct(task, (flags, limit, label), seen),
+            Op::Destruct { name, delta } => self.destruct(task, name, delta, seen),
+            Op::Destroy { name } => self.destroy(task, name, seen),
+            Op::Deallocate { name } => self.deallocate(task, name, seen),
+            Op::ModRefs { name, right, delta } => self.mod_refs(task, (name, right, delta), seen),
+            Op::Refs { name, right } => self.refs(task, name, right, seen),
+            Op::Type { name } => match self.entry(task, name) {
+                Some(entry) => value(seen, entry.bits().into()),
+                None => refuse(seen, &[Code::InvalidName]),
+            },
+            Op::MoveMember { member, set } => self.move_member(task, member, set, seen),
+            Op::InsertMember { member, set } => {
+                self.member(task, (member, set), seen, |set, port| {
+                    if !set.contains(&port) {
+                        set.push(port);
+                    }
+                    true
+                })
+            }
+            Op::ExtractMember { member, set } => {
+                self.member(task, (member, set), seen, |set, port| {
+                    let before = set.len();
+                    set.retain(|member| *member != port);
+                    set.len() < before
+                })
+            }
+            Op::InsertRight {
+                name,
+                right,
+                disposition,
+            } => self.insert_right(task, (name, right, disposition), seen),
+            Op::Attribute { name, attribute } => self.attribute(task, name, attribute, seen),
+            Op::SetAttribute {
+                name,
+                attribute,
+                value,
+            } => self.set_attribute(task, (name, attribute, value), seen),
+            Op::Notify { name, id, sync, to } => self.notify_op(task, (name, id, sync, to), seen),
+            Op::TakeSlot => self.take_slot(thread, seen),
+            Op::Message(_) => Err("not an ordinary trap".into()),
+        }
+    }
+
+    pub(super) fn entry(&self, task: TaskId, name: Name) -> Option<Entry> {
+        self.tasks[task].names.get(&name).cloned()
+    }
+
+    /// The port of which the name is the receive right.
+    pub(super) fn receive_right(&self, task: TaskId, name: Name) -> Option<PortId> {
+        match self.tasks[task].names.get(&name) {
+            Some(Entry::Port {
+                port,
+                receive: true,
+                ..
+            }) => Some(*port),
+            _ => None,
+        }
+    }
+
+    /// A name that the kernel chose: P-01.
+    pub(super) fn fresh(&mut self, task: TaskId, name: Name, entry: Entry) -> Verdict {
+        let table = &mut self.tasks[task];
+        if !name.is_valid() || name.index() == 0 || table.names.contains_key(&name) {
+            return Err(format!("{name:x?} is no fresh name"));
+        }
+        if table
+            .names
+            .keys()
+            .any(|other| other.index() == name.index())
+        {
+            return Err(format!("{name:x?} has the index of another name"));
+        }
+        let past = table.past.get(&name.index());
+        if past.is_some_and(|past| past.iter().rev().take(8).any(|old| *old == name)) {
+            return Err(format!("{name:x?} was another right's name before"));
+        }
+        table.names.insert(name, entry);
+        Ok(())
+    }
+
+    /// Takes a name out of the table; what was armed on it fires as port-deleted (N-04).
+    pub(super) fn remove(&mut self, task: TaskId, name: Name) {
+        let table = &mut self.tasks[task];
+        let Some(entry) = table.names.remove(&name) else {
+            return;
+        };
+        table.past.entry(name.index()).or_default().push(name);
+        let (Entry::Port { request, .. } | Entry::SendOnce { request, .. }) = entry else {
+            return;
+        };
+        if let Some(to) = request {
+            self.notify(to, abi::notify::PORT_DELETED, Some(name.0.into()));
+        }
+    }
+
+    /// Takes one user reference of a send right or dead name; the name goes with the last.
+    pub(super) fn unref(&mut self, task: TaskId, name: Name, count: u32) {
+        let Some(entry) = self.tasks[task].names.get_mut(&name) else {
+            return;
+        };
+        let (urefs, rest) = match entry {
+            Entry::Port { send, receive, .. } => (send, *receive),
+            Entry::Dead(urefs) => (urefs, false),
+            Entry::SendOnce { .. } | Entry::Set(_) => return,
+        };
+        if *urefs == PEGGED && count != PEGGED {
+            return;
+        }
+        *urefs -= count;
+        if *urefs == 0 && !rest {
+            self.remove(task, name);
+        }
+    }
+
+    fn allocate(&mut self, task: TaskId, kind: u32, seen: Answer) -> Verdict {
+        match kind {
+            right::RECEIVE | right::PORT_SET | right::DEAD_NAME => accept(seen)?,
+            _ => return refuse(seen, &[Code::InvalidValue]),
+        }
+        let entry = match kind {
+            right::RECEIVE => {
+                let port = self.new_port(Holder::Task(task));
+                Entry::Port {
+                    port,
+                    send: 0,
+                    receive: true,
+                    request: None,
+                }
+            }
+            right::PORT_SET => self.new_set(),
+            _ => Entry::Dead(1),
+        };
+        self.fresh(task, Name(seen.1 as u32), entry)
+    }
+
+    fn new_set(&mut self) -> Entry {
+        self.sets.push(Vec::new());
+        Entry::Set(self.sets.len() - 1)
+    }
+
+    fn construct(&mut self, task: TaskId, what: (u64, u64, u64), seen: Answer) -> Verdict {
+        let (flags, limit, label) = what;
+        let all = construct::INSERT_SEND | construct::QUEUE_LIMIT | construct::LABEL;
+        if flags == construct::PORT_SET {
+            accept(seen)?;
+            let set = self.new_set();
+            return self.fresh(task, Name(seen.1 as u32), set);
+        }
+        if flags & !all != 0 {
+            return refuse(seen, &[Code::InvalidArgument, Code::InvalidValue]);
+        }
+        if flags & construct::QUEUE_LIMIT != 0 && limit > queue_limit::MAX.into() {
+            return refuse(seen, &[Code::InvalidValue]);
+        }
+        accept(seen)?;
+        let port = self.new_port(Holder::Task(task));
+        let send = u32::from(flags & construct::INSERT_SEND != 0);
+        let state = &mut self.ports[port];
+        state.make_send = send.into();
+        if flags & construct::QUEUE_LIMIT != 0 {
+            state.limit = limit;
+        }
+        if flags & construct::LABEL != 0 {
+            state.label = Some(label);
+        }
+        self.fresh(
+            task,
+            Name(seen.1 as u32),
+            Entry::Port {
+                port,
+                send,
+                receive: true,
+                request: None,
+            },
+        )
+    }
+
+    fn destruct(&mut self, task: TaskId, name: Name, delta: i64, seen: Answer) -> Verdict {
+        let (send, port) = match self.entry(task, name) {
+            None => return refuse(seen, &[Code::InvalidName]),
+            Some(Entry::Port {
+                port,
+                send,
+                receive: true,
+                ..
+            }) => (i64::from(send), port),
+            Some(_) if delta > 0 => return refuse(seen, &[Code::InvalidRight, Code::InvalidValue]),
+            Some(_) => return refuse(seen, &[Code::InvalidRight]),
+        };
+        if delta > 0 || delta + send < 0 {
+            return refuse(seen, &[Code::InvalidValue]);
+        }
+        accept(seen)?;
+        if delta < 0 {
+            self.drop_sends(task, name, delta.unsigned_abs() as u32);
+        }
+        self.drop_receive(task, name, port);
+        Ok(())
+    }
+
+    /// P-12.
+    fn destroy(&mut self, task: TaskId, name: Name, seen: Answer) -> Verdict {
+        let Some(entry) = self.entry(task, name) else {
+            return refuse(seen, &[Code::InvalidName]);
+        };
+        accept(seen)?;
+        self.remove(task, name);
+        match entry {
+            Entry::Port {
+                port,
+                send,
+                receive,
+                ..
+            } => {
+                if send > 0 {
+                    self.discard(Carried::Send(port));
+                }
+                if receive {
+                    self.discard(Carried::Receive(port));
+                }
+            }
+            Entry::SendOnce { port, .. } => self.discard(Carried::SendOnce(port)),
+            Entry::Set(set) => self.destroy_set(set),
+            Entry::Dead(_) => {}
+        }
+        Ok(())
+    }
+
+    /// P-08, P-09.
+    fn deallocate(&mut self, task: TaskId, name: Name, seen: Answer) -> Verdict {
+        match self.entry(task, name) {
+            None => refuse(seen, &[Code::InvalidName]),
+            Some(Entry::Port { send: 0, .. }) => refuse(seen, &[Code::InvalidRight]),
+            Some(Entry::Port { .. }) => {
+                accept(seen)?;
+                self.drop_sends(task, name, 1);
+                Ok(())
+            }
+            Some(Entry::Dead(_)) => {
+                accept(seen)?;
+                self.unref(task, name, 1);
+                Ok(())
+            }
+            Some(Entry::SendOnce { .. } | Entry::Set(_)) => self.destroy(task, name, seen),
+        }
+    }
+
+    /// Drops user references of a send right, and the right with the last of them.
+    fn drop_sends(&mut self, task: TaskId, name: Name, count: u32) {
+        let Some(Entry::Port { port, .. }) = self.entry(task, name) else {
+            return;
+        };
+        self.unref(task, name, count);
+        let left = self.entry(task, name);
+        if !matches!(left, Some(Entry::Port { send, .. }) if send > 0) {
+            self.discard(Carried::Send(port));
+        }
+    }
+
+    /// P-11: the receive right goes, a send right under the same name stays.
+    fn drop_receive(&mut self, task: TaskId, name: Name, port: PortId) {
+        let Some(Entry::Port { send, receive, .. }) = self.tasks[task].names.get_mut(&name) else {
+            return;
+        };
+        *receive = false;
+        if *send == 0 {
+            self.remove(task, name);
+        }
+        self.discard(Carried::Receive(port));
+    }
+
+    /// P-10, P-05.
+    fn mod_refs(&mut self, task: TaskId, what: (Name, u32, i64), seen: Answer) -> Verdict {
+        let (name, kind, delta) = what;
+        if kind >= right::NUMBER {
+            return refuse(seen, &[Code::InvalidValue]);
+        }
+        if !name.is_valid() {
+            let harmless = kind == right::SEND || kind == right::SEND_ONCE;
+            return if harmless {
+                accept(seen)
+            } else {
+                refuse(seen, &[Code::InvalidName])
+            };
+        }
+        let Some(entry) = self.entry(task, name) else {
+            return refuse(seen, &[Code::InvalidName]);
+        };
+        match (entry, kind) {
+            (Entry::Port { send, .. }, right::SEND) if send > 0 => {
+                self.change_urefs(task, name, (send, delta), seen)
+            }
+            (Entry::Dead(urefs), right::DEAD_NAME) => {
+                self.change_urefs(task, name, (urefs, delta), seen)
+            }
+            (
+                Entry::Port {
+                    receive: true,
+                    port,
+                    ..
+                },
+                right::RECEIVE,
+            ) => match delta {
+                0 => accept(seen),
+                -1 => {
+                    accept(seen)?;
+                    self.drop_receive(task, name, port);
+                    Ok(())
+                }
+                _ => refuse(seen, &[Code::InvalidValue]),
+            },
+            (Entry::SendOnce { .. }, right::SEND_ONCE) | (Entry::Set(_), right::PORT_SET) => {
+                match delta {
+                    0 => accept(seen),
+                    -1 => self.destroy(task, name, seen),
+                    _ => refuse(seen, &[Code::InvalidValue]),
+                }
+            }
+            _ => refuse(seen, &[Code::InvalidRight]),
+        }
+    }
+
+    fn change_urefs(
+        &mut self,
+        task: TaskId,
+        name: Name,
+        (urefs, delta): (u32, i64),
+        seen: Answer,
+    ) -> Verdict {
+        let sum = i64::from(urefs) + delta;
+        if sum < 0 {
+            return refuse(seen, &[Code::InvalidValue]);
+        }
+        accept(seen)?;
+        if delta < 0 {
+            let count = delta.unsigned_abs() as u32;
+            if matches!(self.entry(task, name), Some(Entry::Dead(_))) {
+                self.unref(task, name, count);
+            } else {
+                self.drop_sends(task, name, count);
+            }
+            return Ok(());
+        }
+        let sum = u32::try_from(sum).unwrap_or(PEGGED).min(PEGGED);
+        match self.tasks[task].names.get_mut(&name) {
+            Some(Entry::Port { send, .. }) => *send = sum,
+            Some(Entry::Dead(urefs)) => *urefs = sum,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// P-13.
+    fn refs(&self, task: TaskId, name: Name, kind: u32, seen: Answer) -> Verdict {
+        if kind >= right::NUMBER {
+            return refuse(seen, &[Code::InvalidValue]);
+        }
+        if !name.is_valid() {
+            let harmless = kind == right::SEND || kind == right::SEND_ONCE;
+            return if harmless {
+                value(seen, 1)
+            } else {
+                refuse(seen, &[Code::InvalidName])
+            };
+        }
+        let Some(entry) = self.entry(task, name) else {
+            return refuse(seen, &[Code::InvalidName]);
+        };
+        value(
+            seen,
+            match (entry, kind) {
+                (Entry::Port { send, .. }, right::SEND) => send.into(),
+                (Entry::Dead(urefs), right::DEAD_NAME) => urefs.into(),
+                (Entry::Port { receive, .. }, right::RECEIVE) => receive.into(),
+                (Entry::SendOnce { .. }, right::SEND_ONCE) | (Entry::Set(_), right::PORT_SET) => 1,
+                _ => 0,
+            },
+        )
+    }
+
+    /// P-33.
+    fn move_member(&mut self, task: TaskId, member: Name, set: Name, seen: Answer) -> Verdict {
+        if set != Name::NULL {
+            self.member(task, (member, set), seen, |_, _| true)?;
+            if seen.0 == Code::Success
+                && let Some(port) = self.receive_right(task, member)
+                && let Some(Entry::Set(set)) = self.entry(task, set)
+            {
+                self.leave_sets(port);
+                self.sets[set].push(port);
+            }
+            return Ok(());
+        }
+        let Some(port) = self.receive_right(task, member) else {
+            let absent = self.entry(task, member).is_none();
+            return refuse(
+                seen,
+                &[if absent {
+                    Code::InvalidName
+                } else {
+                    Code::InvalidRight
+                }],
+            );
+        };
+        if self.sets.iter().all(|set| !set.contains(&port)) {
+            return refuse(seen, &[Code::NotInSet]);
+        }
+        accept(seen)?;
+        self.leave_sets(port);
+        Ok(())
+    }
+
+    /// Changes a set, after the checks of both names. `change` answers whether it could.
+    fn member(
+        &mut self,
+        task: TaskId,
+        (member, set): (Name, Name),
+        seen: Answer,
+        change: impl FnOnce(&mut Vec<PortId>, PortId) -> bool,
+    ) -> Verdict {
+        let (port, in_set) = (self.entry(task, member), self.entry(task, set));
+        let mut wrong = Vec::new();
+        let mut find = |entry: &Option<Entry>, fits: bool| match entry {
+            None => wrong.push(Code::InvalidName),
+            Some(_) if !fits => wrong.push(Code::InvalidRight),
+            Some(_) => {}
+        };
+        find(
+            &port,
+            matches!(port, Some(Entry::Port { receive: true, .. })),
+        );
+        find(&in_set, matches!(in_set, Some(Entry::Set(_))));
+        match (port, in_set) {
+            (Some(Entry::Port { port, .. }), Some(Entry::Set(set))) if wrong.is_empty() => {
+                if !change(&mut self.sets[set], port) {
+                    return refuse(seen, &[Code::NotInSet]);
+                }
+                accept(seen)
+            }
+            _ => refuse(seen, &wrong),
+        }
+    }
+
+    /// P-14, on the task itself. Rights that are moved are not modelled.
+    fn insert_right(&mut self, task: TaskId, what: (Name, Name, u8), seen: Answer) -> Verdict {
+        let (name, source, kind) = what;
+        if !source.is_valid() {
+            return refuse(
+                seen,
+                &[
+                    Code::InvalidCapability,
+                    Code::InvalidName,
+                    Code::InvalidRight,
+                ],
+            );
+        }
+        let port = match (self.entry(task, source), kind) {
+            (
+                Some(Entry::Port {
+                    port,
+                    receive: true,
+                    ..
+                }),
+                disposition::MAKE_SEND,
+            ) => port,
+            (Some(Entry::Port { port, send, .. }), disposition::COPY_SEND) if send > 0 => port,
+            (None, _) => return refuse(seen, &[Code::InvalidName, Code::InvalidCapability]),
+            (Some(Entry::Dead(_)), _) => {
+                return refuse(seen, &[Code::InvalidCapability, Code::InvalidRight]);
+            }
+            _ => return refuse(seen, &[Code::InvalidRight]),
+        };
+        if name != source {
+            let taken = self.entry(task, name).is_some();
+            let codes = [Code::RightExists, Code::NameExists];
+            return refuse(seen, &codes[..if taken { 2 } else { 1 }]);
+        }
+        accept(seen)?;
+        if kind == disposition::MAKE_SEND {
+            self.ports[port].make_send += 1;
+        }
+        if let Some(Entry::Port { send, .. }) = self.tasks[task].names.get_mut(&name) {
+            *send = (*send + 1).min(PEGGED);
+        }
+        Ok(())
+    }
+
+    /// P-30, P-31.
+    fn attribute(&self, task: TaskId, name: Name, which: u64, seen: Answer) -> Verdict {
+        let Some(port) = self.receive_right(task, name) else {
+            let absent = self.entry(task, name).is_none();
+            return refuse(
+                seen,
+                &[if absent {
+                    Code::InvalidName
+                } else {
+                    Code::InvalidRight
+                }],
+            );
+        };
+        let state = &self.ports[port];
+        value(
+            seen,
+            match which {
+                attribute::QUEUE_LIMIT => state.limit,
+                attribute::MESSAGE_COUNT => state.queue.len() as u64,
+                attribute::MAKE_SEND_COUNT => state.make_send,
+                attribute::SEQUENCE => state.sequence,
+                attribute::SEND_RIGHTS => self.send_rights(port),
+                attribute::SEND_ONCE_RIGHTS => self.send_once_rights(port),
+                attribute::PORT_SETS => {
+                    self.sets.iter().filter(|set| set.contains(&port)).count() as u64
+                }
+                attribute::LABEL => state.label.unwrap_or(name.0.into()),
+                _ => return refuse(seen, &[Code::InvalidValue, Code::InvalidArgument]),
+            },
+        )
+    }
+
+    fn set_attribute(&mut self, task: TaskId, what: (Name, u64, u64), seen: Answer) -> Verdict {
+        let (name, which, to) = what;
+        let Some(port) = self.receive_right(task, name) else {
+            let absent = self.entry(task, name).is_none();
+            return refuse(
+                seen,
+                &[if absent {
+                    Code::InvalidName
+                } else {
+                    Code::InvalidRight
+                }],
+            );
+        };
+        let state = &mut self.ports[port];
+        match which {
+            attribute::QUEUE_LIMIT if to > queue_limit::MAX.into() => {
+                return refuse(seen, &[Code::InvalidValue]);
+            }
+            attribute::QUEUE_LIMIT => state.limit = to,
+            attribute::MAKE_SEND_COUNT => state.make_send = to,
+            attribute::SEQUENCE => state.sequence = to,
+            attribute::LABEL => state.label = Some(to),
+            _ => return refuse(seen, &[Code::InvalidValue, Code::InvalidArgument]),
+        }
+        accept(seen)?;
+        self.admit(port);
+        Ok(())
+    }
+
+    fn take_slot(&mut self, thread: ThreadId, seen: Answer) -> Verdict {
+        let Some(right) = self.threads[thread].slot else {
+            return refuse(seen, &[Code::InvalidName, Code::InvalidRight]);
+        };
+        accept(seen)?;
+        self.threads[thread].slot = None;
+        let name = Name(seen.1 as u32);
+        match right {
+            Carried::SendOnce(port) if self.is_alive(port) => {
+                let task = self.threads[thread].task;
+                self.fresh(
+                    task,
+                    name,
+                    Entry::SendOnce {
+                        port,
+                        request: None,
+                    },
+                )
+            }
+            _ if name == Name::DEAD => Ok(()),
+            _ => self.fresh(self.threads[thread].task, name, Entry::Dead(1)),
+        }
+    }
+}

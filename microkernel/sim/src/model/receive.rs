@@ -1,0 +1,276 @@
+//! The receive half of `mach_msg` (MACH.md M-22, M-30 to M-32, P-03, P-04).
+
+use abi::kern_return::MessageReturn as Code;
+use abi::names::{MAX_UREFS, Name, disposition};
+use abi::registers::{ReplyKind, options};
+
+use super::message::{expect, expect_wait, is_call};
+use super::{
+    Carried, Entry, From, Holder, Message, Model, PortId, Source, State, TaskId, ThreadId, Verdict,
+};
+use crate::message::{Reply, Request};
+
+impl Model {
+    pub(super) fn receive(
+        &mut self,
+        thread: ThreadId,
+        request: &Request,
+        seen: Option<&Reply>,
+    ) -> Verdict {
+        let Some(source) = self.source(thread, request) else {
+            return expect(seen, &[Code::ReceiveInvalidName]);
+        };
+        let ready = (0..self.ports.len())
+            .any(|port| self.covers(source, port) && !self.ports[port].queue.is_empty());
+        if ready {
+            let Some(reply) = seen else {
+                return Err(format!(
+                    "{request:x?}: a message is there, and the thread waits"
+                ));
+            };
+            return self.deliver(thread, source, reply, From::Queue);
+        }
+        if request.options & options::RECEIVE_TIMEOUT != 0 {
+            if is_call(request) {
+                self.end_epoch(thread);
+            }
+            return expect(seen, &[Code::ReceiveTimedOut]);
+        }
+        self.threads[thread].state = State::Receiving {
+            source,
+            claimed: false,
+        };
+        expect_wait(seen)
+    }
+
+    fn source(&self, thread: ThreadId, request: &Request) -> Option<Source> {
+        let thread = &self.threads[thread];
+        if is_call(request) && request.receive == Name::NULL {
+            return Some(Source::Reply(thread.reply));
+        }
+        match self.entry(thread.task, request.receive)? {
+            Entry::Port {
+                port,
+                receive: true,
+                ..
+            } => Some(Source::Port(port)),
+            Entry::Set(set) => Some(Source::Set(set)),
+            _ => None,
+        }
+    }
+
+    /// A sender that waited has sent: it comes back, or goes on to its receive.
+    pub(super) fn sent(&mut self, thread: ThreadId) {
+        let State::Sending(request) = self.threads[thread].state.clone() else {
+            return;
+        };
+        if request.options & options::RECEIVE == 0 {
+            self.threads[thread].state = State::Due(Code::Success);
+            return;
+        }
+        let Some(source) = self.source(thread, &request) else {
+            self.threads[thread].state = State::Due(Code::ReceiveInvalidName);
+            return;
+        };
+        let ready = (0..self.ports.len())
+            .find(|port| self.covers(source, *port) && !self.ports[*port].queue.is_empty());
+        self.threads[thread].state = State::Receiving {
+            source,
+            claimed: ready.is_some(),
+        };
+        if let Some(port) = ready
+            && let Some(message) = self.ports[port].queue.pop_front()
+        {
+            self.ports[port].claims.push_back(message);
+        }
+    }
+
+    /// The thread shows a message that it says it got.
+    pub(super) fn deliver(
+        &mut self,
+        thread: ThreadId,
+        source: Source,
+        reply: &Reply,
+        from: From,
+    ) -> Verdict {
+        expect(Some(reply), &[Code::Success])?;
+        let task = self.threads[thread].task;
+        let port = match source {
+            Source::Reply(port) => Some(port),
+            _ => self
+                .receive_right(task, reply.local)
+                .filter(|port| self.covers(source, *port)),
+        };
+        let Some(port) = port else {
+            return Err(format!("{:x?} is not what {source:?} covers", reply.local));
+        };
+        let message = self.find(port, reply, from)?;
+        self.ports[port].sequence += 1;
+        if !matches!(source, Source::Reply(_)) {
+            let label = self.ports[port].label.unwrap_or(reply.local.0.into());
+            if reply.label != label {
+                return Err(format!("label {label:#x} expected, not {:#x}", reply.label));
+            }
+        }
+        self.accept_reply(thread, message.local, reply)?;
+        let descriptors = reply.body.iter().flat_map(|body| &body.descriptors);
+        for (right, descriptor) in message.rights.iter().zip(descriptors) {
+            self.accept_right(task, *right, Name(descriptor.name))?;
+            check_disposition(*right, descriptor.disposition, Name(descriptor.name))?;
+        }
+        if let Carried::Send(_) = message.remote {
+            self.discard(message.remote);
+        }
+        self.admit(port);
+        if let Source::Reply(_) = source {
+            self.end_epoch(thread);
+        }
+        Ok(())
+    }
+
+    /// The message that was shown, out of those that may come next.
+    fn find(&mut self, port: PortId, reply: &Reply, from: From) -> Result<Message, String> {
+        let alive: Vec<bool> = (0..self.ports.len())
+            .map(|port| self.is_alive(port))
+            .collect();
+        let state = &mut self.ports[port];
+        let list = match from {
+            From::Queue => &mut state.queue,
+            From::Claims => &mut state.claims,
+        };
+        let first = list.front().map(|message| message.batch);
+        let position = list.iter().position(|message| {
+            (Some(message.batch) == first || from == From::Claims) && fits(message, reply, &alive)
+        });
+        match position.and_then(|position| list.remove(position)) {
+            Some(message) => Ok(message),
+            None => Err(format!("{:x?} expected, not {reply:x?}", list.front())),
+        }
+    }
+
+    /// The reply right of a message: in the slot, or under a name.
+    fn accept_reply(&mut self, thread: ThreadId, right: Carried, reply: &Reply) -> Verdict {
+        let task = self.threads[thread].task;
+        if reply.kind != ReplyKind::Slot {
+            let to_object = match right {
+                Carried::SendOnce(port) => self.ports[port].holder == Holder::Reply,
+                _ => false,
+            };
+            if to_object && self.threads[thread].slot.is_none() {
+                return Err("the slot is empty, and the reply right got a name".into());
+            }
+            return self.accept_right(task, right, reply.reply);
+        }
+        if self.threads[thread].slot.is_some() {
+            return Err("the slot was full, and got another right".into());
+        }
+        if reply.reply != Name::REPLY_SLOT {
+            return Err(format!("the slot's name is not {:x?}", reply.reply));
+        }
+        self.threads[thread].slot = Some(right);
+        Ok(())
+    }
+
+    /// A right arrives under a name.
+    pub(super) fn accept_right(&mut self, task: TaskId, right: Carried, name: Name) -> Verdict {
+        let port = match right {
+            Carried::Null => return same(name, Name::NULL),
+            Carried::Dead => return same(name, Name::DEAD),
+            Carried::Send(port) | Carried::SendOnce(port) | Carried::Receive(port) => port,
+        };
+        if !self.is_alive(port) {
+            return same(name, Name::DEAD);
+        }
+        if let Carried::SendOnce(_) = right {
+            return self.fresh(
+                task,
+                name,
+                Entry::SendOnce {
+                    port,
+                    request: None,
+                },
+            );
+        }
+        let known = self.tasks[task]
+            .names
+            .iter()
+            .find_map(|(name, entry)| match entry {
+                Entry::Port { port: of, .. } if *of == port => Some(*name),
+                _ => None,
+            });
+        match known {
+            Some(known) => same(name, known)?,
+            None => {
+                let entry = Entry::Port {
+                    port,
+                    send: 0,
+                    receive: false,
+                    request: None,
+                };
+                self.fresh(task, name, entry)?;
+            }
+        }
+        let Some(Entry::Port { send, receive, .. }) = self.tasks[task].names.get_mut(&name) else {
+            return Err(format!("{name:x?} is no port"));
+        };
+        if let Carried::Receive(_) = right {
+            *receive = true;
+            self.ports[port].holder = Holder::Task(task);
+        } else {
+            *send = (*send + 1).min(MAX_UREFS.into());
+        }
+        Ok(())
+    }
+
+    /// The thread's reply object starts anew; who still has a right to the old one has a dead name.
+    pub(super) fn end_epoch(&mut self, thread: ThreadId) {
+        let old = self.threads[thread].reply;
+        self.threads[thread].reply = self.new_port(Holder::Reply);
+        self.die(old);
+    }
+}
+
+fn same(name: Name, expected: Name) -> Verdict {
+    if name == expected {
+        return Ok(());
+    }
+    Err(format!("name {expected:x?} expected, not {name:x?}"))
+}
+
+fn fits(message: &Message, reply: &Reply, alive: &[bool]) -> bool {
+    let kinds: &[ReplyKind] = match message.local {
+        Carried::Null => &[ReplyKind::None],
+        Carried::Send(port) if alive[port] => &[ReplyKind::Send],
+        Carried::SendOnce(port) if alive[port] => &[ReplyKind::Slot, ReplyKind::SendOnce],
+        _ => &[ReplyKind::Dead],
+    };
+    let (count, data) = match &reply.body {
+        Some(body) => (body.descriptors.len(), Some(&body.data)),
+        None => (0, None),
+    };
+    let data_fits = match (&message.data, data) {
+        (Some(sent), Some(got)) => sent == got,
+        (None, Some(got)) => got.is_empty() && !message.rights.is_empty(),
+        (sent, None) => sent.is_none(),
+    };
+    message.id == reply.id
+        && reply.words.starts_with(&message.words)
+        && message.rights.len() == count
+        && data_fits
+        && kinds.contains(&reply.kind)
+}
+
+/// M-21: a right arrives as moved.
+fn check_disposition(right: Carried, said: u8, name: Name) -> Verdict {
+    let expected = match right {
+        _ if !name.is_valid() => return Ok(()),
+        Carried::Send(_) => disposition::MOVE_SEND,
+        Carried::SendOnce(_) => disposition::MOVE_SEND_ONCE,
+        Carried::Receive(_) => disposition::MOVE_RECEIVE,
+        Carried::Null | Carried::Dead => return Ok(()),
+    };
+    if said == expected {
+        return Ok(());
+    }
+    Err(format!("disposition {expected} expected, not {said}"))
+}
