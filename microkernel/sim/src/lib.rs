@@ -14,6 +14,7 @@ pub mod image;
 pub mod machine;
 pub mod message;
 pub mod model;
+pub mod program;
 mod rng;
 mod sim;
 pub mod user;

@@ -1,0 +1,376 @@
+//! Which trap a step of a random program makes: derived from the step's seed and the model's state, so
+//! that a program from which steps were taken out still makes sense.
+
+use abi::names::{Name, disposition, port_type, queue_limit, right};
+use abi::notify;
+use abi::registers::options;
+use abi::trap::{attribute, construct};
+
+use crate::message::Request;
+use crate::model::{Model, Op, TaskId};
+use crate::rng::Rng;
+
+/// How many names a task has before its program turns to getting rid of some.
+const MANY_NAMES: usize = 24;
+
+/// What a thread may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Patience {
+    /// Whatever comes to mind.
+    MayWait,
+    /// Nothing that waits.
+    NeverWaits,
+}
+
+/// A trap for a thread of `task`.
+pub(super) fn op(model: &Model, task: TaskId, patience: Patience, rng: &mut Rng) -> Op {
+    let mut names = Names { model, task, rng };
+    if names.live().len() > MANY_NAMES && names.rng.one_in(2) {
+        return names.release();
+    }
+    match names.rng.below(100) {
+        0..12 => names.create(),
+        12..26 => names.release(),
+        26..32 => names.look(),
+        32..39 => names.sets(),
+        39..47 => names.insert(),
+        47..50 => names.set_attribute(),
+        50..58 => names.request(),
+        58..60 => Op::TakeSlot,
+        _ => Op::Message(names.message(patience)),
+    }
+}
+
+struct Names<'a> {
+    model: &'a Model,
+    task: TaskId,
+    rng: &'a mut Rng,
+}
+
+impl Names<'_> {
+    fn live(&self) -> Vec<Name> {
+        self.model.names(self.task).0
+    }
+
+    /// Any name: mostly one that there is.
+    fn any(&mut self) -> Name {
+        let (live, past) = self.model.names(self.task);
+        let odd = [
+            Name::NULL,
+            Name::DEAD,
+            Name::REPLY_SLOT,
+            Name(0xdead_0001),
+            Name(5),
+        ];
+        match self.rng.below(20) {
+            0 => self.rng.pick(&odd),
+            1 | 2 if !past.is_empty() => self.rng.pick(&past),
+            _ if live.is_empty() => Name::NULL,
+            _ => self.rng.pick(&live),
+        }
+    }
+
+    /// A name of a kind: mostly.
+    fn of_kind(&mut self, bits: u32) -> Name {
+        let mut live = self.live();
+        live.retain(|name| self.model.bits(self.task, *name) & bits != 0);
+        if live.is_empty() || self.rng.one_in(16) {
+            return self.any();
+        }
+        self.rng.pick(&live)
+    }
+
+    fn create(&mut self) -> Op {
+        match self.rng.below(12) {
+            0..4 => Op::Allocate {
+                right: right::RECEIVE,
+            },
+            4 | 5 => Op::Allocate {
+                right: right::PORT_SET,
+            },
+            6 => Op::Allocate {
+                right: right::DEAD_NAME,
+            },
+            7 => Op::Allocate {
+                right: self.rng.pick(&[right::SEND, right::SEND_ONCE, 5, 99]),
+            },
+            8 => Op::Construct {
+                flags: construct::PORT_SET,
+                limit: 0,
+                label: 0,
+            },
+            9 => {
+                let flags = construct::LABEL | construct::INSERT_SEND;
+                Op::Construct {
+                    flags,
+                    limit: 0,
+                    label: self.rng.word(),
+                }
+            }
+            10 => {
+                let flags = construct::QUEUE_LIMIT | construct::INSERT_SEND;
+                let limit = self.rng.pick(&[1, 2, 1024, 1025]);
+                Op::Construct {
+                    flags,
+                    limit,
+                    label: 0,
+                }
+            }
+            _ => Op::Construct {
+                flags: construct::INSERT_SEND,
+                limit: 0,
+                label: 0,
+            },
+        }
+    }
+
+    fn release(&mut self) -> Op {
+        let name = self.any();
+        match self.rng.below(8) {
+            0..3 if name.is_valid() && name != Name::REPLY_SLOT => Op::Deallocate { name },
+            3 if name.is_valid() && name != Name::REPLY_SLOT => Op::Destroy { name },
+            4 => {
+                let name = self.of_kind(port_type::RECEIVE);
+                Op::Destruct {
+                    name,
+                    delta: self.rng.pick(&[0, 0, -1, -2, 1]),
+                }
+            }
+            _ => {
+                let name = if name == Name::REPLY_SLOT {
+                    Name::NULL
+                } else {
+                    name
+                };
+                let kind = self.rng.below(6) as u32;
+                let edge = [-65535, 65535, 65534, -70000];
+                let delta = if self.rng.one_in(8) {
+                    self.rng.pick(&edge)
+                } else {
+                    self.rng.pick(&[-1, -1, -2, 0, 1, 2])
+                };
+                Op::ModRefs {
+                    name,
+                    right: kind,
+                    delta,
+                }
+            }
+        }
+    }
+
+    fn look(&mut self) -> Op {
+        let name = self.any();
+        let name = if name.is_valid() && name != Name::REPLY_SLOT {
+            name
+        } else {
+            Name(7)
+        };
+        match self.rng.below(3) {
+            0 => Op::Type { name },
+            1 => Op::Refs {
+                name,
+                right: self.rng.below(6) as u32,
+            },
+            _ => Op::Attribute {
+                name,
+                attribute: 1 + self.rng.below(8) as u64,
+            },
+        }
+    }
+
+    fn sets(&mut self) -> Op {
+        let (member, set) = (
+            self.of_kind(port_type::RECEIVE),
+            self.of_kind(port_type::PORT_SET),
+        );
+        let fit = |name: Name| {
+            if name == Name::REPLY_SLOT {
+                Name(7)
+            } else {
+                name
+            }
+        };
+        let (member, set) = (fit(member), fit(set));
+        let to_set = if set.is_valid() { set } else { Name(7) };
+        match self.rng.below(6) {
+            0 | 1 => Op::MoveMember {
+                member,
+                set: to_set,
+            },
+            2 => Op::MoveMember {
+                member,
+                set: Name::NULL,
+            },
+            3 | 4 => Op::InsertMember {
+                member,
+                set: to_set,
+            },
+            _ => Op::ExtractMember {
+                member,
+                set: to_set,
+            },
+        }
+    }
+
+    fn insert(&mut self) -> Op {
+        let make = !self.rng.one_in(3);
+        let wanted = if make {
+            port_type::RECEIVE
+        } else {
+            port_type::SEND
+        };
+        let right = self.of_kind(wanted);
+        let right = if right == Name::REPLY_SLOT {
+            Name::NULL
+        } else {
+            right
+        };
+        let other = self.of_kind(port_type::RECEIVE);
+        let elsewhere = self.rng.one_in(10) && self.model.bits(self.task, other) != 0;
+        let name = if elsewhere { other } else { right };
+        let disposition = if make {
+            disposition::MAKE_SEND
+        } else {
+            disposition::COPY_SEND
+        };
+        Op::InsertRight {
+            name,
+            right,
+            disposition,
+        }
+    }
+
+    fn set_attribute(&mut self) -> Op {
+        let name = self.of_kind(port_type::RECEIVE);
+        let name = if name == Name::REPLY_SLOT {
+            Name::NULL
+        } else {
+            name
+        };
+        let (attribute, value) = match self.rng.below(4) {
+            0 | 1 => {
+                let limits = [1, 2, 5, u64::from(queue_limit::MAX), 1025];
+                (attribute::QUEUE_LIMIT, self.rng.pick(&limits))
+            }
+            2 => (attribute::LABEL, self.rng.word()),
+            _ => (attribute::SEQUENCE, self.rng.below(1000) as u64),
+        };
+        Op::SetAttribute {
+            name,
+            attribute,
+            value,
+        }
+    }
+
+    fn request(&mut self) -> Op {
+        let to = match self.rng.below(6) {
+            0 => Name::NULL,
+            _ => self.of_kind(port_type::RECEIVE),
+        };
+        let (kind, id) = match self.rng.below(8) {
+            0..4 => (
+                port_type::SEND | port_type::SEND_ONCE | port_type::DEAD_NAME,
+                notify::DEAD_NAME,
+            ),
+            4 | 5 => (port_type::RECEIVE, notify::NO_SENDERS),
+            6 => (port_type::RECEIVE, notify::PORT_DESTROYED),
+            _ => (port_type::RECEIVE, 0o103),
+        };
+        let mut name = self.of_kind(kind);
+        if !name.is_valid() || name == Name::REPLY_SLOT {
+            name = Name(7);
+        }
+        let to = if to.is_valid() && to != Name::REPLY_SLOT {
+            to
+        } else {
+            Name::NULL
+        };
+        // A port that announces its own destruction to itself would travel into its own queue.
+        let to = if name == to && id == notify::PORT_DESTROYED {
+            Name::NULL
+        } else {
+            to
+        };
+        Op::Notify {
+            name,
+            id,
+            sync: self.rng.below(3) as u64,
+            to,
+        }
+    }
+
+    fn message(&mut self, patience: Patience) -> Request {
+        let sources = port_type::RECEIVE | port_type::PORT_SET;
+        let request = match self.rng.below(20) {
+            0..8 => self.send(),
+            8..13 => Request::poll(self.of_kind(sources)),
+            13 | 14 => Request::receive(self.of_kind(sources)),
+            15..18 => self.call(),
+            18 => Request::reply(),
+            _ => Request::reply().then_receive(self.of_kind(sources)),
+        };
+        let request = request.id(self.rng.below(1000) as i32);
+        let words = [(); 6].map(|()| self.rng.word());
+        let request = request.words(words);
+        if patience == Patience::NeverWaits && request.options & options::RECEIVE != 0 {
+            return request.with(options::RECEIVE_TIMEOUT);
+        }
+        request
+    }
+
+    fn send(&mut self) -> Request {
+        let wanted = port_type::SEND | port_type::RECEIVE | port_type::SEND_ONCE;
+        let to = self.of_kind(wanted);
+        let how = self.disposition(to);
+        let mut request = Request::send(to).disposed(how);
+        if self.rng.one_in(3) {
+            let reply = self.of_kind(wanted | port_type::DEAD_NAME);
+            let reply = if reply == Name::NULL {
+                Name::DEAD
+            } else {
+                reply
+            };
+            request = request.replying(reply, self.disposition(reply));
+        }
+        if self.rng.one_in(2) {
+            for _ in 0..self.rng.below(4) {
+                let name = self.any();
+                let how = match self.disposition(name) {
+                    disposition::MAKE_SEND if self.rng.one_in(2) => disposition::MOVE_RECEIVE,
+                    how => how,
+                };
+                request = request.port(name, how);
+            }
+            request = request.data(&[7; 100][..self.rng.below(100)]);
+        }
+        if how == disposition::COPY_SEND && request.local.1 == 0 && request.body.is_none() {
+            request = request.with(options::SEND_TIMEOUT);
+        }
+        request
+    }
+
+    fn call(&mut self) -> Request {
+        let to = self.of_kind(port_type::SEND);
+        let how = self.disposition(to);
+        Request::call(to).disposed(how)
+    }
+
+    /// A disposition that a name can have: mostly.
+    fn disposition(&mut self, name: Name) -> u8 {
+        let bits = self.model.bits(self.task, name);
+        let mut fitting = Vec::new();
+        if bits & port_type::SEND != 0 || bits & port_type::DEAD_NAME != 0 {
+            fitting.extend([disposition::COPY_SEND, disposition::MOVE_SEND]);
+        }
+        if bits & port_type::RECEIVE != 0 {
+            fitting.extend([disposition::MAKE_SEND, disposition::MAKE_SEND_ONCE]);
+        }
+        if bits & port_type::SEND_ONCE != 0 || name == Name::REPLY_SLOT {
+            fitting.push(disposition::MOVE_SEND_ONCE);
+        }
+        if fitting.is_empty() || self.rng.one_in(20) {
+            return disposition::MOVE_SEND + self.rng.below(5) as u8;
+        }
+        self.rng.pick(&fitting)
+    }
+}

@@ -1,0 +1,262 @@
+//! [`World`]: kernel and model side by side.
+
+use abi::kern_return::KernReturn;
+use abi::names::{Name, port_type, right};
+use abi::trap;
+use microkernel::machine::FrameIndex;
+
+use super::generate::{self, Patience};
+use super::{Step, Transcript};
+use crate::message::{Reply, Request};
+use crate::model::{Model, Op, Seen, ThreadId, Verdict};
+use crate::rng::Rng;
+use crate::sim::{Config, Sim};
+
+/// How many steps pass between two comparisons of everything.
+const AUDIT: usize = 16;
+/// How often hardware may act on its own until a thread that must come back does.
+const PATIENCE: u32 = 10_000;
+
+/// What a program runs on.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Kernel and machine.
+    pub config: Config,
+}
+
+/// Kernel and model.
+pub struct World {
+    /// The kernel, its machine and threads.
+    pub sim: Sim,
+    /// What must hold.
+    pub model: Model,
+    /// What all threads saw.
+    pub transcript: Transcript,
+    /// As the transcript, with everything in it.
+    pub history: Vec<String>,
+    /// By thread of the model: the kernel's thread, and its task.
+    threads: Vec<(FrameIndex, usize)>,
+}
+
+impl World {
+    /// A fresh boot.
+    pub fn boot(setup: &Setup) -> Self {
+        let mut sim = Sim::boot(setup.config);
+        let threads = vec![(sim.first(), 0)];
+        for (thread, _) in &threads {
+            sim.on(*thread).register_buffer();
+        }
+        let tasks: Vec<_> = threads.iter().map(|(_, task)| *task).collect();
+        Self {
+            sim,
+            model: Model::new(&tasks),
+            transcript: Vec::new(),
+            history: Vec::new(),
+            threads,
+        }
+    }
+
+    /// Runs a program and compares everything now and then.
+    ///
+    /// # Errors
+    /// The rule that the kernel broke.
+    pub fn run(&mut self, program: &[Step]) -> Verdict {
+        for (n, step) in program.iter().enumerate() {
+            self.step(*step)?;
+            if n % AUDIT == AUDIT - 1 {
+                self.audit()?;
+            }
+        }
+        self.audit()
+    }
+
+    fn step(&mut self, step: Step) -> Verdict {
+        let thread = step.thread % self.threads.len();
+        if !self.model.is_in_user_mode(thread) {
+            return Ok(());
+        }
+        let task = self.threads[thread].1;
+        // The first thread of each task never waits: it makes what others wait for.
+        let leads = self.threads.iter().position(|(_, of)| *of == task) == Some(thread);
+        let patience = if leads {
+            Patience::NeverWaits
+        } else {
+            Patience::MayWait
+        };
+        let op = generate::op(&self.model, task, patience, &mut Rng::new(step.seed));
+        let waits = self.model.clone().step(thread, &op, None).is_ok();
+        if waits && (leads || !self.may_wait(task, &op)) {
+            return Ok(());
+        }
+        self.perform(thread, &op)?;
+        self.settle()
+    }
+
+    fn may_wait(&self, task: usize, op: &Op) -> bool {
+        match op {
+            Op::Message(request) => self.model.is_free_to_wait(task, request.receive),
+            _ => false,
+        }
+    }
+
+    /// Makes a trap in both.
+    ///
+    /// # Errors
+    /// The rule that the kernel broke.
+    pub fn perform(&mut self, thread: ThreadId, op: &Op) -> Verdict {
+        self.history.push(format!("thread {thread}: {op:x?}"));
+        let seen = self.execute(self.threads[thread].0, op);
+        let verdict = self.model.step(thread, op, seen.as_ref());
+        self.history.push(format!("    {seen:x?}"));
+        self.transcript
+            .push(format!("{thread}: {}", outline(seen.as_ref())));
+        verdict
+    }
+
+    fn execute(&mut self, frame: FrameIndex, op: &Op) -> Option<Seen> {
+        let mut user = self.sim.on(frame);
+        if let Op::Message(request) = op {
+            return user.start_message(request).map(Seen::Message);
+        }
+        let (number, arguments) = registers(op);
+        Some(match user.trap(number, &arguments) {
+            Ok(value) => Seen::Trap(KernReturn::Success, value),
+            Err(code) => Seen::Trap(code, 0),
+        })
+    }
+
+    /// Lets every thread come back that must, and sees that no other does.
+    fn settle(&mut self) -> Verdict {
+        for _ in 0..PATIENCE {
+            for thread in 0..self.threads.len() {
+                let frame = self.threads[thread].0;
+                if self.model.is_in_user_mode(thread) {
+                    continue;
+                }
+                let Some(answer) = self.sim.take_answer(frame) else {
+                    continue;
+                };
+                let reply: Reply = self.sim.on(frame).reply(&answer);
+                self.history
+                    .push(format!("thread {thread} comes back: {reply:x?}"));
+                let seen = Seen::Message(reply.clone());
+                self.transcript
+                    .push(format!("{thread}: {}", outline(Some(&seen))));
+                self.model.complete(thread, &reply)?;
+            }
+            if self.model.due().is_none() {
+                return Ok(());
+            }
+            if !self.sim.turn() {
+                break;
+            }
+        }
+        Err(format!(
+            "thread {:?} waits, though what it waits for is there",
+            self.model.due()
+        ))
+    }
+
+    /// Compares all names, counts and attributes.
+    fn audit(&mut self) -> Verdict {
+        for thread in 0..self.threads.len() {
+            let task = self.threads[thread].1;
+            if !self.model.is_in_user_mode(thread) {
+                continue;
+            }
+            let (live, past) = self.model.names(task);
+            let live_receive: Vec<Name> = live
+                .iter()
+                .copied()
+                .filter(|name| self.model.bits(task, *name) & port_type::RECEIVE != 0)
+                .collect();
+            for name in live.iter().chain(&past) {
+                self.perform(thread, &Op::Type { name: *name })?;
+            }
+            for name in live {
+                for right in 0..right::NUMBER {
+                    self.perform(thread, &Op::Refs { name, right })?;
+                }
+            }
+            for name in live_receive {
+                for attribute in trap::attribute::QUEUE_LIMIT..=trap::attribute::LABEL {
+                    self.perform(thread, &Op::Attribute { name, attribute })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A trap's number and arguments.
+fn registers(op: &Op) -> (i64, Vec<u64>) {
+    let name = |name: &Name| u64::from(name.0);
+    match op {
+        Op::Allocate { right } => (trap::PORT_ALLOCATE, vec![(*right).into()]),
+        Op::Construct {
+            flags,
+            limit,
+            label,
+        } => (trap::PORT_CONSTRUCT, vec![*flags, *limit, *label]),
+        Op::Destruct { name: of, delta } => (trap::PORT_DESTRUCT, vec![name(of), *delta as u64]),
+        Op::Destroy { name: of } => (trap::PORT_DESTROY, vec![name(of)]),
+        Op::Deallocate { name: of } => (trap::PORT_DEALLOCATE, vec![name(of)]),
+        Op::ModRefs {
+            name: of,
+            right,
+            delta,
+        } => (
+            trap::PORT_MOD_REFS,
+            vec![name(of), (*right).into(), *delta as u64],
+        ),
+        Op::Refs { name: of, right } => (trap::PORT_GET_REFS, vec![name(of), (*right).into()]),
+        Op::Type { name: of } => (trap::PORT_TYPE, vec![name(of)]),
+        Op::MoveMember { member, set } => (trap::PORT_MOVE_MEMBER, vec![name(member), name(set)]),
+        Op::InsertMember { member, set } => {
+            (trap::PORT_INSERT_MEMBER, vec![name(member), name(set)])
+        }
+        Op::ExtractMember { member, set } => {
+            (trap::PORT_EXTRACT_MEMBER, vec![name(member), name(set)])
+        }
+        Op::InsertRight {
+            name: of,
+            right,
+            disposition,
+        } => (
+            trap::PORT_INSERT_RIGHT,
+            vec![name(of), name(right), (*disposition).into()],
+        ),
+        Op::Attribute {
+            name: of,
+            attribute,
+        } => (trap::PORT_GET_ATTRIBUTE, vec![name(of), *attribute]),
+        Op::SetAttribute {
+            name: of,
+            attribute,
+            value,
+        } => (trap::PORT_SET_ATTRIBUTE, vec![name(of), *attribute, *value]),
+        Op::Notify {
+            name: of,
+            id,
+            sync,
+            to,
+        } => (
+            trap::PORT_REQUEST_NOTIFICATION,
+            vec![name(of), *id as u64, *sync, name(to)],
+        ),
+        Op::TakeSlot => (trap::REPLY_SLOT_TAKE, Vec::new()),
+        Op::Message(Request { .. }) => (trap::MACH_MSG, Vec::new()),
+    }
+}
+
+/// What was seen, without names: those may differ between two runs of one program.
+fn outline(seen: Option<&Seen>) -> String {
+    match seen {
+        None => "waits".into(),
+        Some(Seen::Trap(code, _)) => format!("{code:?}"),
+        Some(Seen::Message(reply)) => {
+            let shape = (reply.shape.size(), reply.shape.descriptors());
+            format!("{:?} {} {shape:?} {:?}", reply.code, reply.id, reply.kind)
+        }
+    }
+}
