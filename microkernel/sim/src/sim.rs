@@ -144,6 +144,17 @@ impl Sim {
         sim
     }
 
+    /// One CPU, and the first task's thread with its message buffer.
+    ///
+    /// # Panics
+    /// When the kernel does not start.
+    pub fn single() -> (Self, FrameIndex) {
+        let mut sim = Self::boot(Config::default());
+        let first = sim.first();
+        sim.on(first).register_buffer();
+        (sim, first)
+    }
+
     /// Gives the kernel an event of a CPU and follows its answer.
     ///
     /// # Panics

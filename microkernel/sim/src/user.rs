@@ -292,6 +292,11 @@ impl User<'_> {
         self.message(&Request::poll(from))
     }
 
+    /// How many pages of the machine somebody has: the leak oracle.
+    pub fn pages_in_use(&self) -> u64 {
+        self.sim.machine.memory.in_use()
+    }
+
     /// What a `mach_msg` answered, with the body from the buffer.
     ///
     /// # Panics

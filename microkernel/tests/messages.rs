@@ -1,0 +1,412 @@
+//! Messages that one thread sends to itself: dispositions, what failures consume, rights that travel.
+
+use abi::kern_return::{KernReturn, MessageReturn as Code};
+use abi::names::{Name, disposition, port_type, right};
+use abi::notify;
+use abi::registers::{ReplyKind, options};
+use abi::trap::attribute;
+use sim::{Request, Sim, User};
+
+fn pass(me: &mut User<'_>, name: Name, how: u8) -> Name {
+    let port = me.port();
+    me.message(&Request::send(port).port(name, how));
+    let right = me.poll(port).right();
+    assert_eq!(me.destroy(port), Ok(()));
+    Name(right.name)
+}
+
+// covers: M-14 M-31
+#[test]
+fn a_port_gives_its_messages_in_the_order_in_which_they_came() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let port = me.port();
+    for id in 1..=5 {
+        let n = id as u64;
+        let sent = me.message(
+            &Request::send(port)
+                .id(id)
+                .words([n, n + 1, n + 2, 0, !0, n << 60]),
+        );
+        assert_eq!(sent.code, Code::Success);
+    }
+    for id in 1..=5 {
+        let n = id as u64;
+        let got = me.poll(port);
+        assert_eq!((got.code, got.id, got.local), (Code::Success, id, port));
+        assert_eq!(got.words, [n, n + 1, n + 2, 0, !0, n << 60]);
+        assert_eq!((got.kind, got.reply), (ReplyKind::None, Name::NULL));
+    }
+}
+
+// covers: M-02
+#[test]
+fn dispositions_that_make_no_header_change_nothing() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let port = me.port();
+    let bad = [
+        Request::send(port).disposed(disposition::NONE),
+        Request::send(port).disposed(disposition::MOVE_RECEIVE),
+        Request::send(port).disposed(22),
+        Request::send(port).replying(port, disposition::MOVE_RECEIVE),
+        Request::send(port).replying(port, 31),
+        Request::send(port).replying(port, disposition::NONE),
+    ];
+    for request in bad {
+        assert_eq!(
+            me.message(&request).code,
+            Code::SendInvalidHeader,
+            "{request:?}"
+        );
+    }
+    assert_eq!(me.attribute(port, attribute::MESSAGE_COUNT), Ok(0));
+    assert_eq!(me.refs(port, right::SEND), Ok(1));
+}
+
+// covers: M-03
+#[test]
+fn a_disposition_needs_the_right_that_it_takes() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let receive = me.allocate(right::RECEIVE).unwrap();
+    for how in [
+        disposition::MOVE_SEND,
+        disposition::COPY_SEND,
+        disposition::MOVE_SEND_ONCE,
+    ] {
+        let sent = me.message(&Request::send(receive).disposed(how));
+        assert_eq!(sent.code, Code::SendInvalidDest, "{how} of a receive right");
+    }
+    for (how, made) in [
+        (disposition::MAKE_SEND, 1),
+        (disposition::MAKE_SEND_ONCE, 1),
+    ] {
+        assert_eq!(
+            me.message(&Request::send(receive).disposed(how)).code,
+            Code::Success
+        );
+        assert_eq!(me.attribute(receive, attribute::MAKE_SEND_COUNT), Ok(made));
+    }
+    let once = pass(&mut me, receive, disposition::MAKE_SEND_ONCE);
+    for how in [
+        disposition::MOVE_SEND,
+        disposition::COPY_SEND,
+        disposition::MAKE_SEND,
+    ] {
+        let sent = me.message(&Request::send(once).disposed(how));
+        assert_eq!(
+            sent.code,
+            Code::SendInvalidDest,
+            "{how} of a send-once right"
+        );
+    }
+    let used = Request::send(once).disposed(disposition::MOVE_SEND_ONCE);
+    assert_eq!(me.message(&used).code, Code::Success);
+    assert_eq!(
+        me.message(&used).code,
+        Code::SendInvalidDest,
+        "once is once"
+    );
+}
+
+// covers: M-04 M-06 M-07
+#[test]
+fn a_bad_header_leaves_every_right_where_it_was() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let (port, reply) = (me.port(), me.port());
+    let once = pass(&mut me, reply, disposition::MAKE_SEND_ONCE);
+    let stale = Name::new(port.index(), port.generation().wrapping_add(1));
+    let bad_destination = Request::send(stale).replying(once, disposition::MOVE_SEND_ONCE);
+    assert_eq!(me.message(&bad_destination).code, Code::SendInvalidDest);
+    assert_eq!(
+        me.refs(once, right::SEND_ONCE),
+        Ok(1),
+        "the reply right is still here"
+    );
+    for how in [disposition::MOVE_SEND, disposition::MAKE_SEND] {
+        let bad_reply = Request::send(port)
+            .disposed(how)
+            .replying(once, disposition::COPY_SEND);
+        assert_eq!(me.message(&bad_reply).code, Code::SendInvalidReply);
+        assert_eq!(me.refs(port, right::SEND), Ok(1));
+        assert_eq!(me.attribute(port, attribute::MAKE_SEND_COUNT), Ok(1));
+    }
+    for name in [Name::NULL, Name::DEAD] {
+        assert_eq!(me.message(&Request::send(name)).code, Code::SendInvalidDest);
+    }
+    let dead = me.allocate(right::DEAD_NAME).unwrap();
+    assert_eq!(me.message(&Request::send(dead)).code, Code::SendInvalidDest);
+    let with_dead = Request::send(port).replying(dead, disposition::MOVE_SEND_ONCE);
+    assert_eq!(me.message(&with_dead).code, Code::Success);
+    let got = me.poll(port);
+    assert_eq!((got.kind, got.reply), (ReplyKind::Dead, Name::DEAD));
+    assert_eq!(me.kind(dead), Err(KernReturn::InvalidName), "it was moved");
+}
+
+// covers: M-05
+#[test]
+fn destination_and_reply_under_one_name() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let port = me.port();
+    let once = pass(&mut me, port, disposition::MAKE_SEND_ONCE);
+    let twice = Request::send(once)
+        .disposed(disposition::MOVE_SEND_ONCE)
+        .replying(once, disposition::MOVE_SEND_ONCE);
+    assert_eq!(me.message(&twice).code, Code::SendInvalidDest);
+    assert_eq!(me.refs(once, right::SEND_ONCE), Ok(1));
+    let both = Request::send(port)
+        .disposed(disposition::MOVE_SEND)
+        .replying(port, disposition::MOVE_SEND);
+    let refused = me.message(&both).code;
+    assert!(
+        matches!(refused, Code::SendInvalidReply | Code::SendInvalidDest),
+        "one reference is not enough: {refused:?}"
+    );
+    assert_eq!(me.refs(port, right::SEND), Ok(1));
+    me.mod_refs(port, right::SEND, 1).unwrap();
+    assert_eq!(me.message(&both).code, Code::Success);
+    assert_eq!(
+        me.kind(port),
+        Ok(port_type::RECEIVE),
+        "both references are on their way"
+    );
+    let got = me.poll(port);
+    assert_eq!((got.kind, got.reply), (ReplyKind::Send, port));
+    assert_eq!(me.refs(port, right::SEND), Ok(1));
+}
+
+// covers: M-08 N-07 F-06
+#[test]
+fn a_bad_body_uses_the_header_up() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let (port, reply, moved) = (me.port(), me.port(), me.port());
+    let once = pass(&mut me, reply, disposition::MAKE_SEND_ONCE);
+    let request = Request::send(port)
+        .disposed(disposition::MOVE_SEND)
+        .replying(once, disposition::MOVE_SEND_ONCE)
+        .port(moved, disposition::MOVE_SEND)
+        .port(Name(0x7f_0001), disposition::COPY_SEND);
+    assert_eq!(me.message(&request).code, Code::SendInvalidRight);
+    assert_eq!(
+        me.kind(port),
+        Ok(port_type::RECEIVE),
+        "the destination's right is gone"
+    );
+    assert_eq!(me.kind(once), Err(KernReturn::InvalidName));
+    assert_eq!(
+        me.kind(moved),
+        Ok(port_type::RECEIVE),
+        "so is what was taken from the body"
+    );
+    assert_eq!(me.poll(reply).id, notify::SEND_ONCE);
+    for name in [port, moved] {
+        assert_eq!(me.attribute(name, attribute::SEND_RIGHTS), Ok(0));
+    }
+    assert_eq!(me.attribute(reply, attribute::SEND_ONCE_RIGHTS), Ok(0));
+}
+
+// covers: M-09
+#[test]
+fn a_full_queue_refuses_who_will_not_wait() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let port = me.port();
+    for _ in 0..5 {
+        assert_eq!(me.message(&Request::send(port)).code, Code::Success);
+    }
+    let sixth = Request::send(port).with(options::SEND_TIMEOUT);
+    assert_eq!(me.message(&sixth).code, Code::SendTimedOut);
+    assert_eq!(me.attribute(port, attribute::MESSAGE_COUNT), Ok(5));
+    me.poll(port);
+    assert_eq!(me.message(&sixth).code, Code::Success);
+}
+
+// covers: M-21
+#[test]
+fn every_right_travels_in_a_message_and_arrives_as_moved() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let (queue, port) = (me.port(), me.port());
+    let request = Request::send(queue)
+        .port(port, disposition::COPY_SEND)
+        .port(port, disposition::MAKE_SEND_ONCE)
+        .port(Name::NULL, disposition::COPY_SEND)
+        .port(Name::DEAD, disposition::MOVE_SEND)
+        .port(port, disposition::MOVE_RECEIVE)
+        .data(b"inline");
+    assert_eq!(me.message(&request).code, Code::Success);
+    assert_eq!(me.kind(port), Ok(port_type::SEND));
+    let got = me.poll(queue);
+    assert_eq!(got.code, Code::Success);
+    let body = got.body.unwrap();
+    assert_eq!(body.data, b"inline");
+    let arrived: Vec<_> = body
+        .descriptors
+        .iter()
+        .map(|d| (d.disposition, Name(d.name)))
+        .collect();
+    let once = arrived[1].1;
+    assert_eq!(arrived[0], (disposition::MOVE_SEND, port));
+    assert_eq!(arrived[1], (disposition::MOVE_SEND_ONCE, once));
+    assert_eq!((arrived[2].1, arrived[3].1), (Name::NULL, Name::DEAD));
+    assert_eq!(arrived[4], (disposition::MOVE_RECEIVE, port));
+    assert_eq!(me.kind(port), Ok(port_type::SEND | port_type::RECEIVE));
+    assert_eq!(me.refs(port, right::SEND), Ok(2));
+    assert_eq!(me.kind(once), Ok(port_type::SEND_ONCE));
+}
+
+// covers: M-22
+#[test]
+fn a_right_that_died_on_the_way_arrives_dead() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let (queue, port) = (me.port(), me.port());
+    let request = Request::send(queue)
+        .port(port, disposition::COPY_SEND)
+        .replying(port, disposition::MAKE_SEND_ONCE);
+    me.message(&request);
+    me.destroy(port).unwrap();
+    let got = me.poll(queue);
+    assert_eq!(Name(got.right().name), Name::DEAD);
+    assert_eq!((got.kind, got.reply), (ReplyKind::Dead, Name::DEAD));
+}
+
+// covers: M-25
+#[test]
+fn a_receive_right_takes_its_queue_along() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let (queue, port) = (me.port(), me.port());
+    me.message(&Request::send(port).id(1));
+    me.message(&Request::send(queue).port(port, disposition::MOVE_RECEIVE));
+    assert_eq!(me.poll(port).code, Code::ReceiveInvalidName);
+    let sent = me.message(&Request::send(port).id(2));
+    assert_eq!(
+        sent.code,
+        Code::Success,
+        "senders go on while the right travels"
+    );
+    assert_eq!(Name(me.poll(queue).right().name), port);
+    assert_eq!((me.poll(port).id, me.poll(port).id), (1, 2));
+}
+
+// covers: M-26
+#[test]
+fn a_receive_right_is_not_sent_to_itself() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let (port, notes) = (me.port(), me.port());
+    me.request(port, notify::DEAD_NAME, 0, notes).unwrap();
+    let own = Request::send(port).port(port, disposition::MOVE_RECEIVE);
+    assert_eq!(me.message(&own).code, Code::Success);
+    assert_eq!(
+        me.kind(port),
+        Ok(port_type::DEAD_NAME),
+        "message and port are destroyed"
+    );
+    assert_eq!(me.poll(notes).id, notify::DEAD_NAME);
+    let (a, b) = (me.port(), me.port());
+    me.message(&Request::send(a).port(b, disposition::MOVE_RECEIVE));
+    let round = Request::send(b).port(a, disposition::MOVE_RECEIVE);
+    assert_eq!(me.message(&round).code, Code::Success);
+    assert_eq!(me.kind(a), Ok(port_type::DEAD_NAME));
+    assert_eq!(me.kind(b), Ok(port_type::DEAD_NAME));
+}
+
+// covers: M-27 F-07
+#[test]
+fn a_deep_nest_of_receive_rights_is_taken_apart() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let notes = me.port();
+    let mut inner = me.port();
+    me.request(inner, notify::NO_SENDERS, 0, notes).unwrap();
+    let deepest = Request::send(inner).port(notes, disposition::MAKE_SEND_ONCE);
+    assert_eq!(me.message(&deepest).code, Code::Success);
+    for _ in 0..200 {
+        let outer = me.port();
+        let sent = me.message(&Request::send(outer).port(inner, disposition::MOVE_RECEIVE));
+        assert_eq!(sent.code, Code::Success);
+        me.deallocate(inner).unwrap();
+        inner = outer;
+    }
+    assert_eq!(me.poll(notes).id, notify::NO_SENDERS);
+    me.destroy(inner).unwrap();
+    assert_eq!(
+        me.poll(notes).id,
+        notify::SEND_ONCE,
+        "the innermost message is gone too"
+    );
+}
+
+// covers: M-30 M-32
+#[test]
+fn receiving_needs_a_receive_right_and_polls_when_told_to() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let port = me.port();
+    let once = pass(&mut me, port, disposition::MAKE_SEND_ONCE);
+    for name in [once, Name::DEAD, Name(0x7f_0001)] {
+        assert_eq!(me.poll(name).code, Code::ReceiveInvalidName, "{name:x?}");
+    }
+    assert_eq!(me.poll(port).code, Code::ReceiveTimedOut);
+    let failed = Request::send(Name(0x7f_0001)).then_receive(port);
+    assert_eq!(
+        me.message(&failed).code,
+        Code::SendInvalidDest,
+        "and no receive"
+    );
+    let sent = Request::send(port).id(9).then_receive(Name(0x7f_0001));
+    assert_eq!(me.message(&sent).code, Code::ReceiveInvalidName);
+    assert_eq!(me.poll(port).id, 9, "a bad receive does not stop the send");
+    let both = Request::send(port).id(10).then_receive(port);
+    assert_eq!(me.message(&both).id, 10);
+}
+
+// covers: M-33
+#[test]
+fn a_message_that_is_too_large_stays_or_goes_as_asked() {
+    let mut sim = Sim::boot(sim::Config::default());
+    let first = sim.first();
+    let mut me = sim.on(first);
+    let port = me.port();
+    me.register_buffer();
+    me.message(&Request::send(port).data(b"some bytes").id(4));
+    me.message(&Request::send(port).id(5));
+    let none = me.trap(abi::trap::MESSAGE_BUFFER, &[0, 0]);
+    assert_eq!(none, Ok(0), "the buffer is given up");
+    let kept = me.message(&Request::poll(port).with(options::RECEIVE_LARGE));
+    assert_eq!(kept.code, Code::ReceiveTooLarge);
+    assert_eq!(kept.shape.size(), 10, "what it would take");
+    assert_eq!(me.attribute(port, attribute::MESSAGE_COUNT), Ok(2));
+    assert_eq!(me.poll(port).code, Code::ReceiveTooLarge);
+    assert_eq!(me.poll(port).id, 5, "the large one is gone");
+}
+
+// covers: M-12 P-22 F-06
+#[test]
+fn what_a_task_did_leaves_nothing_behind() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let queue = me.port();
+    let mut pages = Vec::new();
+    for _ in 0..3 {
+        for n in 0..20 {
+            let port = me.port();
+            me.request(port, notify::DEAD_NAME, 0, queue).unwrap();
+            me.message(
+                &Request::send(port)
+                    .port(port, disposition::MAKE_SEND_ONCE)
+                    .data(&[n; 60]),
+            );
+            me.destroy(port).unwrap();
+            me.poll(queue);
+        }
+        pages.push(me.pages_in_use());
+    }
+    assert_eq!(pages[1], pages[2], "memory grows with use: {pages:?}");
+}
