@@ -105,7 +105,17 @@ say:
     test al, al
     jz 5f
     out 0xe9, al
-    mov dx, 0x3f8
+    # COM1 as it is; a port that never takes the byte is not waited for.
+    mov ah, al
+    mov ecx, 100000
+7:  mov dx, 0x3fd
+    in al, dx
+    test al, 0x20
+    jnz 8f
+    dec ecx
+    jnz 7b
+8:  mov dx, 0x3f8
+    mov al, ah
     out dx, al
     jmp say
 5:  mov al, 0x11

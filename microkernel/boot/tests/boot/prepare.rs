@@ -6,6 +6,7 @@ use boot::memory_map::Kind;
 use boot::paging::{NoExecute, PageSize};
 use boot::requests::Request;
 use boot::{DIRECT_MAP, Error, Handoff, Machine, Physical, prepare, pvh};
+use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
 use crate::fixture::{
     EXECUTE, Load, READ, Ram, START_INFO, WRITE, elf, put_start_info, tar, words,
@@ -319,4 +320,32 @@ fn what_cannot_be_booted_is_said() {
     );
     // Messages are for people: each says something beyond its name.
     assert!(Error::NoModule.to_string().contains("-initrd"));
+}
+
+proptest! {
+    // Few cases: each fills a memory.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A kernel with changed headers and requests never makes the stub panic; one that boots is entered at its code.
+    #[test]
+    fn changed_kernels_do_not_panic(
+        headers in prop::collection::vec((0_usize..176, any::<u8>()), 0..3),
+        asked in prop::collection::vec((0_usize..256, any::<u8>()), 0..6),
+    ) {
+        let mut kernel = kernel(&[
+            request(Request::StackSize, &[0]),
+            request(Request::PagingMode, &[0, 0, 0]),
+            request(Request::EntryPoint, &[LOWEST]),
+            request(Request::MemoryMap, &[]),
+        ]);
+        let data = 176 + 4097;
+        for (at, byte) in headers.into_iter().chain(asked.into_iter().map(|(at, byte)| (data + at, byte))) {
+            kernel[at] = byte;
+        }
+        let (ram, handoff) = start(&archive(&kernel), 64 * MIB);
+        if let Ok(handoff) = handoff {
+            let (_, writable, executable) = walk(&ram, handoff.root, handoff.entry).unwrap();
+            assert!(executable && !writable);
+        }
+    }
 }
