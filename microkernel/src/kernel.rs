@@ -107,7 +107,10 @@ impl Kernel {
             (Event::Online, _) => self.sched.online(cpu),
             (Event::Kick, _) => self.sched.cpu(cpu).reschedule = true,
             (Event::Continue, Some(thread)) => self.go_on(machine, cpu, thread),
-            (Event::Trap | Event::Fault { .. } | Event::Exception { .. } | Event::Continue, None) => {}
+            (
+                Event::Trap | Event::Fault { .. } | Event::Exception { .. } | Event::Continue,
+                None,
+            ) => {}
         }
         self.leave(machine, cpu)
     }
@@ -119,7 +122,9 @@ impl Kernel {
         if self.trace.is_detailed() {
             self.note(machine, cpu, TraceKind::Trap, frame.rax, frame.rdi);
         }
-        let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else { return };
+        let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else {
+            return;
+        };
         let caller = Caller { thread, task };
         let (tasks, mut layers) = self.layers(machine, cpu);
         let outcome = trap::perform(tasks, &mut layers, caller, Trap::decode(&frame));
@@ -160,7 +165,11 @@ impl Kernel {
                 } else {
                     exception::SYSCALL
                 };
-                let exception = Exception { kind, code: number, subcode: 0 };
+                let exception = Exception {
+                    kind,
+                    code: number,
+                    subcode: 0,
+                };
                 self.raise(machine, cpu, caller.thread, exception);
             }
         }
@@ -175,14 +184,24 @@ impl Kernel {
     ) {
         self.counters.faults += 1;
         self.note(machine, cpu, TraceKind::Fault, address, access as u64);
-        let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else { return };
-        let Some(map) = self.tasks.get(task).map(|task| task.map) else { return };
-        let mut context = vm::Context { machine, ledgers: &mut self.ledgers };
+        let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else {
+            return;
+        };
+        let Some(map) = self.tasks.get(task).map(|task| task.map) else {
+            return;
+        };
+        let mut context = vm::Context {
+            machine,
+            ledgers: &mut self.ledgers,
+        };
         let outcome: Result<FaultOutcome, KernReturn> =
             self.vm.fault(&mut context, map, address, access);
         if let Err(code) = outcome {
-            let exception =
-                Exception { kind: exception::BAD_ACCESS, code: code.0.into(), subcode: address };
+            let exception = Exception {
+                kind: exception::BAD_ACCESS,
+                code: code.0.into(),
+                subcode: address,
+            };
             self.raise(machine, cpu, thread, exception);
         }
     }
@@ -196,7 +215,13 @@ impl Kernel {
         exception: Exception,
     ) {
         self.counters.exceptions += 1;
-        self.note(machine, cpu, TraceKind::Exception, exception.kind.into(), exception.code);
+        self.note(
+            machine,
+            cpu,
+            TraceKind::Exception,
+            exception.kind.into(),
+            exception.code,
+        );
         let (tasks, mut layers) = self.layers(machine, cpu);
         if tasks.raise(&mut layers, thread, exception) == Raised::Unhandled {
             let frame = machine.frame(thread.index());
@@ -226,7 +251,9 @@ impl Kernel {
     fn timer<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) {
         let now = machine.now();
         for _ in 0..STEP {
-            let Some(thread) = self.sched.expired(now) else { break };
+            let Some(thread) = self.sched.expired(now) else {
+                break;
+            };
             self.time_out(machine, cpu, thread);
         }
         let next = self.ipc.fire_timers(now, STEP);
@@ -237,18 +264,15 @@ impl Kernel {
     /// A thread's deadline has come.
     fn time_out<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, id: ThreadId) {
         self.sched.disarm(id);
-        let Some(thread) = self.sched.threads.get(id) else { return };
+        let Some(thread) = self.sched.threads.get(id) else {
+            return;
+        };
         let code = match thread.wait {
             Wait::Deadline => KernReturn::Success,
             Wait::Futex(_) => KernReturn::OperationTimedOut,
             _ => {
-                let mut cx = ipc::Context {
-                    machine,
-                    sched: &mut self.sched,
-                    ledgers: &mut self.ledgers,
-                    cpu,
-                };
-                return self.ipc.end_wait(&mut cx, id, End::TimedOut);
+                let (_, mut layers) = self.layers(machine, cpu);
+                return layers.ipc.end_wait(&mut layers.cx, id, End::TimedOut);
             }
         };
         self.sched.leave_wait(id);
@@ -260,7 +284,9 @@ impl Kernel {
 
     /// The next step of a trap that goes on, or of work that is left.
     fn go_on<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
-        let Some(record) = self.sched.threads.get_mut(thread) else { return };
+        let Some(record) = self.sched.threads.get_mut(thread) else {
+            return;
+        };
         if record.flags.contains(Flags::RETRY) && !record.flags.contains(Flags::TERMINATE) {
             record.flags -= Flags::RETRY;
             self.trap(machine, cpu, thread);
@@ -279,9 +305,17 @@ impl Kernel {
             };
             let Some(current) = current else {
                 self.sched.set_timer(machine, cpu);
-                return if progress == Progress::More { Next::Continue } else { Next::Idle };
+                return if progress == Progress::More {
+                    Next::Continue
+                } else {
+                    Next::Idle
+                };
             };
-            let flags = self.sched.threads.get(current).map_or(Flags::TERMINATE, |t| t.flags);
+            let flags = self
+                .sched
+                .threads
+                .get(current)
+                .map_or(Flags::TERMINATE, |t| t.flags);
             if flags.intersects(Flags::TERMINATE | Flags::SUSPENDED | Flags::UNHANDLED) {
                 self.stop(machine, cpu, current, flags);
                 continue;
@@ -330,7 +364,13 @@ impl Kernel {
         cpu: Cpu,
         task: crate::base::ids::TaskId,
     ) {
-        self.note(machine, cpu, TraceKind::TaskTerminate, task.index().into(), 0);
+        self.note(
+            machine,
+            cpu,
+            TraceKind::TaskTerminate,
+            task.index().into(),
+            0,
+        );
         let (tasks, mut layers) = self.layers(machine, cpu);
         if tasks.terminate(&mut layers, task).is_ok() {
             self.counters.tasks_terminated += 1;
@@ -343,9 +383,7 @@ impl Kernel {
             return Progress::Done;
         }
         let (tasks, mut layers) = self.layers(machine, cpu);
-        if !layers.ipc.is_settled()
-            && layers.ipc.work_off(&mut layers.cx, STEP) == Progress::More
-        {
+        if !layers.ipc.is_settled() && layers.ipc.work_off(&mut layers.cx, STEP) == Progress::More {
             return Progress::More;
         }
         if !tasks.is_settled() && tasks.work_off(&mut layers) == Progress::More {
@@ -353,7 +391,11 @@ impl Kernel {
         }
         let (vm, mut context) = layers.vm();
         let settled = vm.settle(&mut context) == vm::Progress::Done(());
-        if settled && self.is_settled() { Progress::Done } else { Progress::More }
+        if settled && self.is_settled() {
+            Progress::Done
+        } else {
+            Progress::More
+        }
     }
 
     fn is_settled(&self) -> bool {
@@ -365,9 +407,20 @@ impl Kernel {
         machine: &'a mut M,
         cpu: Cpu,
     ) -> (&'a mut Tasks, Layers<'a, M>) {
-        let cx =
-            ipc::Context { machine, sched: &mut self.sched, ledgers: &mut self.ledgers, cpu };
-        (&mut self.tasks, Layers { ipc: &mut self.ipc, vm: &mut self.vm, cx })
+        let cx = ipc::Context {
+            machine,
+            sched: &mut self.sched,
+            ledgers: &mut self.ledgers,
+            vm: &mut self.vm,
+            cpu,
+        };
+        (
+            &mut self.tasks,
+            Layers {
+                ipc: &mut self.ipc,
+                cx,
+            },
+        )
     }
 
     fn set_flag(&mut self, id: ThreadId, flag: Flags) {
@@ -384,7 +437,11 @@ impl Kernel {
         a: u64,
         b: u64,
     ) {
-        let thread = self.sched.cpu(cpu).current.map_or(u32::MAX, ThreadId::index);
+        let thread = self
+            .sched
+            .cpu(cpu)
+            .current
+            .map_or(u32::MAX, ThreadId::index);
         self.trace.record(Record {
             time: machine.now(),
             kind: kind as u8,
@@ -405,5 +462,9 @@ fn exception_of(vector: u8, code: u64) -> Exception {
         12 | 13 | 17 => exception::BAD_ACCESS,
         _ => exception::BAD_INSTRUCTION,
     };
-    Exception { kind, code: vector.into(), subcode: code }
+    Exception {
+        kind,
+        code: vector.into(),
+        subcode: code,
+    }
 }

@@ -1,12 +1,12 @@
 //! Ids of the messages that the kernel sends on its own (XNU `mach/notify.h`, octal there).
 //!
-//! All are short. Word 0 holds what the id's text says.
+//! All but [`PORT_DESTROYED`] are short. Word 0 holds what the id's text says.
 
 /// The name in word 0 was deallocated while a dead-name request was armed on it.
 pub const PORT_DELETED: i32 = 0o101;
 /// The port under the name in word 0 has room again.
 pub const SEND_POSSIBLE: i32 = 0o102;
-/// A receive right was destroyed; it is the receiver's now, under the name in word 0.
+/// A receive right was destroyed; the message's one port descriptor holds it.
 pub const PORT_DESTROYED: i32 = 0o105;
 /// No send rights are left; word 0 holds the make-send count.
 pub const NO_SENDERS: i32 = 0o106;

@@ -28,8 +28,12 @@ kinds! {
     PortId = PortKind;
     /// A queued message.
     MessageId = MessageKind;
+    /// Data and rights of a queued message.
+    BodyId = BodyKind;
     /// A notification that was asked for, or that waits to be received.
     NoticeId = NoticeKind;
+    /// A thread's message buffer.
+    BufferId = BufferKind;
     /// A port's membership of a set.
     MembershipId = MembershipKind;
 }

@@ -214,7 +214,6 @@ impl Tree {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
     use super::{Links, Nodes, Tree};
     use proptest::prelude::{Just, Strategy, any, proptest};
     use std::collections::BTreeMap;

@@ -214,9 +214,22 @@ impl Ipc {
         message: Message,
     ) {
         self.release(message.reply);
+        if let Some(body) = message.body {
+            self.destroy_body(cx, body, message.payer);
+        }
         if let Some(payer) = message.payer {
             cx.ledgers.release(payer, Resource::Messages, 1);
         }
+    }
+
+    /// Ends a message that reached no queue: the right that it was sent by ends unused.
+    pub(super) fn abandon<M: Machine>(&mut self, cx: &mut Context<'_, M>, message: Message) {
+        match message.via {
+            super::message::Via::Send => self.release(Right::Send(message.port)),
+            super::message::Via::SendOnce => self.release(Right::SendOnce(message.port)),
+            super::message::Via::Kernel => {}
+        }
+        self.destroy_message(cx, message);
     }
 
     /// The kernel has dealt with a message to one of its own ports.

@@ -3,9 +3,10 @@
 use arena::Arena;
 
 use super::right::Right;
-use crate::base::ids::{MessageId, MessageKind, PortId};
+use crate::base::ids::{BodyId, MessageId, MessageKind, PortId};
 use crate::base::ledger::LedgerId;
 use abi::message::WORDS;
+use abi::names::Name;
 use abi::registers::Shape;
 
 /// By which right a message reached its port. The right lives until the message is received.
@@ -34,8 +35,12 @@ pub struct Message {
     pub via: Via,
     /// The right to reply with.
     pub reply: Right,
+    /// The name that the reply right got, once the message is being delivered.
+    pub reply_name: Name,
     /// What it consists of beside the words.
     pub shape: Shape,
+    /// Data and rights beside the words.
+    pub body: Option<BodyId>,
     /// Who pays for it until it is received.
     pub payer: Option<LedgerId>,
     /// The next message in its queue.
@@ -52,7 +57,9 @@ impl Message {
             port,
             via: Via::Kernel,
             reply: Right::None,
+            reply_name: Name::NULL,
             shape: Shape::SHORT,
+            body: None,
             payer: None,
             next: None,
         }

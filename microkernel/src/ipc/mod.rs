@@ -13,6 +13,7 @@
 //! and allocation during destruction.
 
 pub mod agenda;
+pub mod body;
 pub mod entry;
 pub mod fast;
 pub mod message;
@@ -35,7 +36,9 @@ use crate::base::ledger::Ledgers;
 use crate::base::tree::Tree;
 use crate::machine::{Cpu, Machine};
 use crate::sched::Sched;
+use crate::vm::{self, Vm};
 use agenda::Agenda;
+use body::Bodies;
 use message::Messages;
 use names::Names;
 use notice::Notices;
@@ -53,6 +56,8 @@ pub struct Context<'a, M: Machine> {
     pub sched: &'a mut Sched,
     /// Who pays.
     pub ledgers: &'a mut Ledgers,
+    /// Buffers, and memory in messages.
+    pub vm: &'a mut Vm,
     /// The CPU that the call runs on.
     pub cpu: Cpu,
 }
@@ -65,6 +70,8 @@ pub struct Ipc {
     pub names: Names,
     /// All queued messages.
     pub messages: Messages,
+    /// Bodies of queued messages.
+    pub bodies: Bodies,
     /// All notifications, armed and fired.
     pub notices: Notices,
     /// Which port is in which set.
@@ -75,6 +82,19 @@ pub struct Ipc {
     timers: Tree,
 }
 
+impl<M: Machine> Context<'_, M> {
+    /// The part of it that `vm` works with.
+    pub fn vm(&mut self) -> (&mut Vm, vm::Context<'_, M>) {
+        (
+            self.vm,
+            vm::Context {
+                machine: self.machine,
+                ledgers: self.ledgers,
+            },
+        )
+    }
+}
+
 impl Ipc {
     /// No ports, no names.
     pub fn new<M: Machine>(machine: &mut M) -> Self {
@@ -82,6 +102,7 @@ impl Ipc {
             ports: Arena::new(machine.reserve(512 << 20)),
             names: Names::new(machine),
             messages: Arena::new(machine.reserve(256 << 20)),
+            bodies: Arena::new(machine.reserve(256 << 20)),
             notices: Arena::new(machine.reserve(128 << 20)),
             memberships: Arena::new(machine.reserve(128 << 20)),
             host_port: None,

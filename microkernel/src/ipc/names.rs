@@ -16,6 +16,7 @@ use crate::base::ids::{PortId, SpaceId, SpaceKind};
 use crate::base::ledger::LedgerId;
 use crate::base::tree::{Links, NIL, Nodes, Tree};
 use crate::machine::Machine;
+use crate::vm::MapId;
 
 const CHUNK: u32 = 64;
 const DIRECTORY: u32 = 64;
@@ -43,6 +44,8 @@ pub struct Space {
     by_port: Tree,
     /// Pays for names, ports and messages.
     pub ledger: LedgerId,
+    /// The memory that messages to this space's threads carry data to.
+    pub map: MapId,
 }
 
 /// All spaces.
@@ -65,7 +68,7 @@ impl Names {
     ///
     /// # Errors
     /// [`Shortage`]: no memory.
-    pub fn create(&mut self, ledger: LedgerId) -> Result<SpaceId, Shortage> {
+    pub fn create(&mut self, ledger: LedgerId, map: MapId) -> Result<SpaceId, Shortage> {
         let first = self.chunks.insert(Chunk([Entry::FREE; CHUNK as usize]))?;
         let space = Space {
             first,
@@ -75,6 +78,7 @@ impl Names {
             count: 0,
             by_port: Tree::new(),
             ledger,
+            map,
         };
         self.spaces.insert(space).map_err(|full| {
             self.chunks.remove(first);

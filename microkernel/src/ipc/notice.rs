@@ -58,12 +58,18 @@ pub type Notices = Arena<Notice, NoticeKind>;
 pub struct NoticeQueue {
     head: Option<NoticeId>,
     tail: Option<NoticeId>,
+    count: u32,
 }
 
 impl NoticeQueue {
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
         self.head.is_none()
+    }
+
+    /// How many wait.
+    pub fn count(&self) -> u32 {
+        self.count
     }
 
     /// The next one to be received.
@@ -82,6 +88,7 @@ impl NoticeQueue {
             None => self.head = Some(id),
         }
         self.tail = Some(id);
+        self.count += 1;
     }
 
     /// Takes the first notice out of the queue and out of its arena.
@@ -91,6 +98,7 @@ impl NoticeQueue {
         if self.head.is_none() {
             self.tail = None;
         }
+        self.count -= 1;
         Some(notice)
     }
 }

@@ -258,27 +258,28 @@ impl Ipc {
     /// An attribute of a receive right (P-31).
     ///
     /// # Errors
-    /// `InvalidName`, `InvalidRight` · `InvalidValue`: no such attribute.
+    /// `InvalidName`, `InvalidRight` · `InvalidArgument`: no such attribute.
     pub fn attribute(&mut self, space: SpaceId, name: Name, which: u64) -> KernResult<u64> {
         let id = self.receive_right(space, name)?;
         let port = self.ports.get(id).ok_or(KernReturn::InvalidRight)?;
         Ok(match which {
             attribute::QUEUE_LIMIT => port.limit.into(),
-            attribute::MESSAGE_COUNT => port.messages.count().into(),
+            attribute::MESSAGE_COUNT => port.message_count().into(),
             attribute::MAKE_SEND_COUNT => port.make_send.into(),
             attribute::SEQUENCE => port.sequence.into(),
             attribute::SEND_RIGHTS => port.send_rights.into(),
             attribute::SEND_ONCE_RIGHTS => port.send_once_rights.into(),
             attribute::PORT_SETS => port.membership_count.into(),
             attribute::LABEL => port.label,
-            _ => return Err(KernReturn::InvalidValue),
+            _ => return Err(KernReturn::InvalidArgument),
         })
     }
 
     /// Sets an attribute of a receive right (P-30, P-32).
     ///
     /// # Errors
-    /// `InvalidName`, `InvalidRight` · `InvalidValue`: no such attribute, not settable, or out of range.
+    /// `InvalidName`, `InvalidRight` · `InvalidArgument`: no such attribute, or not settable · `InvalidValue`:
+    /// out of range.
     pub fn set_attribute<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
@@ -305,7 +306,7 @@ impl Ipc {
                     self.admit_sender(cx, id);
                 }
             }
-            _ => return Err(KernReturn::InvalidValue),
+            _ => return Err(KernReturn::InvalidArgument),
         }
         Ok(())
     }
@@ -383,7 +384,9 @@ impl Ipc {
         space: SpaceId,
         name: Name,
     ) {
-        let Some(rights) = self.look_up(space, name).map(|entry| entry.rights) else { return };
+        let Some(rights) = self.look_up(space, name).map(|entry| entry.rights) else {
+            return;
+        };
         if rights.contains(Rights::RECEIVE) {
             self.drop_receive(cx, space, name);
         } else if rights == Rights::SET {
@@ -392,12 +395,7 @@ impl Ipc {
     }
 
     /// Ends everything that a name holds, and the name.
-    fn destroy_name<M: Machine>(
-        &mut self,
-        cx: &mut Context<'_, M>,
-        space: SpaceId,
-        name: Name,
-    ) {
+    fn destroy_name<M: Machine>(&mut self, cx: &mut Context<'_, M>, space: SpaceId, name: Name) {
         let Some(entry) = self.look_up(space, name) else {
             return;
         };

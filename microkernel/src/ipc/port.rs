@@ -123,6 +123,8 @@ pub struct Port {
     pub ready_first: Option<MembershipId>,
     /// The last of them.
     pub ready_last: Option<MembershipId>,
+    /// The port that the message which carries the receive right was sent to, while in transit.
+    pub carrier: Option<PortId>,
     /// When its timer fires.
     pub(super) deadline: Time,
     /// Place in the tree of armed timers.
@@ -164,6 +166,7 @@ impl Port {
             membership_count: 0,
             ready_first: None,
             ready_last: None,
+            carrier: None,
             deadline: NEVER,
             timer: Links::LEAF,
             payer: None,
@@ -171,6 +174,14 @@ impl Port {
             on_agenda: false,
             dying: false,
         }
+    }
+
+    /// How many messages a receiver could take, notifications included.
+    pub fn message_count(&self) -> u32 {
+        let pending = self.pending.send_once
+            + u32::from(self.pending.interrupts > 0)
+            + u32::from(self.pending.timer.is_some());
+        self.messages.count() + self.notices.count() + pending
     }
 
     /// Recomputes [`has_work`](Self::has_work).

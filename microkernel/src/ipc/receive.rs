@@ -28,6 +28,9 @@ pub enum Received {
     Blocked,
 }
 
+/// What a port-destroyed notification consists of: one descriptor.
+pub(super) const PORT_DESTROYED_SHAPE: Shape = Shape::buffered(0, 1);
+
 /// Why a wait ends without what was waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
@@ -52,6 +55,9 @@ impl Ipc {
         let has_work = self.ports.get(port).is_some_and(|port| port.has_work);
         if let Some(thread) = cx.sched.threads.get_mut(thread) {
             thread.flags.set(Flags::PEEK, call.has(options::PEEK));
+            thread
+                .flags
+                .set(Flags::RECEIVE_LARGE, call.has(options::RECEIVE_LARGE));
         }
         if has_work {
             self.receive_now(cx, thread, port);
@@ -142,6 +148,9 @@ impl Ipc {
         if peek {
             return self.peek(cx, thread, port);
         }
+        if self.refuses_large(cx, thread, port) {
+            return;
+        }
         if let Some(message) = self.take(port) {
             self.deliver(cx, thread, port, message);
             self.admit_sender(cx, port);
@@ -186,7 +195,9 @@ impl Ipc {
         }
         let mut code = MessageReturn::Success;
         let reply = core::mem::replace(&mut message.reply, Right::None);
-        let is_receive = matches!(reply, Right::Receive(_));
+        if let Right::Receive(right) = reply {
+            return self.deliver_receive_right(cx, thread, (port, &message), right);
+        }
         let (kind, name) = self
             .copy_out_reply(cx, thread, reply)
             .unwrap_or_else(|right| {
@@ -194,21 +205,39 @@ impl Ipc {
                 code.0 = MessageReturn::ReceiveHeaderError.0 | resource::IPC_SPACE;
                 (ReplyKind::None, Name::NULL)
             });
-        let (kind, name) = if is_receive {
-            message.words[0] = name.0.into();
-            (ReplyKind::None, Name::NULL)
-        } else {
-            (kind, name)
-        };
+        message.reply_name = name;
+        let shape = self.deliver_body(cx, thread, port, &mut message, &mut code);
         let Some(port) = self.ports.get(port) else {
             return;
         };
-        let received = registers::Received::new(Shape::SHORT, kind);
+        let received = registers::Received::new(shape, kind);
         let frame = cx.machine.frame(thread.index());
         frame.rax = code.0.into();
         frame.rdi = registers::pair(received.0, port.name.0);
         frame.rsi = port.label;
         frame.rdx = registers::pair(message.id as u32, name.0);
+        frame.r10 = message.identity;
+        frame.words = message.words;
+    }
+
+    /// Delivers a port-destroyed notification: one descriptor, with the receive right.
+    fn deliver_receive_right<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        (port, message): (PortId, &Message),
+        right: PortId,
+    ) {
+        let code = self.copy_out_receive_right(cx, thread, (port, message), right);
+        let Some(port) = self.ports.get(port) else {
+            return;
+        };
+        let received = registers::Received::new(PORT_DESTROYED_SHAPE, ReplyKind::None);
+        let frame = cx.machine.frame(thread.index());
+        frame.rax = code.0.into();
+        frame.rdi = registers::pair(received.0, port.name.0);
+        frame.rsi = port.label;
+        frame.rdx = registers::pair(message.id as u32, 0);
         frame.r10 = message.identity;
         frame.words = message.words;
     }
@@ -258,15 +287,18 @@ impl Ipc {
         let Some(record) = cx.sched.threads.get_mut(thread) else {
             return Err(KernReturn::InvalidRight);
         };
-        let Some(right) = record.slot.take() else { return Err(KernReturn::InvalidRight) };
+        let Some(right) = record.slot.take() else {
+            return Err(KernReturn::InvalidRight);
+        };
         record.flags -= Flags::SLOT_FULL;
-        self.copy_out(cx, space, Right::SendOnce(right)).map_err(|_| {
-            if let Some(record) = cx.sched.threads.get_mut(thread) {
-                record.slot = Some(right);
-                record.flags |= Flags::SLOT_FULL;
-            }
-            KernReturn::ResourceShortage
-        })
+        self.copy_out(cx, space, Right::SendOnce(right))
+            .map_err(|_| {
+                if let Some(record) = cx.sched.threads.get_mut(thread) {
+                    record.slot = Some(right);
+                    record.flags |= Flags::SLOT_FULL;
+                }
+                KernReturn::ResourceShortage
+            })
     }
 
     /// Reports the next message of a port and leaves it there.

@@ -117,6 +117,21 @@ impl Ipc {
             message.via = via;
             message.reply = reply;
         }
+        if call.shape.is_buffered()
+            && let Err(code) = self.copy_in_body(cx, thread, id, call.shape)
+        {
+            // The header's rights are used up: the message existed, and is destroyed (M-08).
+            if let Some(message) = self.messages.remove(id) {
+                self.abandon(cx, message);
+            }
+            return Err(code);
+        }
+        if self.closes_circle(id, port) {
+            if let Some(message) = self.messages.remove(id) {
+                self.abandon(cx, message);
+            }
+            return Ok(Sent::Done);
+        }
         Ok(self.dispatch(cx, thread, id))
     }
 
@@ -171,9 +186,15 @@ impl Ipc {
         let (Right::Send(port) | Right::SendOnce(port)) = to else {
             return self.release(content.reply);
         };
-        let via = if matches!(to, Right::Send(_)) { Via::Send } else { Via::SendOnce };
+        let via = if matches!(to, Right::Send(_)) {
+            Via::Send
+        } else {
+            Via::SendOnce
+        };
         let place = match self.ports.get(port) {
-            Some(_) => self.messages.insert(Message::from_kernel(port, content.id, content.words)),
+            Some(_) => self
+                .messages
+                .insert(Message::from_kernel(port, content.id, content.words)),
             None => return self.release(content.reply),
         };
         match place {
@@ -257,7 +278,7 @@ impl Ipc {
 
     /// A blocked send is given up: its rights come back as if they had been received (M-10).
     pub(super) fn unsend<M: Machine>(&mut self, cx: &mut Context<'_, M>, thread: ThreadId) {
-        let Some(message) = self.take_parked(cx, thread) else {
+        let Some(mut message) = self.take_parked(cx, thread) else {
             return;
         };
         let Some(space) = cx.sched.threads.get(thread).map(|thread| thread.space) else {
@@ -269,7 +290,7 @@ impl Ipc {
             Via::Kernel => Right::None,
         };
         let own_reply = cx.sched.threads.get(thread).map(|thread| thread.reply_port);
-        let reply = match message.reply {
+        let reply = match core::mem::replace(&mut message.reply, Right::None) {
             // The own reply object has no name to come back under; its epoch just ends.
             Right::SendOnce(port) if Some(port) == own_reply => Right::None,
             reply => reply,
@@ -281,11 +302,15 @@ impl Ipc {
                 Name::NULL
             });
         }
+        // The buffer still holds the data; its descriptors now have the names and addresses under which
+        // rights and memory came back.
+        let mut code = MessageReturn::Success;
+        let shape = self.deliver_body(cx, thread, message.port, &mut message, &mut code);
         if let Some(payer) = message.payer {
             cx.ledgers.release(payer, Resource::Messages, 1);
         }
         let frame = cx.machine.frame(thread.index());
-        frame.rdi = registers::pair(0, names[0].0);
+        frame.rdi = registers::pair(shape.0, names[0].0);
         frame.rdx = registers::pair(message.id as u32, names[1].0);
     }
 
@@ -299,9 +324,9 @@ impl Ipc {
         let Some(thread) = cx.sched.threads.get(thread) else {
             return Err(MessageReturn::SendInvalidHeader);
         };
-        let (space, slot) = (thread.space, thread.slot);
+        let (space, slot, thread_buffer) = (thread.space, thread.slot, thread.buffer);
         let sendable = call.remote != disposition::MOVE_RECEIVE && needed(call.remote).is_some();
-        if call.options & !options::ALL != 0 || !sendable || call.shape != Shape::SHORT {
+        if call.options & !options::ALL != 0 || !sendable || !call.shape.is_valid() {
             return Err(MessageReturn::SendInvalidHeader);
         }
         let dead = match call.destination {
@@ -316,7 +341,8 @@ impl Ipc {
         if dead {
             return Err(MessageReturn::SendInvalidDest);
         }
-        self.check_reply(space, slot, call)
+        self.check_reply(space, slot, call)?;
+        Self::check_shape(cx, thread_buffer, call.shape)
     }
 
     fn check_reply(

@@ -48,15 +48,19 @@ impl Ipc {
             if let Some(port) = self.ports.get_mut(id) {
                 port.deadline = deadline;
             }
-            self.timers.insert(&mut ByDeadline(&mut self.ports), id.index());
+            self.timers
+                .insert(&mut ByDeadline(&mut self.ports), id.index());
         }
-        cx.sched.set_port_deadline(cx.machine, cx.cpu, self.first_timer());
+        cx.sched
+            .set_port_deadline(cx.machine, cx.cpu, self.first_timer());
         Ok(())
     }
 
     /// Forgets the timer of a port, if it is armed.
     pub(super) fn disarm_timer(&mut self, index: u32) {
-        let Some(port) = self.ports.at(index) else { return };
+        let Some(port) = self.ports.at(index) else {
+            return;
+        };
         let key = (port.deadline, index);
         if key.0 != NEVER {
             self.timers.remove(&mut ByDeadline(&mut self.ports), key);
@@ -69,8 +73,12 @@ impl Ipc {
     /// Fires timers whose time has come, at most `limit`; answers the next deadline.
     pub fn fire_timers(&mut self, now: Time, limit: u32) -> Time {
         for _ in 0..limit {
-            let Some(index) = self.timers.first(&ByDeadline(&mut self.ports)) else { break };
-            let Some(deadline) = self.ports.at(index).map(|port| port.deadline) else { break };
+            let Some(index) = self.timers.first(&ByDeadline(&mut self.ports)) else {
+                break;
+            };
+            let Some(deadline) = self.ports.at(index).map(|port| port.deadline) else {
+                break;
+            };
             if deadline > now {
                 break;
             }
@@ -87,7 +95,9 @@ impl Ipc {
 
     fn first_timer(&mut self) -> Time {
         let first = self.timers.first(&ByDeadline(&mut self.ports));
-        first.and_then(|index| self.ports.at(index)).map_or(NEVER, |port| port.deadline)
+        first
+            .and_then(|index| self.ports.at(index))
+            .map_or(NEVER, |port| port.deadline)
     }
 
     /// An interrupt of the device behind a port.
@@ -95,7 +105,10 @@ impl Ipc {
     /// # Errors
     /// `InvalidCapability`: the port is dead.
     pub fn interrupt(&mut self, id: crate::base::ids::PortId) -> KernResult<()> {
-        let port = self.ports.get_mut(id).ok_or(KernReturn::InvalidCapability)?;
+        let port = self
+            .ports
+            .get_mut(id)
+            .ok_or(KernReturn::InvalidCapability)?;
         port.pending.interrupts = port.pending.interrupts.saturating_add(1);
         self.port_has_work(id);
         Ok(())

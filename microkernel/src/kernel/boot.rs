@@ -96,7 +96,11 @@ impl Kernel {
             pages: u32::try_from(machine.free_pages()).unwrap_or(u32::MAX),
             kernel_bytes: machine.free_pages().saturating_mul(PAGE_SIZE) / 2,
         };
-        let new = NewTask { limits, parent: None, identity: FIRST_IDENTITY };
+        let new = NewTask {
+            limits,
+            parent: None,
+            identity: FIRST_IDENTITY,
+        };
         let (tasks, mut layers) = self.layers(machine, Cpu(0));
         let task = tasks.create(&mut layers, new)?;
         if let Some(task) = tasks.arena.get_mut(task) {
@@ -115,7 +119,14 @@ impl Kernel {
         };
         let (tasks, mut layers) = self.layers(machine, Cpu(0));
         let priority = crate::sched::thread::DEFAULT_PRIORITY;
-        let thread = tasks.create_thread(&mut layers, NewThread { task, state, priority })?;
+        let thread = tasks.create_thread(
+            &mut layers,
+            NewThread {
+                task,
+                state,
+                priority,
+            },
+        )?;
         tasks.resume_thread(&mut layers, thread)?;
         Ok(())
     }
@@ -139,9 +150,14 @@ impl Kernel {
             done += length;
         }
         let map = self.map_of(task)?;
-        let mut context = vm::Context { machine, ledgers: &mut self.ledgers };
+        let mut context = vm::Context {
+            machine,
+            ledgers: &mut self.ledgers,
+        };
         let range = (segment.address, segment.memory_size);
-        while self.vm.protect(&mut context, map, range, Which::Current, segment.protection)?
+        while self
+            .vm
+            .protect(&mut context, map, range, Which::Current, segment.protection)?
             == vm::Progress::More
         {}
         Ok(())
@@ -160,17 +176,28 @@ impl Kernel {
         let mut put = |offset: usize, bytes: &[u8]| self.write(machine, task, at(offset), bytes);
         put(offset_of!(start::Page, magic), &start::MAGIC.to_le_bytes())?;
         put(offset_of!(start::Page, version), &ABI_VERSION.to_le_bytes())?;
-        put(offset_of!(start::Page, right_count), &(rights.len() as u32).to_le_bytes())?;
-        put(offset_of!(start::Page, identity), &FIRST_IDENTITY.to_le_bytes())?;
+        put(
+            offset_of!(start::Page, right_count),
+            &(rights.len() as u32).to_le_bytes(),
+        )?;
+        put(
+            offset_of!(start::Page, identity),
+            &FIRST_IDENTITY.to_le_bytes(),
+        )?;
         for (index, (name, port)) in rights.iter().enumerate() {
             let right = offset_of!(start::Page, rights) + index * size_of::<start::Right>();
             put(right + offset_of!(start::Right, name), name.as_bytes())?;
             put(right + offset_of!(start::Right, port), &port.to_le_bytes())?;
         }
         let map = self.map_of(task)?;
-        let mut context = vm::Context { machine, ledgers: &mut self.ledgers };
+        let mut context = vm::Context {
+            machine,
+            ledgers: &mut self.ledgers,
+        };
         let range = (start::ADDRESS, PAGE_SIZE);
-        while self.vm.protect(&mut context, map, range, Which::Maximum, protection::READ)?
+        while self
+            .vm
+            .protect(&mut context, map, range, Which::Maximum, protection::READ)?
             == vm::Progress::More
         {}
         Ok(())
@@ -182,7 +209,10 @@ impl Kernel {
         task: TaskId,
         boot: &Boot,
     ) -> KernResult<[(&'static str, u32); 6]> {
-        let mut context = vm::Context { machine, ledgers: &mut self.ledgers };
+        let mut context = vm::Context {
+            machine,
+            ledgers: &mut self.ledgers,
+        };
         let archive = self.vm.make_physical(
             &mut context,
             boot.archive.clone(),
@@ -205,7 +235,13 @@ impl Kernel {
         let space = tasks.get(task).ok_or(KernReturn::InvalidTask)?.space;
         let mut rights = [("", 0); 6];
         for (right, (name, port)) in rights.iter_mut().zip(ports) {
-            *right = (name, layers.ipc.name_for_kernel_port(&mut layers.cx, space, port)?.0);
+            *right = (
+                name,
+                layers
+                    .ipc
+                    .name_for_kernel_port(&mut layers.cx, space, port)?
+                    .0,
+            );
         }
         Ok(rights)
     }
@@ -218,8 +254,13 @@ impl Kernel {
         size: u64,
     ) -> KernResult<()> {
         let map = self.map_of(task)?;
-        let mut context = vm::Context { machine, ledgers: &mut self.ledgers };
-        self.vm.allocate(&mut context, map, address, size, flags::FIXED).map(|_| ())
+        let mut context = vm::Context {
+            machine,
+            ledgers: &mut self.ledgers,
+        };
+        self.vm
+            .allocate(&mut context, map, address, size, flags::FIXED)
+            .map(|_| ())
     }
 
     fn write<M: Machine>(
@@ -230,12 +271,18 @@ impl Kernel {
         bytes: &[u8],
     ) -> KernResult<()> {
         let map = self.map_of(task)?;
-        let mut context = vm::Context { machine, ledgers: &mut self.ledgers };
+        let mut context = vm::Context {
+            machine,
+            ledgers: &mut self.ledgers,
+        };
         self.vm.write_bytes(&mut context, map, address, bytes)
     }
 
     fn map_of(&self, task: TaskId) -> KernResult<vm::MapId> {
-        self.tasks.get(task).map(|task| task.map).ok_or(KernReturn::InvalidTask)
+        self.tasks
+            .get(task)
+            .map(|task| task.map)
+            .ok_or(KernReturn::InvalidTask)
     }
 }
 
@@ -249,7 +296,9 @@ fn read_image<M: Machine>(machine: &mut M, boot: &Boot, offset: u64, bytes: &mut
         let within = (at % PAGE_SIZE) as usize;
         let length = rest.len().min(PAGE_SIZE as usize - within);
         let (part, tail) = rest.split_at_mut(length);
-        let index = u32::try_from(at / PAGE_SIZE).ok().and_then(|n| boot.image.start.0.checked_add(n));
+        let index = u32::try_from(at / PAGE_SIZE)
+            .ok()
+            .and_then(|n| boot.image.start.0.checked_add(n));
         match index {
             Some(page) if page < boot.image.end.0 => machine.read((Page(page), within), part),
             _ => part.fill(0),

@@ -20,7 +20,9 @@ pub struct Futexes {
 impl Futexes {
     /// Nobody waits.
     pub(super) fn new() -> Self {
-        Self { buckets: [ThreadQueue::default(); BUCKETS] }
+        Self {
+            buckets: [ThreadQueue::default(); BUCKETS],
+        }
     }
 }
 
@@ -59,7 +61,9 @@ impl Sched {
 
     /// Takes a thread out of the queue of a wait that is this layer's own. The caller wakes it.
     pub fn leave_wait(&mut self, id: ThreadId) {
-        let Some(thread) = self.threads.get(id) else { return };
+        let Some(thread) = self.threads.get(id) else {
+            return;
+        };
         if let Wait::Futex(bucket) = thread.wait
             && let Some(queue) = self.futexes.buckets.get_mut(bucket as usize)
         {

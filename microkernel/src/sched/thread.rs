@@ -3,7 +3,7 @@
 //! It is plain data: `sched` decides when a thread runs, `ipc` what it waits for, `task` when it ends.
 //! It lies in `sched` because every layer above needs it and none below does.
 
-use crate::base::ids::{MessageId, PortId, SpaceId, TaskId, ThreadId};
+use crate::base::ids::{BufferId, MessageId, PortId, SpaceId, TaskId, ThreadId};
 use crate::base::tree::Links;
 use crate::machine::{Cpu, NEVER, Time};
 
@@ -121,8 +121,8 @@ pub struct Thread {
     pub parked: Option<MessageId>,
     /// Identity token of its task, stamped on every message that it sends.
     pub identity: u64,
-    /// Pages of its message buffer, for `ipc`; 0 without a buffer.
-    pub buffer_pages: u32,
+    /// Its message buffer.
+    pub buffer: Option<BufferId>,
     /// Its task.
     pub task: TaskId,
     /// When it is woken at the latest, while `TIMED`.
@@ -158,7 +158,7 @@ impl Thread {
             slot: None,
             parked: None,
             identity,
-            buffer_pages: 0,
+            buffer: None,
             task,
             deadline: NEVER,
             timer: Links::LEAF,

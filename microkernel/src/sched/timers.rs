@@ -45,7 +45,12 @@ impl Sched {
     }
 
     /// Deadlines are CPU 0's affair: it must hear of one that is earlier than its timer.
-    pub(super) fn deadline_changed<M: Machine>(&mut self, machine: &mut M, here: Cpu, deadline: Time) {
+    pub(super) fn deadline_changed<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        here: Cpu,
+        deadline: Time,
+    ) {
         if deadline < self.cpu(Cpu(0)).timer {
             if here == Cpu(0) {
                 self.set_timer(machine, here);

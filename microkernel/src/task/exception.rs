@@ -38,9 +38,15 @@ impl Tasks {
         id: ThreadId,
         exception: Exception,
     ) -> Raised {
-        let Some(thread) = layers.cx.sched.threads.get_mut(id) else { return Raised::Unhandled };
-        let Some(task) = self.arena.get(thread.task) else { return Raised::Unhandled };
-        let Right::Send(port) = task.exception_port else { return Raised::Unhandled };
+        let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
+            return Raised::Unhandled;
+        };
+        let Some(task) = self.arena.get(thread.task) else {
+            return Raised::Unhandled;
+        };
+        let Right::Send(port) = task.exception_port else {
+            return Raised::Unhandled;
+        };
         if layers.ipc.ports.get(port).is_none() {
             return Raised::Unhandled;
         }

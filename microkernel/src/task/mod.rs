@@ -95,23 +95,24 @@ pub struct NewTask {
 pub struct Layers<'a, M: Machine> {
     /// Ports, rights and messages.
     pub ipc: &'a mut Ipc,
-    /// Virtual memory.
-    pub vm: &'a mut Vm,
-    /// Machine, scheduler, ledgers and CPU.
+    /// Machine, scheduler, memory, ledgers and CPU.
     pub cx: Context<'a, M>,
 }
 
 impl<M: Machine> Layers<'_, M> {
     /// The part of it that `vm` works with.
     pub fn vm(&mut self) -> (&mut Vm, vm::Context<'_, M>) {
-        (self.vm, vm::Context { machine: self.cx.machine, ledgers: self.cx.ledgers })
+        self.cx.vm()
     }
 }
 
 impl Tasks {
     /// No tasks.
     pub fn new<M: Machine>(machine: &mut M) -> Self {
-        Self { arena: Arena::new(machine.reserve(16 << 20)), dying: None }
+        Self {
+            arena: Arena::new(machine.reserve(16 << 20)),
+            dying: None,
+        }
     }
 
     /// The task, unless it is gone.
@@ -141,7 +142,7 @@ impl Tasks {
     ) -> KernResult<TaskId> {
         let (vm, mut context) = layers.vm();
         let map = vm.create_map(&mut context, ledger)?;
-        let made = Self::create_space(layers.ipc, ledger).and_then(|(space, port)| {
+        let made = Self::create_space(layers.ipc, ledger, map).and_then(|(space, port)| {
             let task = Task {
                 space,
                 map,
@@ -178,9 +179,11 @@ impl Tasks {
         made
     }
 
-    fn create_space(ipc: &mut Ipc, ledger: LedgerId) -> KernResult<(SpaceId, PortId)> {
-        let space = ipc.names.create(ledger)?;
-        let port = ipc.create_port(Kind::Plain).inspect_err(|_| ipc.names.destroy(space))?;
+    fn create_space(ipc: &mut Ipc, ledger: LedgerId, map: MapId) -> KernResult<(SpaceId, PortId)> {
+        let space = ipc.names.create(ledger, map)?;
+        let port = ipc
+            .create_port(Kind::Plain)
+            .inspect_err(|_| ipc.names.destroy(space))?;
         Ok((space, port))
     }
 
@@ -194,7 +197,10 @@ impl Tasks {
         id: TaskId,
     ) -> KernResult<()> {
         let task = self.arena.get_mut(id).ok_or(KernReturn::InvalidTask)?;
-        task.suspend_count = task.suspend_count.checked_add(1).ok_or(KernReturn::Failure)?;
+        task.suspend_count = task
+            .suspend_count
+            .checked_add(1)
+            .ok_or(KernReturn::Failure)?;
         if task.suspend_count == 1 {
             self.for_each_thread(layers, id, Self::add_suspension);
         }
@@ -205,13 +211,12 @@ impl Tasks {
     ///
     /// # Errors
     /// `InvalidTask` · `Failure`: it is not suspended (T-03).
-    pub fn resume<M: Machine>(
-        &mut self,
-        layers: &mut Layers<'_, M>,
-        id: TaskId,
-    ) -> KernResult<()> {
+    pub fn resume<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: TaskId) -> KernResult<()> {
         let task = self.arena.get_mut(id).ok_or(KernReturn::InvalidTask)?;
-        task.suspend_count = task.suspend_count.checked_sub(1).ok_or(KernReturn::Failure)?;
+        task.suspend_count = task
+            .suspend_count
+            .checked_sub(1)
+            .ok_or(KernReturn::Failure)?;
         if task.suspend_count == 0 {
             self.for_each_thread(layers, id, Self::drop_suspension);
         }
@@ -227,7 +232,12 @@ impl Tasks {
     ) {
         let mut next = self.arena.get(id).and_then(|task| task.first_thread);
         while let Some(thread) = next {
-            next = layers.cx.sched.threads.get(thread).and_then(|thread| thread.siblings.next);
+            next = layers
+                .cx
+                .sched
+                .threads
+                .get(thread)
+                .and_then(|thread| thread.siblings.next);
             act(layers, thread);
         }
     }
@@ -246,9 +256,11 @@ const THREAD_BYTES: u64 = size_of::<crate::sched::Thread>() as u64 + 256;
 /// Charges a new thread to its task.
 fn charge_thread(ledgers: &mut Ledgers, ledger: LedgerId) -> KernResult<()> {
     ledgers.charge(ledger, Resource::Threads, 1)?;
-    ledgers.charge(ledger, Resource::KernelBytes, THREAD_BYTES).inspect_err(|_| {
-        ledgers.release(ledger, Resource::Threads, 1);
-    })?;
+    ledgers
+        .charge(ledger, Resource::KernelBytes, THREAD_BYTES)
+        .inspect_err(|_| {
+            ledgers.release(ledger, Resource::Threads, 1);
+        })?;
     Ok(())
 }
 

@@ -46,7 +46,9 @@ impl Tasks {
 
     /// Takes one step of the first ending task's end.
     pub fn work_off<M: Machine>(&mut self, layers: &mut Layers<'_, M>) -> Progress {
-        let Some(id) = self.dying else { return Progress::Done };
+        let Some(id) = self.dying else {
+            return Progress::Done;
+        };
         let Some(stage) = self.arena.get(id).map(|task| task.stage) else {
             self.dying = None;
             return Progress::Done;
@@ -58,7 +60,11 @@ impl Tasks {
             Stage::Names(from) => self.end_names(layers, id, from),
             Stage::Memory => self.end_memory(layers, id),
         }
-        if self.is_settled() { Progress::Done } else { Progress::More }
+        if self.is_settled() {
+            Progress::Done
+        } else {
+            Progress::More
+        }
     }
 
     /// Begins a thread's end: it runs no more user code, and its wait is over.
@@ -68,7 +74,9 @@ impl Tasks {
 
     /// Marks a thread, and brings it to where its CPU or [`reap_thread`](Self::reap_thread) can end it.
     fn mark_thread<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) {
-        let Some(thread) = layers.cx.sched.threads.get_mut(id) else { return };
+        let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
+            return;
+        };
         thread.flags |= Flags::TERMINATE;
         if let State::Running(cpu) = thread.state
             && cpu != layers.cx.cpu
@@ -83,7 +91,9 @@ impl Tasks {
         let mut running = false;
         for _ in 0..STEP {
             let Some(thread) = next else { break };
-            let Some(record) = layers.cx.sched.threads.get(thread) else { break };
+            let Some(record) = layers.cx.sched.threads.get(thread) else {
+                break;
+            };
             next = record.siblings.next;
             if matches!(record.state, State::Running(_)) {
                 running = true;
@@ -91,7 +101,9 @@ impl Tasks {
                 self.reap_thread(layers, thread);
             }
         }
-        let Some(task) = self.arena.get_mut(id) else { return };
+        let Some(task) = self.arena.get_mut(id) else {
+            return;
+        };
         if task.first_thread.is_none() {
             task.stage = Stage::ReceiveRights(0);
         } else if running && next.is_none() {
@@ -103,7 +115,9 @@ impl Tasks {
     /// Takes a thread apart that runs nowhere and will not run again.
     pub fn reap_thread<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: ThreadId) {
         layers.cx.sched.settle(layers.cx.machine, layers.cx.cpu);
-        let Some(thread) = layers.cx.sched.threads.get(id) else { return };
+        let Some(thread) = layers.cx.sched.threads.get(id) else {
+            return;
+        };
         if thread.state == State::Blocked {
             match thread.wait {
                 Wait::Futex(_) | Wait::Deadline | Wait::Stop(_) => {
@@ -117,13 +131,20 @@ impl Tasks {
         layers.cx.sched.hold(id);
         layers.cx.sched.disarm(id);
         layers.ipc.end_epoch(&mut layers.cx, id);
-        let Some(thread) = layers.cx.sched.threads.get_mut(id) else { return };
+        let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
+            return;
+        };
         let (task, reply_port, self_port) = (thread.task, thread.reply_port, thread.self_port);
+        let buffer = thread.buffer.take();
         let slot = thread.slot.take().map_or(Right::None, Right::SendOnce);
         layers.ipc.release(slot);
         layers.ipc.release(Right::Receive(reply_port));
         if let Some(port) = self_port {
             layers.ipc.release(Right::Receive(port));
+        }
+        if let Some(buffer) = buffer {
+            let (vm, mut context) = layers.vm();
+            vm.unwire_buffer(&mut context, buffer);
         }
         self.unlink_thread(layers, task, id);
         layers.cx.sched.threads.remove(id);
@@ -134,13 +155,19 @@ impl Tasks {
 
     /// Ends a step's worth of names: receive rights and sets in the first round, the rest in the second.
     fn end_names<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: TaskId, from: u32) {
-        let Some(task) = self.arena.get_mut(id) else { return };
+        let Some(task) = self.arena.get_mut(id) else {
+            return;
+        };
         let space = task.space;
         let first_round = matches!(task.stage, Stage::ReceiveRights(_));
         let mut index = from;
         for _ in 0..STEP {
             let Some(name) = layers.ipc.names.next_name(space, index) else {
-                task.stage = if first_round { Stage::Names(0) } else { Stage::Memory };
+                task.stage = if first_round {
+                    Stage::Names(0)
+                } else {
+                    Stage::Memory
+                };
                 return;
             };
             if first_round {
@@ -150,11 +177,17 @@ impl Tasks {
             }
             index = name.index() + 1;
         }
-        task.stage = if first_round { Stage::ReceiveRights(index) } else { Stage::Names(index) };
+        task.stage = if first_round {
+            Stage::ReceiveRights(index)
+        } else {
+            Stage::Names(index)
+        };
     }
 
     fn end_memory<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: TaskId) {
-        let Some(task) = self.arena.get(id) else { return };
+        let Some(task) = self.arena.get(id) else {
+            return;
+        };
         let (map, space, ledger) = (task.map, task.space, task.ledger);
         let (vm, mut context) = layers.vm();
         if vm.destroy_step(&mut context, map) == vm::Progress::More {
@@ -167,7 +200,9 @@ impl Tasks {
 
     fn rotate_dying(&mut self) {
         let Some(first) = self.dying else { return };
-        let Some(second) = self.arena.get(first).and_then(|task| task.next_dying) else { return };
+        let Some(second) = self.arena.get(first).and_then(|task| task.next_dying) else {
+            return;
+        };
         let mut last = second;
         while let Some(next) = self.arena.get(last).and_then(|task| task.next_dying) {
             last = next;

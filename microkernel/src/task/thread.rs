@@ -38,13 +38,16 @@ impl Tasks {
         if task.stage != Stage::Alive {
             return Err(KernReturn::InvalidTask);
         }
-        let root = layers.vm.root(task.map).ok_or(KernReturn::InvalidTask)?;
+        let root = layers.cx.vm.root(task.map).ok_or(KernReturn::InvalidTask)?;
         check_state(&new.state)?;
         charge_thread(layers.cx.ledgers, task.ledger)?;
         let made = Self::insert_thread(layers, task, &new);
         let id = made.inspect_err(|_| release_thread(layers.cx.ledgers, task.ledger))?;
         let frame = layers.cx.machine.frame(id.index());
-        *frame = Frame { root: root.0, ..Frame::default() };
+        *frame = Frame {
+            root: root.0,
+            ..Frame::default()
+        };
         set_state(frame, &new.state);
         let suspended = task.suspend_count > 0;
         self.link_thread(layers, new.task, id);
@@ -67,12 +70,23 @@ impl Tasks {
         thread.priority = new.priority;
         thread.flags = Flags::SUSPENDED | layers.cx.sched.default_flags;
         thread.suspend_count = 1;
-        let made = layers.cx.sched.threads.insert(thread).map_err(|_| shortage).and_then(|id| {
-            layers.cx.machine.create_frame(id.index()).map(|()| id).map_err(|_| {
-                layers.cx.sched.threads.remove(id);
-                shortage
-            })
-        });
+        let made = layers
+            .cx
+            .sched
+            .threads
+            .insert(thread)
+            .map_err(|_| shortage)
+            .and_then(|id| {
+                layers
+                    .cx
+                    .machine
+                    .create_frame(id.index())
+                    .map(|()| id)
+                    .map_err(|_| {
+                        layers.cx.sched.threads.remove(id);
+                        shortage
+                    })
+            });
         match made {
             Ok(id) => {
                 if let Some(port) = layers.ipc.ports.get_mut(reply_port) {
@@ -88,7 +102,9 @@ impl Tasks {
     }
 
     fn link_thread<M: Machine>(&mut self, layers: &mut Layers<'_, M>, task: TaskId, id: ThreadId) {
-        let Some(task) = self.arena.get_mut(task) else { return };
+        let Some(task) = self.arena.get_mut(task) else {
+            return;
+        };
         let next = task.first_thread.replace(id);
         task.thread_count += 1;
         let threads = &mut layers.cx.sched.threads;
@@ -107,12 +123,16 @@ impl Tasks {
         id: ThreadId,
     ) {
         let threads = &mut layers.cx.sched.threads;
-        let Some(link) = threads.get(id).map(|thread| thread.siblings) else { return };
+        let Some(link) = threads.get(id).map(|thread| thread.siblings) else {
+            return;
+        };
         if let Some(next) = link.next.and_then(|next| threads.get_mut(next)) {
             next.siblings.previous = link.previous;
         }
         let previous = link.previous.and_then(|previous| threads.get_mut(previous));
-        let Some(task) = self.arena.get_mut(task) else { return };
+        let Some(task) = self.arena.get_mut(task) else {
+            return;
+        };
         task.thread_count -= 1;
         match previous {
             Some(previous) => previous.siblings.next = link.next,
@@ -124,11 +144,13 @@ impl Tasks {
     ///
     /// # Errors
     /// `Terminated` · `Failure`: the count is at its end.
-    pub fn suspend_thread<M: Machine>(
-        layers: &mut Layers<'_, M>,
-        id: ThreadId,
-    ) -> KernResult<()> {
-        let thread = layers.cx.sched.threads.get(id).ok_or(KernReturn::Terminated)?;
+    pub fn suspend_thread<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) -> KernResult<()> {
+        let thread = layers
+            .cx
+            .sched
+            .threads
+            .get(id)
+            .ok_or(KernReturn::Terminated)?;
         if thread.suspend_count == u32::MAX {
             return Err(KernReturn::Failure);
         }
@@ -145,8 +167,16 @@ impl Tasks {
         layers: &mut Layers<'_, M>,
         id: ThreadId,
     ) -> KernResult<()> {
-        let thread = layers.cx.sched.threads.get(id).ok_or(KernReturn::Terminated)?;
-        let task = self.arena.get(thread.task).map_or(0, |task| task.suspend_count.min(1));
+        let thread = layers
+            .cx
+            .sched
+            .threads
+            .get(id)
+            .ok_or(KernReturn::Terminated)?;
+        let task = self
+            .arena
+            .get(thread.task)
+            .map_or(0, |task| task.suspend_count.min(1));
         if thread.suspend_count <= task {
             return Err(KernReturn::Failure);
         }
@@ -156,7 +186,9 @@ impl Tasks {
 
     pub(super) fn add_suspension<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) {
         let sched = &mut *layers.cx.sched;
-        let Some(thread) = sched.threads.get_mut(id) else { return };
+        let Some(thread) = sched.threads.get_mut(id) else {
+            return;
+        };
         thread.suspend_count = thread.suspend_count.saturating_add(1);
         thread.flags |= Flags::SUSPENDED;
         match thread.state {
@@ -171,7 +203,9 @@ impl Tasks {
     }
 
     pub(super) fn drop_suspension<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) {
-        let Some(thread) = layers.cx.sched.threads.get_mut(id) else { return };
+        let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
+            return;
+        };
         thread.suspend_count -= 1;
         if thread.suspend_count == 0 {
             thread.flags -= Flags::SUSPENDED;
@@ -183,11 +217,13 @@ impl Tasks {
     ///
     /// # Errors
     /// `Terminated` · `ResourceShortage`.
-    pub fn thread_port<M: Machine>(
-        layers: &mut Layers<'_, M>,
-        id: ThreadId,
-    ) -> KernResult<PortId> {
-        let thread = layers.cx.sched.threads.get_mut(id).ok_or(KernReturn::Terminated)?;
+    pub fn thread_port<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) -> KernResult<PortId> {
+        let thread = layers
+            .cx
+            .sched
+            .threads
+            .get_mut(id)
+            .ok_or(KernReturn::Terminated)?;
         if let Some(port) = thread.self_port {
             return Ok(port);
         }
@@ -212,7 +248,9 @@ pub fn check_state(state: &ThreadState) -> KernResult<()> {
 
 /// Writes a checked state into a frame. Flags that are not the user's keep their fixed values.
 pub fn set_state(frame: &mut Frame, state: &ThreadState) {
-    frame.words = [state.r8, state.r9, state.r12, state.r13, state.r14, state.r15];
+    frame.words = [
+        state.r8, state.r9, state.r12, state.r13, state.r14, state.r15,
+    ];
     frame.rdi = state.rdi;
     frame.rsi = state.rsi;
     frame.rdx = state.rdx;

@@ -9,7 +9,10 @@ use crate::vm::Which;
 
 /// What a thread asks for.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "`abi::trap` says what each trap and argument is")]
+#[allow(
+    missing_docs,
+    reason = "`abi::trap` says what each trap and argument is"
+)]
 pub enum Trap {
     MachMsg,
     Null,
@@ -17,15 +20,44 @@ pub enum Trap {
     ThreadSelf,
     TaskSelf,
     HostSelf,
-    Switch { option: u64, deadline: Time },
-    WaitUntil { deadline: Time },
-    FutexWait { address: u64, expected: u32, deadline: Time },
-    FutexWake { address: u64, count: u64 },
+    Switch {
+        option: u64,
+        deadline: Time,
+    },
+    WaitUntil {
+        deadline: Time,
+    },
+    FutexWait {
+        address: u64,
+        expected: u32,
+        deadline: Time,
+    },
+    FutexWake {
+        address: u64,
+        count: u64,
+    },
+    MessageBuffer {
+        address: u64,
+        size: u64,
+    },
     ReplySlotTake,
-    SetFsBase { address: u64 },
-    InterruptAcknowledge { name: Name },
-    IoRead { name: Name, offset: u64, width: u64 },
-    IoWrite { name: Name, offset: u64, width: u64, value: u32 },
+    SetFsBase {
+        address: u64,
+    },
+    InterruptAcknowledge {
+        name: Name,
+    },
+    IoRead {
+        name: Name,
+        offset: u64,
+        width: u64,
+    },
+    IoWrite {
+        name: Name,
+        offset: u64,
+        width: u64,
+        value: u32,
+    },
     Port(PortTrap),
     Memory(MemoryTrap),
     Unknown,
@@ -33,34 +65,101 @@ pub enum Trap {
 
 /// A trap on the caller's names.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "`abi::trap` says what each trap and argument is")]
+#[allow(
+    missing_docs,
+    reason = "`abi::trap` says what each trap and argument is"
+)]
 pub enum PortTrap {
-    Allocate { kind: u32 },
-    Construct { arguments: [u64; 3] },
-    Destruct { name: Name, delta: i32 },
-    Destroy { name: Name },
-    Deallocate { name: Name },
-    ModRefs { name: Name, right: u32, delta: i32 },
-    GetRefs { name: Name, right: u32 },
-    MoveMember { member: Name, set: Name },
-    InsertMember { member: Name, set: Name },
-    ExtractMember { member: Name, set: Name },
-    InsertRight { name: Name, from: Name, disposition: u8 },
-    Type { name: Name },
-    GetAttribute { name: Name, attribute: u64 },
-    SetAttribute { name: Name, attribute: u64, value: u64 },
+    Allocate {
+        kind: u32,
+    },
+    Construct {
+        arguments: [u64; 3],
+    },
+    Destruct {
+        name: Name,
+        delta: i32,
+    },
+    Destroy {
+        name: Name,
+    },
+    Deallocate {
+        name: Name,
+    },
+    ModRefs {
+        name: Name,
+        right: u32,
+        delta: i32,
+    },
+    GetRefs {
+        name: Name,
+        right: u32,
+    },
+    MoveMember {
+        member: Name,
+        set: Name,
+    },
+    InsertMember {
+        member: Name,
+        set: Name,
+    },
+    ExtractMember {
+        member: Name,
+        set: Name,
+    },
+    InsertRight {
+        name: Name,
+        from: Name,
+        disposition: u8,
+    },
+    Type {
+        name: Name,
+    },
+    GetAttribute {
+        name: Name,
+        attribute: u64,
+    },
+    SetAttribute {
+        name: Name,
+        attribute: u64,
+        value: u64,
+    },
     RequestNotification(Request),
-    ArmTimer { name: Name, deadline: Time },
+    ArmTimer {
+        name: Name,
+        deadline: Time,
+    },
 }
 
 /// A trap on the caller's memory.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "`abi::trap` says what each trap and argument is")]
+#[allow(
+    missing_docs,
+    reason = "`abi::trap` says what each trap and argument is"
+)]
 pub enum MemoryTrap {
-    Allocate { address: u64, size: u64, flags: u64 },
-    Deallocate { address: u64, size: u64 },
-    Protect { address: u64, size: u64, which: Which, protection: u32 },
-    Map { entry: Name, address: u64, size: u64, offset: u64, flags: u64 },
+    Allocate {
+        address: u64,
+        size: u64,
+        flags: u64,
+    },
+    Deallocate {
+        address: u64,
+        size: u64,
+    },
+    Protect {
+        address: u64,
+        size: u64,
+        which: Which,
+        protection: u32,
+    },
+    Map {
+        entry: Name,
+        address: u64,
+        size: u64,
+        offset: u64,
+        flags: u64,
+    },
 }
 
 impl Trap {
@@ -76,30 +175,74 @@ impl Trap {
             trap::THREAD_SELF => Self::ThreadSelf,
             trap::TASK_SELF => Self::TaskSelf,
             trap::HOST_SELF => Self::HostSelf,
-            trap::THREAD_SWITCH => Self::Switch { option: b, deadline: c },
+            trap::THREAD_SWITCH => Self::Switch {
+                option: b,
+                deadline: c,
+            },
             trap::WAIT_UNTIL => Self::WaitUntil { deadline: a },
-            trap::FUTEX_WAIT => Self::FutexWait { address: a, expected: b as u32, deadline: c },
-            trap::FUTEX_WAKE => Self::FutexWake { address: a, count: b },
+            trap::FUTEX_WAIT => Self::FutexWait {
+                address: a,
+                expected: b as u32,
+                deadline: c,
+            },
+            trap::FUTEX_WAKE => Self::FutexWake {
+                address: a,
+                count: b,
+            },
+            trap::MESSAGE_BUFFER => Self::MessageBuffer {
+                address: a,
+                size: b,
+            },
             trap::REPLY_SLOT_TAKE => Self::ReplySlotTake,
             trap::SET_FS_BASE => Self::SetFsBase { address: a },
             trap::INTERRUPT_ACKNOWLEDGE => Self::InterruptAcknowledge { name: name(a) },
-            trap::IO_READ => Self::IoRead { name: name(a), offset: b, width: c },
-            trap::IO_WRITE => Self::IoWrite { name: name(a), offset: b, width: c, value: d as u32 },
-            trap::VM_ALLOCATE => {
-                Self::Memory(MemoryTrap::Allocate { address: a, size: b, flags: c })
-            }
-            trap::VM_DEALLOCATE => Self::Memory(MemoryTrap::Deallocate { address: a, size: b }),
+            trap::IO_READ => Self::IoRead {
+                name: name(a),
+                offset: b,
+                width: c,
+            },
+            trap::IO_WRITE => Self::IoWrite {
+                name: name(a),
+                offset: b,
+                width: c,
+                value: d as u32,
+            },
+            trap::VM_ALLOCATE => Self::Memory(MemoryTrap::Allocate {
+                address: a,
+                size: b,
+                flags: c,
+            }),
+            trap::VM_DEALLOCATE => Self::Memory(MemoryTrap::Deallocate {
+                address: a,
+                size: b,
+            }),
             trap::VM_PROTECT => {
-                let which = if c == 0 { Which::Current } else { Which::Maximum };
+                let which = if c == 0 {
+                    Which::Current
+                } else {
+                    Which::Maximum
+                };
                 let protection = u32::try_from(d).unwrap_or(u32::MAX);
-                Self::Memory(MemoryTrap::Protect { address: a, size: b, which, protection })
+                Self::Memory(MemoryTrap::Protect {
+                    address: a,
+                    size: b,
+                    which,
+                    protection,
+                })
             }
             trap::VM_MAP => {
                 let entry = name(a);
-                Self::Memory(MemoryTrap::Map { entry, address: b, size: c, offset: d, flags: r8 })
+                Self::Memory(MemoryTrap::Map {
+                    entry,
+                    address: b,
+                    size: c,
+                    offset: d,
+                    flags: r8,
+                })
             }
-            number => PortTrap::decode(number, [a, b, c, d, r8, r9])
-                .map_or(Self::Unknown, Self::Port),
+            number => {
+                PortTrap::decode(number, [a, b, c, d, r8, r9]).map_or(Self::Unknown, Self::Port)
+            }
         }
     }
 }
@@ -111,16 +254,39 @@ impl PortTrap {
         let second = Name(b as u32);
         Some(match number {
             // A kind that does not fit in 32 bits is no kind at all.
-            trap::PORT_ALLOCATE => Self::Allocate { kind: u32::try_from(a).unwrap_or(u32::MAX) },
-            trap::PORT_CONSTRUCT => Self::Construct { arguments: [a, b, c] },
-            trap::PORT_DESTRUCT => Self::Destruct { name, delta: b as i32 },
+            trap::PORT_ALLOCATE => Self::Allocate {
+                kind: u32::try_from(a).unwrap_or(u32::MAX),
+            },
+            trap::PORT_CONSTRUCT => Self::Construct {
+                arguments: [a, b, c],
+            },
+            trap::PORT_DESTRUCT => Self::Destruct {
+                name,
+                delta: b as i32,
+            },
             trap::PORT_DESTROY => Self::Destroy { name },
             trap::PORT_DEALLOCATE => Self::Deallocate { name },
-            trap::PORT_MOD_REFS => Self::ModRefs { name, right: small(b), delta: c as i32 },
-            trap::PORT_GET_REFS => Self::GetRefs { name, right: small(b) },
-            trap::PORT_MOVE_MEMBER => Self::MoveMember { member: name, set: second },
-            trap::PORT_INSERT_MEMBER => Self::InsertMember { member: name, set: second },
-            trap::PORT_EXTRACT_MEMBER => Self::ExtractMember { member: name, set: second },
+            trap::PORT_MOD_REFS => Self::ModRefs {
+                name,
+                right: small(b),
+                delta: c as i32,
+            },
+            trap::PORT_GET_REFS => Self::GetRefs {
+                name,
+                right: small(b),
+            },
+            trap::PORT_MOVE_MEMBER => Self::MoveMember {
+                member: name,
+                set: second,
+            },
+            trap::PORT_INSERT_MEMBER => Self::InsertMember {
+                member: name,
+                set: second,
+            },
+            trap::PORT_EXTRACT_MEMBER => Self::ExtractMember {
+                member: name,
+                set: second,
+            },
             trap::PORT_INSERT_RIGHT => Self::InsertRight {
                 name,
                 from: second,
@@ -128,10 +294,16 @@ impl PortTrap {
             },
             trap::PORT_TYPE => Self::Type { name },
             trap::PORT_GET_ATTRIBUTE => Self::GetAttribute { name, attribute: b },
-            trap::PORT_SET_ATTRIBUTE => Self::SetAttribute { name, attribute: b, value: c },
-            trap::PORT_SET_LABEL => {
-                Self::SetAttribute { name, attribute: trap::attribute::LABEL, value: b }
-            }
+            trap::PORT_SET_ATTRIBUTE => Self::SetAttribute {
+                name,
+                attribute: b,
+                value: c,
+            },
+            trap::PORT_SET_LABEL => Self::SetAttribute {
+                name,
+                attribute: trap::attribute::LABEL,
+                value: b,
+            },
             trap::PORT_REQUEST_NOTIFICATION => Self::RequestNotification(Request {
                 name,
                 id: b as i32,

@@ -60,7 +60,9 @@ pub fn perform<M: Machine>(
     caller: Caller,
     trap: Trap,
 ) -> Outcome {
-    let Some(task) = tasks.get(caller.task) else { return Outcome::Unknown };
+    let Some(task) = tasks.get(caller.task) else {
+        return Outcome::Unknown;
+    };
     match trap {
         Trap::MachMsg => mach_msg(layers, caller),
         Trap::Null => Outcome::Return(Ok(0)),
@@ -73,28 +75,37 @@ pub fn perform<M: Machine>(
         }
         Trap::Switch { option, deadline } => switch(layers, caller, option, deadline),
         Trap::WaitUntil { deadline } => wait_until(layers, caller, deadline),
-        Trap::FutexWait { address, expected, deadline } => {
-            futex_wait(layers, task, caller, (address, expected), deadline)
-        }
+        Trap::FutexWait {
+            address,
+            expected,
+            deadline,
+        } => futex_wait(layers, task, caller, (address, expected), deadline),
         Trap::FutexWake { address, count } => {
             Outcome::Return(futex_wake(layers, task, address, count))
         }
+        Trap::MessageBuffer { address, size } => {
+            Outcome::Return(message_buffer(layers, task, caller, (address, size)))
+        }
         Trap::ReplySlotTake => Outcome::Return(take_slot(layers, task, caller)),
         Trap::SetFsBase { address } => Outcome::Return(set_fs_base(layers, caller, address)),
-        Trap::InterruptAcknowledge { name } => {
-            Outcome::Return(acknowledge(layers, task, name))
-        }
-        Trap::IoRead { name, offset, width } => {
-            Outcome::Return(io_port(layers, task, name, (offset, width)).map(|port| {
-                layers.cx.machine.port_read(port, width as u8).into()
-            }))
-        }
-        Trap::IoWrite { name, offset, width, value } => {
-            Outcome::Return(io_port(layers, task, name, (offset, width)).map(|port| {
-                layers.cx.machine.port_write(port, width as u8, value);
-                0
-            }))
-        }
+        Trap::InterruptAcknowledge { name } => Outcome::Return(acknowledge(layers, task, name)),
+        Trap::IoRead {
+            name,
+            offset,
+            width,
+        } => Outcome::Return(
+            io_port(layers, task, name, (offset, width))
+                .map(|port| layers.cx.machine.port_read(port, width as u8).into()),
+        ),
+        Trap::IoWrite {
+            name,
+            offset,
+            width,
+            value,
+        } => Outcome::Return(io_port(layers, task, name, (offset, width)).map(|port| {
+            layers.cx.machine.port_write(port, width as u8, value);
+            0
+        })),
     }
 }
 
@@ -111,7 +122,8 @@ fn mach_msg<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller) -> Outcome {
         Ok(Sent::Blocked) => {
             if call.has(options::SEND_TIMEOUT) {
                 let cx = &mut layers.cx;
-                cx.sched.arm(cx.machine, cx.cpu, caller.thread, call.deadline);
+                cx.sched
+                    .arm(cx.machine, cx.cpu, caller.thread, call.deadline);
             }
             Outcome::Blocked
         }
@@ -119,11 +131,7 @@ fn mach_msg<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller) -> Outcome {
 }
 
 /// The receive half, if there is one.
-pub fn receive<M: Machine>(
-    layers: &mut Layers<'_, M>,
-    caller: Caller,
-    call: &Call,
-) -> Outcome {
+pub fn receive<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller, call: &Call) -> Outcome {
     if !call.has(options::RECEIVE) {
         return Outcome::Message(MessageReturn::Success);
     }
@@ -155,17 +163,23 @@ fn port_trap<M: Machine>(
         T::MoveMember { member, set } => ipc.move_member(space, member, set).map(|()| 0),
         T::InsertMember { member, set } => ipc.insert_member(space, member, set).map(|()| 0),
         T::ExtractMember { member, set } => ipc.extract_member(space, member, set).map(|()| 0),
-        T::InsertRight { name, from, disposition } => {
-            ipc.insert_right(cx, space, name, from, disposition).map(|()| 0)
-        }
+        T::InsertRight {
+            name,
+            from,
+            disposition,
+        } => ipc
+            .insert_right(cx, space, name, from, disposition)
+            .map(|()| 0),
         T::Type { name } => ipc.type_of(space, name).map(u64::from),
         T::GetAttribute { name, attribute } => ipc.attribute(space, name, attribute),
-        T::SetAttribute { name, attribute, value } => {
-            ipc.set_attribute(cx, space, name, (attribute, value)).map(|()| 0)
-        }
-        T::RequestNotification(request) => {
-            ipc.request_notification(cx, space, request).map(named)
-        }
+        T::SetAttribute {
+            name,
+            attribute,
+            value,
+        } => ipc
+            .set_attribute(cx, space, name, (attribute, value))
+            .map(|()| 0),
+        T::RequestNotification(request) => ipc.request_notification(cx, space, request).map(named),
         T::ArmTimer { name, deadline } => ipc.arm_timer(cx, space, name, deadline).map(|()| 0),
     }
 }
@@ -177,25 +191,42 @@ fn memory_trap<M: Machine>(
 ) -> Outcome {
     use decode::MemoryTrap as T;
     let source = match trap {
-        T::Map { entry, offset, .. } if entry != Name::NULL => match memory_entry(layers, task, entry) {
-            Ok(entry) => Source::Entry(entry, offset),
-            Err(code) => return Outcome::Return(Err(code)),
-        },
+        T::Map { entry, offset, .. } if entry != Name::NULL => {
+            match memory_entry(layers, task, entry) {
+                Ok(entry) => Source::Entry(entry, offset),
+                Err(code) => return Outcome::Return(Err(code)),
+            }
+        }
         _ => Source::Anonymous,
     };
     let (vm, mut context) = layers.vm();
     let progress = match trap {
-        T::Allocate { address, size, flags } => {
+        T::Allocate {
+            address,
+            size,
+            flags,
+        } => {
             return Outcome::Return(vm.allocate(&mut context, task.map, address, size, flags));
         }
-        T::Deallocate { address, size } => {
-            vm.deallocate(&mut context, task.map, address, size).map(done_with_nothing)
-        }
-        T::Protect { address, size, which, protection } => {
+        T::Deallocate { address, size } => vm
+            .deallocate(&mut context, task.map, address, size)
+            .map(done_with_nothing),
+        T::Protect {
+            address,
+            size,
+            which,
+            protection,
+        } => {
             let range = (address, size);
-            vm.protect(&mut context, task.map, range, which, protection).map(done_with_nothing)
+            vm.protect(&mut context, task.map, range, which, protection)
+                .map(done_with_nothing)
         }
-        T::Map { address, size, flags, .. } => {
+        T::Map {
+            address,
+            size,
+            flags,
+            ..
+        } => {
             let bits = |shift: u32, mask: u64| (flags >> shift & mask) as u32;
             let request = MapRequest {
                 address,
@@ -229,9 +260,14 @@ fn kernel_object<M: Machine>(
     task: &Task,
     name: Name,
 ) -> KernResult<Object> {
-    let entry = layers.ipc.look_up(task.space, name).ok_or(KernReturn::InvalidName)?;
+    let entry = layers
+        .ipc
+        .look_up(task.space, name)
+        .ok_or(KernReturn::InvalidName)?;
     let (rights, port) = (entry.rights, entry.port);
-    let port = port.filter(|_| rights.contains(Rights::SEND)).ok_or(KernReturn::InvalidRight)?;
+    let port = port
+        .filter(|_| rights.contains(Rights::SEND))
+        .ok_or(KernReturn::InvalidRight)?;
     match layers.ipc.ports.get(port).map(|port| port.kind) {
         Some(Kind::Kernel(object)) => Ok(object),
         _ => Err(KernReturn::InvalidRight),
@@ -260,7 +296,9 @@ fn self_trap<M: Machine>(
         Trap::TaskSelf => task.port,
         _ => layers.ipc.host_port.ok_or(KernReturn::InvalidHost)?,
     };
-    let name = layers.ipc.name_for_kernel_port(&mut layers.cx, task.space, port)?;
+    let name = layers
+        .ipc
+        .name_for_kernel_port(&mut layers.cx, task.space, port)?;
     Ok(name.0.into())
 }
 
@@ -282,11 +320,7 @@ fn switch<M: Machine>(
     }
 }
 
-fn wait_until<M: Machine>(
-    layers: &mut Layers<'_, M>,
-    caller: Caller,
-    deadline: u64,
-) -> Outcome {
+fn wait_until<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller, deadline: u64) -> Outcome {
     let cx = &mut layers.cx;
     if deadline <= cx.machine.now() {
         return Outcome::Return(Ok(0));
@@ -339,11 +373,39 @@ fn futex_wake<M: Machine>(
     let (key, _) = vm.futex_word(&mut context, task.map, address)?;
     let mut woken = 0;
     while woken < count.min(MAX_WAKES) {
-        let Some(id) = layers.cx.sched.wake_futex(key.bits()) else { break };
+        let Some(id) = layers.cx.sched.wake_futex(key.bits()) else {
+            break;
+        };
         layers.cx.machine.frame(id.index()).rax = KernReturn::Success.0.into();
         woken += 1;
     }
     Ok(woken)
+}
+
+fn message_buffer<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    caller: Caller,
+    (address, size): (u64, u64),
+) -> KernResult<u64> {
+    let old = layers
+        .cx
+        .sched
+        .threads
+        .get_mut(caller.thread)
+        .and_then(|t| t.buffer.take());
+    let (vm, mut context) = layers.vm();
+    if let Some(old) = old {
+        vm.unwire_buffer(&mut context, old);
+    }
+    if size == 0 {
+        return Ok(0);
+    }
+    let buffer = vm.wire_buffer(&mut context, task.map, address, size)?;
+    if let Some(thread) = layers.cx.sched.threads.get_mut(caller.thread) {
+        thread.buffer = Some(buffer);
+    }
+    Ok(0)
 }
 
 fn take_slot<M: Machine>(
@@ -351,7 +413,9 @@ fn take_slot<M: Machine>(
     task: &Task,
     caller: Caller,
 ) -> KernResult<u64> {
-    let name = layers.ipc.take_slot(&mut layers.cx, caller.thread, task.space)?;
+    let name = layers
+        .ipc
+        .take_slot(&mut layers.cx, caller.thread, task.space)?;
     Ok(name.0.into())
 }
 
@@ -367,11 +431,7 @@ fn set_fs_base<M: Machine>(
     Ok(0)
 }
 
-fn acknowledge<M: Machine>(
-    layers: &mut Layers<'_, M>,
-    task: &Task,
-    name: Name,
-) -> KernResult<u64> {
+fn acknowledge<M: Machine>(layers: &mut Layers<'_, M>, task: &Task, name: Name) -> KernResult<u64> {
     match kernel_object(layers, task, name)? {
         Object::Interrupt { line } if layers.cx.machine.unmask_interrupt(line) => Ok(0),
         _ => Err(KernReturn::InvalidRight),
@@ -388,7 +448,9 @@ fn io_port<M: Machine>(
     let Object::IoRange { first, count } = kernel_object(layers, task, name)? else {
         return Err(KernReturn::InvalidRight);
     };
-    let end = offset.checked_add(width).ok_or(KernReturn::InvalidArgument)?;
+    let end = offset
+        .checked_add(width)
+        .ok_or(KernReturn::InvalidArgument)?;
     if !matches!(width, 1 | 2 | 4) || end > u64::from(count) {
         return Err(KernReturn::InvalidArgument);
     }

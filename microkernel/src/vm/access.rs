@@ -158,7 +158,9 @@ impl Vm {
             return Err(KernReturn::InvalidArgument);
         }
         let entry = self.entry(self.find_entry(map, address)?);
-        let shared = entry.object.filter(|object| !self.object(*object).is_private());
+        let shared = entry
+            .object
+            .filter(|object| !self.object(*object).is_private());
         Ok(match shared {
             Some(object) if !entry.needs_copy => FutexKey {
                 owner: object.to_bits(),

@@ -175,7 +175,11 @@ impl Vm {
             return Err(KernReturn::InvalidArgument);
         }
         let copy = request.flags & map_flags::COPY != 0;
-        let wanted = if copy { protection::READ } else { request.protection };
+        let wanted = if copy {
+            protection::READ
+        } else {
+            request.protection
+        };
         if wanted & !from.maximum != 0 {
             return Err(KernReturn::InvalidRight);
         }
@@ -187,7 +191,11 @@ impl Vm {
             object: Some(from.object),
             index: from.index + offset / PAGE_SIZE,
             needs_copy: copy,
-            maximum: if copy { request.maximum } else { request.maximum & from.maximum },
+            maximum: if copy {
+                request.maximum
+            } else {
+                request.maximum & from.maximum
+            },
         })
     }
 
@@ -326,7 +334,12 @@ impl Vm {
         let from = self.entry(first).start;
         let entries = &node(&self.maps, map).entries;
         entries
-            .search(&self.entries, from, |span| span.wired, |entry| entry.wired > 0)
+            .search(
+                &self.entries,
+                from,
+                |span| span.wired,
+                |entry| entry.wired > 0,
+            )
             .is_some_and(|id| self.entry(id).start < range.end)
     }
 }

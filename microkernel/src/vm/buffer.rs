@@ -41,7 +41,9 @@ impl Vm {
         size: u64,
     ) -> KernResult<BufferId> {
         const BOTH: u32 = protection::READ | protection::WRITE;
-        let end = address.checked_add(size).ok_or(KernReturn::InvalidArgument)?;
+        let end = address
+            .checked_add(size)
+            .ok_or(KernReturn::InvalidArgument)?;
         if !(MIN_BUFFER..=MAX_BUFFER).contains(&size) || (address | size) % PAGE_SIZE != 0 {
             return Err(KernReturn::InvalidArgument);
         }
@@ -51,9 +53,9 @@ impl Vm {
         })?;
         let id = self.find_entry(map, address)?;
         let entry = self.entry(id);
-        let own = entry.object.is_none_or(|object| {
-            entry.needs_copy || self.object(object).is_private()
-        });
+        let own = entry
+            .object
+            .is_none_or(|object| entry.needs_copy || self.object(object).is_private());
         if !own || entry.wired > 0 || entry.end < end {
             return Err(KernReturn::InvalidArgument);
         }
@@ -76,7 +78,10 @@ impl Vm {
         let ledger = self.map_ref(map)?.ledger;
         let mut pages = [Page(0); BUFFER_PAGES];
         let mut count = 0;
-        for (slot, address) in pages.iter_mut().zip((start..end).step_by(PAGE_SIZE as usize)) {
+        for (slot, address) in pages
+            .iter_mut()
+            .zip((start..end).step_by(PAGE_SIZE as usize))
+        {
             self.fault(context, map, address, Access::Write)?;
             *slot = self.page_for(context, map, address, Access::Write)?.page;
             count += 1;

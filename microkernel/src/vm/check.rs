@@ -7,7 +7,7 @@ use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, protection};
 use arena::{Arena, Id};
 
 use super::tree::{Node, Tree, height, node};
-use super::{Entry, Map, MapId, ObjectId, Resident, Vm, cost};
+use super::{Entry, Map, MapId, ObjectId, Vm, cost};
 use crate::base::ledger::LedgerId;
 use crate::machine::Page;
 
@@ -130,7 +130,8 @@ impl Vm {
         self.each_reach(id, |one| {
             let mut other_number = 0;
             self.each_reach(id, |other| {
-                let overlap = one.pages.start < other.pages.end && other.pages.start < one.pages.end;
+                let overlap =
+                    one.pages.start < other.pages.end && other.pages.start < one.pages.end;
                 broken |= other_number != number && overlap && one.owns;
                 other_number += 1;
             });
@@ -222,7 +223,14 @@ impl Vm {
         let found = self.find_page(entry.object?, entry.page_at(address))?;
         let own = found.depth == 0 && !entry.needs_copy;
         let rights = entry.attributes.protection;
-        Some((found.page, if own { rights } else { rights & !protection::WRITE }))
+        Some((
+            found.page,
+            if own {
+                rights
+            } else {
+                rights & !protection::WRITE
+            },
+        ))
     }
 
     /// Pages and bytes that this layer has charged to a ledger.
@@ -276,7 +284,7 @@ impl Vm {
 }
 
 /// All live objects of an arena.
-fn all<T>(arena: &Arena<T>) -> impl Iterator<Item = Id<T>> + '_ {
+fn all<T, K>(arena: &Arena<T, K>) -> impl Iterator<Item = Id<K>> + '_ {
     (0..arena.end()).filter_map(|index| arena.id_at(index))
 }
 

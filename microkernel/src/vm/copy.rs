@@ -121,7 +121,10 @@ impl Vm {
         let mut at = pages.start;
         while at < pages.end {
             let entry = self.entry(self.find_entry(map, at)?);
-            if entry.object.is_some_and(|object| self.object(object).is_device()) {
+            if entry
+                .object
+                .is_some_and(|object| self.object(object).is_device())
+            {
                 return Err(KernReturn::InvalidArgument);
             }
             at = entry.end;
@@ -289,7 +292,9 @@ impl Vm {
     ) -> KernResult<()> {
         let id = self.find_entry(map, part.start)?;
         let entry = self.entry(id);
-        let private = entry.object.is_some_and(|object| self.object(object).is_private());
+        let private = entry
+            .object
+            .is_some_and(|object| self.object(object).is_private());
         if entry.needs_copy || !private {
             return Ok(());
         }
@@ -320,7 +325,9 @@ impl Vm {
             context.machine.zero_page(page);
             let offset = (bytes.start % PAGE_SIZE) as usize;
             let length = (bytes.end - bytes.start) as usize;
-            context.machine.copy((found.page, offset), (page, offset), length);
+            context
+                .machine
+                .copy((found.page, offset), (page, offset), length);
         }
         let piece = Piece {
             object: Some(own),

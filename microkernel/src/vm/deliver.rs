@@ -56,7 +56,9 @@ impl Vm {
         }
         let mut next = node(&self.copies, copy).first;
         while let Some(id) = next {
-            next = self.remove_piece(context, id, payer).and_then(|piece| piece.next);
+            next = self
+                .remove_piece(context, id, payer)
+                .and_then(|piece| piece.next);
         }
         self.remove_copy(context, copy);
         if pages <= EAGER_PAGES {
@@ -148,9 +150,7 @@ impl Vm {
         context: &mut Context<'_, M>,
         copy: CopyId,
     ) -> Progress {
-        if self.copies.get(copy).is_some()
-            && self.release_pieces(context, copy) == Progress::More
-        {
+        if self.copies.get(copy).is_some() && self.release_pieces(context, copy) == Progress::More {
             return Progress::More;
         }
         self.settle(context)
@@ -265,7 +265,9 @@ impl Vm {
         while !rest.is_empty() {
             let within = (at % PAGE_SIZE) as usize;
             let (now, later) = rest.split_at(rest.len().min(PAGE_SIZE as usize - within));
-            let found = self.find_page(own, at / PAGE_SIZE).ok_or(KernReturn::InvalidArgument)?;
+            let found = self
+                .find_page(own, at / PAGE_SIZE)
+                .ok_or(KernReturn::InvalidArgument)?;
             context.machine.write((found.page, within), now);
             at += now.len() as u64;
             rest = later;
@@ -330,7 +332,11 @@ impl Vm {
         let copy = Copied {
             first: None,
             last: None,
-            pages: if size == 0 { 0 } else { (range.end - range.start) / PAGE_SIZE },
+            pages: if size == 0 {
+                0
+            } else {
+                (range.end - range.start) / PAGE_SIZE
+            },
             offset: address % PAGE_SIZE,
             size,
             ledger,

@@ -115,9 +115,10 @@ impl Vm {
         }
         let index = self.entry(id).page_at(address);
         let (found, outcome) = match self.find_page(object, index) {
-            Some(found) if found.depth > 0 && (writes || self.object(object).shared) => {
-                (self.copy_up(context, object, index, found)?, FaultOutcome::Copied)
-            }
+            Some(found) if found.depth > 0 && (writes || self.object(object).shared) => (
+                self.copy_up(context, object, index, found)?,
+                FaultOutcome::Copied,
+            ),
             Some(found) => (found, FaultOutcome::Mapped),
             None => {
                 let found = self.zero_fill(context, map, id, index)?;
@@ -125,7 +126,11 @@ impl Vm {
             }
         };
         let own = found.depth == 0 && !self.entry(id).needs_copy;
-        let allowed = if own { allowed } else { allowed & !protection::WRITE };
+        let allowed = if own {
+            allowed
+        } else {
+            allowed & !protection::WRITE
+        };
         let protection = mapped_rights(allowed, access);
         Ok(Resolved {
             mapping: Mapping {

@@ -100,7 +100,12 @@ impl Vm {
             inherit::NONE => Plan::Nothing,
             // A buffer is the parent's thread's: the child gets ordinary memory.
             inherit::SHARE if entry.wired == 0 => Plan::Share,
-            _ if entry.object.is_some_and(|object| self.object(object).is_device()) => Plan::Nothing,
+            _ if entry
+                .object
+                .is_some_and(|object| self.object(object).is_device()) =>
+            {
+                Plan::Nothing
+            }
             _ if late => Plan::Late,
             _ => Plan::Now,
         }
@@ -172,7 +177,9 @@ impl Vm {
     ) -> KernResult<u64> {
         let entry = self.entry(id);
         let end = entry.end;
-        let private = entry.object.is_some_and(|object| self.object(object).is_private());
+        let private = entry
+            .object
+            .is_some_and(|object| self.object(object).is_private());
         if !private || entry.needs_copy {
             return Ok(end);
         }

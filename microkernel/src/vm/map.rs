@@ -58,7 +58,10 @@ impl Vm {
             jit: false,
             fork: None,
         };
-        let id = self.maps.insert(map).map_err(|_| KernReturn::ResourceShortage)?;
+        let id = self
+            .maps
+            .insert(map)
+            .map_err(|_| KernReturn::ResourceShortage)?;
         let Ok(root) = context.machine.create_space() else {
             self.maps.remove(id);
             return Err(KernReturn::ResourceShortage);

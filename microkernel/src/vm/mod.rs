@@ -52,19 +52,21 @@ use abi::PAGE_SIZE;
 use arena::{Arena, Id};
 
 use crate::base::KernResult;
+use crate::base::ids::BufferKind;
 use crate::base::ledger::{LedgerId, Ledgers, Resource};
 use crate::machine::Machine;
 use abi::kern_return::KernReturn;
 
 pub use access::FutexKey;
+pub use allocate::{MapRequest, Source};
 pub use buffer::{BUFFER_PAGES, Buffer};
+pub use check::Broken;
 pub use copy::{After, COPY_PAGES, Copied, Piece};
 pub use entry::Entry;
 pub use fault::FaultOutcome;
 pub use map::Map;
 pub use memory_entry::{MemoryEntry, SHARE_PAGES};
 pub use object::{Object, Resident};
-pub use allocate::{MapRequest, Source};
 pub use protect::Which;
 pub use region::{RegionInfo, Sharing};
 
@@ -75,7 +77,7 @@ pub type CopyId = Id<Copied>;
 /// Reaches a memory entry.
 pub type MemoryEntryId = Id<MemoryEntry>;
 /// Reaches a registered message buffer.
-pub type BufferId = Id<Buffer>;
+pub use crate::base::ids::BufferId;
 
 type EntryId = Id<Entry>;
 type ObjectId = Id<Object>;
@@ -125,7 +127,7 @@ pub struct Vm {
     copies: Arena<Copied>,
     pieces: Arena<Piece>,
     memory_entries: Arena<MemoryEntry>,
-    buffers: Arena<Buffer>,
+    buffers: Arena<Buffer, BufferKind>,
     /// Objects that are to be freed or collapsed, linked by [`Object::next`].
     unsettled: Option<ObjectId>,
 }
@@ -163,7 +165,9 @@ const fn cost<T>() -> u64 {
 /// # Errors
 /// `InvalidArgument`: the end lies beyond 2^64.
 fn whole_pages(address: u64, size: u64) -> KernResult<core::ops::Range<u64>> {
-    let end = address.checked_add(size).ok_or(KernReturn::InvalidArgument)?;
+    let end = address
+        .checked_add(size)
+        .ok_or(KernReturn::InvalidArgument)?;
     let end = end
         .checked_next_multiple_of(PAGE_SIZE)
         .ok_or(KernReturn::InvalidArgument)?;

@@ -133,7 +133,13 @@ impl Object {
     }
 
     pub(super) fn is_device(&self) -> bool {
-        matches!(self.kind, Kind::Physical { caching: Caching::Uncached, .. })
+        matches!(
+            self.kind,
+            Kind::Physical {
+                caching: Caching::Uncached,
+                ..
+            }
+        )
     }
 }
 
@@ -245,7 +251,10 @@ impl Vm {
         object: ObjectId,
         index: u64,
     ) -> KernResult<Page> {
-        let ledger = self.object(object).ledger.ok_or(KernReturn::ResourceShortage)?;
+        let ledger = self
+            .object(object)
+            .ledger
+            .ok_or(KernReturn::ResourceShortage)?;
         context.charge(ledger, Resource::Pages, 1)?;
         let Some(page) = context.machine.allocate_page() else {
             context.release(ledger, Resource::Pages, 1);

@@ -168,9 +168,7 @@ impl Vm {
             return;
         }
         let (first, last) = (entry.page_at(range.start), entry.page_at(range.end));
-        while let Some((page, index)) =
-            resident_from(&self.residents, self.object(object), first)
-        {
+        while let Some((page, index)) = resident_from(&self.residents, self.object(object), first) {
             if index >= last {
                 return;
             }

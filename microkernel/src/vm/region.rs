@@ -50,8 +50,8 @@ impl Vm {
     /// `InvalidAddress`: there is none.
     pub fn region(&self, map: MapId, address: u64) -> KernResult<RegionInfo> {
         let here = self.map_ref(map)?;
-        let id = entry_from(&here.entries, &self.entries, address)
-            .ok_or(KernReturn::InvalidAddress)?;
+        let id =
+            entry_from(&here.entries, &self.entries, address).ok_or(KernReturn::InvalidAddress)?;
         let entry = self.entry(id);
         let (mut sharing, mut resident) = (Sharing::Empty, 0);
         if let Some(id) = entry.object {

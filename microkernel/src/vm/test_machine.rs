@@ -68,7 +68,10 @@ impl TestMachine {
     }
 
     pub(super) fn page(&mut self, page: Page) -> &mut [u8; BYTES] {
-        assert!(page.0 >= PHYSICAL || self.allocated.contains(&page.0), "not allocated: {page:?}");
+        assert!(
+            page.0 >= PHYSICAL || self.allocated.contains(&page.0),
+            "not allocated: {page:?}"
+        );
         self.contents.entry(page.0).or_insert([0xaa; BYTES])
     }
 
@@ -106,9 +109,15 @@ impl Machine for TestMachine {
     }
 
     fn free_page(&mut self, page: Page) {
-        assert!(self.allocated.remove(&page.0), "freed twice, or never allocated: {page:?}");
+        assert!(
+            self.allocated.remove(&page.0),
+            "freed twice, or never allocated: {page:?}"
+        );
         for space in self.spaces.values() {
-            assert!(space.mapped.values().all(|(mapped, ..)| *mapped != page), "still mapped: {page:?}");
+            assert!(
+                space.mapped.values().all(|(mapped, ..)| *mapped != page),
+                "still mapped: {page:?}"
+            );
         }
         self.free.push(page.0);
     }
@@ -175,7 +184,10 @@ impl Machine for TestMachine {
         let both = protection::WRITE | protection::EXECUTE;
         assert!(protection & both != both, "writable and executable");
         assert!(address % PAGE_SIZE == 0);
-        assert!(page.0 >= PHYSICAL || self.allocated.contains(&page.0), "maps a free page");
+        assert!(
+            page.0 >= PHYSICAL || self.allocated.contains(&page.0),
+            "maps a free page"
+        );
         let space = self.space(root);
         for (level, shift) in [(1, 39), (2, 30), (3, 21)] {
             space.tables.insert((level, address >> shift));
@@ -188,7 +200,10 @@ impl Machine for TestMachine {
     }
 
     fn unmap(&mut self, root: Root, range: Range<u64>) {
-        assert!(range.end - range.start <= 64 * PAGE_SIZE, "more than 64 pages");
+        assert!(
+            range.end - range.start <= 64 * PAGE_SIZE,
+            "more than 64 pages"
+        );
         let space = self.space(root);
         for address in range.step_by(BYTES) {
             if space.mapped.remove(&address).is_some() {
@@ -198,7 +213,10 @@ impl Machine for TestMachine {
     }
 
     fn protect(&mut self, root: Root, range: Range<u64>, protection: u32) {
-        assert!(range.end - range.start <= 64 * PAGE_SIZE, "more than 64 pages");
+        assert!(
+            range.end - range.start <= 64 * PAGE_SIZE,
+            "more than 64 pages"
+        );
         let space = self.space(root);
         for (address, (_, rights, _)) in space.mapped.range_mut(range) {
             if *rights & !protection != 0 {
@@ -210,7 +228,9 @@ impl Machine for TestMachine {
 
     fn flush(&mut self, root: Root, range: Range<u64>) {
         self.flushes += 1;
-        self.space(root).stale.retain(|address| !range.contains(address));
+        self.space(root)
+            .stale
+            .retain(|address| !range.contains(address));
     }
 
     fn table_pages(&self, root: Root) -> u64 {

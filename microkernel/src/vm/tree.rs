@@ -250,12 +250,12 @@ impl<T: Node> Tree<T> {
 ///
 /// # Panics
 /// When a link outlived its object: the tree is damaged, and nothing it says can be relied on.
-pub(super) fn node<T>(arena: &Arena<T>, id: Id<T>) -> &T {
+pub(super) fn node<T, K>(arena: &Arena<T, K>, id: Id<K>) -> &T {
     arena.get(id).expect("a tree links to live nodes")
 }
 
 /// See [`node`].
-pub(super) fn node_mut<T>(arena: &mut Arena<T>, id: Id<T>) -> &mut T {
+pub(super) fn node_mut<T, K>(arena: &mut Arena<T, K>, id: Id<K>) -> &mut T {
     arena.get_mut(id).expect("a tree links to live nodes")
 }
 
@@ -371,8 +371,7 @@ mod tests {
     fn assert_balanced(arena: &Arena<Item>, at: Option<arena::Id<Item>>) -> u32 {
         let Some(id) = at else { return 0 };
         let links = node(arena, id).links();
-        let count =
-            1 + assert_balanced(arena, links.left) + assert_balanced(arena, links.right);
+        let count = 1 + assert_balanced(arena, links.left) + assert_balanced(arena, links.right);
         let (low, high) = (height(arena, links.left), height(arena, links.right));
         assert!(low.abs_diff(high) <= 1, "{low} beside {high}");
         assert_eq!(height(arena, at), 1 + low.max(high));

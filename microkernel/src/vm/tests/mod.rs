@@ -87,7 +87,9 @@ impl Rig {
     }
 
     fn map_for(&mut self, account: LedgerId) -> MapId {
-        let map = self.with(|vm, context| vm.create_map(context, account)).unwrap();
+        let map = self
+            .with(|vm, context| vm.create_map(context, account))
+            .unwrap();
         self.maps.push(map);
         map
     }
@@ -137,9 +139,12 @@ impl Rig {
 
     fn fork(&mut self, parent: MapId) -> MapId {
         let account = self.account(4096);
-        let child = self.with(|vm, context| vm.fork_map(context, parent, account)).unwrap();
+        let child = self
+            .with(|vm, context| vm.fork_map(context, parent, account))
+            .unwrap();
         self.maps.push(child);
-        self.finish(|vm, context| vm.fork_step(context, child)).unwrap();
+        self.finish(|vm, context| vm.fork_step(context, child))
+            .unwrap();
         child
     }
 
@@ -172,7 +177,8 @@ impl Rig {
     }
 
     fn discard(&mut self, copy: CopyId) {
-        self.finish(|vm, context| Ok(vm.copy_discard(context, copy))).unwrap();
+        self.finish(|vm, context| Ok(vm.copy_discard(context, copy)))
+            .unwrap();
     }
 
     /// What a thread's access does: the hardware translates it, or it faults and tries again.
@@ -215,20 +221,31 @@ impl Rig {
     fn verify(&self) {
         assert_eq!(self.vm.check(), Ok(()));
         self.machine.assert_flushed();
-        assert_eq!(self.machine.allocated(), self.vm.census()[1] as usize, "pages that nobody has");
+        assert_eq!(
+            self.machine.allocated(),
+            self.vm.census()[1] as usize,
+            "pages that nobody has"
+        );
         for account in &self.accounts {
             let used = (
                 self.ledgers.used(*account, Resource::Pages),
                 self.ledgers.used(*account, Resource::KernelBytes),
             );
-            assert_eq!(used, self.vm.charged(*account), "pages and bytes of a ledger");
+            assert_eq!(
+                used,
+                self.vm.charged(*account),
+                "pages and bytes of a ledger"
+            );
         }
         for map in &self.maps {
             let Some(root) = self.vm.root(*map) else {
                 continue;
             };
             for (address, (page, rights, _)) in &self.machine.spaces[&root.0].mapped {
-                let (shown, allowed) = self.vm.shown(*map, *address).expect("mapped, but not there");
+                let (shown, allowed) = self
+                    .vm
+                    .shown(*map, *address)
+                    .expect("mapped, but not there");
                 assert_eq!(shown, *page, "another page is mapped at {address:#x}");
                 assert_eq!(rights & !allowed, 0, "too much is allowed at {address:#x}");
             }

@@ -21,10 +21,25 @@ fn allocate_answers_as_mach_does() {
         (at(7), 0, flags::FIXED, Ok(0)),
         (0, 1, flags::FIXED, Err(KernReturn::InvalidAddress)),
         (0, 1, flags::ANYWHERE, Ok(0x1000)),
-        (MAX_ADDRESS, 1, flags::FIXED, Err(KernReturn::InvalidAddress)),
+        (
+            MAX_ADDRESS,
+            1,
+            flags::FIXED,
+            Err(KernReturn::InvalidAddress),
+        ),
         (MAX_ADDRESS - 1, 1, flags::FIXED, Ok(MAX_ADDRESS - pages(1))),
-        (at(9), u64::MAX, flags::FIXED, Err(KernReturn::InvalidArgument)),
-        (at(9), u64::MAX, flags::ANYWHERE, Err(KernReturn::InvalidArgument)),
+        (
+            at(9),
+            u64::MAX,
+            flags::FIXED,
+            Err(KernReturn::InvalidArgument),
+        ),
+        (
+            at(9),
+            u64::MAX,
+            flags::ANYWHERE,
+            Err(KernReturn::InvalidArgument),
+        ),
         (0, MAX_ADDRESS, flags::ANYWHERE, Err(KernReturn::NoSpace)),
         (u64::MAX, 1, flags::ANYWHERE, Err(KernReturn::NoSpace)),
         (at(9), 1, 2, Err(KernReturn::InvalidArgument)),
@@ -37,7 +52,11 @@ fn allocate_answers_as_mach_does() {
     }
     let resident = rig.vm.census()[1];
     assert_eq!(resident, 0, "untouched memory takes no pages");
-    assert_eq!(rig.vm.region(map, at(10)).unwrap().start, at(9), "unaligned: both pages");
+    assert_eq!(
+        rig.vm.region(map, at(10)).unwrap().start,
+        at(9),
+        "unaligned: both pages"
+    );
     rig.assert_empty();
 }
 
@@ -71,7 +90,8 @@ fn deallocate_takes_whole_pages_and_does_not_mind_holes() {
         rig.store(map, page, 7).unwrap();
     }
     let unaligned = (at(3) + 100, 50);
-    rig.finish(|vm, context| vm.deallocate(context, map, unaligned.0, unaligned.1)).unwrap();
+    rig.finish(|vm, context| vm.deallocate(context, map, unaligned.0, unaligned.1))
+        .unwrap();
     assert_eq!(rig.load(map, 3), Err(KernReturn::InvalidAddress));
     assert_eq!(rig.vm.census()[1], 9, "the page is free at once");
     assert!(rig.deallocate(map, 2, 4).is_ok(), "with a hole");
@@ -103,7 +123,13 @@ fn large_work_goes_in_steps_of_64_pages_and_untouched_memory_costs_none() {
     rig.assert_empty();
 }
 
-fn protect(rig: &mut Rig, map: MapId, range: (u64, u64), which: Which, rights: u32) -> KernResult<u32> {
+fn protect(
+    rig: &mut Rig,
+    map: MapId,
+    range: (u64, u64),
+    which: Which,
+    rights: u32,
+) -> KernResult<u32> {
     rig.finish(|vm, context| vm.protect(context, map, range, which, rights))
 }
 
@@ -124,7 +150,11 @@ fn protect_changes_all_of_a_range_or_nothing() {
     assert_eq!((rig.load(map, 1), rig.store(map, 3, 2)), (Ok(1), Ok(())));
     assert!(protect(&mut rig, map, (at(1), pages(2)), Which::Current, RW).is_ok());
     assert_eq!(rig.store(map, 1, 2), Ok(()));
-    assert_eq!(protect(&mut rig, map, (at(4), 0), Which::Current, read), Ok(1), "size 0");
+    assert_eq!(
+        protect(&mut rig, map, (at(4), 0), Which::Current, read),
+        Ok(1),
+        "size 0"
+    );
     let wraps = protect(&mut rig, map, (at(4), u64::MAX), Which::Current, read);
     assert_eq!(wraps, Err(KernReturn::InvalidArgument));
     let bits = protect(&mut rig, map, (at(0), 1), Which::Current, 8);
@@ -181,25 +211,61 @@ fn map_checks_every_argument() {
     let mut rig = Rig::new();
     let map = rig.map();
     let account = rig.accounts[0];
-    let entry = rig.with(|vm, context| vm.make_anonymous(context, pages(4), account)).unwrap();
+    let entry = rig
+        .with(|vm, context| vm.make_anonymous(context, pages(4), account))
+        .unwrap();
     let good = rig.request(Source::Entry(entry, 0), 0, 4);
     let part = |offset| Source::Entry(entry, offset);
     let bad = [
         MapRequest { size: 0, ..good },
-        MapRequest { size: u64::MAX, ..good },
-        MapRequest { source: part(pages(1)), ..good },
-        MapRequest { source: part(u64::MAX - 4095), ..good },
-        MapRequest { source: part(1), size: 1, ..good },
-        MapRequest { source: part(pages(1)), size: u64::MAX - 4095, ..good },
-        MapRequest { protection: RW, maximum: protection::READ, ..good },
-        MapRequest { protection: 8, ..good },
-        MapRequest { inheritance: 3, ..good },
+        MapRequest {
+            size: u64::MAX,
+            ..good
+        },
+        MapRequest {
+            source: part(pages(1)),
+            ..good
+        },
+        MapRequest {
+            source: part(u64::MAX - 4095),
+            ..good
+        },
+        MapRequest {
+            source: part(1),
+            size: 1,
+            ..good
+        },
+        MapRequest {
+            source: part(pages(1)),
+            size: u64::MAX - 4095,
+            ..good
+        },
+        MapRequest {
+            protection: RW,
+            maximum: protection::READ,
+            ..good
+        },
+        MapRequest {
+            protection: 8,
+            ..good
+        },
+        MapRequest {
+            inheritance: 3,
+            ..good
+        },
         MapRequest { flags: 8, ..good },
     ];
     for request in bad {
-        assert_eq!(rig.do_map(map, request), Err(KernReturn::InvalidArgument), "{request:?}");
+        assert_eq!(
+            rig.do_map(map, request),
+            Err(KernReturn::InvalidArgument),
+            "{request:?}"
+        );
     }
-    let both = MapRequest { protection: protection::ALL, ..good };
+    let both = MapRequest {
+        protection: protection::ALL,
+        ..good
+    };
     assert_eq!(rig.do_map(map, both), Err(KernReturn::ProtectionFailure));
     assert_eq!(rig.do_map(map, good), Ok(at(0)));
     assert_eq!(rig.do_map(map, good), Err(KernReturn::NoSpace));
@@ -236,7 +302,16 @@ fn region_tells_what_is_at_or_above_an_address() {
     rig.allocate(map, 2, 6);
     rig.store(map, 3, 1).unwrap();
     rig.store(map, 6, 1).unwrap();
-    assert!(protect(&mut rig, map, (at(6), pages(2)), Which::Current, protection::READ).is_ok());
+    assert!(
+        protect(
+            &mut rig,
+            map,
+            (at(6), pages(2)),
+            Which::Current,
+            protection::READ
+        )
+        .is_ok()
+    );
     let expected = RegionInfo {
         start: at(2),
         size: pages(4),
@@ -250,7 +325,10 @@ fn region_tells_what_is_at_or_above_an_address() {
     assert_eq!(rig.vm.region(map, 0), Ok(expected));
     assert_eq!(rig.vm.region(map, at(5)), Ok(expected));
     let second = rig.vm.region(map, at(6)).unwrap();
-    assert_eq!((second.start, second.protection, second.resident), (at(6), protection::READ, 1));
+    assert_eq!(
+        (second.start, second.protection, second.resident),
+        (at(6), protection::READ, 1)
+    );
     assert_eq!(rig.vm.region(map, at(8)), Err(KernReturn::InvalidAddress));
     rig.assert_empty();
 }

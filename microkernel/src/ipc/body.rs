@@ -1,0 +1,561 @@
+//! What a message carries beside its words: inline data, port rights, memory.
+//!
+//! On the way in, every descriptor is read once into a kernel value, and inline data is copied into pages
+//! of the message's own; from then on nothing that the sender does changes the message. On the way out,
+//! both go into the receiver's buffer. What fails on the way in destroys the message (M-08); what fails on
+//! the way out delivers the rest (M-22).
+
+use abi::PAGE_SIZE;
+use abi::kern_return::{KernReturn, MessageReturn, resource};
+use abi::message::{DESCRIPTOR_SIZE, Descriptor, HEADER_SIZE, MAX_DESCRIPTORS, descriptor};
+use abi::names::{Name, disposition};
+use abi::registers::Shape;
+use arena::Arena;
+
+use super::message::Message;
+use super::notice::Watch;
+use super::receive::PORT_DESTROYED_SHAPE;
+use super::right::Right;
+use super::{Context, Ipc};
+use crate::base::ids::{BodyId, BodyKind, BufferId, MessageId, PortId, SpaceId, ThreadId};
+use crate::base::ledger::{LedgerId, Resource};
+use crate::machine::{Machine, Page};
+use crate::sched::Flags;
+use crate::vm::{After, BUFFER_PAGES, CopyId, Progress, Vm};
+
+/// What one descriptor carries.
+#[derive(Debug)]
+pub enum Carried {
+    /// A port right.
+    Port(Right),
+    /// Memory; `None` for a size of 0.
+    Memory(Option<CopyId>, u64),
+}
+
+/// Data and rights of a queued message.
+#[derive(Debug)]
+pub struct Body {
+    carried: heapless::Vec<Carried, MAX_DESCRIPTORS>,
+    pages: heapless::Vec<Page, BUFFER_PAGES>,
+    size: usize,
+}
+
+/// All bodies.
+pub type Bodies = Arena<Body, BodyKind>;
+
+const PAGE: usize = PAGE_SIZE as usize;
+
+/// Where inline data begins in a buffer.
+const fn data_offset(descriptors: u32) -> usize {
+    HEADER_SIZE + descriptors as usize * DESCRIPTOR_SIZE
+}
+
+impl Ipc {
+    /// Whether a message of this shape fits into the buffer that it is sent from.
+    pub(super) fn check_shape<M: Machine>(
+        cx: &Context<'_, M>,
+        buffer: Option<BufferId>,
+        shape: Shape,
+    ) -> Result<(), MessageReturn> {
+        if shape.is_buffered() && !fits(cx.vm, buffer, shape) {
+            return Err(MessageReturn::SendTooLarge);
+        }
+        Ok(())
+    }
+
+    /// Copies descriptors and data out of the sender's buffer.
+    ///
+    /// # Errors
+    /// `SendInvalidRight`, `SendInvalidMemory`, `SendInvalidType`, `SendNoBuffer`. What was copied in is in the
+    /// message, to be destroyed with it.
+    pub(super) fn copy_in_body<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        message: MessageId,
+        shape: Shape,
+    ) -> Result<(), MessageReturn> {
+        let shortage = MessageReturn::SendNoBuffer;
+        let record = cx.sched.threads.get(thread).ok_or(shortage)?;
+        let (space, buffer) = (record.space, record.buffer.ok_or(shortage)?);
+        let size = shape.size() as usize;
+        let body = Body {
+            carried: heapless::Vec::new(),
+            pages: heapless::Vec::new(),
+            size,
+        };
+        let id = self.bodies.insert(body).map_err(|_| shortage)?;
+        let record = self.messages.get_mut(message).ok_or(shortage)?;
+        record.body = Some(id);
+        for index in 0..shape.descriptors() {
+            let descriptor = read_descriptor(cx, buffer, index);
+            let carried = self.copy_in_descriptor(cx, space, descriptor)?;
+            if let Some(body) = self.bodies.get_mut(id)
+                && let Err(carried) = body.carried.push(carried)
+            {
+                self.end_carried(cx, carried);
+            }
+        }
+        self.copy_in_data(cx, space, id, (buffer, data_offset(shape.descriptors())))
+    }
+
+    fn copy_in_descriptor<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        descriptor: Descriptor,
+    ) -> Result<Carried, MessageReturn> {
+        match descriptor.kind {
+            descriptor::PORT => {
+                let (name, disposition) = (Name(descriptor.name), descriptor.disposition);
+                if super::right::needed(disposition).is_none() {
+                    return Err(MessageReturn::SendInvalidType);
+                }
+                Ok(Carried::Port(match name {
+                    Name::NULL => Right::None,
+                    Name::DEAD => Right::Dead,
+                    name => {
+                        let allowed = self.can_copy_in(space, name, disposition);
+                        allowed.map_err(|_| MessageReturn::SendInvalidRight)?;
+                        self.copy_in(cx, space, name, disposition)
+                    }
+                }))
+            }
+            descriptor::OUT_OF_LINE => self.copy_in_memory(cx, space, descriptor),
+            _ => Err(MessageReturn::SendInvalidType),
+        }
+    }
+
+    fn copy_in_memory<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        descriptor: Descriptor,
+    ) -> Result<Carried, MessageReturn> {
+        let invalid = MessageReturn::SendInvalidMemory;
+        if descriptor.flags & !descriptor::DEALLOCATE != 0 {
+            return Err(MessageReturn::SendInvalidType);
+        }
+        if descriptor.size == 0 {
+            return Ok(Carried::Memory(None, 0));
+        }
+        let after = match descriptor.flags & descriptor::DEALLOCATE {
+            0 => After::Keep,
+            _ => After::Deallocate,
+        };
+        let map = self.names.space(space).ok_or(invalid)?.map;
+        let (vm, mut context) = cx.vm();
+        let range = (descriptor.address, descriptor.size);
+        let copied = vm.copy_out(&mut context, map, range, after);
+        copied
+            .map(|copy| Carried::Memory(Some(copy), descriptor.size))
+            .map_err(|code| match code {
+                KernReturn::ResourceShortage => MessageReturn::SendNoBuffer,
+                _ => invalid,
+            })
+    }
+
+    fn copy_in_data<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        id: BodyId,
+        (buffer, offset): (BufferId, usize),
+    ) -> Result<(), MessageReturn> {
+        let shortage = MessageReturn::SendNoBuffer;
+        let payer = self.names.space(space).ok_or(shortage)?.ledger;
+        let body = self.bodies.get_mut(id).ok_or(shortage)?;
+        for _ in 0..body.size.div_ceil(PAGE) {
+            cx.ledgers
+                .charge(payer, Resource::Pages, 1)
+                .map_err(|_| shortage)?;
+            let page = cx.machine.allocate_page().ok_or(()).and_then(|page| {
+                body.pages
+                    .push(page)
+                    .map_err(|page| cx.machine.free_page(page))
+            });
+            page.map_err(|()| {
+                cx.ledgers.release(payer, Resource::Pages, 1);
+                shortage
+            })?;
+        }
+        let from = cx.vm.buffer_pages(buffer);
+        copy_span(cx.machine, (from, offset), (&body.pages, 0), body.size);
+        Ok(())
+    }
+
+    /// Whether the next message at a port is too large for a thread that wants such messages to stay.
+    ///
+    /// If so, the thread's registers say how large it is (M-33).
+    pub(super) fn refuses_large<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        id: PortId,
+    ) -> bool {
+        let Some(port) = self.ports.get(id) else {
+            return false;
+        };
+        let Some(record) = cx.sched.threads.get(thread) else {
+            return false;
+        };
+        if !record.flags.contains(Flags::RECEIVE_LARGE) || !port.pending.is_empty() {
+            return false;
+        }
+        let first = port.messages.first().and_then(|id| self.messages.get(id));
+        let notice = port.notices.first().and_then(|id| self.notices.get(id));
+        let shape = match (notice.map(|notice| notice.watch), first) {
+            (Some(Watch::PortDestroyed { .. }), _) => PORT_DESTROYED_SHAPE,
+            (None, Some(message)) => message.shape,
+            _ => return false,
+        };
+        if !shape.is_buffered() || fits(cx.vm, record.buffer, shape) {
+            return false;
+        }
+        let (name, label) = (port.name, port.label);
+        let frame = cx.machine.frame(thread.index());
+        frame.rax = MessageReturn::ReceiveTooLarge.0.into();
+        frame.rdi = abi::registers::pair(shape.0, name.0);
+        frame.rsi = label;
+        true
+    }
+
+    /// Writes a message's body into the receiver's buffer, and answers the shape that is there now.
+    pub(super) fn deliver_body<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        port: PortId,
+        message: &mut Message,
+        code: &mut MessageReturn,
+    ) -> Shape {
+        let Some(id) = message.body.take() else {
+            return Shape::SHORT;
+        };
+        let Some(record) = cx.sched.threads.get(thread) else {
+            return Shape::SHORT;
+        };
+        let (space, buffer) = (record.space, record.buffer);
+        let Some(buffer) = buffer.filter(|_| fits(cx.vm, buffer, message.shape)) else {
+            self.destroy_body(cx, id, message.payer);
+            *code = MessageReturn::ReceiveTooLarge;
+            return message.shape;
+        };
+        self.write_header(cx, buffer, port, (message, message.shape));
+        let descriptors = message.shape.descriptors();
+        for index in 0..descriptors {
+            let carried = self.bodies.get_mut(id).and_then(|body| {
+                // Taken from the front one by one; what is taken is replaced by nothing.
+                body.carried.get_mut(index as usize)
+            });
+            let Some(carried) = carried else { break };
+            let carried = core::mem::replace(carried, Carried::Port(Right::None));
+            let descriptor = self.copy_out_descriptor(cx, space, carried, code);
+            write_descriptor(cx, buffer, index, descriptor);
+        }
+        if let Some(body) = self.bodies.get(id) {
+            let to = (cx.vm.buffer_pages(buffer), data_offset(descriptors));
+            copy_span(cx.machine, (&body.pages, 0), to, body.size);
+        }
+        self.free_body(cx, id, message.payer);
+        message.shape
+    }
+
+    /// Puts a mailed receive right into the receiver's space, and its descriptor into the buffer.
+    pub(super) fn copy_out_receive_right<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        (port, message): (PortId, &Message),
+        right: PortId,
+    ) -> MessageReturn {
+        let place = cx
+            .sched
+            .threads
+            .get(thread)
+            .and_then(|t| t.buffer.map(|b| (t.space, b)));
+        let Some((space, buffer)) = place else {
+            self.release(Right::Receive(right));
+            return MessageReturn::ReceiveTooLarge;
+        };
+        let mut code = MessageReturn::Success;
+        self.write_header(cx, buffer, port, (message, PORT_DESTROYED_SHAPE));
+        let carried = Carried::Port(Right::Receive(right));
+        let descriptor = self.copy_out_descriptor(cx, space, carried, &mut code);
+        write_descriptor(cx, buffer, 0, descriptor);
+        code
+    }
+
+    fn copy_out_descriptor<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        carried: Carried,
+        code: &mut MessageReturn,
+    ) -> Descriptor {
+        match carried {
+            Carried::Port(right) => {
+                let disposition = match right {
+                    Right::Receive(_) => disposition::MOVE_RECEIVE,
+                    Right::SendOnce(_) => disposition::MOVE_SEND_ONCE,
+                    Right::Send(_) | Right::None | Right::Dead => disposition::MOVE_SEND,
+                };
+                let name = self.copy_out(cx, space, right).unwrap_or_else(|right| {
+                    self.release(right);
+                    code.0 |= MessageReturn::ReceiveBodyError.0 | resource::IPC_SPACE;
+                    Name::NULL
+                });
+                Descriptor {
+                    kind: descriptor::PORT,
+                    disposition,
+                    name: name.0,
+                    ..Descriptor::default()
+                }
+            }
+            Carried::Memory(copy, size) => {
+                let map = self.names.space(space).map(|space| space.map);
+                let (vm, mut context) = cx.vm();
+                let place = match (copy, map) {
+                    (Some(copy), Some(map)) => vm.copy_in(&mut context, map, copy),
+                    _ => Ok(0),
+                };
+                let (address, size) = match place {
+                    Ok(address) => (address, size),
+                    Err(_) => {
+                        self.end_carried(cx, Carried::Memory(copy, size));
+                        code.0 |= MessageReturn::ReceiveBodyError.0 | resource::VM_SPACE;
+                        (0, 0)
+                    }
+                };
+                Descriptor {
+                    kind: descriptor::OUT_OF_LINE,
+                    flags: descriptor::DEALLOCATE,
+                    address,
+                    size,
+                    ..Descriptor::default()
+                }
+            }
+        }
+    }
+
+    /// Ends a body and all that it carries.
+    pub(super) fn destroy_body<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        id: BodyId,
+        payer: Option<LedgerId>,
+    ) {
+        while let Some(carried) = self.bodies.get_mut(id).and_then(|body| body.carried.pop()) {
+            self.end_carried(cx, carried);
+        }
+        self.free_body(cx, id, payer);
+    }
+
+    fn end_carried<M: Machine>(&mut self, cx: &mut Context<'_, M>, carried: Carried) {
+        match carried {
+            Carried::Port(right) => self.release(right),
+            Carried::Memory(None, _) => {}
+            Carried::Memory(Some(copy), _) => {
+                let (vm, mut context) = cx.vm();
+                // A copy is bounded (`COPY_PAGES`), and so is this.
+                while vm.copy_discard(&mut context, copy) == Progress::More {}
+            }
+        }
+    }
+
+    /// Gives back a body's pages and its place.
+    fn free_body<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        id: BodyId,
+        payer: Option<LedgerId>,
+    ) {
+        let Some(body) = self.bodies.remove(id) else {
+            return;
+        };
+        for page in body.pages {
+            cx.machine.free_page(page);
+            if let Some(payer) = payer {
+                cx.ledgers.release(payer, Resource::Pages, 1);
+            }
+        }
+    }
+
+    /// Whether a message that is about to be queued at `port` carries the receive right that the port itself
+    /// travels behind (M-26). Notes, for the next such question, where its receive rights go.
+    pub(super) fn closes_circle(&mut self, message: MessageId, port: PortId) -> bool {
+        let Some(body) = self.messages.get(message).and_then(|message| message.body) else {
+            return false;
+        };
+        let Some(body) = self.bodies.get(body) else {
+            return false;
+        };
+        let rights = body.carried.iter().filter_map(|carried| match carried {
+            Carried::Port(Right::Receive(id)) => Some(*id),
+            _ => None,
+        });
+        let moved: heapless::Vec<PortId, MAX_DESCRIPTORS> = rights.collect();
+        let mut next = Some(port);
+        while let Some(id) = next {
+            if moved.contains(&id) {
+                return true;
+            }
+            next = self.ports.get(id).and_then(|port| port.carrier);
+        }
+        for id in moved {
+            if let Some(moved) = self.ports.get_mut(id) {
+                moved.carrier = Some(port);
+            }
+        }
+        false
+    }
+
+    fn write_header<M: Machine>(
+        &self,
+        cx: &mut Context<'_, M>,
+        buffer: BufferId,
+        port: PortId,
+        (message, shape): (&Message, Shape),
+    ) {
+        let Some(port) = self.ports.get(port) else {
+            return;
+        };
+        let facts = HeaderFacts {
+            shape,
+            remote: message.reply_name,
+            local: port.name,
+            id: message.id,
+            label: port.label,
+            identity: message.identity,
+            sequence: port.sequence.wrapping_sub(1),
+        };
+        if let Some(page) = cx.vm.buffer_pages(buffer).first() {
+            cx.machine.write((*page, 0), &facts.bytes());
+        }
+    }
+}
+
+/// What a receiver finds in the header of its buffer.
+pub(super) struct HeaderFacts {
+    pub(super) shape: Shape,
+    pub(super) remote: Name,
+    pub(super) local: Name,
+    pub(super) id: i32,
+    pub(super) label: u64,
+    pub(super) identity: u64,
+    pub(super) sequence: u32,
+}
+
+impl HeaderFacts {
+    /// The bytes of an [`abi::message::Header`].
+    #[inline(always)]
+    pub(super) fn bytes(&self) -> [u8; HEADER_SIZE] {
+        let descriptors = self.shape.descriptors();
+        let size = data_offset(descriptors) as u32 + self.shape.size();
+        let bits = if descriptors > 0 { 1_u32 << 31 } else { 0 };
+        let words = [
+            u64::from(bits) | u64::from(size) << 32,
+            u64::from(self.remote.0) | u64::from(self.local.0) << 32,
+            u64::from(self.id as u32) << 32,
+            self.label,
+            self.identity,
+            u64::from(self.sequence) | u64::from(descriptors) << 32,
+            0,
+            0,
+        ];
+        let mut bytes = [0; HEADER_SIZE];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+/// Whether header, descriptors and data of a shape fit into a buffer.
+pub(super) fn fits(vm: &Vm, buffer: Option<BufferId>, shape: Shape) -> bool {
+    let Some(buffer) = buffer else { return false };
+    let room = vm.buffer_pages(buffer).len() * PAGE;
+    let count = shape.descriptors();
+    count as usize <= MAX_DESCRIPTORS && data_offset(count) + shape.size() as usize <= room
+}
+
+/// Copies bytes from one list of pages to another one.
+#[inline(always)]
+pub(super) fn copy_span<M: Machine>(
+    machine: &mut M,
+    (from, from_offset): (&[Page], usize),
+    (to, to_offset): (&[Page], usize),
+    size: usize,
+) {
+    let mut done = 0;
+    while done < size {
+        let (source, target) = (from_offset + done, to_offset + done);
+        let room = (PAGE - source % PAGE)
+            .min(PAGE - target % PAGE)
+            .min(size - done);
+        let pages = (from.get(source / PAGE), to.get(target / PAGE));
+        let (Some(source_page), Some(target_page)) = pages else {
+            return;
+        };
+        machine.copy(
+            (*source_page, source % PAGE),
+            (*target_page, target % PAGE),
+            room,
+        );
+        done += room;
+    }
+}
+
+/// Reads one descriptor, once.
+fn read_descriptor<M: Machine>(
+    cx: &mut Context<'_, M>,
+    buffer: BufferId,
+    index: u32,
+) -> Descriptor {
+    let mut bytes = [0; DESCRIPTOR_SIZE];
+    // All descriptors lie in the first page.
+    const { assert!(data_offset(MAX_DESCRIPTORS as u32) <= PAGE) };
+    if let Some(page) = cx.vm.buffer_pages(buffer).first() {
+        cx.machine.read((*page, data_offset(index)), &mut bytes);
+    }
+    let [first, address, size] = words(bytes);
+    Descriptor {
+        kind: first as u8,
+        disposition: (first >> 8) as u8,
+        flags: (first >> 16) as u16,
+        name: (first >> 32) as u32,
+        address,
+        size,
+    }
+}
+
+fn write_descriptor<M: Machine>(
+    cx: &mut Context<'_, M>,
+    buffer: BufferId,
+    index: u32,
+    descriptor: Descriptor,
+) {
+    let first = u64::from(descriptor.kind)
+        | u64::from(descriptor.disposition) << 8
+        | u64::from(descriptor.flags) << 16
+        | u64::from(descriptor.name) << 32;
+    let mut bytes = [0; DESCRIPTOR_SIZE];
+    let words = [first, descriptor.address, descriptor.size];
+    for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    if let Some(page) = cx.vm.buffer_pages(buffer).first() {
+        cx.machine.write((*page, data_offset(index)), &bytes);
+    }
+}
+
+fn words(bytes: [u8; DESCRIPTOR_SIZE]) -> [u64; 3] {
+    let mut words = [0; 3];
+    for (word, place) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = place
+            .iter()
+            .rev()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte));
+    }
+    words
+}

@@ -1,0 +1,312 @@
+//! Out-of-line memory and message buffers.
+
+use super::*;
+use crate::vm::{After, COPY_PAGES, Progress, Which};
+
+fn copy_out(rig: &mut Rig, map: MapId, range: (u64, u64), after: After) -> KernResult<CopyId> {
+    let copy = rig.with(|vm, context| vm.copy_out(context, map, range, after));
+    rig.verify();
+    copy
+}
+
+/// Two maps, the first with `count` pages that hold their numbers, from 1.
+fn two(count: u64) -> (Rig, MapId, MapId) {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.map(), rig.map());
+    rig.allocate(a, 0, count);
+    for page in 0..count {
+        rig.store(a, page, page as u8 + 1).unwrap();
+    }
+    (rig, a, b)
+}
+
+// covers: M-23 V-09
+#[test]
+fn a_copy_is_a_snapshot_whatever_its_size() {
+    for count in [1, 2, 4, 5, 40, 200] {
+        let (mut rig, a, b) = two(count);
+        let copy = copy_out(&mut rig, a, (at(0), pages(count)), After::Keep).unwrap();
+        rig.store(a, 0, 99).unwrap();
+        let address = rig.deliver(copy, b);
+        rig.store(a, count - 1, 98).unwrap();
+        for page in 0..count {
+            assert_eq!(
+                rig.load_at(b, address + pages(page)),
+                Ok(page as u8 + 1),
+                "{count}"
+            );
+        }
+        rig.store_at(b, address, 97).unwrap();
+        assert_eq!(rig.load(a, 0), Ok(if count == 1 { 98 } else { 99 }));
+        rig.verify();
+        rig.assert_empty();
+    }
+}
+
+// covers: M-23
+#[test]
+fn memory_that_leaves_is_moved_and_not_copied() {
+    for (first, count) in [(0, 1), (0, 12), (3, 1), (3, 7)] {
+        let (mut rig, a, b) = two(12);
+        let (copies, pages_before) = (rig.machine.copies, rig.vm.census()[1]);
+        let range = (at(first), pages(count));
+        let copy = copy_out(&mut rig, a, range, After::Deallocate).unwrap();
+        assert_eq!(rig.load(a, first), Err(KernReturn::InvalidAddress));
+        let before = rig.ledgers.used(rig.accounts[1], Resource::Pages);
+        let address = rig.deliver(copy, b);
+        let after = rig.ledgers.used(rig.accounts[1], Resource::Pages);
+        assert!(after >= before + count, "the receiver pays from now on");
+        for page in 0..count {
+            let got = rig.load_at(b, address + pages(page));
+            assert_eq!(got, Ok((first + page) as u8 + 1));
+            rig.store_at(b, address + pages(page), 50).unwrap();
+        }
+        assert_eq!(
+            (rig.machine.copies, rig.vm.census()[1]),
+            (copies, pages_before)
+        );
+        rig.verify();
+        rig.assert_empty();
+    }
+}
+
+// covers: M-23
+#[test]
+fn partial_pages_carry_nothing_but_what_was_sent() {
+    let (mut rig, a, b) = two(3);
+    let secret = [0x77; 4096];
+    for page in 0..3 {
+        rig.with(|vm, context| vm.write_bytes(context, a, at(page), &secret))
+            .unwrap();
+    }
+    for (start, size) in [
+        (100, 50),
+        (100, pages(1)),
+        (4090, pages(1) + 20),
+        (0, 10),
+        (100, 8000),
+    ] {
+        let copy = copy_out(&mut rig, a, (at(0) + start, size), After::Keep).unwrap();
+        assert_eq!(rig.vm.copy_size(copy), Some(size));
+        let mut peek = [0; 2];
+        rig.with(|vm, context| vm.copy_read(context, copy, size - 2, &mut peek))
+            .unwrap();
+        assert_eq!(peek, [0x77; 2]);
+        let address = rig.deliver(copy, b);
+        assert_eq!(address % PAGE_SIZE, start, "the offset in the page stays");
+        let region = rig.vm.region(b, address).unwrap();
+        let mut all = std::vec![0; region.size as usize];
+        rig.with(|vm, context| vm.read_bytes(context, b, region.start, &mut all))
+            .unwrap();
+        for (n, byte) in all.iter().enumerate() {
+            let sent = (start..start + size).contains(&(n as u64));
+            assert_eq!(
+                *byte,
+                if sent { 0x77 } else { 0 },
+                "byte {n} of {start}+{size}"
+            );
+        }
+        let range = (region.start, region.size);
+        rig.finish(|vm, context| vm.deallocate(context, b, range.0, range.1))
+            .unwrap();
+    }
+    rig.assert_empty();
+}
+
+// covers: M-23
+#[test]
+fn a_bad_range_is_refused_and_changes_nothing() {
+    let (mut rig, a, _) = two(4);
+    rig.deallocate(a, 2, 1).unwrap();
+    rig.allocate(a, 10, 300);
+    for after in [After::Keep, After::Deallocate] {
+        let mut refuse = |range, error| {
+            assert_eq!(copy_out(&mut rig, a, range, after), Err(error), "{range:?}");
+        };
+        refuse((at(0), pages(3)), KernReturn::InvalidAddress);
+        refuse((at(2), 1), KernReturn::InvalidAddress);
+        refuse((at(1), u64::MAX), KernReturn::InvalidArgument);
+        refuse(
+            (at(10), pages(COPY_PAGES + 1)),
+            KernReturn::ResourceShortage,
+        );
+    }
+    rig.finish(|vm, context| vm.protect(context, a, (at(1), 1), Which::Current, protection::NONE))
+        .unwrap();
+    let denied = copy_out(&mut rig, a, (at(0), pages(2)), After::Deallocate);
+    assert_eq!(denied, Err(KernReturn::ProtectionFailure));
+    assert_eq!(rig.load(a, 0), Ok(1));
+    let empty = copy_out(&mut rig, a, (at(2), 0), After::Deallocate).unwrap();
+    assert_eq!(rig.deliver(empty, a), 0, "size 0 arrives at address 0");
+    rig.assert_empty();
+}
+
+#[test]
+fn a_copy_that_its_sender_cannot_pay_for_leaves_all_as_it_was() {
+    let mut rig = Rig::new();
+    let account = rig.account(4 + 6);
+    let a = rig.map_for(account);
+    rig.allocate(a, 0, 4);
+    for page in 0..4 {
+        rig.store(a, page, 3).unwrap();
+    }
+    // Two fit beside four pages and four tables, the third does not.
+    let short = copy_out(&mut rig, a, (at(0) + 8, pages(2)), After::Deallocate);
+    assert_eq!(short, Err(KernReturn::ResourceShortage));
+    rig.settle();
+    assert_eq!(rig.vm.census()[1], 4);
+    assert_eq!((rig.load(a, 0), rig.load(a, 2)), (Ok(3), Ok(3)));
+    rig.assert_empty();
+}
+
+// covers: M-23
+#[test]
+fn a_receiver_without_room_leaves_the_copy_to_try_again() {
+    let (mut rig, a, _) = two(8);
+    let poor = rig.account(6);
+    let b = rig.map_for(poor);
+    let copy = copy_out(&mut rig, a, (at(0), pages(8)), After::Deallocate).unwrap();
+    let full = rig.with(|vm, context| vm.copy_in(context, b, copy));
+    rig.verify();
+    assert_eq!(full, Err(KernReturn::ResourceShortage));
+    let address = rig.deliver(copy, a);
+    assert_eq!(rig.load_at(a, address + pages(7)), Ok(8));
+    rig.assert_empty();
+}
+
+// covers: M-23
+#[test]
+fn a_discarded_copy_frees_what_it_held_even_after_its_sender_died() {
+    for after in [After::Keep, After::Deallocate] {
+        let (mut rig, a, _) = two(150);
+        let copy = copy_out(&mut rig, a, (at(0), pages(150)), after).unwrap();
+        rig.destroy(a);
+        assert_eq!(rig.vm.census()[1], 150);
+        rig.discard(copy);
+        assert_eq!(rig.vm.census(), [0; 5]);
+        rig.assert_empty();
+    }
+}
+
+#[test]
+fn the_kernel_fills_a_copy_itself() {
+    let mut rig = Rig::new();
+    let map = rig.map();
+    let account = rig.accounts[0];
+    let copy = rig
+        .with(|vm, context| vm.copy_create(context, account, 5000))
+        .unwrap();
+    rig.with(|vm, context| vm.copy_write(context, copy, 4090, &[1; 12]))
+        .unwrap();
+    let beyond = rig.with(|vm, context| vm.copy_write(context, copy, 4995, &[1; 6]));
+    assert_eq!(beyond, Err(KernReturn::InvalidArgument));
+    rig.verify();
+    let address = rig.deliver(copy, map);
+    let mut got = [0; 14];
+    rig.with(|vm, context| vm.read_bytes(context, map, address + 4089, &mut got))
+        .unwrap();
+    assert_eq!(got, [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
+    rig.assert_empty();
+}
+
+// covers: V-12
+#[test]
+fn a_message_buffer_stays_where_it_is() {
+    let (mut rig, a, b) = two(6);
+    let buffer = rig
+        .with(|vm, context| vm.wire_buffer(context, a, at(1), pages(3)))
+        .unwrap();
+    rig.verify();
+    let pinned: Vec<Page> = rig.vm.buffer_pages(buffer).into();
+    assert_eq!(pinned.len(), 3);
+    let refused = Err::<u32, _>(KernReturn::InvalidArgument);
+    assert_eq!(rig.deallocate(a, 0, 6), refused);
+    assert_eq!(rig.load(a, 0), Ok(1), "nothing changed");
+    let read = protection::READ;
+    let protect =
+        rig.finish(|vm, context| vm.protect(context, a, (at(0), pages(3)), Which::Current, read));
+    assert_eq!(protect, refused);
+    let overwrite = MapRequest {
+        flags: abi::vm::map_flags::OVERWRITE,
+        ..rig.request(Source::Anonymous, 3, 1)
+    };
+    assert_eq!(rig.do_map(a, overwrite).err(), refused.err());
+    let leave = copy_out(&mut rig, a, (at(2), pages(1)), After::Deallocate);
+    assert_eq!(leave.err(), refused.err());
+    let twice = rig.with(|vm, context| vm.wire_buffer(context, a, at(1), pages(3)));
+    assert_eq!(twice.err(), refused.err());
+    // Copies of it are ordinary memory and see no later writes.
+    let child = rig.fork(a);
+    let copy = copy_out(&mut rig, a, (at(0), pages(6)), After::Keep).unwrap();
+    rig.machine.page(pinned[0])[0] = 77;
+    let address = rig.deliver(copy, b);
+    assert_eq!(
+        (rig.load(child, 1), rig.load_at(b, address + pages(1))),
+        (Ok(2), Ok(2))
+    );
+    assert_eq!(rig.load(a, 1), Ok(77));
+    rig.with(|vm, context| vm.unwire_buffer(context, buffer));
+    rig.verify();
+    assert_eq!(rig.vm.buffer_pages(buffer), []);
+    assert!(rig.deallocate(a, 0, 6).is_ok());
+    rig.assert_empty();
+}
+
+#[test]
+fn a_buffer_is_private_writable_memory_of_whole_pages() {
+    let (mut rig, a, _) = two(40);
+    let wire = |rig: &mut Rig, address, size| {
+        let wired = rig.with(|vm, context| vm.wire_buffer(context, a, address, size));
+        rig.verify();
+        wired.err()
+    };
+    let argument = Some(KernReturn::InvalidArgument);
+    for (address, size) in [
+        (at(0) + 1, pages(2)),
+        (at(0), pages(2) + 1),
+        (at(0), pages(1)),
+        (at(0), pages(17)),
+        (u64::MAX - 4095, pages(2)),
+    ] {
+        assert_eq!(
+            wire(&mut rig, address, size),
+            argument,
+            "{address:#x} {size:#x}"
+        );
+    }
+    assert_eq!(
+        wire(&mut rig, at(39), pages(2)),
+        Some(KernReturn::InvalidAddress)
+    );
+    let read = protection::READ;
+    rig.finish(|vm, context| vm.protect(context, a, (at(5), 1), Which::Current, read))
+        .unwrap();
+    assert_eq!(
+        wire(&mut rig, at(4), pages(2)),
+        Some(KernReturn::ProtectionFailure)
+    );
+    let range = (at(10), pages(2));
+    let entry = rig
+        .with(|vm, context| vm.make_entry(context, a, range, RW))
+        .unwrap();
+    assert_eq!(wire(&mut rig, at(10), pages(2)), argument, "shared");
+    rig.with(|vm, context| vm.release_memory_entry(context, entry));
+    rig.assert_empty();
+}
+
+#[test]
+fn a_buffer_that_outlives_its_map_keeps_its_pages() {
+    let (mut rig, a, _) = two(2);
+    let buffer = rig
+        .with(|vm, context| vm.wire_buffer(context, a, at(0), pages(2)))
+        .unwrap();
+    rig.destroy(a);
+    let first = rig.vm.buffer_pages(buffer)[0];
+    assert_eq!(rig.machine.page(first)[0], 1);
+    rig.with(|vm, context| vm.unwire_buffer(context, buffer));
+    assert_eq!(
+        rig.finish(|vm, context| Ok::<Progress, _>(vm.settle(context))),
+        Ok(1)
+    );
+    rig.assert_empty();
+}

@@ -1,0 +1,539 @@
+//! Random programs against a model that knows nothing of objects: per map and page a cell of memory and its rights.
+
+use std::collections::BTreeMap;
+use std::vec;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::vm::{After, Which};
+
+/// Maps of a program.
+const MAPS: usize = 3;
+/// Pages of each map that a program names. Copies arrive elsewhere, too.
+const WINDOW: u64 = 12;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Allocate {
+        map: usize,
+        page: u64,
+        count: u64,
+    },
+    Deallocate {
+        map: usize,
+        page: u64,
+        count: u64,
+    },
+    Protect {
+        map: usize,
+        page: u64,
+        count: u64,
+        rights: u32,
+    },
+    Inherit {
+        map: usize,
+        page: u64,
+        count: u64,
+        how: u32,
+    },
+    Store {
+        map: usize,
+        page: u64,
+        value: u8,
+    },
+    Write {
+        map: usize,
+        page: u64,
+        value: u8,
+    },
+    Load {
+        map: usize,
+        page: u64,
+    },
+    Send {
+        from: usize,
+        to: usize,
+        page: u64,
+        count: u64,
+        leaves: bool,
+    },
+    Share {
+        from: usize,
+        to: usize,
+        page: u64,
+        count: u64,
+    },
+    Fork {
+        from: usize,
+        to: usize,
+    },
+    Wire {
+        map: usize,
+        page: u64,
+        count: u64,
+    },
+    Unwire,
+    Settle,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let map = 0..MAPS;
+    let part = (0..MAPS, 0..WINDOW, 1..6u64);
+    prop_oneof![
+        4 => part.clone().prop_map(|(map, page, count)| Step::Allocate { map, page, count }),
+        3 => part.clone().prop_map(|(map, page, count)| Step::Deallocate { map, page, count }),
+        2 => (part.clone(), prop::sample::select(vec![0, 1, RW, RX]))
+            .prop_map(|((map, page, count), rights)| Step::Protect { map, page, count, rights }),
+        2 => (part.clone(), 0..3u32)
+            .prop_map(|((map, page, count), how)| Step::Inherit { map, page, count, how }),
+        8 => (map.clone(), 0..WINDOW, any::<u8>())
+            .prop_map(|(map, page, value)| Step::Store { map, page, value }),
+        2 => (map.clone(), 0..WINDOW, any::<u8>())
+            .prop_map(|(map, page, value)| Step::Write { map, page, value }),
+        4 => (map.clone(), 0..WINDOW).prop_map(|(map, page)| Step::Load { map, page }),
+        4 => (part.clone(), map.clone(), any::<bool>()).prop_map(|((from, page, count), to, leaves)| {
+            Step::Send { from, to, page, count, leaves }
+        }),
+        2 => (part.clone(), map.clone())
+            .prop_map(|((from, page, count), to)| Step::Share { from, to, page, count }),
+        2 => (map.clone(), map).prop_map(|(from, to)| Step::Fork { from, to }),
+        1 => part.prop_map(|(map, page, count)| Step::Wire { map, page, count }),
+        1 => Just(Step::Unwire),
+        1 => Just(Step::Settle),
+    ]
+}
+
+#[derive(Clone, Copy)]
+struct Cell {
+    /// Which memory: those that share it have the same.
+    memory: usize,
+    rights: u32,
+    inheritance: u32,
+    wired: bool,
+    /// It was shared once: no longer memory that can be a message buffer.
+    shared: bool,
+}
+
+struct Program {
+    rig: Rig,
+    ids: [MapId; MAPS],
+    maps: [BTreeMap<u64, Cell>; MAPS],
+    memory: Vec<u8>,
+    buffers: Vec<(crate::vm::BufferId, usize, u64, u64)>,
+}
+
+impl Program {
+    fn new(frames: u32) -> Self {
+        let mut rig = Rig::with_pages(frames);
+        let ids = [rig.map(), rig.map(), rig.map()];
+        Self {
+            rig,
+            ids,
+            maps: Default::default(),
+            memory: Vec::new(),
+            buffers: Vec::new(),
+        }
+    }
+
+    fn fresh(&mut self, value: u8) -> usize {
+        self.memory.push(value);
+        self.memory.len() - 1
+    }
+
+    fn cells(&self, map: usize, page: u64, count: u64) -> Vec<Option<Cell>> {
+        (page..page + count)
+            .map(|page| self.maps[map].get(&at(page)).copied())
+            .collect()
+    }
+
+    /// What a call that needs a right in all of a range answers.
+    fn expect(&self, map: usize, page: u64, count: u64, right: u32) -> KernResult<()> {
+        let cells = self.cells(map, page, count);
+        if cells.iter().any(Option::is_none) {
+            return Err(KernReturn::InvalidAddress);
+        }
+        if cells
+            .iter()
+            .flatten()
+            .any(|cell| cell.rights & right != right)
+        {
+            return Err(KernReturn::ProtectionFailure);
+        }
+        Ok(())
+    }
+
+    fn wired(&self, map: usize, page: u64, count: u64) -> bool {
+        self.cells(map, page, count)
+            .iter()
+            .flatten()
+            .any(|cell| cell.wired)
+    }
+
+    fn run(&mut self, step: &Step) {
+        match *step {
+            Step::Allocate { map, page, count } => self.allocate(map, page, count),
+            Step::Deallocate { map, page, count } => self.deallocate(map, page, count),
+            Step::Protect {
+                map,
+                page,
+                count,
+                rights,
+            } => self.protect(map, page, count, rights),
+            Step::Inherit {
+                map,
+                page,
+                count,
+                how,
+            } => self.inherit(map, page, count, how),
+            Step::Store { map, page, value } => self.store(map, page, value),
+            Step::Write { map, page, value } => self.write(map, page, value),
+            Step::Load { map, page } => self.load(map, page),
+            Step::Send {
+                from,
+                to,
+                page,
+                count,
+                leaves,
+            } => {
+                let after = if leaves {
+                    After::Deallocate
+                } else {
+                    After::Keep
+                };
+                self.send((from, to), page, count, after);
+            }
+            Step::Share {
+                from,
+                to,
+                page,
+                count,
+            } => self.share((from, to), page, count),
+            Step::Fork { from, to } => self.fork(from, to),
+            Step::Wire { map, page, count } => self.wire(map, page, count),
+            Step::Unwire => self.unwire(),
+            Step::Settle => self.rig.settle(),
+        }
+        self.compare();
+    }
+
+    /// Every page of every map is where, what and as the model says; looking changes nothing.
+    fn compare(&mut self) {
+        self.rig.verify();
+        for (map, id) in self.ids.into_iter().enumerate() {
+            let mut total = 0;
+            let mut from = 0;
+            while let Ok(region) = self.rig.vm.region(id, from) {
+                total += region.size / PAGE_SIZE;
+                from = region.start + region.size;
+            }
+            assert_eq!(total, self.maps[map].len() as u64, "pages of map {map}");
+            for (address, cell) in &self.maps[map] {
+                let region = self.rig.vm.region(id, *address).unwrap();
+                assert!(
+                    region.start <= *address,
+                    "{address:#x} is missing in map {map}"
+                );
+                assert_eq!(region.protection, cell.rights, "{address:#x} of map {map}");
+                assert_eq!(
+                    region.inheritance, cell.inheritance,
+                    "{address:#x} of map {map}"
+                );
+                assert_eq!(region.wired, cell.wired, "{address:#x} of map {map}");
+                let shown = self.rig.vm.shown(id, *address);
+                let value = shown.map_or(0, |(page, _)| self.rig.machine.page(page)[0]);
+                assert_eq!(value, self.memory[cell.memory], "{address:#x} of map {map}");
+            }
+        }
+    }
+
+    fn allocate(&mut self, map: usize, page: u64, count: u64) {
+        let id = self.ids[map];
+        let got = self
+            .rig
+            .with(|vm, context| vm.allocate(context, id, at(page), pages(count), flags::FIXED));
+        if self.cells(map, page, count).iter().any(Option::is_some) {
+            assert_eq!(got, Err(KernReturn::NoSpace));
+            return;
+        }
+        assert_eq!(got, Ok(at(page)));
+        for page in page..page + count {
+            let memory = self.fresh(0);
+            self.maps[map].insert(at(page), Cell::of(memory));
+        }
+    }
+
+    fn deallocate(&mut self, map: usize, page: u64, count: u64) {
+        let got = self.rig.deallocate(self.ids[map], page, count);
+        if self.wired(map, page, count) {
+            assert_eq!(got, Err(KernReturn::InvalidArgument));
+            return;
+        }
+        got.unwrap();
+        for page in page..page + count {
+            self.maps[map].remove(&at(page));
+        }
+    }
+
+    fn protect(&mut self, map: usize, page: u64, count: u64, rights: u32) {
+        let (id, range) = (self.ids[map], (at(page), pages(count)));
+        let got = self
+            .rig
+            .finish(|vm, context| vm.protect(context, id, range, Which::Current, rights));
+        let expected = self.expect(map, page, count, 0);
+        if expected.is_err() || self.wired(map, page, count) {
+            assert_eq!(
+                got.err(),
+                expected.err().or(Some(KernReturn::InvalidArgument))
+            );
+            return;
+        }
+        if got == Err(KernReturn::ProtectionFailure) {
+            // Shared with less than this as its maximum.
+            assert!(
+                self.cells(map, page, count)
+                    .iter()
+                    .flatten()
+                    .any(|cell| cell.shared)
+            );
+            return;
+        }
+        got.unwrap();
+        for page in page..page + count {
+            self.maps[map].get_mut(&at(page)).unwrap().rights = rights;
+        }
+    }
+
+    fn inherit(&mut self, map: usize, page: u64, count: u64, how: u32) {
+        let (id, range) = (self.ids[map], (at(page), pages(count)));
+        let got = self
+            .rig
+            .finish(|vm, context| vm.inherit(context, id, range, how));
+        let expected = self.expect(map, page, count, 0);
+        if expected.is_err() || self.wired(map, page, count) {
+            assert_eq!(
+                got.err(),
+                expected.err().or(Some(KernReturn::InvalidArgument))
+            );
+            return;
+        }
+        got.unwrap();
+        for page in page..page + count {
+            self.maps[map].get_mut(&at(page)).unwrap().inheritance = how;
+        }
+    }
+
+    fn store(&mut self, map: usize, page: u64, value: u8) {
+        let got = self.rig.store(self.ids[map], page, value);
+        self.stored(got, map, page, value);
+    }
+
+    fn write(&mut self, map: usize, page: u64, value: u8) {
+        let id = self.ids[map];
+        let got = self
+            .rig
+            .with(|vm, context| vm.write_bytes(context, id, at(page), &[value]));
+        self.stored(got, map, page, value);
+    }
+
+    fn stored(&mut self, got: KernResult<()>, map: usize, page: u64, value: u8) {
+        if got == Err(KernReturn::ResourceShortage) {
+            return;
+        }
+        assert_eq!(got, self.expect(map, page, 1, protection::WRITE));
+        if got.is_ok() {
+            let cell = self.maps[map][&at(page)];
+            self.memory[cell.memory] = value;
+        }
+    }
+
+    fn load(&mut self, map: usize, page: u64) {
+        let got = self.rig.load(self.ids[map], page);
+        if got == Err(KernReturn::ResourceShortage) {
+            return;
+        }
+        let expected = self.expect(map, page, 1, protection::READ);
+        let value = expected.map(|()| self.memory[self.maps[map][&at(page)].memory]);
+        assert_eq!(got, value);
+    }
+
+    fn send(&mut self, (from, to): (usize, usize), page: u64, count: u64, after: After) {
+        let (id, range) = (self.ids[from], (at(page), pages(count)));
+        let got = self
+            .rig
+            .with(|vm, context| vm.copy_out(context, id, range, after));
+        self.rig.verify();
+        if got == Err(KernReturn::ResourceShortage) {
+            return;
+        }
+        let mut expected = self.expect(from, page, count, protection::READ);
+        if expected.is_ok() && after == After::Deallocate && self.wired(from, page, count) {
+            expected = Err(KernReturn::InvalidArgument);
+        }
+        assert_eq!(got.err(), expected.err());
+        let Ok(copy) = got else { return };
+        let values: Vec<u8> = self
+            .cells(from, page, count)
+            .iter()
+            .flatten()
+            .map(|cell| self.memory[cell.memory])
+            .collect();
+        if after == After::Deallocate {
+            for page in page..page + count {
+                self.maps[from].remove(&at(page));
+            }
+        }
+        let id = self.ids[to];
+        let Ok(address) = self.rig.with(|vm, context| vm.copy_in(context, id, copy)) else {
+            self.rig.discard(copy);
+            return;
+        };
+        for (number, value) in values.into_iter().enumerate() {
+            let memory = self.fresh(value);
+            let old = self.maps[to].insert(address + pages(number as u64), Cell::of(memory));
+            assert!(old.is_none(), "memory arrived where memory was");
+        }
+    }
+
+    fn share(&mut self, (from, to): (usize, usize), page: u64, count: u64) {
+        let (id, range) = (self.ids[from], (at(page), pages(count)));
+        let Ok(entry) = self
+            .rig
+            .with(|vm, context| vm.make_entry(context, id, range, RW))
+        else {
+            return;
+        };
+        let request = MapRequest {
+            flags: flags::ANYWHERE,
+            ..self.rig.request(Source::Entry(entry, 0), 0, count)
+        };
+        let id = self.ids[to];
+        let got = self.rig.do_map(id, request);
+        self.rig
+            .with(|vm, context| vm.release_memory_entry(context, entry));
+        for page in page..page + count {
+            self.maps[from].get_mut(&at(page)).unwrap().shared = true;
+        }
+        let Ok(address) = got else { return };
+        for number in 0..count {
+            let mut cell = self.maps[from][&at(page + number)];
+            cell.rights = RW;
+            cell.inheritance = inherit::COPY;
+            self.maps[to].insert(address + pages(number), cell);
+        }
+    }
+
+    /// The map `to` dies, and its place takes a child of `from`.
+    fn fork(&mut self, from: usize, to: usize) {
+        let account = self.rig.account(4096);
+        let parent = self.ids[from];
+        let child = self
+            .rig
+            .with(|vm, context| vm.fork_map(context, parent, account))
+            .unwrap();
+        self.rig.maps.push(child);
+        let got = self.rig.finish(|vm, context| vm.fork_step(context, child));
+        if let Err(error) = got {
+            assert_eq!(error, KernReturn::ResourceShortage);
+            self.rig.destroy(child);
+            return;
+        }
+        let mut inherited = BTreeMap::new();
+        for (address, mut cell) in self.maps[from].clone() {
+            let wired = core::mem::take(&mut cell.wired);
+            match cell.inheritance {
+                inherit::NONE => continue,
+                inherit::SHARE if !wired => {
+                    cell.shared = true;
+                    self.maps[from].get_mut(&address).unwrap().shared = true;
+                }
+                _ => {
+                    cell.memory = self.fresh(self.memory[cell.memory]);
+                    cell.shared = false;
+                }
+            }
+            inherited.insert(address, cell);
+        }
+        let old = core::mem::replace(&mut self.ids[to], child);
+        self.rig.destroy(old);
+        self.maps[to] = inherited;
+        // Buffers of the dead map are dropped by their threads, here after it.
+        let (dead, alive) = self.buffers.drain(..).partition(|buffer| buffer.1 == to);
+        self.buffers = alive;
+        let dead: Vec<_> = dead;
+        for (buffer, ..) in dead {
+            self.rig
+                .with(|vm, context| vm.unwire_buffer(context, buffer));
+        }
+    }
+
+    fn wire(&mut self, map: usize, page: u64, count: u64) {
+        let id = self.ids[map];
+        let got = self
+            .rig
+            .with(|vm, context| vm.wire_buffer(context, id, at(page), pages(count)));
+        let Ok(buffer) = got else {
+            // It may be refused for more reasons than the model knows; then nothing changed.
+            return;
+        };
+        assert_eq!(self.expect(map, page, count, RW), Ok(()));
+        assert!(count >= 2 && !self.wired(map, page, count));
+        for page in page..page + count {
+            self.maps[map].get_mut(&at(page)).unwrap().wired = true;
+        }
+        self.buffers.push((buffer, map, page, count));
+    }
+
+    fn unwire(&mut self) {
+        let Some((buffer, map, page, count)) = self.buffers.pop() else {
+            return;
+        };
+        self.rig
+            .with(|vm, context| vm.unwire_buffer(context, buffer));
+        for page in page..page + count {
+            self.maps[map].get_mut(&at(page)).unwrap().wired = false;
+        }
+    }
+
+    fn end(mut self) {
+        while !self.buffers.is_empty() {
+            self.unwire();
+        }
+        self.rig.assert_empty();
+    }
+}
+
+impl Cell {
+    fn of(memory: usize) -> Self {
+        Self {
+            memory,
+            rights: RW,
+            inheritance: inherit::COPY,
+            wired: false,
+            shared: false,
+        }
+    }
+}
+
+fn play(steps: &[Step], frames: u32) {
+    let mut program = Program::new(frames);
+    for step in steps {
+        program.run(step);
+    }
+    program.end();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+
+    // covers: V-01 V-02 V-03 V-05 V-06 V-09 V-10 V-11 V-12 M-23
+    #[test]
+    fn random_programs_agree_with_the_model(steps in prop::collection::vec(step(), 1..60)) {
+        play(&steps, 4096);
+    }
+
+    #[test]
+    fn random_programs_survive_a_machine_that_is_nearly_full(steps in prop::collection::vec(step(), 1..60)) {
+        play(&steps, 9);
+    }
+}

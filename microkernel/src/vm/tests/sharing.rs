@@ -1,0 +1,355 @@
+//! Copy-on-write, shadows, forks, memory entries.
+
+use super::*;
+use crate::machine::Caching;
+use crate::vm::object::MAX_CHAIN;
+use crate::vm::test_machine::PHYSICAL;
+use crate::vm::{MemoryEntryId, Sharing};
+use abi::vm::map_flags;
+
+fn inherit(rig: &mut Rig, map: MapId, page: u64, count: u64, how: u32) {
+    let range = (at(page), pages(count));
+    rig.finish(|vm, context| vm.inherit(context, map, range, how))
+        .unwrap();
+}
+
+fn release(rig: &mut Rig, entry: MemoryEntryId) {
+    rig.with(|vm, context| vm.release_memory_entry(context, entry));
+}
+
+// covers: V-05
+#[test]
+fn a_child_shares_copies_or_gets_nothing() {
+    let mut rig = Rig::new();
+    let parent = rig.map();
+    rig.allocate(parent, 0, 6);
+    for page in 0..6 {
+        rig.store(parent, page, 1).unwrap();
+    }
+    inherit(&mut rig, parent, 0, 2, inherit::SHARE);
+    inherit(&mut rig, parent, 4, 2, inherit::NONE);
+    let bad = rig.with(|vm, context| vm.inherit(context, parent, (at(0), 1), 3));
+    assert_eq!(bad, Err(KernReturn::InvalidArgument));
+    let child = rig.fork(parent);
+    rig.store(parent, 0, 2).unwrap();
+    rig.store(child, 1, 3).unwrap();
+    rig.store(parent, 2, 4).unwrap();
+    rig.store(child, 3, 5).unwrap();
+    rig.verify();
+    assert_eq!((rig.load(child, 0), rig.load(parent, 1)), (Ok(2), Ok(3)));
+    assert_eq!((rig.load(child, 2), rig.load(parent, 3)), (Ok(1), Ok(1)));
+    assert_eq!(rig.load(child, 4), Err(KernReturn::InvalidAddress));
+    rig.assert_empty();
+}
+
+// covers: V-05
+#[test]
+fn a_fork_goes_in_steps_and_leaves_no_fragments() {
+    let mut rig = Rig::new();
+    let parent = rig.map();
+    rig.allocate(parent, 0, 500);
+    for page in 0..500 {
+        rig.store(parent, page, page as u8).unwrap();
+    }
+    let account = rig.account(4096);
+    let child = rig
+        .with(|vm, context| vm.fork_map(context, parent, account))
+        .unwrap();
+    rig.maps.push(child);
+    let steps = rig
+        .finish(|vm, context| vm.fork_step(context, child))
+        .unwrap();
+    assert!(steps >= 8, "{steps}");
+    assert_eq!(rig.vm.map_size(parent).unwrap().1, 1);
+    assert_eq!(rig.vm.map_size(child).unwrap().1, 1);
+    assert_eq!(rig.vm.census()[1], 500, "no page was copied");
+    for page in [0, 63, 64, 499] {
+        rig.store(parent, page, 200).unwrap();
+        assert_eq!(rig.load(child, page), Ok(page as u8));
+    }
+    rig.assert_empty();
+}
+
+// covers: V-09
+#[test]
+fn a_first_read_after_a_copy_leaks_no_later_write() {
+    // `vm_test_cow_before_zf_read`: neither side has the page when the copy is made.
+    for first in [0, 1] {
+        let mut rig = Rig::new();
+        let parent = rig.map();
+        rig.allocate(parent, 0, 2);
+        rig.store(parent, 1, 1).unwrap();
+        let child = rig.fork(parent);
+        let maps = [parent, child];
+        let (one, other) = (maps[first], maps[1 - first]);
+        assert_eq!(rig.load(one, 0), Ok(0));
+        rig.store(other, 0, 9).unwrap();
+        assert_eq!(rig.load(one, 0), Ok(0));
+        rig.store(one, 0, 8).unwrap();
+        assert_eq!(rig.load(other, 0), Ok(9));
+        rig.verify();
+        rig.assert_empty();
+    }
+}
+
+// covers: V-10
+#[test]
+fn many_forks_leave_a_bounded_chain_and_no_pages() {
+    let mut rig = Rig::new();
+    let parent = rig.map();
+    rig.allocate(parent, 0, 4);
+    for page in 0..4 {
+        rig.store(parent, page, 1).unwrap();
+    }
+    for round in 0..300u32 {
+        let child = rig.fork(parent);
+        rig.store(parent, u64::from(round % 4), round as u8)
+            .unwrap();
+        if round % 2 == 0 {
+            rig.store(child, u64::from((round + 1) % 4), 99).unwrap();
+        }
+        rig.destroy(child);
+        let [objects, pages, ..] = rig.vm.census();
+        assert!(
+            objects <= 2 && pages <= 4,
+            "round {round}: {objects} objects, {pages} pages"
+        );
+    }
+    rig.assert_empty();
+}
+
+// covers: V-10
+#[test]
+fn generations_of_children_do_not_make_a_chain_longer_than_its_limit() {
+    let mut rig = Rig::new();
+    let mut youngest = rig.map();
+    rig.allocate(youngest, 0, 3);
+    rig.store(youngest, 0, 1).unwrap();
+    rig.store(youngest, 1, 100).unwrap();
+    for generation in 0..2 * MAX_CHAIN {
+        youngest = rig.fork(youngest);
+        rig.store(youngest, 0, generation as u8).unwrap();
+        let entry = rig.vm.entry(rig.vm.find_entry(youngest, at(0)).unwrap());
+        assert!(rig.vm.chain(entry.object.unwrap()) <= MAX_CHAIN);
+    }
+    let maps = rig.maps.clone();
+    for (generation, map) in maps.iter().enumerate().skip(1) {
+        assert_eq!(rig.load(*map, 0), Ok(generation as u8 - 1));
+        assert_eq!(rig.load(*map, 1), Ok(100));
+    }
+    rig.verify();
+    // In the order of their birth, so that the chain shrinks from its far end.
+    for map in maps {
+        rig.destroy(map);
+    }
+    rig.assert_empty();
+}
+
+#[test]
+fn a_dead_parents_memory_becomes_its_childs() {
+    let mut rig = Rig::new();
+    let parent = rig.map();
+    rig.allocate(parent, 0, 2);
+    rig.store(parent, 0, 1).unwrap();
+    let child = rig.fork(parent);
+    rig.destroy(parent);
+    rig.ledgers.close(rig.accounts[0]);
+    rig.accounts.remove(0);
+    assert_eq!(
+        rig.load(child, 1),
+        Ok(0),
+        "a new page is not the dead parent's to pay"
+    );
+    rig.store(child, 0, 2).unwrap();
+    rig.verify();
+    rig.settle();
+    assert_eq!(rig.ledgers.len(), 2, "the parent's ledger is gone");
+    rig.assert_empty();
+}
+
+// covers: V-14
+#[test]
+fn a_memory_entry_gives_its_range_with_at_most_its_rights() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.map(), rig.map());
+    rig.allocate(a, 0, 8);
+    rig.store(a, 2, 5).unwrap();
+    let make = |rig: &mut Rig, range, rights| {
+        let made = rig.with(|vm, context| vm.make_entry(context, a, range, rights));
+        rig.verify();
+        made
+    };
+    for (range, error) in [
+        ((at(2), 0), KernReturn::InvalidArgument),
+        ((at(2) + 1, pages(1)), KernReturn::InvalidArgument),
+        ((at(2), 5), KernReturn::InvalidArgument),
+        ((at(7), pages(2)), KernReturn::InvalidAddress),
+    ] {
+        assert_eq!(make(&mut rig, range, RW), Err(error), "{range:?}");
+    }
+    let entry = make(&mut rig, (at(2), pages(3)), RW).unwrap();
+    assert_eq!(rig.vm.memory_entry(entry), Some((pages(3), RW)));
+    let attenuate = |rig: &mut Rig, range, rights| {
+        rig.with(|vm, context| vm.attenuate(context, entry, range, rights, None))
+    };
+    let more = attenuate(&mut rig, (0, pages(1)), protection::ALL);
+    assert_eq!(more, Err(KernReturn::ProtectionFailure));
+    let outside = attenuate(&mut rig, (pages(2), pages(2)), RW);
+    assert_eq!(outside, Err(KernReturn::InvalidArgument));
+    let read_only = attenuate(&mut rig, (0, pages(2)), protection::READ).unwrap();
+    let writable = rig.request(Source::Entry(read_only, 0), 0, 2);
+    assert_eq!(rig.do_map(b, writable), Err(KernReturn::InvalidRight));
+    let reading = MapRequest {
+        protection: protection::READ,
+        ..writable
+    };
+    assert_eq!(rig.do_map(b, reading), Ok(at(0)));
+    assert_eq!(rig.vm.region(b, at(0)).unwrap().maximum, protection::READ);
+    rig.do_map(b, rig.request(Source::Entry(entry, pages(1)), 4, 2))
+        .unwrap();
+    rig.store(b, 4, 6).unwrap();
+    assert_eq!(
+        (rig.load(a, 3), rig.load(b, 1), rig.load(b, 0)),
+        (Ok(6), Ok(6), Ok(5))
+    );
+    // The memory outlives both entries and the map it came from.
+    release(&mut rig, entry);
+    release(&mut rig, read_only);
+    rig.destroy(a);
+    assert_eq!((rig.load(b, 0), rig.load(b, 4)), (Ok(5), Ok(6)));
+    rig.assert_empty();
+}
+
+// covers: V-09 V-14
+#[test]
+fn memory_that_was_copied_before_is_shared_without_its_past_showing() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.map(), rig.map());
+    rig.allocate(a, 0, 4);
+    for page in 0..4 {
+        rig.store(a, page, 1).unwrap();
+    }
+    let child = rig.fork(a);
+    rig.store(a, 0, 2).unwrap();
+    // The child and `a` read pages that lie behind `a`'s shadow.
+    assert_eq!((rig.load(a, 1), rig.load(a, 2)), (Ok(1), Ok(1)));
+    let range = (at(0), pages(3));
+    let entry = rig
+        .with(|vm, context| vm.make_entry(context, a, range, RW))
+        .unwrap();
+    rig.verify();
+    rig.do_map(b, rig.request(Source::Entry(entry, 0), 0, 3))
+        .unwrap();
+    assert_eq!(rig.load(a, 1), Ok(1));
+    rig.store(b, 1, 7).unwrap();
+    assert_eq!((rig.load(a, 1), rig.load(child, 1)), (Ok(7), Ok(1)));
+    rig.store(a, 2, 8).unwrap();
+    assert_eq!((rig.load(b, 2), rig.load(child, 2)), (Ok(8), Ok(1)));
+    rig.verify();
+    release(&mut rig, entry);
+    rig.assert_empty();
+}
+
+// covers: V-06
+#[test]
+fn a_private_mapping_of_shared_memory_is_a_snapshot() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.map(), rig.map());
+    let account = rig.accounts[0];
+    let entry = rig
+        .with(|vm, context| vm.make_anonymous(context, pages(300), account))
+        .unwrap();
+    rig.do_map(a, rig.request(Source::Entry(entry, 0), 0, 300))
+        .unwrap();
+    rig.store(a, 0, 1).unwrap();
+    let copy = MapRequest {
+        flags: map_flags::COPY,
+        ..rig.request(Source::Entry(entry, 0), 0, 2)
+    };
+    rig.do_map(b, copy).unwrap();
+    rig.store(a, 0, 2).unwrap();
+    rig.store(b, 1, 3).unwrap();
+    assert_eq!((rig.load(b, 0), rig.load(a, 1)), (Ok(1), Ok(0)));
+    let large = MapRequest {
+        address: at(10),
+        size: pages(300),
+        ..copy
+    };
+    assert_eq!(rig.do_map(b, large), Err(KernReturn::NotSupported));
+    release(&mut rig, entry);
+    rig.assert_empty();
+}
+
+#[test]
+fn the_archive_is_read_in_place_and_copied_as_it_is_written() {
+    let mut rig = Rig::new();
+    let (map, child_rights) = (rig.map(), protection::READ | protection::EXECUTE);
+    for page in 0..4 {
+        rig.machine.page(Page(PHYSICAL + page)).fill(page as u8 + 1);
+    }
+    let range = Page(PHYSICAL)..Page(PHYSICAL + 4);
+    let back = Caching::WriteBack;
+    let archive = rig
+        .with(|vm, context| vm.make_physical(context, range, back, child_rights, None))
+        .unwrap();
+    let shared = MapRequest {
+        protection: protection::READ,
+        ..rig.request(Source::Entry(archive, 0), 0, 4)
+    };
+    rig.do_map(map, shared).unwrap();
+    let copy = MapRequest {
+        flags: map_flags::COPY,
+        ..rig.request(Source::Entry(archive, pages(1)), 8, 3)
+    };
+    rig.do_map(map, copy).unwrap();
+    assert_eq!((rig.load(map, 3), rig.load(map, 8)), (Ok(4), Ok(2)));
+    assert_eq!(rig.vm.census()[1], 0, "reading takes no pages");
+    rig.store(map, 8, 50).unwrap();
+    assert_eq!((rig.load(map, 8), rig.load(map, 1)), (Ok(50), Ok(2)));
+    assert_eq!(
+        rig.vm.region(map, at(0)).unwrap().sharing,
+        Sharing::Physical
+    );
+    let child = rig.fork(map);
+    rig.store(child, 9, 60).unwrap();
+    assert_eq!(
+        (rig.load(map, 9), rig.load(child, 8), rig.load(child, 0)),
+        (Ok(3), Ok(50), Ok(1))
+    );
+    release(&mut rig, archive);
+    rig.verify();
+    rig.assert_empty();
+}
+
+#[test]
+fn a_device_is_mapped_and_never_copied() {
+    let mut rig = Rig::new();
+    let map = rig.map();
+    let range = Page(PHYSICAL)..Page(PHYSICAL + 2);
+    let account = rig.accounts[0];
+    let window = rig
+        .with(|vm, context| vm.make_physical(context, range, Caching::Uncached, RW, Some(account)))
+        .unwrap();
+    let request = rig.request(Source::Entry(window, 0), 0, 2);
+    rig.do_map(map, request).unwrap();
+    let page = rig.touch(map, at(1), Access::Write).unwrap();
+    assert_eq!(page, Page(PHYSICAL + 1));
+    let root = rig.vm.root(map).unwrap();
+    let (.., caching) = rig.machine.spaces[&root.0].mapped[&at(1)];
+    assert_eq!(caching, Caching::Uncached);
+    let copy = MapRequest {
+        flags: map_flags::COPY,
+        address: at(5),
+        ..request
+    };
+    assert_eq!(rig.do_map(map, copy), Err(KernReturn::InvalidArgument));
+    let sent = rig
+        .with(|vm, context| vm.copy_out(context, map, (at(0), pages(1)), crate::vm::After::Keep));
+    assert_eq!(sent, Err(KernReturn::InvalidArgument));
+    let read = rig.with(|vm, context| vm.read_bytes(context, map, at(0), &mut [0; 4]));
+    assert_eq!(read, Err(KernReturn::ProtectionFailure));
+    let child = rig.fork(map);
+    assert_eq!(rig.load(child, 0), Err(KernReturn::InvalidAddress));
+    release(&mut rig, window);
+    rig.assert_empty();
+}
