@@ -292,6 +292,26 @@ impl User<'_> {
         self.message(&Request::poll(from))
     }
 
+    /// Reads memory that must be there.
+    ///
+    /// # Panics
+    /// When the access faults for good.
+    pub fn peek<const N: usize>(&mut self, address: u64) -> [u8; N] {
+        let cpu = self.cpu();
+        let mut bytes = [0; N];
+        assert_eq!(self.sim.read(cpu, address, &mut bytes), Ok(()));
+        bytes
+    }
+
+    /// Writes memory that must be there.
+    ///
+    /// # Panics
+    /// When the access faults for good.
+    pub fn poke(&mut self, address: u64, bytes: &[u8]) {
+        let cpu = self.cpu();
+        assert_eq!(self.sim.write(cpu, address, bytes), Ok(()));
+    }
+
     /// How many pages of the machine somebody has: the leak oracle.
     pub fn pages_in_use(&self) -> u64 {
         self.sim.machine.memory.in_use()
