@@ -12,10 +12,12 @@
 //! that die, and what order the messages of one trap come in: they share a *batch* and may come in any.
 
 mod death;
+mod members;
 mod message;
 mod names;
 mod notify;
 mod receive;
+mod urefs;
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -2,14 +2,14 @@
 
 use abi::kern_return::KernReturn as Code;
 use abi::names::{MAX_UREFS, Name, disposition, queue_limit, right};
-use abi::trap::{attribute, construct};
+use abi::trap::construct;
 
 use super::{Carried, Entry, Holder, Model, Op, PortId, TaskId, ThreadId, Verdict};
 
 /// What an ordinary trap answered.
 pub(super) type Answer = (Code, u64);
 
-const PEGGED: u32 = MAX_UREFS as u32;
+pub(super) const PEGGED: u32 = MAX_UREFS as u32;
 
 /// The kernel must have refused, with one of these codes.
 pub(super) fn refuse(seen: Answer, codes: &[Code]) -> Verdict {
@@ -28,7 +28,7 @@ pub(super) fn accept(seen: Answer) -> Verdict {
 }
 
 /// The kernel must have answered this value.
-fn value(seen: Answer, expected: u64) -> Verdict {
+pub(super) fn value(seen: Answer, expected: u64) -> Verdict {
     accept(seen)?;
     if seen.1 == expected {
         return Ok(());
@@ -246,7 +246,7 @@ impl Model {
     }
 
     /// P-12.
-    fn destroy(&mut self, task: TaskId, name: Name, seen: Answer) -> Verdict {
+    pub(super) fn destroy(&mut self, task: TaskId, name: Name, seen: Answer) -> Verdict {
         let Some(entry) = self.entry(task, name) else {
             return refuse(seen, &[Code::InvalidName]);
         };
@@ -293,7 +293,7 @@ impl Model {
     }
 
     /// Drops user references of a send right, and the right with the last of them.
-    fn drop_sends(&mut self, task: TaskId, name: Name, count: u32) {
+    pub(super) fn drop_sends(&mut self, task: TaskId, name: Name, count: u32) {
         let Some(Entry::Port { port, .. }) = self.entry(task, name) else {
             return;
         };
@@ -305,7 +305,7 @@ impl Model {
     }
 
     /// P-11: the receive right goes, a send right under the same name stays.
-    fn drop_receive(&mut self, task: TaskId, name: Name, port: PortId) {
+    pub(super) fn drop_receive(&mut self, task: TaskId, name: Name, port: PortId) {
         let Some(Entry::Port { send, receive, .. }) = self.tasks[task].names.get_mut(&name) else {
             return;
         };
@@ -314,178 +314,6 @@ impl Model {
             self.remove(task, name);
         }
         self.discard(Carried::Receive(port));
-    }
-
-    /// P-10, P-05.
-    fn mod_refs(&mut self, task: TaskId, what: (Name, u32, i64), seen: Answer) -> Verdict {
-        let (name, kind, delta) = what;
-        if kind >= right::NUMBER {
-            return refuse(seen, &[Code::InvalidValue]);
-        }
-        if !name.is_valid() {
-            let harmless = kind == right::SEND || kind == right::SEND_ONCE;
-            return if harmless {
-                accept(seen)
-            } else {
-                refuse(seen, &[Code::InvalidName])
-            };
-        }
-        let Some(entry) = self.entry(task, name) else {
-            return refuse(seen, &[Code::InvalidName]);
-        };
-        match (entry, kind) {
-            (Entry::Port { send, .. }, right::SEND) if send > 0 => {
-                self.change_urefs(task, name, (send, delta), seen)
-            }
-            (Entry::Dead(urefs), right::DEAD_NAME) => {
-                self.change_urefs(task, name, (urefs, delta), seen)
-            }
-            (
-                Entry::Port {
-                    receive: true,
-                    port,
-                    ..
-                },
-                right::RECEIVE,
-            ) => match delta {
-                0 => accept(seen),
-                -1 => {
-                    accept(seen)?;
-                    self.drop_receive(task, name, port);
-                    Ok(())
-                }
-                _ => refuse(seen, &[Code::InvalidValue]),
-            },
-            (Entry::SendOnce { .. }, right::SEND_ONCE) | (Entry::Set(_), right::PORT_SET) => {
-                match delta {
-                    0 => accept(seen),
-                    -1 => self.destroy(task, name, seen),
-                    _ => refuse(seen, &[Code::InvalidValue]),
-                }
-            }
-            _ => refuse(seen, &[Code::InvalidRight]),
-        }
-    }
-
-    fn change_urefs(
-        &mut self,
-        task: TaskId,
-        name: Name,
-        (urefs, delta): (u32, i64),
-        seen: Answer,
-    ) -> Verdict {
-        let sum = i64::from(urefs) + delta;
-        if sum < 0 {
-            return refuse(seen, &[Code::InvalidValue]);
-        }
-        accept(seen)?;
-        if delta < 0 {
-            let count = delta.unsigned_abs() as u32;
-            if matches!(self.entry(task, name), Some(Entry::Dead(_))) {
-                self.unref(task, name, count);
-            } else {
-                self.drop_sends(task, name, count);
-            }
-            return Ok(());
-        }
-        let sum = u32::try_from(sum).unwrap_or(PEGGED).min(PEGGED);
-        match self.tasks[task].names.get_mut(&name) {
-            Some(Entry::Port { send, .. }) => *send = sum,
-            Some(Entry::Dead(urefs)) => *urefs = sum,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// P-13.
-    fn refs(&self, task: TaskId, name: Name, kind: u32, seen: Answer) -> Verdict {
-        if kind >= right::NUMBER {
-            return refuse(seen, &[Code::InvalidValue]);
-        }
-        if !name.is_valid() {
-            let harmless = kind == right::SEND || kind == right::SEND_ONCE;
-            return if harmless {
-                value(seen, 1)
-            } else {
-                refuse(seen, &[Code::InvalidName])
-            };
-        }
-        let Some(entry) = self.entry(task, name) else {
-            return refuse(seen, &[Code::InvalidName]);
-        };
-        value(
-            seen,
-            match (entry, kind) {
-                (Entry::Port { send, .. }, right::SEND) => send.into(),
-                (Entry::Dead(urefs), right::DEAD_NAME) => urefs.into(),
-                (Entry::Port { receive, .. }, right::RECEIVE) => receive.into(),
-                (Entry::SendOnce { .. }, right::SEND_ONCE) | (Entry::Set(_), right::PORT_SET) => 1,
-                _ => 0,
-            },
-        )
-    }
-
-    /// P-33.
-    fn move_member(&mut self, task: TaskId, member: Name, set: Name, seen: Answer) -> Verdict {
-        if set != Name::NULL {
-            self.member(task, (member, set), seen, |_, _| true)?;
-            if seen.0 == Code::Success
-                && let Some(port) = self.receive_right(task, member)
-                && let Some(Entry::Set(set)) = self.entry(task, set)
-            {
-                self.leave_sets(port);
-                self.sets[set].push(port);
-            }
-            return Ok(());
-        }
-        let Some(port) = self.receive_right(task, member) else {
-            let absent = self.entry(task, member).is_none();
-            return refuse(
-                seen,
-                &[if absent {
-                    Code::InvalidName
-                } else {
-                    Code::InvalidRight
-                }],
-            );
-        };
-        if self.sets.iter().all(|set| !set.contains(&port)) {
-            return refuse(seen, &[Code::NotInSet]);
-        }
-        accept(seen)?;
-        self.leave_sets(port);
-        Ok(())
-    }
-
-    /// Changes a set, after the checks of both names. `change` answers whether it could.
-    fn member(
-        &mut self,
-        task: TaskId,
-        (member, set): (Name, Name),
-        seen: Answer,
-        change: impl FnOnce(&mut Vec<PortId>, PortId) -> bool,
-    ) -> Verdict {
-        let (port, in_set) = (self.entry(task, member), self.entry(task, set));
-        let mut wrong = Vec::new();
-        let mut find = |entry: &Option<Entry>, fits: bool| match entry {
-            None => wrong.push(Code::InvalidName),
-            Some(_) if !fits => wrong.push(Code::InvalidRight),
-            Some(_) => {}
-        };
-        find(
-            &port,
-            matches!(port, Some(Entry::Port { receive: true, .. })),
-        );
-        find(&in_set, matches!(in_set, Some(Entry::Set(_))));
-        match (port, in_set) {
-            (Some(Entry::Port { port, .. }), Some(Entry::Set(set))) if wrong.is_empty() => {
-                if !change(&mut self.sets[set], port) {
-                    return refuse(seen, &[Code::NotInSet]);
-                }
-                accept(seen)
-            }
-            _ => refuse(seen, &wrong),
-        }
     }
 
     /// P-14, on the task itself. Rights that are moved are not modelled.
@@ -529,67 +357,6 @@ impl Model {
         if let Some(Entry::Port { send, .. }) = self.tasks[task].names.get_mut(&name) {
             *send = (*send + 1).min(PEGGED);
         }
-        Ok(())
-    }
-
-    /// P-30, P-31.
-    fn attribute(&self, task: TaskId, name: Name, which: u64, seen: Answer) -> Verdict {
-        let Some(port) = self.receive_right(task, name) else {
-            let absent = self.entry(task, name).is_none();
-            return refuse(
-                seen,
-                &[if absent {
-                    Code::InvalidName
-                } else {
-                    Code::InvalidRight
-                }],
-            );
-        };
-        let state = &self.ports[port];
-        value(
-            seen,
-            match which {
-                attribute::QUEUE_LIMIT => state.limit,
-                attribute::MESSAGE_COUNT => state.queue.len() as u64,
-                attribute::MAKE_SEND_COUNT => state.make_send,
-                attribute::SEQUENCE => state.sequence,
-                attribute::SEND_RIGHTS => self.send_rights(port),
-                attribute::SEND_ONCE_RIGHTS => self.send_once_rights(port),
-                attribute::PORT_SETS => {
-                    self.sets.iter().filter(|set| set.contains(&port)).count() as u64
-                }
-                attribute::LABEL => state.label.unwrap_or(name.0.into()),
-                _ => return refuse(seen, &[Code::InvalidValue, Code::InvalidArgument]),
-            },
-        )
-    }
-
-    fn set_attribute(&mut self, task: TaskId, what: (Name, u64, u64), seen: Answer) -> Verdict {
-        let (name, which, to) = what;
-        let Some(port) = self.receive_right(task, name) else {
-            let absent = self.entry(task, name).is_none();
-            return refuse(
-                seen,
-                &[if absent {
-                    Code::InvalidName
-                } else {
-                    Code::InvalidRight
-                }],
-            );
-        };
-        let state = &mut self.ports[port];
-        match which {
-            attribute::QUEUE_LIMIT if to > queue_limit::MAX.into() => {
-                return refuse(seen, &[Code::InvalidValue]);
-            }
-            attribute::QUEUE_LIMIT => state.limit = to,
-            attribute::MAKE_SEND_COUNT => state.make_send = to,
-            attribute::SEQUENCE => state.sequence = to,
-            attribute::LABEL => state.label = Some(to),
-            _ => return refuse(seen, &[Code::InvalidValue, Code::InvalidArgument]),
-        }
-        accept(seen)?;
-        self.admit(port);
         Ok(())
     }
 
