@@ -14,12 +14,14 @@ pub mod image;
 pub mod machine;
 pub mod message;
 pub mod model;
+pub mod play;
 pub mod program;
 mod rng;
 mod sim;
 pub mod user;
 
 pub use message::{Reply, Request};
+pub use play::Actor;
 pub use rng::Rng;
 pub use sim::{Answer, Config, Faulted, Path, Sim};
 pub use user::User;

@@ -1,0 +1,113 @@
+//! Several CPUs and seeded schedules: nothing is lost, nobody runs twice, everybody gets a turn.
+
+use abi::kern_return::MessageReturn as Code;
+use abi::names::{Name, disposition};
+use abi::registers::options;
+use sim::{Actor, Config, Path, Request, Sim};
+
+/// A server that answers each call with its words and the first one doubled.
+fn server<'a>(port: Name) -> impl FnMut(Option<sim::Reply>) -> Option<Request> + 'a {
+    move |got| {
+        let Some(got) = got else { return Some(Request::receive(port)) };
+        assert_eq!(got.code, Code::Success);
+        let mut words = got.words;
+        words[0] *= 2;
+        Some(Request::reply().words(words).then_receive(port))
+    }
+}
+
+/// A client that makes calls and checks that each answer is its own.
+fn client<'a>(
+    service: Name,
+    who: u64,
+    calls: u64,
+) -> impl FnMut(Option<sim::Reply>) -> Option<Request> + 'a {
+    let mut made = 0;
+    move |got| {
+        if let Some(got) = got {
+            assert_eq!(got.code, Code::Success);
+            assert_eq!((got.words[0], got.words[5]), (2 * made, who), "somebody else's answer");
+        }
+        made += 1;
+        (made <= calls).then(|| Request::call(service).words([made, 0, 0, 0, 0, who]))
+    }
+}
+
+// covers: F-02 F-13 M-09 M-14
+#[test]
+fn every_call_of_many_clients_is_answered_once() {
+    for (cpus, seed) in [(1, 1), (1, 2), (2, 3), (2, 4), (3, 5), (4, 6), (4, 7), (4, 8)] {
+        let path = if seed % 3 == 0 { Path::Slow } else { Path::Fast };
+        let mut sim = Sim::boot(Config { seed, path, ..Config::with_cpus(cpus) });
+        let first = sim.first();
+        let port = sim.on(first).port();
+        let mut actors = Vec::new();
+        for who in 0..5 {
+            let task = sim.add_task(first);
+            let service = sim.give(first, port, disposition::MAKE_SEND, task);
+            actors.push(Actor::new(task, client(service, who, 100)));
+        }
+        for thread in [first, sim.add_thread(first)] {
+            actors.push(Actor::new(thread, server(port)));
+        }
+        sim.play(actors, 5);
+    }
+}
+
+// covers: F-02 M-32
+#[test]
+fn a_message_and_a_deadline_at_the_same_time_lose_nothing() {
+    for seed in 0..20 {
+        let mut sim = Sim::boot(Config { seed, ..Config::with_cpus(2) });
+        let receiver = sim.first();
+        let port = sim.on(receiver).port();
+        let sender = sim.add_task(receiver);
+        let service = sim.give(receiver, port, disposition::MAKE_SEND, sender);
+        let mut sent = 0;
+        let mut expected = 1;
+        let mut deadline = 0;
+        let actors = vec![
+            Actor::new(receiver, |got| {
+                if let Some(got) = got {
+                    match got.code {
+                        Code::Success => {
+                            assert_eq!(got.id, expected, "in order, and each once");
+                            expected += 1;
+                        }
+                        code => assert_eq!(code, Code::ReceiveTimedOut),
+                    }
+                }
+                deadline += 30_000;
+                let wait = Request::receive(port).with(options::RECEIVE_TIMEOUT).until(deadline);
+                (expected <= 100).then_some(wait)
+            }),
+            Actor::new(sender, |_| {
+                sent += 1;
+                (sent <= 100).then(|| Request::send(service).id(sent))
+            }),
+        ];
+        sim.play(actors, 2);
+    }
+}
+
+// covers: T-11
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = |seed| {
+        let mut sim = Sim::boot(Config { seed, ..Config::with_cpus(2) });
+        let first = sim.first();
+        let port = sim.on(first).port();
+        let task = sim.add_task(first);
+        let service = sim.give(first, port, disposition::MAKE_SEND, task);
+        let mut order = Vec::new();
+        let mut calls = client(service, 0, 30);
+        let recorded = |got: Option<sim::Reply>| {
+            order.push(got.as_ref().map(|got| got.words));
+            calls(got)
+        };
+        let actors = vec![Actor::new(task, recorded), Actor::new(first, server(port))];
+        sim.play(actors, 1);
+        (order, *sim.kernel.counters())
+    };
+    assert_eq!(run(4), run(4));
+}
