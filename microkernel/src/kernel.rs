@@ -5,9 +5,12 @@
 //! fast path takes skips all but the first.
 
 mod boot;
+mod census;
 mod kernel_call;
+mod staging;
 
 pub use boot::{Boot, BootError};
+pub use census::{Broken, Census};
 
 use abi::exception;
 use abi::kern_return::KernReturn;

@@ -19,13 +19,22 @@ struct Pair {
 }
 
 fn pair(path: Path) -> Pair {
-    let mut sim = Sim::boot(Config { path, ..Config::default() });
+    let mut sim = Sim::boot(Config {
+        path,
+        ..Config::default()
+    });
     let client = sim.first();
     sim.on(client).register_buffer();
     let server = sim.add_task(client);
     let port = sim.on(server).port();
     let service = sim.give(server, port, disposition::MAKE_SEND, client);
-    Pair { sim, client, server, port, service }
+    Pair {
+        sim,
+        client,
+        server,
+        port,
+        service,
+    }
 }
 
 fn both(story: impl Fn(Pair)) {
@@ -63,10 +72,16 @@ fn a_call_finds_its_server_waiting() {
         assert_eq!(got.words, [1, 2, 3, 4, 5, 6]);
         assert_eq!((got.kind, got.reply), (ReplyKind::Slot, Name::REPLY_SLOT));
         assert_eq!(got.label, u64::from(pair.port.0));
-        let reply = Request::reply().id(107).words([9; 6]).then_receive(pair.port);
+        let reply = Request::reply()
+            .id(107)
+            .words([9; 6])
+            .then_receive(pair.port);
         assert_eq!(pair.sim.on(pair.server).start_message(&reply), None);
         let answer = pair.answer();
-        assert_eq!((answer.code, answer.id, answer.words), (Code::Success, 107, [9; 6]));
+        assert_eq!(
+            (answer.code, answer.id, answer.words),
+            (Code::Success, 107, [9; 6])
+        );
         assert_eq!(answer.kind, ReplyKind::None);
     });
 }
@@ -91,19 +106,34 @@ fn a_call_waits_for_its_server() {
 fn a_full_slot_gives_the_next_reply_right_a_name() {
     both(|mut pair| {
         let other = pair.sim.add_task(pair.client);
-        let service = pair.sim.give(pair.server, pair.port, disposition::MAKE_SEND, other);
+        let service = pair
+            .sim
+            .give(pair.server, pair.port, disposition::MAKE_SEND, other);
         assert_eq!(pair.call(), None);
         assert_eq!(pair.take().kind, ReplyKind::Slot);
         let second = Request::call(service).id(8);
         assert_eq!(pair.sim.on(other).start_message(&second), None);
         let got = pair.take();
         assert_eq!((got.id, got.kind), (8, ReplyKind::SendOnce));
-        assert_eq!(pair.sim.on(pair.server).kind(got.reply), Ok(port_type::SEND_ONCE));
-        let to_second =
-            Request::send(got.reply).disposed(disposition::MOVE_SEND_ONCE).id(108);
-        assert_eq!(pair.sim.on(pair.server).message(&to_second).code, Code::Success);
+        assert_eq!(
+            pair.sim.on(pair.server).kind(got.reply),
+            Ok(port_type::SEND_ONCE)
+        );
+        let to_second = Request::send(got.reply)
+            .disposed(disposition::MOVE_SEND_ONCE)
+            .id(108);
+        assert_eq!(
+            pair.sim.on(pair.server).message(&to_second).code,
+            Code::Success
+        );
         assert_eq!(pair.sim.on(other).finish_message().id, 108);
-        assert_eq!(pair.sim.on(pair.server).message(&Request::reply().id(107)).code, Code::Success);
+        assert_eq!(
+            pair.sim
+                .on(pair.server)
+                .message(&Request::reply().id(107))
+                .code,
+            Code::Success
+        );
         assert_eq!(pair.answer().id, 107);
     });
 }
@@ -115,11 +145,18 @@ fn a_reply_right_can_be_kept_and_handed_on() {
         assert_eq!(pair.call(), None);
         pair.take();
         let kept = pair.sim.on(pair.server).take_slot().unwrap();
-        assert_eq!(pair.sim.on(pair.server).kind(kept), Ok(port_type::SEND_ONCE));
+        assert_eq!(
+            pair.sim.on(pair.server).kind(kept),
+            Ok(port_type::SEND_ONCE)
+        );
         assert!(pair.sim.on(pair.server).take_slot().is_err());
         let helper = pair.sim.add_task(pair.server);
-        let held = pair.sim.give(pair.server, kept, disposition::MOVE_SEND_ONCE, helper);
-        let reply = Request::send(held).disposed(disposition::MOVE_SEND_ONCE).id(107);
+        let held = pair
+            .sim
+            .give(pair.server, kept, disposition::MOVE_SEND_ONCE, helper);
+        let reply = Request::send(held)
+            .disposed(disposition::MOVE_SEND_ONCE)
+            .id(107);
         assert_eq!(pair.sim.on(helper).message(&reply).code, Code::Success);
         assert_eq!(pair.answer().id, 107);
     });
@@ -129,12 +166,17 @@ fn a_reply_right_can_be_kept_and_handed_on() {
 #[test]
 fn a_caller_that_gave_up_leaves_a_dead_name() {
     both(|mut pair| {
-        let call = Request::call(pair.service).with(options::RECEIVE_TIMEOUT).until(1_000_000);
+        let call = Request::call(pair.service)
+            .with(options::RECEIVE_TIMEOUT)
+            .until(1_000_000);
         assert_eq!(pair.sim.on(pair.client).start_message(&call), None);
         pair.take();
         let notes = pair.sim.on(pair.server).port();
         let kept = pair.sim.on(pair.server).take_slot().unwrap();
-        let armed = pair.sim.on(pair.server).request(kept, notify::DEAD_NAME, 0, notes);
+        let armed = pair
+            .sim
+            .on(pair.server)
+            .request(kept, notify::DEAD_NAME, 0, notes);
         assert_eq!(armed, Ok(Name::NULL));
         pair.sim.pass_time(2_000_000);
         assert_eq!(pair.answer().code, Code::ReceiveTimedOut);
@@ -142,7 +184,11 @@ fn a_caller_that_gave_up_leaves_a_dead_name() {
         assert_eq!(server.kind(kept), Ok(port_type::DEAD_NAME));
         assert_eq!(server.poll(notes).id, notify::DEAD_NAME);
         let late = Request::send(kept).disposed(disposition::MOVE_SEND_ONCE);
-        assert_eq!(server.message(&late).code, Code::SendInvalidDest, "a late reply goes nowhere");
+        assert_eq!(
+            server.message(&late).code,
+            Code::SendInvalidDest,
+            "a late reply goes nowhere"
+        );
         assert_eq!(pair.call(), None, "the next call is a new one");
         pair.take();
         pair.sim.on(pair.server).message(&Request::reply().id(2));
@@ -184,7 +230,10 @@ fn a_service_port_that_dies_answers_its_queued_callers() {
         assert_eq!(pair.call(), None);
         pair.sim.on(pair.server).destroy(pair.port).unwrap();
         assert_eq!(pair.answer().id, notify::SEND_ONCE);
-        assert_eq!(pair.sim.on(pair.client).kind(pair.service), Ok(port_type::DEAD_NAME));
+        assert_eq!(
+            pair.sim.on(pair.client).kind(pair.service),
+            Ok(port_type::DEAD_NAME)
+        );
         let dead = pair.call().map(|reply| reply.code);
         assert_eq!(dead, Some(Code::SendInvalidDest));
     });
@@ -197,8 +246,12 @@ fn the_server_learns_that_its_last_client_is_gone() {
         let mut server = pair.sim.on(pair.server);
         let notes = server.port();
         server.deallocate(pair.port).unwrap();
-        let made = server.attribute(pair.port, attribute::MAKE_SEND_COUNT).unwrap();
-        server.request(pair.port, notify::NO_SENDERS, made, notes).unwrap();
+        let made = server
+            .attribute(pair.port, attribute::MAKE_SEND_COUNT)
+            .unwrap();
+        server
+            .request(pair.port, notify::NO_SENDERS, made, notes)
+            .unwrap();
         assert_eq!(server.attribute(pair.port, attribute::SEND_RIGHTS), Ok(1));
         pair.sim.on(pair.client).deallocate(pair.service).unwrap();
         assert_eq!(pair.sim.on(pair.server).poll(notes).id, notify::NO_SENDERS);
@@ -211,7 +264,9 @@ fn the_server_learns_that_its_last_client_is_gone() {
 #[test]
 fn a_message_says_who_sent_it() {
     both(|mut pair| {
-        pair.sim.on(pair.client).message(&Request::send(pair.service));
+        pair.sim
+            .on(pair.client)
+            .message(&Request::send(pair.service));
         let one = pair.take().identity;
         let send = Request::send(pair.port);
         pair.sim.on(pair.server).message(&send);
@@ -225,20 +280,32 @@ fn a_message_says_who_sent_it() {
 fn senders_wait_for_room_and_get_it_in_order() {
     both(|mut pair| {
         let (server, client) = (pair.server, pair.client);
-        pair.sim.on(server).set_attribute(pair.port, attribute::QUEUE_LIMIT, 1).unwrap();
+        pair.sim
+            .on(server)
+            .set_attribute(pair.port, attribute::QUEUE_LIMIT, 1)
+            .unwrap();
         let mut senders = vec![client];
         senders.extend([(); 3].map(|()| pair.sim.add_thread(client)));
         for (n, sender) in senders.iter().enumerate() {
-            let sent = pair.sim.on(*sender).start_message(&Request::send(pair.service).id(n as i32));
+            let sent = pair
+                .sim
+                .on(*sender)
+                .start_message(&Request::send(pair.service).id(n as i32));
             assert_eq!(sent.is_some(), n == 0, "sender {n}");
         }
         assert_eq!(pair.take().id, 0);
         assert_eq!(pair.sim.on(senders[1]).finish_message().code, Code::Success);
         let waiting = |sim: &Sim| {
-            senders[2..].iter().filter(|sender| !sim.is_in_user_mode(**sender)).count()
+            senders[2..]
+                .iter()
+                .filter(|sender| !sim.is_in_user_mode(**sender))
+                .count()
         };
         assert_eq!(waiting(&pair.sim), 2, "one place, one sender");
-        pair.sim.on(server).set_attribute(pair.port, attribute::QUEUE_LIMIT, 2).unwrap();
+        pair.sim
+            .on(server)
+            .set_attribute(pair.port, attribute::QUEUE_LIMIT, 2)
+            .unwrap();
         assert_eq!(pair.sim.on(senders[2]).finish_message().code, Code::Success);
         assert_eq!(waiting(&pair.sim), 1, "one place more, one sender more");
         for id in 1..=3 {
@@ -253,14 +320,23 @@ fn senders_wait_for_room_and_get_it_in_order() {
 fn a_waiting_sender_succeeds_when_its_destination_dies() {
     both(|mut pair| {
         let carried = pair.sim.on(pair.client).port();
-        pair.sim.on(pair.server).set_attribute(pair.port, attribute::QUEUE_LIMIT, 1).unwrap();
-        pair.sim.on(pair.client).message(&Request::send(pair.service));
+        pair.sim
+            .on(pair.server)
+            .set_attribute(pair.port, attribute::QUEUE_LIMIT, 1)
+            .unwrap();
+        pair.sim
+            .on(pair.client)
+            .message(&Request::send(pair.service));
         let waits = Request::send(pair.service).replying(carried, disposition::MAKE_SEND_ONCE);
         assert_eq!(pair.sim.on(pair.client).start_message(&waits), None);
         pair.sim.on(pair.server).destroy(pair.port).unwrap();
         let mut client = pair.sim.on(pair.client);
         assert_eq!(client.finish_message().code, Code::Success);
-        assert_eq!(client.poll(carried).id, notify::SEND_ONCE, "the message was destroyed");
+        assert_eq!(
+            client.poll(carried).id,
+            notify::SEND_ONCE,
+            "the message was destroyed"
+        );
     });
 }
 
@@ -297,12 +373,27 @@ fn a_message_finds_a_waiter_on_the_port_and_one_on_the_set() {
     both(|mut pair| {
         let direct = pair.sim.add_thread(pair.server);
         let set = pair.sim.on(pair.server).allocate(right::PORT_SET).unwrap();
-        pair.sim.on(pair.server).insert_member(pair.port, set).unwrap();
-        assert_eq!(pair.sim.on(pair.server).start_message(&Request::receive(set)), None);
-        assert_eq!(pair.sim.on(direct).start_message(&Request::receive(pair.port)), None);
+        pair.sim
+            .on(pair.server)
+            .insert_member(pair.port, set)
+            .unwrap();
+        assert_eq!(
+            pair.sim
+                .on(pair.server)
+                .start_message(&Request::receive(set)),
+            None
+        );
+        assert_eq!(
+            pair.sim
+                .on(direct)
+                .start_message(&Request::receive(pair.port)),
+            None
+        );
         let mut got = Vec::new();
         for id in 1..=2 {
-            pair.sim.on(pair.client).message(&Request::send(pair.service).id(id));
+            pair.sim
+                .on(pair.client)
+                .message(&Request::send(pair.service).id(id));
         }
         for thread in [direct, pair.server] {
             let reply = pair.sim.on(thread).finish_message();
@@ -318,15 +409,22 @@ fn a_message_finds_a_waiter_on_the_port_and_one_on_the_set() {
 #[test]
 fn a_wait_ends_at_its_deadline_and_not_before() {
     both(|mut pair| {
-        let waits = Request::receive(pair.port).with(options::RECEIVE_TIMEOUT).until(5_000_000);
+        let waits = Request::receive(pair.port)
+            .with(options::RECEIVE_TIMEOUT)
+            .until(5_000_000);
         assert_eq!(pair.sim.on(pair.server).start_message(&waits), None);
         pair.sim.pass_time(4_000_000);
         assert!(!pair.sim.is_in_user_mode(pair.server));
         pair.sim.pass_time(2_000_000);
-        assert_eq!(pair.sim.on(pair.server).finish_message().code, Code::ReceiveTimedOut);
+        assert_eq!(
+            pair.sim.on(pair.server).finish_message().code,
+            Code::ReceiveTimedOut
+        );
         let waits = waits.until(1 << 40);
         assert_eq!(pair.sim.on(pair.server).start_message(&waits), None);
-        pair.sim.on(pair.client).message(&Request::send(pair.service).id(3));
+        pair.sim
+            .on(pair.client)
+            .message(&Request::send(pair.service).id(3));
         assert_eq!(pair.sim.on(pair.server).finish_message().id, 3);
     });
 }

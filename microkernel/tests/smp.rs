@@ -8,7 +8,9 @@ use sim::{Actor, Config, Path, Request, Sim};
 /// A server that answers each call with its words and the first one doubled.
 fn server<'a>(port: Name) -> impl FnMut(Option<sim::Reply>) -> Option<Request> + 'a {
     move |got| {
-        let Some(got) = got else { return Some(Request::receive(port)) };
+        let Some(got) = got else {
+            return Some(Request::receive(port));
+        };
         assert_eq!(got.code, Code::Success);
         let mut words = got.words;
         words[0] *= 2;
@@ -26,7 +28,11 @@ fn client<'a>(
     move |got| {
         if let Some(got) = got {
             assert_eq!(got.code, Code::Success);
-            assert_eq!((got.words[0], got.words[5]), (2 * made, who), "somebody else's answer");
+            assert_eq!(
+                (got.words[0], got.words[5]),
+                (2 * made, who),
+                "somebody else's answer"
+            );
         }
         made += 1;
         (made <= calls).then(|| Request::call(service).words([made, 0, 0, 0, 0, who]))
@@ -36,9 +42,26 @@ fn client<'a>(
 // covers: F-02 F-13 M-09 M-14
 #[test]
 fn every_call_of_many_clients_is_answered_once() {
-    for (cpus, seed) in [(1, 1), (1, 2), (2, 3), (2, 4), (3, 5), (4, 6), (4, 7), (4, 8)] {
-        let path = if seed % 3 == 0 { Path::Slow } else { Path::Fast };
-        let mut sim = Sim::boot(Config { seed, path, ..Config::with_cpus(cpus) });
+    for (cpus, seed) in [
+        (1, 1),
+        (1, 2),
+        (2, 3),
+        (2, 4),
+        (3, 5),
+        (4, 6),
+        (4, 7),
+        (4, 8),
+    ] {
+        let path = if seed % 3 == 0 {
+            Path::Slow
+        } else {
+            Path::Fast
+        };
+        let mut sim = Sim::boot(Config {
+            seed,
+            path,
+            ..Config::with_cpus(cpus)
+        });
         let first = sim.first();
         let port = sim.on(first).port();
         let mut actors = Vec::new();
@@ -58,7 +81,10 @@ fn every_call_of_many_clients_is_answered_once() {
 #[test]
 fn a_message_and_a_deadline_at_the_same_time_lose_nothing() {
     for seed in 0..20 {
-        let mut sim = Sim::boot(Config { seed, ..Config::with_cpus(2) });
+        let mut sim = Sim::boot(Config {
+            seed,
+            ..Config::with_cpus(2)
+        });
         let receiver = sim.first();
         let port = sim.on(receiver).port();
         let sender = sim.add_task(receiver);
@@ -78,7 +104,9 @@ fn a_message_and_a_deadline_at_the_same_time_lose_nothing() {
                     }
                 }
                 deadline += 30_000;
-                let wait = Request::receive(port).with(options::RECEIVE_TIMEOUT).until(deadline);
+                let wait = Request::receive(port)
+                    .with(options::RECEIVE_TIMEOUT)
+                    .until(deadline);
                 (expected <= 100).then_some(wait)
             }),
             Actor::new(sender, |_| {
@@ -94,7 +122,10 @@ fn a_message_and_a_deadline_at_the_same_time_lose_nothing() {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let run = |seed| {
-        let mut sim = Sim::boot(Config { seed, ..Config::with_cpus(2) });
+        let mut sim = Sim::boot(Config {
+            seed,
+            ..Config::with_cpus(2)
+        });
         let first = sim.first();
         let port = sim.on(first).port();
         let task = sim.add_task(first);

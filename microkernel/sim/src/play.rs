@@ -24,7 +24,10 @@ impl<'a> Actor<'a> {
         thread: FrameIndex,
         program: impl FnMut(Option<Reply>) -> Option<Request> + 'a,
     ) -> Self {
-        Self { thread, program: Box::new(program) }
+        Self {
+            thread,
+            program: Box::new(program),
+        }
     }
 }
 
@@ -60,14 +63,18 @@ impl Sim {
             }
             let (cpu, n) = self.rng.pick(&ready);
             let thread = actors[n].thread;
-            let answer = self.take_answer(thread).filter(|answer| {
-                answer.number == abi::trap::MACH_MSG
-            });
+            let answer = self
+                .take_answer(thread)
+                .filter(|answer| answer.number == abi::trap::MACH_MSG);
             let reply = answer.map(|answer| self.on(thread).reply(&answer));
             if self.cpu_of(thread) != Some(cpu) {
                 continue;
             }
-            match if ended[n] { None } else { (actors[n].program)(reply) } {
+            match if ended[n] {
+                None
+            } else {
+                (actors[n].program)(reply)
+            } {
                 Some(request) => self.launch(cpu, thread, &request),
                 None => {
                     ended[n] = true;

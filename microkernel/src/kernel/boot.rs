@@ -79,11 +79,11 @@ impl Kernel {
         if !kernel.fast_path {
             kernel.sched.default_flags = Flags::NO_FAST_PATH;
         }
-        kernel.first_task(machine, boot, &header)?;
+        kernel.make_first_task(machine, boot, &header)?;
         Ok(kernel)
     }
 
-    fn first_task<M: Machine>(
+    fn make_first_task<M: Machine>(
         &mut self,
         machine: &mut M,
         boot: &Boot,
