@@ -1,0 +1,245 @@
+//! The ways out of ring 0: to a thread by `sysretq` or `iretq`, or into idling.
+//!
+//! [`run`] is the hot one: after a trap, with nothing to attend to. What the fast way leaves out is found
+//! by one test, of the thread's `resume` and `machine_flags` and the CPU's attention bits together.
+//!
+//! FS and GS base are written at each exit, for user code may have changed them by itself
+//! (`wrfsbase`); a comparison would cost as much. Everything but the hot way leaves by `iretq`.
+
+use core::arch::{asm, naked_asm};
+use core::mem::offset_of;
+use core::sync::atomic::Ordering;
+
+use abi::thread_state::{FIXED_FLAGS, USER_FLAGS};
+use abi::vm::MAX_ADDRESS;
+use ksync::Guard;
+use microkernel::machine::{Frame, FrameIndex, Next, Resume};
+use microkernel_x86_64::layout::{THREAD_SIZE, THREADS};
+
+use super::asm::{self, msr};
+use super::cpu::{USER_CODE, USER_DATA};
+use super::entry::SAVED;
+use super::kernel::Guarded;
+use super::memory::MEMORY;
+use super::percpu::{self, ATTENTION, FRAME_END, PerCpu, ROOT, STACK, attention};
+use super::{shootdown, vector};
+
+const RESUME: usize = offset_of!(Frame, resume);
+// One load reads both.
+const _: () = assert!(RESUME + 4 == offset_of!(Frame, machine_flags) && RESUME % 8 == 0);
+const _: () = assert!(Resume::Trap as u32 == 0);
+
+/// A thread's frame.
+#[inline(always)]
+pub(crate) fn frame_of(thread: FrameIndex) -> *mut Frame {
+    (THREADS + u64::from(thread) * THREAD_SIZE) as *mut Frame
+}
+
+/// Releases the kernel and runs a thread.
+#[inline(always)]
+pub(crate) fn run(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
+    let frame = frame_of(thread);
+    // SAFETY: the thread is this CPU's from now on, so its frame is there.
+    unsafe {
+        asm!(
+            "mov {word}, [{frame} + {resume}]",
+            "or {word}, gs:[{attention}]",
+            "jnz {slow}",
+            word = out(reg) _,
+            frame = in(reg) frame,
+            resume = const RESUME,
+            attention = const ATTENTION,
+            slow = label { run_slowly(kernel, thread) },
+            options(nostack, readonly),
+        );
+    }
+    kernel.unlock();
+    // SAFETY: the frame is that of a thread that runs, so it has a root whose upper half is the
+    // kernel's; its registers were filled by the trap entry or by the kernel. A base that the CPU
+    // does not take faults, which `exceptions` turns into an exception of the thread.
+    unsafe {
+        asm!(
+            "lea rcx, [rdi + {saved}]",
+            "mov gs:[{frame_end}], rcx",
+            "mov rcx, [rdi + {root_field}]",
+            "cmp rcx, gs:[{root}]",
+            "je 2f",
+            "mov gs:[{root}], rcx",
+            "mov cr3, rcx",
+            "2:",
+            "mov rcx, [rdi + {fs}]",
+            "wrfsbase rcx",
+            "mov rdx, [rdi + {gs}]",
+            "swapgs",
+            "wrgsbase rdx",
+            "mov rsp, rdi",
+            "pop r8",
+            "pop r9",
+            "pop r12",
+            "pop r13",
+            "pop r14",
+            "pop r15",
+            "pop rdi",
+            "pop rsi",
+            "pop rdx",
+            "pop r10",
+            "pop rax",
+            "pop rbx",
+            "pop rbp",
+            "pop r11",
+            "pop rcx",
+            "pop rsp",
+            "sysretq",
+            in("rdi") frame,
+            saved = const SAVED,
+            frame_end = const FRAME_END,
+            root_field = const offset_of!(Frame, root),
+            root = const ROOT,
+            fs = const offset_of!(Frame, fs_base),
+            gs = const offset_of!(Frame, gs_base),
+            options(noreturn),
+        )
+    }
+}
+
+/// [`run`] with something to attend to.
+#[cold]
+#[inline(never)]
+pub(crate) fn run_slowly(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
+    let area = percpu::this();
+    // Under the lock: afterwards another CPU may run the thread whose state the registers hold.
+    vector::switch(area, Some(thread));
+    kernel.unlock();
+    shootdown::complete(area);
+    enter(area, frame_of(thread))
+}
+
+/// Releases the kernel and does what it said.
+pub(crate) fn leave(kernel: Guard<'_, Guarded>, next: Next) -> ! {
+    match next {
+        Next::Run(thread) => run_slowly(kernel, thread),
+        Next::Idle => idle(kernel),
+    }
+}
+
+/// Goes on with this CPU's current thread, without having asked the kernel.
+pub(crate) fn resume(area: &'static PerCpu) -> ! {
+    enter(area, (area.frame_end.get() - SAVED as u64) as *mut Frame)
+}
+
+/// Releases the kernel and waits for an interrupt, which does not return here.
+#[cold]
+#[inline(never)]
+pub(crate) fn idle(kernel: Guard<'_, Guarded>) -> ! {
+    let area = percpu::this();
+    vector::switch(area, None);
+    kernel.unlock();
+    shootdown::complete(area);
+    wait(area)
+}
+
+/// Waits for an interrupt, in the kernel's own address space: another one may be destroyed meanwhile.
+pub(crate) fn wait(area: &'static PerCpu) -> ! {
+    switch_root(area, MEMORY.lock().root());
+    area.idle.set(true);
+    // SAFETY: nothing on this stack is needed any more. Interrupts are let in with the instruction
+    // after `sti`, so one that came since the lock was released ends the `hlt` at once.
+    unsafe {
+        asm!(
+            "mov rsp, gs:[{stack}]",
+            "2:",
+            "sti",
+            "hlt",
+            "cli",
+            "jmp 2b",
+            stack = const STACK,
+            options(noreturn),
+        )
+    }
+}
+
+fn switch_root(area: &PerCpu, root: u64) {
+    if area.root.load(Ordering::Relaxed) != root {
+        // Before the tables are used: whoever flushes after this sees it.
+        area.root.store(root, Ordering::SeqCst);
+        // SAFETY: every root's upper half is the kernel's.
+        unsafe { asm::write_cr3(root) };
+    }
+}
+
+/// Runs this CPU's thread, whatever its frame asks for.
+fn enter(area: &'static PerCpu, frame: *mut Frame) -> ! {
+    // SAFETY: the thread is this CPU's, so nobody else uses its frame.
+    let registers = unsafe { &mut *frame };
+    area.frame_end.set(frame as u64 + SAVED as u64);
+    switch_root(area, registers.root);
+    registers.rflags = registers.rflags & USER_FLAGS | FIXED_FLAGS;
+    if area.attention.get() & attention::NO_FSGSBASE == 0 {
+        // SAFETY: as in `run`.
+        unsafe {
+            asm!("wrfsbase rcx", in("rcx") registers.fs_base, options(nostack, preserves_flags))
+        };
+    } else {
+        let canonical = |base: u64| if base < MAX_ADDRESS { base } else { 0 };
+        // SAFETY: a canonical address of the lower half is any user's to have.
+        unsafe { asm::write_msr(msr::FS_BASE, canonical(registers.fs_base)) };
+        // SAFETY: as above; `swapgs` makes it the user's.
+        unsafe { asm::write_msr(msr::KERNEL_GS_BASE, canonical(registers.gs_base)) };
+    }
+    let fast_bases = area.attention.get() & attention::NO_FSGSBASE == 0;
+    // SAFETY: the frame is complete, and this CPU's thread's.
+    unsafe { restore(frame, u64::from(fast_bases)) }
+}
+
+/// Loads every register and returns to user mode by `iretq`, which takes any state: an address that is
+/// not canonical faults, which `exceptions` turns into an exception of the thread.
+///
+/// # Safety
+/// The frame is that of the thread that this CPU runs. `gs`: 1 when the GS base is still to be written.
+#[unsafe(naked)]
+unsafe extern "C" fn restore(frame: *mut Frame, gs: u64) -> ! {
+    naked_asm!(
+        "push {user_data}",
+        "push qword ptr [rdi + {rsp}]",
+        "push qword ptr [rdi + {rflags}]",
+        "push {user_code}",
+        "push qword ptr [rdi + {rip}]",
+        "mov rdx, [rdi + {gs}]",
+        "swapgs",
+        "test esi, esi",
+        "jz 2f",
+        "wrgsbase rdx",
+        "2:",
+        "mov r8, [rdi]",
+        "mov r9, [rdi + 8]",
+        "mov r12, [rdi + 16]",
+        "mov r13, [rdi + 24]",
+        "mov r14, [rdi + 32]",
+        "mov r15, [rdi + 40]",
+        "mov rsi, [rdi + {rsi}]",
+        "mov rdx, [rdi + {rdx}]",
+        "mov r10, [rdi + {r10}]",
+        "mov rax, [rdi + {rax}]",
+        "mov rbx, [rdi + {rbx}]",
+        "mov rbp, [rdi + {rbp}]",
+        "mov rcx, [rdi + {rcx}]",
+        "mov r11, [rdi + {r11}]",
+        "mov rdi, [rdi + {rdi}]",
+        "iretq",
+        user_data = const USER_DATA,
+        user_code = const USER_CODE,
+        rsp = const offset_of!(Frame, rsp),
+        rflags = const offset_of!(Frame, rflags),
+        rip = const offset_of!(Frame, rip),
+        gs = const offset_of!(Frame, gs_base),
+        rsi = const offset_of!(Frame, rsi),
+        rdx = const offset_of!(Frame, rdx),
+        r10 = const offset_of!(Frame, r10),
+        rax = const offset_of!(Frame, rax),
+        rbx = const offset_of!(Frame, rbx),
+        rbp = const offset_of!(Frame, rbp),
+        rcx = const offset_of!(Frame, rcx),
+        r11 = const offset_of!(Frame, r11),
+        rdi = const offset_of!(Frame, rdi),
+    )
+}

@@ -1,0 +1,52 @@
+//! The one lock, and what it guards: the kernel and the machine that it drives.
+
+use core::mem::MaybeUninit;
+
+use ksync::Lock;
+use microkernel::kernel::{Boot, BootError, Kernel};
+use microkernel::machine::{Cpu, Event, Next};
+
+use super::machine::Hardware;
+
+/// The kernel and its machine.
+pub(crate) struct Guarded {
+    pub(crate) machine: Hardware,
+    kernel: MaybeUninit<Kernel>,
+    ready: bool,
+}
+
+/// Everything that ring 0 shares between CPUs, but for free memory and flushes.
+pub(crate) static KERNEL: Lock<Guarded> = Lock::new(Guarded {
+    machine: Hardware::new(),
+    kernel: MaybeUninit::uninit(),
+    ready: false,
+});
+
+impl Guarded {
+    /// Makes the kernel. Once, before any event.
+    ///
+    /// # Errors
+    /// See [`BootError`].
+    #[inline(never)]
+    pub(crate) fn boot(&mut self, boot: &Boot) -> Result<(), BootError> {
+        self.kernel.write(Kernel::new(&mut self.machine, boot)?);
+        self.ready = true;
+        Ok(())
+    }
+
+    /// Asks the kernel what a CPU does after an event.
+    #[inline(always)]
+    pub(crate) fn handle(&mut self, cpu: Cpu, event: Event) -> Next {
+        debug_assert!(self.ready);
+        // SAFETY: events come from user mode, which `boot` makes possible, and from CPUs that idle,
+        // which they do after `boot` only.
+        let kernel = unsafe { self.kernel.assume_init_mut() };
+        kernel.handle(&mut self.machine, cpu, event)
+    }
+
+    /// The kernel, if there is one already.
+    pub(crate) fn kernel(&self) -> Option<&Kernel> {
+        // SAFETY: `ready` is set when it was written.
+        self.ready.then(|| unsafe { self.kernel.assume_init_ref() })
+    }
+}

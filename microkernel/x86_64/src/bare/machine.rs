@@ -1,0 +1,214 @@
+//! [`Hardware`]: the machine as the kernel sees it.
+
+use core::fmt;
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+use arena::Region;
+use microkernel::machine::{
+    Caching, Cpu, Frame, FrameIndex, Machine, OutOfPages, Page, Root, Time,
+};
+use microkernel_x86_64::acpi::Acpi;
+use microkernel_x86_64::layout::{MAX_THREADS, PAGE};
+use microkernel_x86_64::tables::{NoTable, TablePages, Tables, user_entry};
+
+use super::interrupts::number;
+use super::io_apic::Interrupts;
+use super::log::{self, Ending};
+use super::memory::{self, Direct, MEMORY};
+use super::percpu::{self, PerCpu};
+use super::time::Clocks;
+use super::{apic, exit, ports, shootdown, user_memory, vector};
+
+/// What the kernel lock guards of the machine.
+pub(crate) struct Hardware {
+    pub(crate) time: Clocks,
+    interrupts: Interrupts,
+}
+
+/// Pages for tables of user memory.
+struct UserTables<'a>(&'a PerCpu);
+
+impl TablePages for UserTables<'_> {
+    fn allocate(&mut self) -> Option<u64> {
+        MEMORY.lock().allocate()
+    }
+
+    fn release(&mut self, page: u64) {
+        shootdown::quarantine(self.0, page);
+    }
+}
+
+fn address_of(page: Page) -> u64 {
+    u64::from(page.0) * PAGE
+}
+
+impl Hardware {
+    /// Nothing found yet.
+    pub(crate) const fn new() -> Self {
+        Self {
+            time: Clocks::new(),
+            interrupts: Interrupts::new(),
+        }
+    }
+
+    /// Starts clock and interrupt controllers.
+    ///
+    /// # Errors
+    /// The machine has no clock.
+    pub(crate) fn set_up(&mut self, acpi: &Acpi) -> Result<(), &'static str> {
+        let mut memory = MEMORY.lock();
+        self.interrupts.set_up(acpi, &mut memory);
+        self.time.set_up(acpi, &mut memory)
+    }
+
+    /// A device's line fired; whether the kernel hears of it.
+    pub(crate) fn line_fired(&mut self, line: u32) -> bool {
+        self.interrupts.fired(line)
+    }
+}
+
+impl Machine for Hardware {
+    fn reserve(&mut self, bytes: usize) -> Region {
+        MEMORY.lock().reserve(bytes)
+    }
+
+    fn now(&mut self) -> Time {
+        self.time.now()
+    }
+
+    fn set_timer(&mut self, cpu: Cpu, deadline: Time) {
+        let area = percpu::of(cpu);
+        let before = area.deadline.swap(deadline, Ordering::Relaxed);
+        if deadline >= before {
+            return;
+        }
+        if cpu == percpu::number() {
+            self.time.program(area);
+        } else {
+            apic::interrupt(cpu, number::DEADLINE);
+        }
+    }
+
+    fn kick(&mut self, cpu: Cpu) {
+        apic::interrupt(cpu, number::KICK);
+    }
+
+    #[inline(always)]
+    fn frame(&mut self, thread: FrameIndex) -> &mut Frame {
+        // SAFETY: the range of frames covers every index. The frame is this CPU's thread's, or of one
+        // that runs nowhere (contract), and `&mut self` is held under the kernel lock.
+        unsafe { &mut *exit::frame_of(thread) }
+    }
+
+    fn create_frame(&mut self, thread: FrameIndex) -> Result<(), OutOfPages> {
+        if thread >= MAX_THREADS {
+            return Err(OutOfPages);
+        }
+        memory::map_thread(thread)?;
+        vector::reset(percpu::this(), thread);
+        Ok(())
+    }
+
+    fn allocate_page(&mut self) -> Option<Page> {
+        let address = MEMORY.lock().allocate()?;
+        // Memory beyond what a page number reaches is not used.
+        Some(Page((address / PAGE) as u32))
+    }
+
+    fn free_page(&mut self, page: Page) {
+        shootdown::quarantine(percpu::this(), address_of(page));
+    }
+
+    fn free_pages(&self) -> u64 {
+        MEMORY.lock().free_pages()
+    }
+
+    fn zero_page(&mut self, page: Page) {
+        user_memory::zero(page);
+    }
+
+    fn copy(&mut self, from: (Page, usize), to: (Page, usize), length: usize) {
+        user_memory::copy(from, to, length);
+    }
+
+    fn read(&mut self, from: (Page, usize), bytes: &mut [u8]) {
+        user_memory::read(from, bytes);
+    }
+
+    fn write(&mut self, to: (Page, usize), bytes: &[u8]) {
+        user_memory::write(to, bytes);
+    }
+
+    fn read_u32(&mut self, from: (Page, usize)) -> u32 {
+        user_memory::read_u32(from)
+    }
+
+    fn create_space(&mut self) -> Result<Root, OutOfPages> {
+        let template = MEMORY.lock().root();
+        let mut pages = UserTables(percpu::this());
+        let root = Tables::new(&mut { Direct::KERNEL }).create(template, &mut pages);
+        root.map(Root).map_err(|NoTable| OutOfPages)
+    }
+
+    fn destroy_space(&mut self, root: Root) -> bool {
+        let area = percpu::this();
+        shootdown::add_all(area, root.0);
+        Tables::new(&mut { Direct::KERNEL }).destroy_step(root.0, &mut UserTables(area))
+    }
+
+    fn map(
+        &mut self,
+        root: Root,
+        address: u64,
+        page: Page,
+        protection: u32,
+        caching: Caching,
+    ) -> Result<(), OutOfPages> {
+        let device = caching == Caching::Uncached;
+        let entry = user_entry(address_of(page), protection, device).unwrap_or(0);
+        let mut pages = UserTables(percpu::this());
+        let old = Tables::new(&mut { Direct::KERNEL }).map(root.0, address, entry, &mut pages);
+        old.map(|_| ()).map_err(|NoTable| OutOfPages)
+    }
+
+    fn unmap(&mut self, root: Root, range: Range<u64>) {
+        Tables::new(&mut { Direct::KERNEL }).unmap(root.0, range);
+    }
+
+    fn protect(&mut self, root: Root, range: Range<u64>, protection: u32) {
+        Tables::new(&mut { Direct::KERNEL }).protect(root.0, range, protection);
+    }
+
+    fn flush(&mut self, root: Root, range: Range<u64>) {
+        shootdown::add(percpu::this(), root.0, range);
+    }
+
+    fn table_pages(&self, root: Root) -> u64 {
+        Tables::new(&mut { Direct::KERNEL }).count(root.0)
+    }
+
+    fn port_read(&mut self, port: u16, width: u8) -> u32 {
+        ports::read(port, width)
+    }
+
+    fn port_write(&mut self, port: u16, width: u8, value: u32) {
+        ports::write(port, width, value);
+    }
+
+    fn unmask_interrupt(&mut self, line: u32) -> bool {
+        self.interrupts.unmask(line)
+    }
+
+    fn mask_interrupt(&mut self, line: u32) -> bool {
+        self.interrupts.mask(line)
+    }
+
+    fn log(&mut self, text: fmt::Arguments<'_>) {
+        log::line(text);
+    }
+
+    fn power_off(&mut self) {
+        log::end(Ending::Finished)
+    }
+}

@@ -1,0 +1,120 @@
+//! [`PerCpu`]: what each CPU has for itself. Ring 0's GS base points to it.
+//!
+//! The assembly in `entry`, `exit` and `exceptions` uses the first fields by their offsets.
+
+use core::arch::asm;
+use core::cell::{Cell, UnsafeCell};
+use core::sync::atomic::AtomicU64;
+
+use microkernel::machine::{Cpu, FrameIndex, MAX_CPUS, NEVER};
+
+use super::cpu::Tables;
+use super::shootdown::Batch;
+
+/// The end of the current frame's saved registers, where the trap entry's stores begin.
+pub(crate) const FRAME_END: usize = 0;
+/// The user's stack pointer, while the trap entry stores the other registers.
+pub(crate) const SCRATCH: usize = 8;
+/// Where the kernel stack begins.
+pub(crate) const STACK: usize = 16;
+/// The root in CR3.
+pub(crate) const ROOT: usize = 24;
+/// Reasons for the long way out, see [`attention`].
+pub(crate) const ATTENTION: usize = 32;
+
+/// Reasons for the long way out.
+pub(crate) mod attention {
+    /// Mappings changed that other CPUs may remember, or pages wait in quarantine.
+    pub(crate) const FLUSH: u64 = 1;
+    /// The vector registers hold the current thread's state.
+    pub(crate) const VECTORS: u64 = 2;
+    /// The CPU lacks `wrfsbase`.
+    pub(crate) const NO_FSGSBASE: u64 = 4;
+}
+
+/// What a CPU has for itself.
+#[repr(C, align(64))]
+pub(crate) struct PerCpu {
+    pub(crate) frame_end: Cell<u64>,
+    pub(crate) scratch: Cell<u64>,
+    pub(crate) stack: Cell<u64>,
+    /// Other CPUs read it to learn whom a flush concerns.
+    pub(crate) root: AtomicU64,
+    pub(crate) attention: Cell<u64>,
+    pub(crate) number: Cell<u32>,
+    /// The local APIC's id.
+    pub(crate) apic: Cell<u32>,
+    /// Whether it waits for an interrupt, so that one may come in ring 0.
+    pub(crate) idle: Cell<bool>,
+    /// Whose state the vector registers hold, while [`attention::VECTORS`] is set.
+    pub(crate) vector_owner: Cell<FrameIndex>,
+    /// When the kernel wants a timer event. Other CPUs write it under the kernel lock.
+    pub(crate) deadline: AtomicU64,
+    /// When the timer will interrupt.
+    pub(crate) programmed: Cell<u64>,
+    pub(crate) tables: UnsafeCell<Tables>,
+    pub(crate) batch: UnsafeCell<Batch>,
+}
+
+// SAFETY: a CPU uses the cells of its own entry only, with interrupts off; what others touch is atomic,
+// or (`batch`) is read by them between the asking and the answering of a rendezvous only.
+unsafe impl Sync for PerCpu {}
+
+impl PerCpu {
+    const fn new() -> Self {
+        Self {
+            frame_end: Cell::new(0),
+            scratch: Cell::new(0),
+            stack: Cell::new(0),
+            root: AtomicU64::new(0),
+            attention: Cell::new(0),
+            number: Cell::new(0),
+            apic: Cell::new(0),
+            idle: Cell::new(false),
+            vector_owner: Cell::new(0),
+            deadline: AtomicU64::new(NEVER),
+            programmed: Cell::new(NEVER),
+            tables: UnsafeCell::new(Tables::new()),
+            batch: UnsafeCell::new(Batch::new()),
+        }
+    }
+
+    /// The CPU's number.
+    pub(crate) fn cpu(&self) -> Cpu {
+        Cpu(self.number.get())
+    }
+}
+
+const _: () = {
+    assert!(core::mem::offset_of!(PerCpu, frame_end) == FRAME_END);
+    assert!(core::mem::offset_of!(PerCpu, scratch) == SCRATCH);
+    assert!(core::mem::offset_of!(PerCpu, stack) == STACK);
+    assert!(core::mem::offset_of!(PerCpu, root) == ROOT);
+    assert!(core::mem::offset_of!(PerCpu, attention) == ATTENTION);
+};
+
+static CPUS: [PerCpu; MAX_CPUS] = [const { PerCpu::new() }; MAX_CPUS];
+
+/// A CPU's own area.
+pub(crate) fn of(cpu: Cpu) -> &'static PerCpu {
+    &CPUS[cpu.0 as usize]
+}
+
+/// This CPU's area.
+#[inline(always)]
+pub(crate) fn this() -> &'static PerCpu {
+    of(number())
+}
+
+/// This CPU's number.
+#[inline(always)]
+pub(crate) fn number() -> Cpu {
+    let number: u32;
+    // SAFETY: in ring 0 the GS base points to this CPU's area.
+    unsafe {
+        asm!("mov {:e}, gs:[{offset}]", out(reg) number,
+            offset = const core::mem::offset_of!(PerCpu, number),
+            options(nostack, preserves_flags, readonly));
+    }
+    Cpu(number)
+}

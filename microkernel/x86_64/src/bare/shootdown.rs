@@ -1,0 +1,201 @@
+//! Making other CPUs forget mappings, and the quarantine of pages until they have.
+//!
+//! While the kernel runs, [`Batch::add`] collects what changed. After the lock is released, [`complete`]
+//! interrupts the CPUs whose current root is concerned, waits until each has answered, and gives the pages
+//! that were freed meanwhile to others. A CPU that waits, for this or for the kernel lock, answers others.
+//!
+//! Race 1: a CPU loads a root while its mappings change. It writes the root into its area before CR3
+//! (`exit`), and CR3 is serialising; the flush reads the area after a full fence behind the change. So
+//! either the flush sees the root, or the CPU sees the change.
+//!
+//! With PCID a CPU remembers mappings of roots that it does not run: then all CPUs are asked, not only
+//! those that run the root.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicU32, Ordering, fence};
+
+use ksync::{Member, Rendezvous};
+use microkernel::machine::{Cpu, MAX_CPUS};
+use microkernel_x86_64::frames::Chain;
+use microkernel_x86_64::layout::PAGE;
+
+use super::cpu::features;
+use super::interrupts::number;
+use super::memory::{Direct, MEMORY};
+use super::percpu::{self, PerCpu, attention};
+use super::{apic, asm};
+
+/// The most ranges in a batch; beyond, the last one grows to everything.
+const RANGES: usize = 16;
+/// From this many pages on, forgetting everything is cheaper than page by page.
+const MANY: u64 = 32;
+/// What all addresses are.
+const EVERYTHING: Range<u64> = 0..u64::MAX;
+
+static RENDEZVOUS: Rendezvous<MAX_CPUS> = Rendezvous::new([const { Member::new() }; MAX_CPUS]);
+/// The CPUs that run the kernel: bit n is CPU n.
+static ONLINE: AtomicU32 = AtomicU32::new(0);
+
+/// What a CPU changed since it entered the kernel.
+pub(crate) struct Batch {
+    /// Roots and ranges.
+    ranges: heapless::Vec<(u64, Range<u64>), RANGES>,
+    /// Too many to tell apart: everything of every root.
+    overflow: bool,
+    /// Pages freed meanwhile.
+    quarantine: Chain,
+}
+
+impl Batch {
+    /// Nothing.
+    pub(crate) const fn new() -> Self {
+        Self {
+            ranges: heapless::Vec::new(),
+            overflow: false,
+            quarantine: Chain::new(),
+        }
+    }
+
+    fn concerns(&self, root: u64) -> bool {
+        self.overflow || self.ranges.iter().any(|(changed, _)| *changed == root)
+    }
+
+    /// Forgets on this CPU, which runs `root`.
+    fn forget(&self, root: u64) {
+        if self.overflow {
+            return forget_all();
+        }
+        for (changed, range) in &self.ranges {
+            if *changed != root {
+                if features().pcid {
+                    // SAFETY: `features` said so.
+                    unsafe { asm::invalidate_context(1, *changed & 0xfff) };
+                }
+                continue;
+            }
+            if (range.end - range.start) / PAGE >= MANY {
+                return forget_all();
+            }
+            for address in range.clone().step_by(PAGE as usize) {
+                asm::invalidate_page(address);
+            }
+        }
+    }
+}
+
+fn forget_all() {
+    if features().pcid {
+        // SAFETY: `features` said so.
+        unsafe { asm::invalidate_context(3, 0) };
+    } else {
+        // SAFETY: the root stays what it is.
+        unsafe { asm::write_cr3(asm::read_cr3()) };
+    }
+}
+
+/// This CPU's batch, to write.
+///
+/// # Safety
+/// `area` is this CPU's own, nobody was asked to look at the batch, and no other reference exists.
+#[allow(clippy::mut_from_ref, reason = "the contract makes it unique")]
+unsafe fn batch_of(area: &PerCpu) -> &mut Batch {
+    // SAFETY: the contract.
+    unsafe { &mut *area.batch.get() }
+}
+
+/// Remembers that the mappings of a range changed.
+pub(crate) fn add(area: &PerCpu, root: u64, range: Range<u64>) {
+    // SAFETY: the kernel runs on this CPU, so no rendezvous is under way.
+    let batch = unsafe { batch_of(area) };
+    let merged = batch.ranges.iter_mut().find(|(changed, old)| {
+        *changed == root && old.start <= range.end && range.start <= old.end
+    });
+    if let Some((_, old)) = merged {
+        *old = old.start.min(range.start)..old.end.max(range.end);
+    } else if batch.ranges.push((root, range)).is_err() {
+        batch.overflow = true;
+    }
+    area.attention.set(area.attention.get() | attention::FLUSH);
+}
+
+/// Remembers that everything of a root changed.
+pub(crate) fn add_all(area: &PerCpu, root: u64) {
+    add(area, root, EVERYTHING);
+}
+
+/// Keeps a page from being used until nobody has mappings of it.
+pub(crate) fn quarantine(area: &PerCpu, page: u64) {
+    // SAFETY: as in `add`.
+    unsafe { batch_of(area) }
+        .quarantine
+        .push(&mut { Direct::KERNEL }, page);
+    area.attention.set(area.attention.get() | attention::FLUSH);
+}
+
+/// This CPU runs the kernel from now on.
+pub(crate) fn join(cpu: Cpu) {
+    ONLINE.fetch_or(1 << cpu.0, Ordering::SeqCst);
+}
+
+/// Waits until no CPU remembers what this one changed, and frees the pages in quarantine.
+pub(crate) fn complete(area: &PerCpu) {
+    if area.attention.get() & attention::FLUSH == 0 {
+        return;
+    }
+    area.attention.set(area.attention.get() & !attention::FLUSH);
+    let me = area.number.get();
+    // SAFETY: nobody is asked yet.
+    let batch = unsafe { &*area.batch.get() };
+    if batch.overflow || !batch.ranges.is_empty() {
+        batch.forget(area.root.load(Ordering::Relaxed));
+        // Race 1.
+        fence(Ordering::SeqCst);
+        let targets = targets(batch) & !(1 << me);
+        if targets != 0 {
+            ask(me, targets);
+        }
+    }
+    // SAFETY: everybody has answered, so nobody looks at the batch any more.
+    let batch = unsafe { batch_of(area) };
+    batch.ranges.clear();
+    batch.overflow = false;
+    if !batch.quarantine.is_empty() {
+        MEMORY.lock().free(&mut batch.quarantine);
+    }
+}
+
+fn ask(me: u32, targets: u32) {
+    RENDEZVOUS.ask(me as usize, targets);
+    for cpu in 0..MAX_CPUS as u32 {
+        if targets & 1 << cpu != 0 {
+            apic::interrupt(Cpu(cpu), number::SHOOTDOWN);
+        }
+    }
+    while !RENDEZVOUS.is_done(me as usize) {
+        answer();
+        core::hint::spin_loop();
+    }
+}
+
+/// The CPUs that may remember something of a batch.
+fn targets(batch: &Batch) -> u32 {
+    let online = ONLINE.load(Ordering::SeqCst);
+    if features().pcid || batch.overflow {
+        return online;
+    }
+    (0..MAX_CPUS as u32)
+        .filter(|cpu| online & 1 << cpu != 0)
+        .filter(|cpu| batch.concerns(percpu::of(Cpu(*cpu)).root.load(Ordering::SeqCst)))
+        .fold(0, |set, cpu| set | 1 << cpu)
+}
+
+/// Does what other CPUs want of this one.
+pub(crate) fn answer() {
+    let area = percpu::this();
+    RENDEZVOUS.answer(area.number.get() as usize, |asker| {
+        let asker = percpu::of(Cpu(asker as u32));
+        // SAFETY: the asker does not write its batch until this answer has arrived.
+        let batch = unsafe { &*asker.batch.get() };
+        batch.forget(area.root.load(Ordering::Relaxed));
+    });
+}
