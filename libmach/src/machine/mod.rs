@@ -1,0 +1,5 @@
+//! What a program needs before and behind `main` on the machine: entry, heap, panic.
+
+mod heap;
+mod panic;
+pub mod start;

@@ -1,0 +1,81 @@
+//! What belongs to the calling thread: its block (FS base) and its message buffer.
+//!
+//! There is no compiler TLS on the machine: FS base points to a [`Block`], whose first word is its
+//! own address. On a host the standard library's thread-locals stand in.
+
+/// The thread block. FS base points here.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Block {
+    this: *const Self,
+    buffer: *mut u8,
+}
+
+/// The calling thread's message buffer, [`crate::buffer::SIZE`] bytes, page-aligned.
+#[cfg(target_os = "none")]
+#[inline(always)]
+pub(crate) fn buffer() -> *mut u8 {
+    let buffer: *mut u8;
+    // SAFETY: (1) FS base is this thread's block from its first instruction in Rust on
+    // (`machine::start`). (2) The block is never written after that, so the read may be cached.
+    unsafe {
+        core::arch::asm!(
+            "mov {}, fs:[8]",
+            out(reg) buffer,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    buffer
+}
+
+#[cfg(not(target_os = "none"))]
+pub(crate) fn buffer() -> *mut u8 {
+    crate::host::buffer()
+}
+
+#[cfg(target_os = "none")]
+mod main_thread {
+    use core::cell::UnsafeCell;
+
+    use super::Block;
+
+    /// The main thread's buffer and block: in `.bss`, so that starting needs no allocation.
+    #[repr(C, align(4096))]
+    struct Buffer(UnsafeCell<[u8; crate::buffer::SIZE]>);
+
+    struct Main(UnsafeCell<Block>);
+
+    // SAFETY: only the main thread reaches it, by raw pointer, through `crate::buffer`.
+    unsafe impl Sync for Buffer {}
+    // SAFETY: written once, before a second thread can exist.
+    unsafe impl Sync for Main {}
+
+    static BUFFER: Buffer = Buffer(UnsafeCell::new([0; crate::buffer::SIZE]));
+    static BLOCK: Main = Main(UnsafeCell::new(Block {
+        this: core::ptr::null(),
+        buffer: core::ptr::null_mut(),
+    }));
+
+    /// Sets up FS base and message buffer of the task's first thread.
+    ///
+    /// # Safety
+    /// Called once, by that thread, before anything else of this crate.
+    pub(crate) unsafe fn enter() -> crate::trap::Outcome<()> {
+        let block = BLOCK.0.get();
+        let buffer = BUFFER.0.get().cast::<u8>();
+        // SAFETY: the caller's promise: nobody else runs yet.
+        unsafe {
+            block.write(Block {
+                this: block,
+                buffer,
+            })
+        };
+        // SAFETY: a static block lives as long as its thread.
+        unsafe { crate::trap::set_fs_base(block as u64)? };
+        // SAFETY: page-aligned, whole pages, and nothing but `crate::buffer` uses it.
+        unsafe { crate::trap::message_buffer(buffer as u64, crate::buffer::SIZE as u64) }
+    }
+}
+
+#[cfg(target_os = "none")]
+pub(crate) use main_thread::enter;
