@@ -1,7 +1,12 @@
 //! What a program starts with: its rights by name, its arguments, its environment.
 
 use abi::names::Name;
-use abi::start::Page;
+use abi::start::{Page, names};
+use abi::transport::{Error, Interface, Result};
+use interfaces::bootstrap::{Bootstrap, refusal};
+
+use crate::rights::{ReceiveRight, SendRight, Untyped};
+use crate::server::Service;
 
 /// The start page, read.
 #[derive(Clone, Copy, Debug)]
@@ -17,13 +22,71 @@ impl Context {
 
     /// The port name of the right that the manifest calls `name`, or `None`.
     ///
-    /// Only the name: [`Context::right`] gives an owned right.
+    /// Only the name: [`Context::send_right`] gives an owned right.
     pub fn port(&self, name: &str) -> Option<Name> {
         let count = (self.page.right_count as usize).min(abi::start::MAX_RIGHTS);
         self.page.rights[..count]
             .iter()
             .find(|right| text_of(&right.name) == name.as_bytes())
             .map(|right| Name(right.port))
+    }
+
+    /// A send right that the manifest calls `name`.
+    ///
+    /// # Errors
+    /// [`Error::NoService`] when the start page names none.
+    pub fn send_right<I: ?Sized>(&self, name: &str) -> Result<SendRight<I>> {
+        let port = self.port(name).ok_or(Error::NoService)?;
+        // The start page keeps its own reference: it can be asked again.
+        let kept = SendRight::<I>::from_name(port);
+        let right = kept.duplicate();
+        kept.into_name();
+        right
+    }
+
+    /// The receive right that the manifest calls `name`. Asking twice gives the same one twice, and
+    /// the first owner to end takes it away from the other.
+    ///
+    /// # Errors
+    /// [`Error::NoService`] when the start page names none.
+    pub fn receive_right<I: ?Sized>(&self, name: &str) -> Result<ReceiveRight<I>> {
+        self.port(name)
+            .map(ReceiveRight::from_name)
+            .ok_or(Error::NoService)
+    }
+
+    /// The client of the service of interface `I`. The service need not run yet.
+    ///
+    /// # Errors
+    /// [`Error::NoService`] when bootstrap does not know it.
+    pub fn look_up<I>(&self) -> Result<I::Client<SendRight<I>>>
+    where
+        I: ?Sized + Interface + 'static,
+    {
+        Ok(self.look_up_right::<I>(I::NAME)?.into_client())
+    }
+
+    /// A send right to the service called `service`.
+    ///
+    /// # Errors
+    /// [`Error::NoService`] when bootstrap does not know it.
+    pub fn look_up_right<I: ?Sized>(&self, service: &str) -> Result<SendRight<I>> {
+        let bootstrap = self.send_right::<dyn Bootstrap>(names::BOOTSTRAP)?;
+        let found = bootstrap.client().look_up(service);
+        found.map(SendRight::cast).map_err(|error| match error {
+            Error::Code(refusal::UNKNOWN_SERVICE) => Error::NoService,
+            other => other,
+        })
+    }
+
+    /// The service of interface `I`, which the program's manifest declares.
+    ///
+    /// # Errors
+    /// A code of [`refusal`] when it is another's.
+    pub fn check_in<I: ?Sized + Interface + 'static>(&self) -> Result<Service<I>> {
+        let bootstrap = self.send_right::<dyn Bootstrap>(names::BOOTSTRAP)?;
+        let port: ReceiveRight<Untyped> = bootstrap.client().check_in(I::NAME)?;
+        Ok(Service::on(port.cast()))
     }
 
     /// The program's arguments, the first one its name.

@@ -20,6 +20,7 @@ pub mod start;
 pub mod task;
 pub mod thread_state;
 pub mod trace;
+pub mod transport;
 pub mod trap;
 pub mod vm;
 

@@ -35,7 +35,7 @@ pub unsafe fn enter<E: Debug>(page: *const Page, main: fn(Context) -> Result<(),
 pub fn exit() -> ! {
     if let Ok(task) = trap::task_self() {
         // It answers only when it could not.
-        message::call(task, interfaces::TASK_TERMINATE, [0; 6]);
+        message::call(task, <dyn interfaces::task::Task>::TERMINATE.id, [0; 6]);
     }
     panic!("the kernel refused to terminate the task");
 }

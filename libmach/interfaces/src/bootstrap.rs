@@ -1,0 +1,49 @@
+//! The name service, as every task holds it: the right called `bootstrap` on its start page.
+//!
+//! A service port outlives its server: bootstrap made it, keeps a send right for look-up, and gets
+//! the receive right back, queue intact, when the server dies (MACH.md B-01 to B-05).
+
+use abi::kern_return::KernReturn;
+use abi::transport::Untyped;
+use macros::interface;
+
+/// The most bytes of a service's name.
+pub const MAX_NAME: usize = 127;
+
+/// What the name service refuses with (XNU `servers/bootstrap.h`).
+pub mod refusal {
+    use super::KernReturn;
+
+    /// The name belongs to another task.
+    pub const NOT_PRIVILEGED: KernReturn = KernReturn(1100);
+    /// The name is registered already.
+    pub const NAME_IN_USE: KernReturn = KernReturn(1101);
+    /// No manifest declares the name, and nobody registered it.
+    pub const UNKNOWN_SERVICE: KernReturn = KernReturn(1102);
+    /// The service was checked in already and its server lives.
+    pub const SERVICE_ACTIVE: KernReturn = KernReturn(1103);
+    /// The service has failed and is not started again before `svc start`.
+    pub const SERVICE_FAILED: KernReturn = KernReturn(1110);
+}
+
+/// Finds services for clients and hands servers their ports.
+#[interface(name = "org.mello.bootstrap", subsystem = 4000)]
+pub trait Bootstrap {
+    /// A send right to a service. It need not run yet: its first message starts it.
+    #[idempotent]
+    async fn look_up(&self, caller: Caller, service: &str) -> Result<SendRight<Untyped>>;
+    /// The receive right of a service that the caller's manifest declares.
+    async fn check_in(&mut self, caller: Caller, service: &str) -> Result<ReceiveRight<Untyped>>;
+    /// Enters a service that no manifest declares, as long as its port lives.
+    async fn register(
+        &mut self,
+        caller: Caller,
+        service: &str,
+        port: SendRight<Untyped>,
+    ) -> Result<()>;
+    /// The caller is alive: asked of servers whose manifest has a heartbeat.
+    #[oneway]
+    async fn alive(&mut self, caller: Caller);
+    /// The caller ends itself next; `status` is what waits for it get.
+    async fn exiting(&mut self, caller: Caller, status: u64) -> Result<()>;
+}

@@ -1,0 +1,102 @@
+//! The host port. The unprivileged one answers what is marked *privileged* with `NoAccess`.
+
+use abi::trace::Record;
+use macros::{Wire, interface};
+
+use crate::bounded::{Bytes, List, Text};
+use crate::task::Task;
+
+/// The machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct Info {
+    /// CPUs that run.
+    pub cpus: u32,
+    /// Pages of memory, all.
+    pub pages: u64,
+    /// Pages that are free.
+    pub free_pages: u64,
+    /// Kernel version.
+    pub version: Text<48>,
+}
+
+/// Counters since boot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct Statistics {
+    /// Traps.
+    pub traps: u64,
+    /// Messages sent.
+    pub messages: u64,
+    /// Messages that went straight to a waiting receiver.
+    pub handoffs: u64,
+    /// Messages that were queued.
+    pub queued: u64,
+    /// Page faults.
+    pub faults: u64,
+    /// Exceptions raised.
+    pub exceptions: u64,
+    /// Interrupts taken.
+    pub interrupts: u64,
+    /// Thread switches.
+    pub switches: u64,
+    /// Address-space switches.
+    pub space_switches: u64,
+    /// Live tasks.
+    pub tasks: u64,
+    /// Live threads.
+    pub threads: u64,
+    /// Live ports.
+    pub ports: u64,
+    /// Messages in queues.
+    pub queued_now: u64,
+    /// Frames in use.
+    pub frames: u64,
+    /// Bytes of kernel memory in use.
+    pub kernel_bytes: u64,
+}
+
+/// One task, as `ps` shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct TaskEntry {
+    /// Its index.
+    pub index: u32,
+    /// Its threads.
+    pub threads: u32,
+    /// Its pages.
+    pub pages: u32,
+    /// Its names.
+    pub names: u32,
+    /// Its identity token.
+    pub identity: u64,
+    /// CPU time, in ns.
+    pub cpu_time: u64,
+    /// What it was called.
+    pub name: Text<32>,
+}
+
+/// Operations on the machine as a whole.
+#[interface(name = "org.mello.host", subsystem = 200)]
+pub trait Host {
+    /// The machine.
+    async fn info(&self) -> Result<Info>;
+    /// Counters since boot.
+    async fn statistics(&self) -> Result<Statistics>;
+    /// Tasks with an index of at least `first`, ascending; an empty list is the end.
+    async fn tasks(&self, first: u32) -> Result<List<TaskEntry, 32>>;
+    /// The control port of the task with this index. Privileged.
+    async fn task(&mut self, index: u32) -> Result<SendRight<dyn Task>>;
+    /// Bytes of the kernel's log from `position` on, and where they begin: later than asked when
+    /// the ring was overwritten.
+    async fn log(&self, position: u64) -> Result<(u64, Bytes<1024>)>;
+    /// Records of the trace ring from `position` on, and where they begin.
+    async fn trace(&self, position: u64) -> Result<(u64, List<Record, 64>)>;
+    /// Puts a mark into the trace ring.
+    async fn trace_mark(&mut self, a: u64, b: u64) -> Result<()>;
+    /// Switches the trace ring on (1) or off (0). Privileged.
+    async fn trace_enable(&mut self, on: u32) -> Result<()>;
+    /// Turns the machine off; under QEMU with `status` as its exit status. Privileged.
+    async fn shutdown(&mut self, status: u32) -> Result<()>;
+    /// Starts the machine again. Privileged.
+    async fn reboot(&mut self) -> Result<()>;
+    /// Switches the fast path on (1) or off (0), for comparison. Privileged.
+    async fn set_fast_path(&mut self, on: u32) -> Result<()>;
+}

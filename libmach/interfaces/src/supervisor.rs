@@ -1,0 +1,95 @@
+//! What `svc` and `run` use: services' state, orders to them, programs.
+
+use abi::transport::Untyped;
+use macros::{Wire, interface};
+
+use crate::bounded::{List, Text};
+use crate::task::Task;
+
+/// Where a service is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub enum State {
+    /// Declared, and not started since no message came.
+    #[default]
+    Idle,
+    /// Its task exists and has not checked in.
+    Starting,
+    /// Checked in.
+    Running,
+    /// Died; started again when the back-off is over.
+    Waiting,
+    /// Stopped by order.
+    Stopped,
+    /// Died too often in a row; `start` clears it.
+    Failed,
+}
+
+/// Which of the detectors saw a service die.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub enum Cause {
+    /// It never died.
+    #[default]
+    None,
+    /// It ended itself.
+    Exit,
+    /// It raised an exception.
+    Exception,
+    /// It was silent for two heartbeats.
+    Silence,
+    /// A client reported a violation of the protocol.
+    Protocol,
+    /// `svc kill`, `svc stop` or `svc restart`.
+    Order,
+}
+
+/// A service, as `svc` shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct Info {
+    /// The manifest's name.
+    pub name: Text<32>,
+    /// Where it is.
+    pub state: State,
+    /// Index of its task, 0 when it has none.
+    pub task: u32,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// Deaths in a row without a request served.
+    pub deaths_in_row: u32,
+    /// Who saw the last death.
+    pub cause: Cause,
+    /// When it last died, in ns since boot; 0 for never.
+    pub died: u64,
+    /// When it is started again, in ns since boot, while waiting.
+    pub next_start: u64,
+    /// The last death in words.
+    pub reason: Text<120>,
+}
+
+/// The most services in one answer.
+pub const PAGE: usize = 16;
+
+/// Orders to the supervisor.
+#[interface(name = "org.mello.supervisor", subsystem = 4020)]
+pub trait Supervisor {
+    /// Services from the `first`-th on, in the order of the archive; an empty list is the end.
+    #[idempotent]
+    async fn services(&self, first: u32) -> Result<List<Info, 16>>;
+    /// Starts an idle, stopped or failed service.
+    async fn start(&mut self, name: &str) -> Result<()>;
+    /// Ends a service and keeps it so.
+    async fn stop(&mut self, name: &str) -> Result<()>;
+    /// Destroys a service's task, which is started again at once; never counts as a death.
+    async fn kill(&mut self, name: &str) -> Result<()>;
+    /// Stops and starts a service.
+    async fn restart(&mut self, name: &str) -> Result<()>;
+    /// Starts a program of the archive. `arguments` are separated by NUL, the name not among them;
+    /// `console` is what it gets as its console. Answers with a number for `wait`.
+    async fn run(
+        &mut self,
+        program: &str,
+        arguments: &str,
+        console: SendRight<Untyped>,
+    ) -> Result<(u64, SendRight<dyn Task>)>;
+    /// Answers when the program has ended: its status, or 134 when an exception ended it.
+    async fn wait(&mut self, program: u64, reply: Reply<u64>);
+}

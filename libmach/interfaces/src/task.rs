@@ -1,0 +1,154 @@
+//! A task's control port. Holding it is the permission.
+//!
+//! Calls on the caller's own task have traps as well (`abi::trap`), which do the same.
+
+use abi::names::Name;
+use abi::task::Limits;
+use abi::thread_state::ThreadState;
+use abi::transport::Untyped;
+use macros::{Wire, interface};
+
+use crate::bounded::{Bytes, List, Text};
+use crate::memory::Entry;
+use crate::thread::Thread;
+
+/// A task in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct Info {
+    /// Its index, as `ps` shows it.
+    pub index: u32,
+    /// How many threads it has.
+    pub threads: u32,
+    /// How often it was suspended.
+    pub suspend_count: u32,
+    /// Its identity token.
+    pub identity: u64,
+    /// CPU time of its threads, in ns.
+    pub cpu_time: u64,
+    /// What it was called.
+    pub name: Text<32>,
+}
+
+/// What a task uses of what it may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct Ledger {
+    /// The limits.
+    pub limits: Limits,
+    /// The use.
+    pub used: Limits,
+}
+
+/// One name of a task, as `lsmp` shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct RightInfo {
+    /// The name.
+    pub name: Name,
+    /// Bits of `abi::names::port_type`.
+    pub kind: u32,
+    /// User references.
+    pub references: u32,
+    /// A number that is the same for every name of the same port.
+    pub port: u64,
+    /// Messages in the queue, when it is a receive right.
+    pub messages: u32,
+    /// Send rights that exist, when it is a receive right.
+    pub send_rights: u32,
+}
+
+/// One mapping of a task, as `vmmap` shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct Region {
+    /// Where it begins.
+    pub address: u64,
+    /// Its bytes.
+    pub size: u64,
+    /// Current protection.
+    pub protection: u32,
+    /// The most that the protection may become.
+    pub maximum: u32,
+    /// What a child gets.
+    pub inherit: u32,
+    /// Pages of it that are in memory.
+    pub resident: u32,
+    /// A number that is the same for every mapping of the same object; 0 before the first touch.
+    pub object: u64,
+}
+
+/// Operations on a task.
+#[interface(name = "org.mello.task", subsystem = 3400)]
+pub trait Task {
+    /// Ends the task: threads, memory, rights. Of the own task it never returns.
+    async fn terminate(&mut self) -> Result<()>;
+    /// Stops all threads, once more.
+    async fn suspend(&mut self) -> Result<()>;
+    /// Takes one stop back; `Failure` when there is none.
+    async fn resume(&mut self) -> Result<()>;
+    /// The task in numbers.
+    async fn info(&self) -> Result<Info>;
+    /// A new task without threads and rights, its limits carved from this one's.
+    ///
+    /// `identity` is the token that its messages carry; `inherit` 1 gives it this task's memory
+    /// as the regions' inheritance says, 0 none.
+    async fn create(
+        &mut self,
+        limits: Limits,
+        identity: u64,
+        inherit: u32,
+    ) -> Result<SendRight<dyn Task>>;
+    /// A new suspended thread.
+    async fn thread_create(&mut self, state: ThreadState) -> Result<SendRight<dyn Thread>>;
+    /// The `index`-th thread; `InvalidArgument` behind the last one.
+    async fn thread(&self, index: u32) -> Result<SendRight<dyn Thread>>;
+    /// Where exceptions of the task's threads go; the port's messages are in `abi::exception`.
+    async fn set_exception_port(&mut self, port: SendRight<Untyped>) -> Result<()>;
+    /// Gives the task a send right: under `name`, or a fresh name when that is null.
+    async fn insert_send(&mut self, name: Name, right: SendRight<Untyped>) -> Result<Name>;
+    /// Gives the task a receive right: under `name`, or a fresh name when that is null.
+    async fn insert_receive(&mut self, name: Name, right: ReceiveRight<Untyped>) -> Result<Name>;
+    /// Takes or makes a send right out of the task's space by a disposition.
+    async fn extract_send(&mut self, name: Name, disposition: u8) -> Result<SendRight<Untyped>>;
+    /// `mach_port_allocate` in the task's space.
+    async fn port_allocate(&mut self, right: u32) -> Result<Name>;
+    /// `vm_allocate` in the task; flags of `abi::vm::flags`.
+    async fn vm_allocate(&mut self, address: u64, size: u64, flags: u64) -> Result<u64>;
+    /// `vm_deallocate` in the task.
+    async fn vm_deallocate(&mut self, address: u64, size: u64) -> Result<()>;
+    /// `vm_protect` in the task; `set_maximum` is 0 or 1.
+    async fn vm_protect(
+        &mut self,
+        address: u64,
+        size: u64,
+        set_maximum: u32,
+        protection: u32,
+    ) -> Result<()>;
+    /// `vm_map` in the task; flags of `abi::vm::map_flags`.
+    async fn vm_map(
+        &mut self,
+        entry: SendRight<dyn Entry>,
+        address: u64,
+        size: u64,
+        offset: u64,
+        flags: u64,
+    ) -> Result<u64>;
+    /// Writes into the task's memory.
+    async fn vm_write(&mut self, address: u64, bytes: &[u8]) -> Result<()>;
+    /// Reads up to 1024 bytes of the task's memory; fewer when the mapping ends before.
+    async fn vm_read(&self, address: u64, size: u64) -> Result<Bytes<1024>>;
+    /// A memory entry of a range of the task's memory, with at most `protection`.
+    async fn make_entry(
+        &mut self,
+        address: u64,
+        size: u64,
+        protection: u32,
+    ) -> Result<SendRight<dyn Entry>>;
+    /// Limits and use.
+    async fn ledger(&self) -> Result<Ledger>;
+    /// The task's names behind `after`, ascending; an empty list is the end.
+    async fn rights(&self, after: Name) -> Result<List<RightInfo, 32>>;
+    /// The task's mappings at and above `address`; an empty list is the end.
+    async fn regions(&self, address: u64) -> Result<List<Region, 32>>;
+    /// Where `syscall`s of number zero and above go; 0 raises `EXC_SYSCALL`.
+    async fn set_personality(&mut self, entry: u64) -> Result<()>;
+    /// What `ps` calls the task.
+    async fn set_name(&mut self, name: &str) -> Result<()>;
+}

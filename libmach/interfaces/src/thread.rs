@@ -1,0 +1,40 @@
+//! A thread's port.
+
+use abi::thread_state::ThreadState;
+use macros::{Wire, interface};
+
+/// A thread in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct Info {
+    /// Its number, as exception messages and traces carry it.
+    pub index: u32,
+    /// How often it was suspended.
+    pub suspend_count: u32,
+    /// Its priority, 0 (lowest) to 127.
+    pub priority: u32,
+    /// What it does: 0 runs or may run, else what it waits for (`abi::trace::Kind::Block`).
+    pub state: u32,
+    /// CPU time, in ns.
+    pub cpu_time: u64,
+}
+
+/// Operations on a thread.
+#[interface(name = "org.mello.thread", subsystem = 3600)]
+pub trait Thread {
+    /// Ends the thread, whatever it waits for.
+    async fn terminate(&mut self) -> Result<()>;
+    /// Stops it, once more.
+    async fn suspend(&mut self) -> Result<()>;
+    /// Takes one stop back; `Failure` when there is none.
+    async fn resume(&mut self) -> Result<()>;
+    /// Ends what it waits for with an `Interrupted` or `Aborted` code.
+    async fn abort(&mut self) -> Result<()>;
+    /// The thread in numbers.
+    async fn info(&self) -> Result<Info>;
+    /// Its registers, while it is stopped.
+    async fn get_state(&mut self) -> Result<ThreadState>;
+    /// Sets its registers; flags that are the kernel's keep their values.
+    async fn set_state(&mut self, state: ThreadState) -> Result<()>;
+    /// Sets its priority; `fixed` 1 takes it out of timesharing, 0 puts it back.
+    async fn set_priority(&mut self, priority: u32, fixed: u32) -> Result<()>;
+}

@@ -1,0 +1,428 @@
+//! `mach_msg`: send, then receive.
+
+use std::vec::Vec;
+
+use abi::kern_return::MessageReturn;
+use abi::message::{Descriptor, descriptor};
+use abi::names::{Name, disposition};
+use abi::notify::pending;
+use abi::registers::{Received, ReplyKind, Shape, high_name, low_name, options, pair};
+
+use super::task::{Entered, check_alive, enter, replace_slot};
+use super::world::{Item, PortId, Queued, Right};
+use super::{CHANGED, memory, now, wait};
+use crate::buffer;
+use crate::trap::Registers;
+
+type Sent<T> = Result<T, MessageReturn>;
+
+/// What the input registers say.
+struct Call {
+    options: u32,
+    remote: u8,
+    local: u8,
+    shape: Shape,
+    destination: Name,
+    reply: Name,
+    receive: Name,
+    id: i32,
+    deadline: u64,
+}
+
+impl Call {
+    fn decode(registers: &Registers) -> Self {
+        let low = registers.word as u32;
+        let how = |shift: u32| (low >> shift & options::DISPOSITION_MASK) as u8;
+        Self {
+            options: low & 0xffff,
+            remote: how(options::REMOTE_SHIFT),
+            local: how(options::LOCAL_SHIFT),
+            shape: Shape((registers.word >> 32) as u32),
+            destination: low_name(registers.names),
+            reply: high_name(registers.names),
+            receive: low_name(registers.receive),
+            id: (registers.receive >> 32) as u32 as i32,
+            deadline: registers.deadline,
+        }
+    }
+
+    fn until(&self, option: u32) -> u64 {
+        if self.options & option != 0 {
+            self.deadline
+        } else {
+            u64::MAX
+        }
+    }
+}
+
+pub(super) fn mach_msg(registers: &Registers) -> (u32, Registers) {
+    let call = Call::decode(registers);
+    let mut entered = enter();
+    let own = (call.options & options::RECEIVE != 0 && call.receive == Name::NULL)
+        .then(|| entered.world.new_port());
+    let mut result = Ok(Registers::default());
+    if call.options & options::SEND != 0 {
+        result = match send(entered, &call, registers, own) {
+            Ok(back) => {
+                entered = back;
+                Ok(Registers::default())
+            }
+            Err((back, code)) => {
+                entered = back;
+                Err(code)
+            }
+        };
+    }
+    if result.is_ok() && call.options & options::RECEIVE != 0 {
+        (entered, result) = receive(entered, &call, own);
+    }
+    if let Some(own) = own {
+        // The epoch ends: whoever still holds the right to answer holds a dead one.
+        entered.world.destroy_port(own);
+    }
+    CHANGED.notify_all();
+    match result {
+        Ok(registers) => (0, registers),
+        Err(code) => (code.0, Registers::default()),
+    }
+}
+
+/// Sends; waits for room in the queue.
+fn send(
+    mut entered: Entered,
+    call: &Call,
+    registers: &Registers,
+    own: Option<PortId>,
+) -> Result<Entered, (Entered, MessageReturn)> {
+    let (port, message, once) = match entered.compose(call, registers, own) {
+        Ok(composed) => composed,
+        Err(code) => return Err((entered, code)),
+    };
+    let until = call.until(options::SEND_TIMEOUT);
+    loop {
+        let full = entered
+            .world
+            .ports
+            .get(&port)
+            .is_some_and(|port| port.queue.len() >= port.limit);
+        if once || !full {
+            break;
+        }
+        if now() >= until {
+            entered.world.drop_send(port);
+            entered.give_back(message);
+            return Err((entered, MessageReturn::SendTimedOut));
+        }
+        CHANGED.notify_all();
+        let world = wait(entered.world, until);
+        check_alive(&world, entered.space);
+        entered.world = world;
+    }
+    entered.world.enqueue(port, message);
+    if !once {
+        // The right that carried the message is used up.
+        entered.world.drop_send(port);
+    }
+    CHANGED.notify_all();
+    Ok(entered)
+}
+
+impl Entered {
+    /// Checks and takes everything that the message consists of.
+    fn compose(
+        &mut self,
+        call: &Call,
+        registers: &Registers,
+        own: Option<PortId>,
+    ) -> Sent<(PortId, Queued, bool)> {
+        if !call.shape.is_valid() {
+            return Err(MessageReturn::SendInvalidHeader);
+        }
+        let reply = match (call.local, own) {
+            (disposition::NONE, _) => Right::Null,
+            (disposition::MAKE_SEND_ONCE, Some(own)) if call.reply == Name::NULL => {
+                Right::Once(own)
+            }
+            (how, _) => self
+                .world
+                .copy_in(self.space, call.reply, how)
+                .map_err(|_| MessageReturn::SendInvalidReply)?,
+        };
+        if reply == Right::Once(own.unwrap_or(0))
+            && let Some(port) = self.world.ports.get_mut(&own.unwrap_or(0))
+        {
+            port.once_rights += 1;
+        }
+        let destination = match self.destination(call) {
+            Ok(destination) => destination,
+            Err(code) => {
+                self.undo_reply(call, reply);
+                return Err(code);
+            }
+        };
+        let (port, once) = match destination {
+            Right::Once(port) => (port, true),
+            Right::Send(port) => (port, false),
+            _ => return Err(MessageReturn::SendInvalidDest),
+        };
+        if once && let Some(port) = self.world.ports.get_mut(&port) {
+            port.once_rights -= 1;
+        }
+        let (data, items) = match self.body(call.shape) {
+            Ok(body) => body,
+            Err(code) => {
+                self.world.destroy(reply);
+                return Err(code);
+            }
+        };
+        let identity = self
+            .world
+            .spaces
+            .get(&self.space)
+            .map_or(0, |space| space.identity);
+        let buffered = call.shape.is_buffered();
+        let words = registers.words;
+        Ok((
+            port,
+            Queued {
+                id: call.id,
+                words,
+                buffered,
+                data,
+                items,
+                reply,
+                identity,
+            },
+            once,
+        ))
+    }
+
+    /// The right that the message goes through; a dead one stays where it is.
+    fn destination(&mut self, call: &Call) -> Sent<Right> {
+        let dead = |_| MessageReturn::SendInvalidDest;
+        if call.destination == Name::REPLY_SLOT {
+            let right = replace_slot(Right::Null);
+            if let Right::Once(port) = right
+                && self.world.ports.contains_key(&port)
+            {
+                return Ok(right);
+            }
+            replace_slot(right);
+            return Err(MessageReturn::SendInvalidDest);
+        }
+        let space = self
+            .world
+            .spaces
+            .get(&self.space)
+            .ok_or(MessageReturn::SendInvalidDest)?;
+        match space.entries.get(&call.destination) {
+            Some(entry) if entry.dead == 0 => self
+                .world
+                .copy_in(self.space, call.destination, call.remote)
+                .map_err(dead),
+            _ => Err(MessageReturn::SendInvalidDest),
+        }
+    }
+
+    /// Header copyin is atomic (M-04): a reply right that was taken goes back.
+    fn undo_reply(&mut self, call: &Call, reply: Right) {
+        match (reply, call.local) {
+            (Right::Once(port), disposition::MAKE_SEND_ONCE) => {
+                if let Some(port) = self.world.ports.get_mut(&port) {
+                    port.once_rights -= 1;
+                }
+            }
+            (right, _) => {
+                self.world.copy_out(self.space, right);
+            }
+        }
+    }
+
+    fn body(&mut self, shape: Shape) -> Sent<(Vec<u64>, Vec<Item>)> {
+        let count = shape.descriptors() as usize;
+        let mut items = Vec::new();
+        for index in 0..count {
+            let found = buffer::descriptor(index);
+            let item = match found.kind {
+                descriptor::PORT => self
+                    .world
+                    .copy_in(self.space, Name(found.name), found.disposition)
+                    .map(Item::Port)
+                    .map_err(|_| MessageReturn::SendInvalidRight),
+                // SAFETY: the sender answers for its descriptors; a test's memory is readable.
+                descriptor::OUT_OF_LINE => Ok(Item::Memory(unsafe {
+                    memory::read(found.address, found.size)
+                })),
+                _ => Err(MessageReturn::SendInvalidType),
+            };
+            match item {
+                Ok(item) => items.push(item),
+                Err(code) => {
+                    for item in items {
+                        if let Item::Port(right) = item {
+                            self.world.destroy(right);
+                        }
+                    }
+                    return Err(code);
+                }
+            }
+        }
+        for index in 0..count {
+            let found = buffer::descriptor(index);
+            if found.kind == descriptor::OUT_OF_LINE && found.flags & descriptor::DEALLOCATE != 0 {
+                // SAFETY: the flag gives the memory away. What is not a region of its own stays.
+                crate::ignore(unsafe { memory::deallocate(found.address, found.size) });
+            }
+        }
+        let mut data = std::vec![0; shape.size() as usize / 8];
+        buffer::copy_out(count, &mut data);
+        Ok((data, items))
+    }
+
+    /// Writes what lies beside the words into the thread's buffer; answers with the shape.
+    fn lay_out(&mut self, content: (Option<&[u64]>, Vec<Item>)) -> Shape {
+        let (Some(data), items) = content else {
+            return Shape::SHORT;
+        };
+        let count = items.len();
+        for (index, item) in items.into_iter().enumerate() {
+            let value = match item {
+                Item::Port(right) => {
+                    let (name, disposition) = self.world.copy_out(self.space, right);
+                    let kind = descriptor::PORT;
+                    Descriptor {
+                        kind,
+                        disposition,
+                        name: name.0,
+                        ..Descriptor::default()
+                    }
+                }
+                Item::Memory(content) => Descriptor {
+                    kind: descriptor::OUT_OF_LINE,
+                    address: memory::deliver(&content),
+                    size: content.len() as u64,
+                    ..Descriptor::default()
+                },
+            };
+            buffer::set_descriptor(index, value);
+        }
+        buffer::copy_in(count, data);
+        Shape::buffered(data.len() as u32 * 8, count as u32)
+    }
+
+    /// A message that could not be sent comes back as if received (M-10).
+    fn give_back(&mut self, message: Queued) {
+        match message.reply {
+            Right::Once(_) => self.world.destroy(message.reply),
+            right => {
+                self.world.copy_out(self.space, right);
+            }
+        }
+        self.lay_out((message.buffered.then_some(&message.data), message.items));
+    }
+}
+
+/// Receives on a port, a set, or the own reply port.
+fn receive(
+    mut entered: Entered,
+    call: &Call,
+    own: Option<PortId>,
+) -> (Entered, Result<Registers, MessageReturn>) {
+    let until = call.until(options::RECEIVE_TIMEOUT);
+    loop {
+        let candidates = match entered.candidates(call.receive, own) {
+            Ok(candidates) => candidates,
+            Err(code) => return (entered, Err(code)),
+        };
+        let mut wake = until;
+        for (name, port) in &candidates {
+            let Some(found) = entered.world.ports.get_mut(port) else {
+                continue;
+            };
+            let message = match found.timer {
+                Some(at) if at <= now() => {
+                    found.timer = None;
+                    Some(Queued::notification(pending::TIMER, at))
+                }
+                timer => {
+                    wake = wake.min(timer.unwrap_or(u64::MAX));
+                    found.queue.pop_front()
+                }
+            };
+            if let Some(message) = message {
+                found.sequence += 1;
+                let label = found.label;
+                let registers = entered.receive_message(*name, label, message);
+                return (entered, Ok(registers));
+            }
+        }
+        if now() >= until {
+            return (entered, Err(MessageReturn::ReceiveTimedOut));
+        }
+        let world = wait(entered.world, wake);
+        check_alive(&world, entered.space);
+        entered.world = world;
+        if !entered.world.spaces.contains_key(&entered.space) {
+            return (entered, Err(MessageReturn::ReceivePortChanged));
+        }
+    }
+}
+
+impl Entered {
+    /// The ports to look at, with their names.
+    fn candidates(&self, name: Name, own: Option<PortId>) -> Sent<Vec<(Name, PortId)>> {
+        if let Some(own) = own {
+            return Ok(std::vec![(Name::NULL, own)]);
+        }
+        let space = self
+            .world
+            .spaces
+            .get(&self.space)
+            .ok_or(MessageReturn::ReceiveInvalidName)?;
+        let entry = space
+            .entries
+            .get(&name)
+            .ok_or(MessageReturn::ReceiveInvalidName)?;
+        if let Some(members) = &entry.members {
+            let ports = members.iter().filter_map(|member| {
+                let entry = space.entries.get(member)?;
+                entry.receive.then_some((*member, entry.port))
+            });
+            return Ok(ports.collect());
+        }
+        if entry.receive {
+            Ok(std::vec![(name, entry.port)])
+        } else {
+            Err(MessageReturn::ReceiveInvalidName)
+        }
+    }
+
+    /// Puts a dequeued message into registers, buffer and space.
+    fn receive_message(&mut self, local: Name, label: u64, message: Queued) -> Registers {
+        let shape = self.lay_out((message.buffered.then_some(&message.data), message.items));
+        let (kind, reply) = match message.reply {
+            Right::Null => (ReplyKind::None, Name::NULL),
+            Right::Once(port) if self.world.ports.contains_key(&port) => {
+                match replace_slot(message.reply) {
+                    Right::Null => (ReplyKind::Slot, Name::REPLY_SLOT),
+                    old => {
+                        replace_slot(old);
+                        let name = self.world.copy_out(self.space, message.reply).0;
+                        (ReplyKind::SendOnce, name)
+                    }
+                }
+            }
+            right => match self.world.copy_out(self.space, right).0 {
+                Name::DEAD => (ReplyKind::Dead, Name::DEAD),
+                name => (ReplyKind::Send, name),
+            },
+        };
+        Registers {
+            word: pair(Received::new(shape, kind).0, local.0),
+            names: label,
+            receive: pair(message.id.cast_unsigned(), reply.0),
+            deadline: message.identity,
+            words: message.words,
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! The loop of a server.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::fmt;
+use core::future::Future;
+use core::time::Duration;
+
+use abi::kern_return::MessageReturn;
+use abi::names::Name;
+use abi::notify;
+use abi::registers::{Shape, options, pair, send_word};
+use abi::transport::{Error, Result, Serve};
+
+use super::answer::{Current, ReplyTo};
+use super::concurrent::Concurrent;
+use super::inbox::{Inbox, Message, Shared, put};
+use super::lock::Locked;
+use super::object::{Delivered, Object, object};
+use super::request::{Answer, ServerRequest};
+use super::tasks::Tasks;
+use crate::packet::{In, Mach};
+use crate::rights::{PortSet, ReceiveRight, SendRight, Untyped};
+use crate::trap::Registers;
+use crate::{message, trap};
+
+/// What the messages of one port go to.
+enum Target {
+    /// Requests.
+    Object(Rc<dyn Object>),
+    /// Requests to an object that ends when nobody can send to it any more.
+    Exported(Rc<dyn Object>, ReceiveRight<Untyped>),
+    /// A task.
+    Queue(Shared),
+}
+
+/// The state of a runtime, shared with its inboxes and clients.
+pub(crate) struct Inner {
+    set: PortSet,
+    /// By label: low half index, high half generation.
+    targets: RefCell<Vec<(u32, Option<Target>)>>,
+    current: Rc<Current>,
+    tasks: Tasks,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("set", &self.set)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server's loop and everything that it serves.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    inner: Rc<Inner>,
+}
+
+impl Runtime {
+    /// A loop without ports.
+    ///
+    /// # Errors
+    /// When the task may have no more names.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            inner: Rc::new(Inner {
+                set: PortSet::new()?,
+                targets: RefCell::default(),
+                current: Rc::default(),
+                tasks: Tasks::default(),
+            }),
+        })
+    }
+
+    /// Serves interface `I` on `port` as long as the runtime lives.
+    ///
+    /// # Errors
+    /// When the port cannot be put into the set.
+    pub fn serve<I, S>(&self, port: ReceiveRight<I>, server: S) -> Result<()>
+    where
+        I: ?Sized + Serve<S, Mach> + 'static,
+        S: 'static,
+    {
+        let object = object::<I, S>(Rc::new(Locked::new(server)));
+        self.inner.attach(&port, Target::Object(object))?;
+        // The port stays as long as the task.
+        port.into_name();
+        Ok(())
+    }
+
+    /// Makes an object with a port of its own, which ends with the last send right to it.
+    ///
+    /// # Errors
+    /// When the task may have no more names.
+    pub fn export<I, S>(&self, server: S) -> Result<SendRight<I>>
+    where
+        I: ?Sized + Serve<S, Mach> + 'static,
+        S: 'static,
+    {
+        let object = object::<I, S>(Rc::new(Locked::new(server)));
+        let port = ReceiveRight::<Untyped>::new()?;
+        let send = port.make_send()?;
+        let name = port.name();
+        let label = self
+            .inner
+            .attach_new(name, Target::Exported(object, port))?;
+        if let Err(error) = arm_no_senders(name) {
+            self.inner.detach(label);
+            return Err(error.into());
+        }
+        Ok(send.cast())
+    }
+
+    /// A new port whose messages a task reads.
+    ///
+    /// # Errors
+    /// When the task may have no more names.
+    pub fn inbox(&self) -> Result<Inbox> {
+        self.listen(ReceiveRight::<Untyped>::new()?)
+    }
+
+    /// Reads the messages of `port` in a task.
+    ///
+    /// # Errors
+    /// When the port cannot be put into the set.
+    pub fn listen<I: ?Sized>(&self, port: ReceiveRight<I>) -> Result<Inbox> {
+        Inbox::new(Rc::clone(&self.inner), port.cast())
+    }
+
+    /// Runs a future beside the handlers.
+    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        let task = async move {
+            future.await;
+            Answer::None
+        };
+        self.inner.tasks.add(Box::pin(task), ReplyTo::Nobody);
+    }
+
+    /// Waits for `duration` while the loop goes on.
+    ///
+    /// # Errors
+    /// When the task may have no more names.
+    pub async fn sleep(&self, duration: Duration) -> Result<()> {
+        let inbox = self.inbox()?;
+        trap::timer_arm(inbox.name(), crate::time::deadline(duration))?;
+        while inbox.next().await.id != notify::pending::TIMER {}
+        Ok(())
+    }
+
+    /// Waits until the port behind `right` is dead.
+    ///
+    /// # Errors
+    /// When the notification cannot be armed.
+    pub async fn died<I: ?Sized>(&self, right: &SendRight<I>) -> Result<()> {
+        let inbox = self.inbox()?;
+        // 1: when it is dead already, fire now.
+        trap::port_request_notification(right.name(), notify::DEAD_NAME, 1, inbox.name())?;
+        while inbox.next().await.id != notify::DEAD_NAME {}
+        // The notification brought one more reference of the dead name.
+        drop(crate::rights::DeadName::from_name(right.name()));
+        Ok(())
+    }
+
+    /// Calls through `right` that do not stop the loop.
+    pub fn concurrent<'a, I>(&self, right: &'a SendRight<I>) -> I::Client<Concurrent<'a>>
+    where
+        I: ?Sized + abi::transport::Interface,
+    {
+        I::client(Concurrent::new(self.clone(), right.name()))
+    }
+
+    /// Serves until receiving fails.
+    ///
+    /// # Errors
+    /// [`Error::NotReceived`] with the code of the receive.
+    pub fn run(&self) -> Result<()> {
+        let mut next = self.inner.receive_only();
+        let mut answering = None;
+        loop {
+            if self.inner.tasks.any_woken() {
+                if let Some((answer, to)) = answering.take() {
+                    ReplyTo::send(to, answer);
+                    next = self.inner.receive_only();
+                }
+                self.inner.tasks.run();
+            }
+            let (code, registers) = message::exchange(next);
+            if let Some((answer, to)) = answering.take() {
+                to.settle(code, answer);
+            }
+            next = self.inner.receive_only();
+            match code {
+                MessageReturn::Success => {}
+                code if is_fatal(code) => return Err(Error::NotReceived(code)),
+                _ => continue,
+            }
+            let Some((answer, to)) = self.inner.deliver(&registers) else {
+                continue;
+            };
+            if let Some((registers, to)) = to.registers(answer, options::SEND | options::RECEIVE) {
+                let receive = pair(self.inner.set.name().0, (registers.receive >> 32) as u32);
+                next = Registers {
+                    receive,
+                    ..registers
+                };
+                answering = Some((answer, to));
+            }
+        }
+    }
+}
+
+/// Whether a receive will fail again.
+const fn is_fatal(code: MessageReturn) -> bool {
+    matches!(
+        code,
+        MessageReturn::ReceiveInvalidName | MessageReturn::ReceivePortDied
+    )
+}
+
+/// Lets the object's own port hear when nobody can send to it.
+fn arm_no_senders(port: Name) -> trap::Outcome<()> {
+    let made = trap::port_get_attribute(port, abi::trap::attribute::MAKE_SEND_COUNT)?;
+    let old = trap::port_request_notification(port, notify::NO_SENDERS, made as u32, port)?;
+    drop(crate::rights::SendOnce::<Untyped>::from_name(old));
+    Ok(())
+}
+
+impl Inner {
+    /// The registers that receive on the set.
+    #[inline(always)]
+    fn receive_only(&self) -> Registers {
+        Registers {
+            word: send_word(options::RECEIVE, 0, 0, Shape::SHORT),
+            receive: pair(self.set.name().0, 0),
+            ..Registers::default()
+        }
+    }
+
+    fn attach<I: ?Sized>(&self, port: &ReceiveRight<I>, target: Target) -> Result<u64> {
+        self.attach_new(port.name(), target)
+    }
+
+    pub(crate) fn attach_queue<I: ?Sized>(
+        &self,
+        port: &ReceiveRight<I>,
+        queue: Shared,
+    ) -> Result<u64> {
+        self.attach(port, Target::Queue(queue))
+    }
+
+    /// Enters a target and lets the port's label lead to it.
+    fn attach_new(&self, port: Name, target: Target) -> Result<u64> {
+        let label = {
+            let mut targets = self.targets.borrow_mut();
+            let index = match targets.iter().position(|(_, target)| target.is_none()) {
+                Some(index) => index,
+                None => {
+                    targets.push((0, None));
+                    targets.len() - 1
+                }
+            };
+            targets[index].1 = Some(target);
+            index as u64 | u64::from(targets[index].0) << 32
+        };
+        let done = trap::port_set_label(port, label)
+            .and_then(|()| trap::port_insert_member(port, self.set.name()));
+        if let Err(code) = done {
+            self.detach(label);
+            return Err(code.into());
+        }
+        Ok(label)
+    }
+
+    /// Forgets a target; messages that are still under way to it are released.
+    pub(crate) fn detach(&self, label: u64) {
+        let gone = {
+            let mut targets = self.targets.borrow_mut();
+            let Some(entry) = targets.get_mut(label as u32 as usize) else {
+                return;
+            };
+            if u64::from(entry.0) != label >> 32 {
+                return;
+            }
+            entry.0 = entry.0.wrapping_add(1);
+            entry.1.take()
+        };
+        drop(gone);
+    }
+
+    /// Brings a message to its target; answers with what is to be sent at once.
+    #[inline(always)]
+    fn deliver(&self, registers: &Registers) -> Option<(Answer, ReplyTo)> {
+        let label = registers.label();
+        let object = {
+            let targets = self.targets.borrow();
+            match targets.get(label as u32 as usize) {
+                Some((generation, Some(target))) if u64::from(*generation) == label >> 32 => {
+                    match target {
+                        Target::Object(object) => Rc::clone(object),
+                        Target::Exported(object, _) => {
+                            let object = Rc::clone(object);
+                            drop(targets);
+                            if registers.id() == notify::NO_SENDERS {
+                                self.no_senders(label);
+                                drop(Message::new(registers));
+                                return None;
+                            }
+                            object
+                        }
+                        Target::Queue(queue) => {
+                            let queue = Rc::clone(queue);
+                            drop(targets);
+                            put(&queue, Message::new(registers));
+                            return None;
+                        }
+                    }
+                }
+                _ => {
+                    // Its target has ended: released, and the sender learns it.
+                    drop(In::kept(registers));
+                    ReplyTo::of(registers).release();
+                    return None;
+                }
+            }
+        };
+        self.dispatch(&*object, registers)
+    }
+
+    #[inline(always)]
+    fn dispatch(&self, object: &dyn Object, registers: &Registers) -> Option<(Answer, ReplyTo)> {
+        self.current.set(ReplyTo::of(registers));
+        let request = ServerRequest::new(registers, Rc::clone(&self.current));
+        let delivered = object.deliver(request);
+        let to = self.current.take();
+        match delivered {
+            Delivered::Now(answer) => Some((answer, to)),
+            Delivered::Later(future) => {
+                self.tasks.add(future, to.kept());
+                None
+            }
+        }
+    }
+
+    /// A no-senders message came. Anybody may send one: only the count is believed.
+    #[cold]
+    fn no_senders(&self, label: u64) {
+        let port = match self.targets.borrow().get(label as u32 as usize) {
+            Some((_, Some(Target::Exported(_, port)))) => port.name(),
+            _ => return,
+        };
+        match trap::port_get_attribute(port, abi::trap::attribute::SEND_RIGHTS) {
+            Ok(0) => self.detach(label),
+            // Forged, or a new right was made meanwhile: listen on.
+            _ => crate::ignore(arm_no_senders(port)),
+        }
+    }
+}
