@@ -13,10 +13,12 @@
 mod copy;
 mod memory;
 mod message;
+mod names;
 mod ports;
 mod task;
 mod world;
 
+pub use names::Names;
 pub use task::{Parcel, Task, context, give};
 
 use core::sync::atomic::AtomicU32;

@@ -1,12 +1,13 @@
-//! x
+//! Checks in as `org.mello.echo` and serves.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![forbid(unsafe_code)]
-use libmach::Context;
+
+use interfaces::echo::Echo;
+use libmach::{Context, Result};
 
 #[libmach::main]
-fn main(context: Context) -> Result<(), u32> {
-    if context.port("x").is_none() {
-        return Err(3);
-    }
-    Ok(())
+fn main(context: Context) -> Result<()> {
+    context
+        .check_in::<dyn Echo>()?
+        .serve(echo::Server::default())
 }

@@ -1,0 +1,353 @@
+//! What a server may do: answer later, wait for others, die and come back.
+
+mod common;
+
+use abi::kern_return::KernReturn;
+use common::{Counter, Server};
+use libmach::host::{Names, Task, give};
+use libmach::{Error, Mach, Memory, ReceiveRight, Reply, Result, Runtime, SendRight, Service, ms};
+
+fn start(names: &Names, server: impl Fn() -> Server + Send + 'static) -> Task {
+    names
+        .spawn(move |context| {
+            let service = context.check_in::<dyn Counter>().unwrap();
+            service.serve(server()).unwrap();
+        })
+        .unwrap()
+}
+
+/// Joins a task that is expected to panic.
+fn join_panicked(task: Task) {
+    let joined = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task.join()));
+    assert!(joined.is_err(), "it ended without a panic");
+}
+
+/// Starts a server again as soon as the name service has the port back.
+fn restart(names: &Names, server: impl Fn() -> Server + Send + 'static) -> Task {
+    names
+        .spawn(move |context| {
+            loop {
+                match context.check_in::<dyn Counter>() {
+                    Ok(service) => return service.serve(server()).unwrap(),
+                    Err(error) => {
+                        assert_eq!(error, Error::Code(KernReturn(1103)));
+                        libmach::time::sleep(ms(1));
+                    }
+                }
+            }
+        })
+        .unwrap()
+}
+
+#[test]
+fn a_deferred_reply_answers_later_and_the_loop_goes_on() {
+    let names = Names::start().unwrap();
+    let _server = start(&names, Server::default);
+    let held = names
+        .spawn(|context| {
+            let counter = context.look_up::<dyn Counter>().unwrap();
+            assert_eq!(counter.hold(), Ok(99));
+        })
+        .unwrap();
+    let counter = names.context().unwrap().look_up::<dyn Counter>().unwrap();
+    while counter.release(99).unwrap() == 0 {
+        libmach::time::sleep(ms(1));
+    }
+    held.join();
+}
+
+#[test]
+fn a_dropped_reply_is_an_error_not_silence() {
+    let names = Names::start().unwrap();
+    let _server = start(&names, Server::default);
+    let (said, heard) = std::sync::mpsc::channel();
+    let held = names
+        .spawn(move |context| {
+            let counter = context.look_up::<dyn Counter>().unwrap();
+            said.send(counter.hold()).unwrap();
+        })
+        .unwrap();
+    let counter = names.context().unwrap().look_up::<dyn Counter>().unwrap();
+    let answer = loop {
+        counter.drop_held().unwrap();
+        match heard.try_recv() {
+            Ok(answer) => break answer,
+            Err(_) => libmach::time::sleep(ms(1)),
+        }
+    };
+    assert_eq!(answer, Err(Error::Code(KernReturn::Aborted)));
+    held.join();
+}
+
+#[test]
+fn a_call_that_is_not_idempotent_learns_of_the_servers_death() {
+    let names = Names::start().unwrap();
+    let server = start(&names, Server::default);
+    let counter = names.context().unwrap().look_up::<dyn Counter>().unwrap();
+    assert_eq!(
+        counter.crash(),
+        Err(Error::ServerDied {
+            maybe_executed: true
+        })
+    );
+    join_panicked(server);
+}
+
+#[test]
+fn an_idempotent_call_is_repeated_over_a_restart() {
+    let names = Names::start().unwrap();
+    let first = start(&names, Server::default);
+    let second = restart(&names, || Server {
+        crashed: true,
+        n: 5,
+        ..Server::default()
+    });
+    let counter = names.context().unwrap().look_up::<dyn Counter>().unwrap();
+    assert_eq!(
+        counter.crash_once(),
+        Ok(2),
+        "the first life never answers this"
+    );
+    assert_eq!(counter.get(), Ok(5), "the second life answers");
+    join_panicked(first);
+    drop(second);
+}
+
+#[test]
+fn queued_requests_survive_a_kill() {
+    let names = Names::start().unwrap();
+    let counter = names.context().unwrap().look_up::<dyn Counter>().unwrap();
+    // Nobody serves yet: the messages wait in the service's port.
+    counter.note(1).unwrap();
+    counter.note(2).unwrap();
+    let server = start(&names, Server::default);
+    assert_eq!(counter.get(), Ok(2));
+    server.kill();
+    server.join();
+    counter.note(8).unwrap();
+    let _second = restart(&names, Server::default);
+    assert_eq!(counter.get(), Ok(8));
+}
+
+/// Asks another counter while its own loop goes on.
+struct Relay {
+    runtime: Runtime,
+    to: SendRight<dyn Counter>,
+    local: u64,
+}
+
+impl Counter for Relay {
+    type Rights = Mach;
+
+    async fn get(&self) -> Result<u64> {
+        Ok(self.local)
+    }
+
+    async fn add(&mut self, n: u64) -> Result<u64> {
+        self.local += n;
+        self.runtime.sleep(ms(20)).await?;
+        Ok(self.local)
+    }
+
+    async fn digest(&self, data: Memory) -> Result<u64> {
+        self.runtime.concurrent(&self.to).digest(&data).await
+    }
+
+    async fn watch(&mut self, to: SendRight<dyn common::Events>) -> Result<u64> {
+        let moved = self.runtime.concurrent(&self.to).watch(to).await;
+        Ok(moved?)
+    }
+
+    async fn describe(&self, _: &str, _: &[u8], n: u64) -> Result<(u64, [u64; 8])> {
+        // The server there holds the reply until somebody else releases it.
+        let held = self.runtime.concurrent(&self.to).hold().await?;
+        Ok((held, [n; 8]))
+    }
+
+    async fn pages(&self, size: u64) -> Result<Memory> {
+        self.runtime.concurrent(&self.to).pages(size).await
+    }
+
+    async fn hold(&mut self, reply: Reply<u64>) {
+        let limited = self.runtime.concurrent(&self.to);
+        let answer = limited.with_deadline(ms(10)).never().await;
+        reply.send(answer.map(|()| 0));
+    }
+
+    async fn release(&mut self, _: u64) -> Result<u64> {
+        self.runtime.concurrent(&self.to).crash().await
+    }
+
+    async fn drop_held(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn note(&mut self, n: u64) {
+        self.local = n;
+    }
+
+    async fn refuse(&self) -> Result<()> {
+        self.runtime.concurrent(&self.to).refuse().await
+    }
+
+    async fn who(&self, caller: libmach::Caller) -> Result<u64> {
+        Ok(caller.identity)
+    }
+
+    async fn crash_once(&self) -> Result<u64> {
+        Ok(0)
+    }
+
+    async fn crash(&self) -> Result<u64> {
+        Ok(0)
+    }
+
+    async fn never(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A relay in front of a counter, and its client.
+fn relay() -> (Task, Task, common::CounterClient<SendRight<dyn Counter>>) {
+    let counter = ReceiveRight::<dyn Counter>::new().unwrap();
+    let relayed = ReceiveRight::<dyn Counter>::new().unwrap();
+    let (to, client) = (counter.make_send().unwrap(), relayed.make_send().unwrap());
+    let counter = Task::spawn(vec![("port", give(counter))], |context| {
+        let port = context.receive_right::<dyn Counter>("port").unwrap();
+        Service::on(port).serve(Server::default()).unwrap();
+    });
+    let relay = Task::spawn(vec![("port", give(relayed)), ("to", give(to))], |context| {
+        let to = context.send_right::<dyn Counter>("to").unwrap();
+        let runtime = Runtime::new().unwrap();
+        let server = Relay {
+            runtime: runtime.clone(),
+            to,
+            local: 3,
+        };
+        runtime
+            .serve(context.receive_right::<dyn Counter>("port").unwrap(), server)
+            .unwrap();
+        runtime.run().unwrap();
+    });
+    (counter, relay, client.into_client())
+}
+
+#[test]
+fn a_handler_awaits_another_server() {
+    let (_counter, _relay, client) = relay();
+    assert_eq!(client.digest(&[1, 2, 3]), Ok(6));
+    assert_eq!(client.pages(100).map(|memory| memory.len()), Ok(100));
+    assert_eq!(client.refuse(), Err(Error::Code(KernReturn::NoAccess)));
+}
+
+#[test]
+fn a_right_goes_through_a_waiting_handler() {
+    let (_counter, _relay, client) = relay();
+    let events = ReceiveRight::<dyn common::Events>::new().unwrap();
+    assert_eq!(client.watch(events.make_send().unwrap()), Ok(1));
+    assert_eq!(
+        events.send_rights(),
+        Ok(1),
+        "one right, held by the counter"
+    );
+}
+
+#[test]
+fn a_concurrent_call_ends_at_its_deadline() {
+    let (_counter, _relay, client) = relay();
+    assert_eq!(
+        client.hold(),
+        Err(Error::Code(KernReturn::OperationTimedOut))
+    );
+    assert_eq!(client.digest(&[4]), Ok(4), "and the next one works");
+}
+
+#[test]
+fn a_concurrent_call_learns_of_the_servers_death() {
+    let (counter, _relay, client) = relay();
+    assert_eq!(
+        client.release(0),
+        Err(Error::Code(KernReturn::MigServerDied))
+    );
+    join_panicked(counter);
+}
+
+#[test]
+fn shared_handlers_overlap_and_an_exclusive_one_waits_its_turn() {
+    let (counter, _relay, client) = relay();
+    let again = client.transport().duplicate().unwrap();
+    let waiting = Task::spawn(vec![("relay", give(again))], |context| {
+        let relay = context
+            .send_right::<dyn Counter>("relay")
+            .unwrap()
+            .into_client();
+        // Waits in the counter until it dies.
+        assert!(relay.describe("", &[], 1).is_err());
+    });
+    // `describe` waits, `get` shares the state with it.
+    libmach::time::sleep(ms(20));
+    assert_eq!(client.get(), Ok(3));
+    let late = client.with_deadline(ms(30)).add(1);
+    assert_eq!(late, Err(Error::TimedOut), "alone it cannot have the state");
+    let queued = client.with_deadline(ms(30)).get();
+    assert_eq!(queued, Err(Error::TimedOut), "nobody overtakes it");
+    counter.kill();
+    waiting.join();
+    assert_eq!(
+        client.get(),
+        Ok(4),
+        "the late addition was made when its turn came"
+    );
+}
+
+#[test]
+fn an_exported_object_ends_with_its_last_send_right() {
+    struct Object(std::sync::mpsc::Sender<&'static str>);
+    impl common::Events for Object {
+        async fn event(&mut self, _: u64) {
+            self.0.send("event").unwrap();
+        }
+    }
+    impl Drop for Object {
+        fn drop(&mut self) {
+            self.0.send("ended").unwrap();
+        }
+    }
+    let (said, heard) = std::sync::mpsc::channel();
+    let port = ReceiveRight::<dyn Watch>::new().unwrap();
+    let to = port.make_send().unwrap();
+    let server = Task::spawn(vec![("to", give(to))], move |context| {
+        let runtime = Runtime::new().unwrap();
+        let object = runtime
+            .export::<dyn common::Events, _>(Object(said))
+            .unwrap();
+        let to = context.send_right::<dyn Watch>("to").unwrap();
+        to.client().watch(object).unwrap();
+        runtime.run().unwrap();
+    });
+    let client = Task::spawn(vec![("port", give(port))], |context| {
+        let port = context.receive_right::<dyn Watch>("port").unwrap();
+        Service::on(port).serve(OneShot).unwrap();
+    });
+    assert_eq!(heard.recv(), Ok("event"));
+    assert_eq!(heard.recv(), Ok("ended"));
+    server.kill();
+    client.kill();
+}
+
+/// Takes watchers.
+#[macros::interface(name = "test.watch", subsystem = 9400)]
+pub trait Watch {
+    async fn watch(&mut self, to: SendRight<dyn common::Events>) -> Result<()>;
+}
+
+/// Sends one event to whoever wants to watch, and forgets him.
+struct OneShot;
+
+impl Watch for OneShot {
+    type Rights = Mach;
+
+    async fn watch(&mut self, to: SendRight<dyn common::Events>) -> Result<()> {
+        to.client().event(1)
+    }
+}
