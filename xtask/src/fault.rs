@@ -42,6 +42,11 @@ impl Fault {
         self
     }
 
+    /// What went wrong, in one line.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// The exit status that it ends the tool with.
     pub(crate) fn status(&self) -> u8 {
         self.status

@@ -112,7 +112,8 @@ pub(crate) fn execute(
     loop {
         match happened.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(Event::Ready) => {
-                send(&sending, &Frame::Run(payload))?;
+                // A guest that is gone by now is noticed by its closed channel.
+                drop(send(&sending, &Frame::Run(payload)));
                 if let Some(input) = input.take() {
                     let sending = Arc::clone(&sending);
                     // It may stay in a read for ever: it is never waited for.
@@ -221,9 +222,10 @@ fn finish(
     take: &mut impl FnMut(Stream, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let end = Instant::now() + GRACE;
-    // A thread that feeds input which the guest no longer reads may hold the channel.
+    // A thread that feeds input which the guest no longer reads may hold the channel; and a guest may
+    // have ended by itself.
     if sending.try_lock().is_ok() {
-        send(sending, &Frame::Shutdown)?;
+        drop(send(sending, &Frame::Shutdown));
     }
     loop {
         match happened.recv_timeout(end.saturating_duration_since(Instant::now())) {

@@ -91,7 +91,7 @@ fn checks(place: &Place, tally: &mut Tally) -> Result<()> {
 fn verdict(command: &mut Command) -> std::result::Result<(), String> {
     match process::run(command, "it") {
         Ok(()) => Ok(()),
-        Err(fault) => Err(fault.to_string()),
+        Err(fault) => Err(fault.what().to_owned()),
     }
 }
 

@@ -83,7 +83,7 @@ pub(crate) fn test(place: &Place, selection: &Selection) -> Result<u8> {
             eprintln!("testing: {}", part.name);
             if let Err(fault) = (part.run)(place, &selection.filter, &mut tally) {
                 eprintln!("{fault}");
-                tally.one(part.name, Err(fault.to_string().replace('\n', "; ")));
+                tally.one(part.name, Err(fault.what().to_owned()));
             }
         }
     }

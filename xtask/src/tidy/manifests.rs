@@ -30,7 +30,7 @@ pub(super) fn check(place: &Place) -> Result<Vec<Finding>> {
                     }
                 }
             }
-            Err(fault) => findings.push(Finding::of(&file, fault.to_string())),
+            Err(fault) => findings.push(Finding::of(&file, fault.what())),
         }
     }
     Ok(findings)
