@@ -4,12 +4,15 @@
 //! where there is something to do, `try: command`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod fault;
+mod gdb;
 mod guest;
 mod place;
 mod process;
 mod run;
 mod rust_text;
+mod scaffold;
 #[cfg(test)]
 mod scratch;
 mod setup;
@@ -57,12 +60,38 @@ fn dispatch(mut parser: Parser) -> Result<u8> {
             Some(Arg::Long("coverage")) => tidy::coverage(&place),
             Some(other) => Err(other.unexpected().into()),
         },
+        "new" => scaffold::new(&place, &scaffold::Request::parse(&mut parser)?),
+        "bench" => bench::bench(&place, bench::Request::parse(&mut parser)?),
+        "gdb" => gdb::gdb(&place, &run::Options::parse(&mut parser)?),
+        "image" => {
+            nothing_more(&mut parser)?;
+            run::write_image(&place)
+        }
+        "doc" => {
+            nothing_more(&mut parser)?;
+            doc(&place)
+        }
+        "chaos" | "fuzz" | "mutants" | "trace" => {
+            Err(Fault::usage(format!("{command} is not there yet")))
+        }
         other => Err(Fault::usage(format!("no command is called {other}"))),
     }
 }
 
 fn help() -> Result<u8> {
     print!("{HELP}");
+    Ok(0)
+}
+
+/// API documentation of everything that the host can compile.
+fn doc(place: &Place) -> Result<u8> {
+    let mut command = process::cargo(place);
+    command.args(["doc", "--workspace", "--no-deps"]);
+    for (name, _) in [guest::KERNEL, guest::BOOT] {
+        command.args(["--exclude", name]);
+    }
+    process::run(&mut command, "cargo doc")?;
+    println!("{}", place.other_target("doc").display());
     Ok(0)
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Medium {
         stub: PathBuf,
         /// The boot archive.
         archive: PathBuf,
+        /// The kernel's command line; an image holds its own.
+        command_line: String,
     },
     /// A bootable image, through the BIOS or through UEFI firmware.
     Disc {
@@ -30,6 +32,32 @@ pub(crate) enum Medium {
         /// UEFI firmware; without it the emulator's BIOS boots.
         firmware: Option<PathBuf>,
     },
+}
+
+impl Medium {
+    fn arguments(&self) -> Vec<OsString> {
+        match self {
+            Self::Direct {
+                stub,
+                archive,
+                command_line,
+            } => vec![
+                "-kernel".into(),
+                stub.into(),
+                "-initrd".into(),
+                archive.into(),
+                "-append".into(),
+                command_line.into(),
+            ],
+            Self::Disc { image, firmware } => {
+                let mut line = vec!["-drive".into(), drive(image)];
+                if let Some(firmware) = firmware {
+                    line.extend(["-bios".into(), firmware.into()]);
+                }
+                line
+            }
+        }
+    }
 }
 
 /// How the emulator counts time.
@@ -52,8 +80,6 @@ pub(crate) struct Machine {
     pub(crate) clock: Clock,
     /// What it boots.
     pub(crate) medium: Medium,
-    /// The kernel's command line.
-    pub(crate) command_line: String,
     /// Where the kernel log goes.
     pub(crate) log: PathBuf,
     /// Further arguments of the emulator.
@@ -92,8 +118,28 @@ impl Ending {
 }
 
 impl Machine {
-    /// The emulator's arguments.
+    /// The emulator's arguments, with the serial ports on its standard input and output.
     pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let mut line = self.hardware();
+        let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
+        add(&["-chardev", "socket,id=console,fd=0"]);
+        add(&["-chardev", "socket,id=channel,fd=1"]);
+        add(&["-serial", "chardev:console", "-serial", "chardev:channel"]);
+        line
+    }
+
+    /// The emulator's arguments, with its standard input and output left alone: what the first
+    /// serial port says goes to a file.
+    pub(crate) fn arguments_with_console(&self, file: &Path) -> Vec<OsString> {
+        let mut line = self.hardware();
+        let mut console = OsString::from("file:");
+        console.push(file);
+        line.extend(["-serial".into(), console]);
+        line.extend(["-serial", "null"].map(OsString::from));
+        line
+    }
+
+    fn hardware(&self) -> Vec<OsString> {
         let mut line: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
         add(&["-M", "q35", "-m", &format!("{}M", self.memory)]);
@@ -107,26 +153,11 @@ impl Machine {
         }
         add(&["-display", "none", "-monitor", "none", "-nic", "none"]);
         add(&["-no-reboot", "-no-user-config", "-nodefaults"]);
-        add(&["-chardev", "socket,id=console,fd=0"]);
-        add(&["-chardev", "socket,id=channel,fd=1"]);
-        add(&["-serial", "chardev:console", "-serial", "chardev:channel"]);
         add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
         let mut log = OsString::from("file:");
         log.push(&self.log);
         line.extend(["-debugcon".into(), log]);
-        match &self.medium {
-            Medium::Direct { stub, archive } => {
-                line.extend(["-kernel".into(), stub.into()]);
-                line.extend(["-initrd".into(), archive.into()]);
-                line.extend(["-append".into(), (&self.command_line).into()]);
-            }
-            Medium::Disc { image, firmware } => {
-                if let Some(firmware) = firmware {
-                    line.extend(["-bios".into(), firmware.into()]);
-                }
-                line.extend(["-drive".into(), drive(image)]);
-            }
-        }
+        line.extend(self.medium.arguments());
         line.extend(self.extra.iter().cloned());
         line
     }
@@ -250,7 +281,6 @@ mod tests {
             memory: 256,
             clock: Clock::Host,
             medium,
-            command_line: "mode=console".into(),
             log: "/a b,c/log".into(),
             extra: Vec::new(),
         }
@@ -269,6 +299,7 @@ mod tests {
         let direct = machine(Medium::Direct {
             stub: "/a b,c/stub".into(),
             archive: "/a b,c/boot.tar".into(),
+            command_line: "mode=console".into(),
         })
         .arguments();
         let after = |flag: &str| {
@@ -277,6 +308,7 @@ mod tests {
         };
         assert_eq!(after("-kernel"), "/a b,c/stub");
         assert_eq!(after("-debugcon"), "file:/a b,c/log");
+        assert_eq!(after("-append"), "mode=console");
         assert_eq!(after("-smp"), "2");
         let disc = machine(Medium::Disc {
             image: "/a b,c/x.iso".into(),

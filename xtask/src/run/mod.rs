@@ -3,21 +3,23 @@
 mod command;
 mod console;
 mod guardian;
+mod image;
 mod machine;
 mod options;
 mod symbols;
 
 pub(crate) use command::{Outcome, Stream, execute, request};
 pub(crate) use machine::{Clock, Guest, Machine, Medium, Terminal, failure};
-pub(crate) use options::Options;
+pub(crate) use options::{Entry, Options};
 
 use crate::fault::{Doing, Fault, Result, USAGE};
 use crate::guest::{Archive, Products, build, bundle};
 use crate::place::{Place, Slot};
-use crate::setup::{Need, ensure};
+use crate::setup::{Need, ensure, firmware};
 use console::Typist;
 use std::fs;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Exit status when setting up, building or the emulator failed.
@@ -42,6 +44,16 @@ pub(crate) fn run(place: &Place, options: &Options) -> Result<u8> {
         }
         other => other,
     }
+}
+
+/// `image`: makes the bootable ISO and says where it lies; its exit status.
+pub(crate) fn write_image(place: &Place) -> Result<u8> {
+    let boot = prepare(place, &Options::default())?;
+    let made = image::make(&boot, "mode=console")?;
+    let path = place.output().join("mello.iso");
+    fs::copy(&made, &path).at("write", &path)?;
+    println!("{}", path.display());
+    Ok(0)
 }
 
 /// Everything that a guest boots from, in a folder of its own.
@@ -72,24 +84,44 @@ impl Boot {
         Ok(Self { slot })
     }
 
+    /// The path of a file in its folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.slot.file(name)
+    }
+
     /// A machine that boots it.
-    pub(crate) fn machine(&self, options: &Options, mode: &str) -> Machine {
+    pub(crate) fn machine(&self, options: &Options, mode: &str) -> Result<Machine> {
         let mut command_line = format!("mode={mode}");
         if options.fast_path == options::FastPath::Off {
             command_line.push_str(" fast-path=off");
         }
-        Machine {
+        Ok(Machine {
             cpus: options.cpus,
             memory: options.memory,
             clock: Clock::Host,
-            medium: Medium::Direct {
-                stub: self.slot.file("stub"),
-                archive: self.slot.file("boot.tar"),
-            },
-            command_line,
-            log: self.slot.file("kernel.log"),
+            medium: self.medium(options.entry, command_line)?,
+            log: self.file("kernel.log"),
             extra: Vec::new(),
-        }
+        })
+    }
+
+    fn medium(&self, entry: Entry, command_line: String) -> Result<Medium> {
+        let firmware = match entry {
+            Entry::Direct => {
+                return Ok(Medium::Direct {
+                    stub: self.file("stub"),
+                    archive: self.file("boot.tar"),
+                    command_line,
+                });
+            }
+            Entry::Bios => None,
+            Entry::Uefi => {
+                ensure(&[Need::Firmware])?;
+                firmware().map(Path::to_path_buf)
+            }
+        };
+        let image = image::make(self, &command_line)?;
+        Ok(Medium::Disc { image, firmware })
     }
 
     /// The kernel log with names for the kernel's addresses.
@@ -116,7 +148,7 @@ fn run_console(boot: &Boot, options: &Options) -> Result<u8> {
     if person {
         eprintln!("leave: shutdown, or Ctrl-A X");
     }
-    let mut guest = boot.machine(options, "console").start(terminal)?;
+    let mut guest = boot.machine(options, "console")?.start(terminal)?;
     match console::attend(&mut guest, typist, options.timeout)? {
         console::Outcome::Left => {
             eprintln!();
@@ -139,7 +171,7 @@ fn run_command(boot: &Boot, options: &Options, words: &[String]) -> Result<u8> {
     let payload = request(words)?;
     let limit = options.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let mut guest = boot
-        .machine(options, "command")
+        .machine(options, "command")?
         .start(Terminal::Untouched)?;
     let outcome = execute(&mut guest, &payload, stdin(), limit, show)?;
     match outcome {

@@ -22,6 +22,17 @@ pub(crate) enum FastPath {
     Off,
 }
 
+/// How the machine gets to the boot stub.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Entry {
+    /// The emulator loads it.
+    Direct,
+    /// From the bootable image, by BIOS and GRUB.
+    Bios,
+    /// From the bootable image, by UEFI and GRUB.
+    Uefi,
+}
+
 /// How to boot, and what to run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Options {
@@ -29,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) cpus: u32,
     /// Memory in MiB.
     pub(crate) memory: u32,
+    /// How the machine gets to the boot stub.
+    pub(crate) entry: Entry,
     /// Whether the kernel uses its fast path.
     pub(crate) fast_path: FastPath,
     /// Time from the emulator's start to its forced end.
@@ -44,6 +57,7 @@ impl Default for Options {
         Self {
             cpus: 1,
             memory: 256,
+            entry: Entry::Direct,
             fast_path: FastPath::On,
             timeout: None,
             additions: Vec::new(),
@@ -69,6 +83,7 @@ impl Options {
                     let seconds = within("--timeout", parser.value()?.parse()?, 1, 86_400)?;
                     options.timeout = Some(Duration::from_secs(seconds.into()));
                 }
+                Arg::Long("image") => options.entry = entry(&parser.value()?.string()?)?,
                 Arg::Long("no-fast-path") => options.fast_path = FastPath::Off,
                 Arg::Long("add") => options
                     .additions
@@ -113,6 +128,16 @@ fn accept_accelerator(name: &str) -> Result<()> {
         "kvm" => Err(Fault::usage("--accel kvm is not there yet")),
         other => Err(Fault::usage(format!(
             "--accel takes tcg or kvm, not {other}"
+        ))),
+    }
+}
+
+fn entry(name: &str) -> Result<Entry> {
+    match name {
+        "bios" => Ok(Entry::Bios),
+        "uefi" => Ok(Entry::Uefi),
+        other => Err(Fault::usage(format!(
+            "--image takes bios or uefi, not {other}"
         ))),
     }
 }
@@ -172,6 +197,7 @@ mod tests {
             (&["--mem", "1"], "--mem"),
             (&["--smp", "many"], "many"),
             (&["--add", "x"], "HOST:GUEST"),
+            (&["--image", "tape"], "tape"),
             (&["--nonsense"], "--nonsense"),
         ] {
             let fault = parse(words).unwrap_err();

@@ -47,7 +47,7 @@ fn one(boot: &Boot, cpus: u32, program: &[&str], filter: &str, tally: &mut Tally
         ..Options::default()
     };
     let mut guest = boot
-        .machine(&options, "command")
+        .machine(&options, "command")?
         .start(Terminal::Untouched)?;
     let mut output = Vec::new();
     let outcome = execute(

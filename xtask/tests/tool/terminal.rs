@@ -1,9 +1,7 @@
 //! The interactive console on a pseudo-terminal: what is typed arrives, and the terminal is restored
 //! however the tool ends.
 
-mod fake;
-
-use fake::Tree;
+use crate::tree::Tree;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;

@@ -1,8 +1,6 @@
 //! The command line: help, bad usage, exit statuses.
 
-mod fake;
-
-use fake::Tree;
+use crate::tree::Tree;
 use std::process::Output;
 
 fn run(words: &[&str]) -> Output {

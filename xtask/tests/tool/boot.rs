@@ -1,10 +1,6 @@
 //! `run` on a small guest: the command channel, the console, exit statuses, two runs at once.
-//!
-//! These need the emulator and the guest target, which `cargo xtask test` sets up.
 
-mod fake;
-
-use fake::Tree;
+use crate::tree::Tree;
 use std::fs;
 use std::io::Write;
 use std::process::{Child, Output, Stdio};

@@ -30,7 +30,7 @@ fn main() {
 
 impl Tree {
     /// An empty tree.
-    pub(crate) fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("mello tree, {}-{number}", std::process::id());
@@ -40,7 +40,7 @@ impl Tree {
     }
 
     /// A tree whose every guest program is the same small one, with the servers `names`.
-    pub(crate) fn with_servers(names: &[&str]) -> Self {
+    pub(super) fn with_servers(names: &[&str]) -> Self {
         let tree = Self::empty();
         tree.write(
             "Cargo.toml",
@@ -69,19 +69,19 @@ impl Tree {
     }
 
     /// Writes a file below the root.
-    pub(crate) fn write(&self, path: &str, text: &str) {
+    pub(super) fn write(&self, path: &str, text: &str) {
         let path = self.root.join(path);
         fs::create_dir_all(path.parent().expect("a file has a folder")).expect("a folder");
         fs::write(path, text).expect("a file");
     }
 
     /// Where it lies.
-    pub(crate) fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
     /// The tool, about to work on this tree.
-    pub(crate) fn tool<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
+    pub(super) fn tool<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(words).current_dir(&self.root);
         command.env("CARGO_MANIFEST_DIR", self.root.join("xtask"));

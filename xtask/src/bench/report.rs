@@ -1,0 +1,166 @@
+//! Figures: reading them from the guest, showing them, comparing them.
+
+use super::peers::{SYSTEMS, figures};
+use crate::fault::{Doing, Fault, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// A median may grow by this many parts in 100 before it is a regression.
+const TOLERANCE: u64 = 2;
+
+/// One operation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    name: String,
+    unit: String,
+    min: u64,
+    median: u64,
+    max: u64,
+    samples: u64,
+    transitions: Option<u64>,
+    cr3_writes: Option<u64>,
+    copied: Option<u64>,
+}
+
+/// The rows that the guest printed, one JSON object a line. Other lines are for people.
+pub(super) fn rows(output: &str) -> Result<Vec<Row>> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut names = BTreeSet::new();
+    for line in output.lines().filter(|line| line.starts_with('{')) {
+        let row: Row =
+            serde_json::from_str(line).doing(format_args!("understand the guest's {line:?}"))?;
+        if !(row.min <= row.median && row.median <= row.max && row.samples > 0) {
+            return Err(Fault::new(format!("the guest's {line:?} makes no sense")));
+        }
+        if !names.insert(row.name.clone()) {
+            return Err(Fault::new(format!("{} was measured twice", row.name)));
+        }
+        rows.push(row);
+    }
+    if rows.is_empty() {
+        return Err(Fault::new("the guest's bench printed no figure"));
+    }
+    Ok(rows)
+}
+
+/// The figures beside the peers', with what theirs is as a multiple of ours.
+pub(super) fn table(rows: &[Row]) -> String {
+    let mut out = String::new();
+    let mut line = |cells: [String; 9]| {
+        let [name, rest @ ..] = cells;
+        let row = rest.iter().fold(format!("{name:<24}"), |mut row, cell| {
+            row.push_str(&format!("{cell:>16}"));
+            row
+        });
+        out.push_str(row.trim_end());
+        out.push('\n');
+    };
+    let heads = [
+        "operation",
+        "median",
+        "min",
+        "max",
+        "transitions",
+        "CR3 writes",
+    ];
+    let mut cells = [const { String::new() }; 9];
+    for (cell, head) in cells.iter_mut().zip(heads.iter().chain(&SYSTEMS)) {
+        (*head).clone_into(cell);
+    }
+    line(cells);
+    let count = |value: Option<u64>| value.map_or_else(|| "-".into(), |n| n.to_string());
+    for row in rows {
+        let [mach, sel4, linux] = figures(&row.name).map(|peer| beside(peer, row.median));
+        line([
+            row.name.clone(),
+            row.median.to_string(),
+            row.min.to_string(),
+            row.max.to_string(),
+            count(row.transitions),
+            count(row.cr3_writes),
+            mach,
+            sel4,
+            linux,
+        ]);
+    }
+    out.push_str("instructions; (×N): the peer's as a multiple of ours\n");
+    out
+}
+
+fn beside(peer: Option<u64>, own: u64) -> String {
+    match peer {
+        None => "-".into(),
+        Some(peer) => {
+            // In hundredths, rounded.
+            let ratio = (peer * 100 + own / 2) / own.max(1);
+            format!("{peer} (×{}.{:02})", ratio / 100, ratio % 100)
+        }
+    }
+}
+
+/// What is worse in `new` than in `old`, or gone from it.
+pub(super) fn regressions(old: &[Row], new: &[Row]) -> Vec<String> {
+    let mut worse = Vec::new();
+    for before in old {
+        match new.iter().find(|row| row.name == before.name) {
+            None => worse.push(format!("{} is no longer measured", before.name)),
+            Some(now) if now.median * 100 > before.median * (100 + TOLERANCE) => {
+                worse.push(format!(
+                    "{}: {} {}, was {}",
+                    now.name, now.median, now.unit, before.median
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    worse
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"name":"rpc_empty","unit":"instructions","min":300,"median":400,"max":500,"samples":1000,"transitions":2,"cr3_writes":2,"copied":0}"#;
+
+    fn with_median(median: u64) -> Vec<Row> {
+        let mut rows = rows(LINE).unwrap();
+        rows[0].median = median;
+        rows
+    }
+
+    #[test]
+    fn rows_are_read_among_other_lines() {
+        let rows = rows(&format!("warming up\n{LINE}\n")).unwrap();
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].median, rows[0].transitions), (400, Some(2)));
+    }
+
+    #[test]
+    fn figures_that_make_no_sense_are_refused() {
+        for bad in [
+            "",
+            "{\"name\":1}",
+            &LINE.replace("300", "450"),
+            &LINE.replace("1000", "0"),
+            &format!("{LINE}\n{LINE}"),
+        ] {
+            assert!(rows(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_table_shows_the_peers() {
+        let text = table(&with_median(400));
+        assert!(text.contains("1501 (×3.75)"), "{text}");
+        assert!(text.contains("395 (×0.99)"), "{text}");
+    }
+
+    #[test]
+    fn two_parts_in_a_hundred_are_tolerated() {
+        let old = with_median(400);
+        assert!(regressions(&old, &with_median(408)).is_empty());
+        assert_eq!(regressions(&old, &with_median(409)).len(), 1);
+        assert!(regressions(&old, &with_median(1)).is_empty());
+        assert_eq!(regressions(&old, &[]).len(), 1);
+    }
+}
