@@ -62,11 +62,12 @@ pub(crate) fn build(place: &Place) -> Result<Products> {
         unit.manifest()?;
     }
     let mut command = cargo_guest(place, "build")?;
-    for (name, _) in [KERNEL, BOOT] {
-        command.args(["--package", name]);
+    for (name, folder) in [KERNEL, BOOT] {
+        let spec = process::package_spec(&place.root.join(folder), name);
+        command.args(["--package", &spec]);
     }
     for unit in &units {
-        command.args(["--package", &unit.name]);
+        command.args(["--package", &unit.spec()]);
     }
     command.arg("--bins");
     process::stdout_to_stderr(&mut command);

@@ -2,6 +2,7 @@
 
 use crate::fault::{Doing, Fault, Result};
 use crate::place::{Place, folders};
+use crate::process::package_spec;
 use manifest::Manifest;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,11 @@ impl Unit {
     /// Where its manifest lies.
     pub(crate) fn manifest_path(&self) -> PathBuf {
         self.folder.join("manifest.toml")
+    }
+
+    /// What cargo calls its package.
+    pub(crate) fn spec(&self) -> String {
+        package_spec(&self.folder, &self.name)
     }
 
     /// The name of its binary.

@@ -80,7 +80,7 @@ fn checks(place: &Place, tally: &mut Tally) -> Result<()> {
         clippy.args(["--package", name]);
     }
     for unit in units(place)? {
-        clippy.args(["--package", &unit.name]);
+        clippy.args(["--package", &unit.spec()]);
     }
     clippy.args(["--bins", "--", "-D", "warnings"]);
     tally.one("clippy for the guest", verdict(&mut clippy));
