@@ -8,6 +8,7 @@ mod bench;
 mod fault;
 mod gdb;
 mod guest;
+mod packages;
 mod place;
 mod process;
 mod run;

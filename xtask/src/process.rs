@@ -5,8 +5,6 @@ use crate::place::Place;
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Cargo as it runs this tool, at the workspace's root.
@@ -14,19 +12,6 @@ pub(crate) fn cargo(place: &Place) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(&place.root);
     command
-}
-
-/// What cargo calls the package in `folder`. Its name alone may be another package's too.
-pub(crate) fn package_spec(folder: &Path, name: &str) -> String {
-    let mut spec = "path+file://".to_owned();
-    for &byte in folder.as_os_str().as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            spec.push(char::from(byte));
-        } else {
-            spec.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    spec + "#" + name
 }
 
 /// Another toolchain's cargo, by way of rustup.
@@ -113,17 +98,4 @@ pub(crate) fn watch(command: &mut Command, mut take: impl FnMut(&str)) -> Result
     }
     let status = child.wait().doing(format_args!("wait for {program}"))?;
     Ok(status.success())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_spec_is_an_address() {
-        assert_eq!(
-            package_spec(Path::new("/a b,c/log"), "log"),
-            "path+file:///a%20b%2Cc/log#log"
-        );
-    }
 }

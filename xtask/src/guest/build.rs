@@ -2,6 +2,7 @@
 
 use super::units::{BOOT, KERNEL, Kind, Unit, binary, units};
 use crate::fault::Result;
+use crate::packages::Packages;
 use crate::place::{GUEST_TARGET, Place};
 use crate::process;
 use crate::setup::{GuestToolchain, guest_toolchain};
@@ -54,6 +55,17 @@ pub(crate) fn cargo_guest(place: &Place, verb: &str) -> Result<Command> {
     Ok(command)
 }
 
+/// Names every package that makes a guest program.
+pub(crate) fn name_packages(place: &Place, units: &[Unit], command: &mut Command) -> Result<()> {
+    let packages = Packages::read(place)?;
+    let machine = [KERNEL, BOOT].map(|(_, folder)| place.root.join(folder));
+    let folders = machine.iter().chain(units.iter().map(|unit| &unit.folder));
+    for folder in folders {
+        command.args(["--package", packages.id(folder)?]);
+    }
+    Ok(())
+}
+
 /// Builds everything that the archive holds, and the boot stub. The caller holds the build's lock.
 pub(crate) fn build(place: &Place) -> Result<Products> {
     let units = units(place)?;
@@ -62,13 +74,7 @@ pub(crate) fn build(place: &Place) -> Result<Products> {
         unit.manifest()?;
     }
     let mut command = cargo_guest(place, "build")?;
-    for (name, folder) in [KERNEL, BOOT] {
-        let spec = process::package_spec(&place.root.join(folder), name);
-        command.args(["--package", &spec]);
-    }
-    for unit in &units {
-        command.args(["--package", &unit.spec()]);
-    }
+    name_packages(place, &units, &mut command)?;
     command.arg("--bins");
     process::stdout_to_stderr(&mut command);
     process::run(&mut command, "building the guest")?;

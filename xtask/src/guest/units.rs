@@ -2,7 +2,6 @@
 
 use crate::fault::{Doing, Fault, Result};
 use crate::place::{Place, folders};
-use crate::process::package_spec;
 use manifest::Manifest;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,18 +45,14 @@ pub(crate) struct Unit {
     pub(crate) name: String,
     /// What it is.
     pub(crate) kind: Kind,
-    folder: PathBuf,
+    /// Where its crate lies.
+    pub(crate) folder: PathBuf,
 }
 
 impl Unit {
     /// Where its manifest lies.
     pub(crate) fn manifest_path(&self) -> PathBuf {
         self.folder.join("manifest.toml")
-    }
-
-    /// What cargo calls its package.
-    pub(crate) fn spec(&self) -> String {
-        package_spec(&self.folder, &self.name)
     }
 
     /// The name of its binary.

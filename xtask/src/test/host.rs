@@ -3,7 +3,7 @@
 use super::count::Libtest;
 use super::tally::Tally;
 use crate::fault::{Doing, Result};
-use crate::guest::{BOOT, KERNEL, cargo_guest, units};
+use crate::guest::{BOOT, KERNEL, cargo_guest, name_packages, units};
 use crate::place::Place;
 use crate::process;
 use crate::setup::has_tool;
@@ -76,12 +76,7 @@ fn checks(place: &Place, tally: &mut Tally) -> Result<()> {
     }
     let lock = place.lock_build()?;
     let mut clippy = cargo_guest(place, "clippy")?;
-    for (name, _) in GUEST_ONLY {
-        clippy.args(["--package", name]);
-    }
-    for unit in units(place)? {
-        clippy.args(["--package", &unit.spec()]);
-    }
+    name_packages(place, &units(place)?, &mut clippy)?;
     clippy.args(["--bins", "--", "-D", "warnings"]);
     tally.one("clippy for the guest", verdict(&mut clippy));
     drop(lock);
