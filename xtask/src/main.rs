@@ -23,6 +23,7 @@ mod tidy;
 use fault::{Fault, Result};
 use lexopt::{Arg, Parser, ValueExt};
 use place::Place;
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 const HELP: &str = include_str!("help.txt");
@@ -80,7 +81,8 @@ fn dispatch(mut parser: Parser) -> Result<u8> {
 }
 
 fn help() -> Result<u8> {
-    print!("{HELP}");
+    // A reader that closes early, like `head`, has what it wanted.
+    drop(stdout().write_all(HELP.as_bytes()));
     Ok(0)
 }
 

@@ -138,6 +138,29 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     }
 }
 
+/// Installs the parts of the toolchain that only tests need.
+pub(crate) fn ensure_components() -> Result<()> {
+    for name in ["rustfmt", "clippy"] {
+        let program = if name == "clippy" {
+            "cargo-clippy"
+        } else {
+            name
+        };
+        let there = || process::succeeds_quietly(Command::new(program).arg("--version"));
+        if there() {
+            continue;
+        }
+        eprintln!("installing: {name} (a check that the tests run)");
+        let mut command = Command::new("rustup");
+        command.args(["component", "add", name]);
+        if !process::succeeds(&mut command) || !there() {
+            return Err(Fault::new(format!("{name} is not there"))
+                .attempt(format!("rustup component add {name}")));
+        }
+    }
+    Ok(())
+}
+
 /// The toolchain for guest code, set up if it was missing.
 pub(crate) fn guest_toolchain() -> Result<GuestToolchain> {
     if has_target()? {

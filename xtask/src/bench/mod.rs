@@ -12,7 +12,7 @@ use crate::run::{Clock, Options, Outcome, Stream, Terminal, execute, prepare, re
 use lexopt::{Arg, Parser};
 use report::{Row, regressions, rows, table};
 use std::fs;
-use std::io::{Write, empty, stderr};
+use std::io::{Write, empty, stderr, stdout};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -68,9 +68,10 @@ pub(crate) fn bench(place: &Place, request: Request) -> Result<u8> {
     }
     fs::write(&path, &json).at("write", &path)?;
     match request.form {
-        Form::Json => print!("{json}"),
-        Form::Table => print!("{}", table(&rows)),
+        Form::Json => stdout().write_all(json.as_bytes()),
+        Form::Table => stdout().write_all(table(&rows).as_bytes()),
     }
+    .doing("write the figures")?;
     let baseline = baseline(place);
     if request.baseline == Baseline::Replace {
         if let Some(folder) = baseline.parent() {

@@ -2,9 +2,10 @@
 
 use super::count::Tap;
 use super::tally::Tally;
+use crate::bench;
 use crate::fault::Result;
 use crate::place::Place;
-use crate::run::{Boot, Options, Outcome, Stream, Terminal, execute, prepare, request};
+use crate::run::{Boot, Entry, Options, Outcome, Stream, Terminal, execute, prepare, request};
 use std::io::{Write, empty, stderr};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const CPUS: [u32; 2] = [1, 2];
 /// Host time after which a system that still runs counts as hanging.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Every program on every machine.
+/// Every program on every machine, and the figures beside the committed ones.
 pub(super) fn guest(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
     if let Some(reason) = LACKING {
         tally.skip("guest", reason);
@@ -32,42 +33,31 @@ pub(super) fn guest(place: &Place, filter: &str, tally: &mut Tally) -> Result<()
             one(&boot, cpus, program, filter, tally)?;
         }
     }
+    if filter.is_empty() {
+        let worse = bench::compare(place, &bench::measure(place)?)?;
+        tally.one("bench", none(&worse));
+    }
     Ok(())
+}
+
+fn none(faults: &[String]) -> std::result::Result<(), String> {
+    match faults {
+        [] => Ok(()),
+        faults => Err(faults.join("; ")),
+    }
 }
 
 fn one(boot: &Boot, cpus: u32, program: &[&str], filter: &str, tally: &mut Tally) -> Result<()> {
     let name = format!("guest with {cpus} CPU: {}", program.join(" "));
-    eprintln!("testing: {name}");
-    let mut words: Vec<String> = program.iter().map(ToString::to_string).collect();
-    if !filter.is_empty() {
-        words.push(filter.to_owned());
-    }
     let options = Options {
         cpus,
         ..Options::default()
     };
-    let mut guest = boot
-        .machine(&options, "command")?
-        .start(Terminal::Untouched)?;
-    let mut output = Vec::new();
-    let outcome = execute(
-        &mut guest,
-        &request(&words)?,
-        empty(),
-        LIMIT,
-        |stream, bytes| {
-            if stream == Stream::Stdout {
-                output.extend_from_slice(bytes);
-            }
-            // What cannot be shown is still counted.
-            drop(stderr().write_all(bytes));
-            Ok(())
-        },
-    )?;
+    let mut words: Vec<&str> = program.to_vec();
+    words.extend((!filter.is_empty()).then_some(filter));
+    let (outcome, output) = command(boot, &options, &name, &words)?;
     let mut tap = Tap::default();
-    String::from_utf8_lossy(&output)
-        .lines()
-        .for_each(|line| tap.line(line));
+    output.lines().for_each(|line| tap.line(line));
     let (count, skipped) = tap.finish();
     for (case, reason) in skipped {
         tally.skip(&format!("{name}: {case}"), &reason);
@@ -76,19 +66,66 @@ fn one(boot: &Boot, cpus: u32, program: &[&str], filter: &str, tally: &mut Tally
     let explained = matches!(outcome, Outcome::Exited(0))
         || matches!(outcome, Outcome::Exited(_)) && count.failed > 0;
     if !explained {
-        eprint!("{}", boot.symbolised(&guest.log_text()));
         tally.one(&name, Err(format!("{outcome:?}")));
     }
     tally.add(&name, count);
     Ok(())
 }
 
+/// Boots, runs one command, and shows what it says. A bad end shows the kernel log too.
+fn command(
+    boot: &Boot,
+    options: &Options,
+    name: &str,
+    words: &[&str],
+) -> Result<(Outcome, String)> {
+    eprintln!("testing: {name}");
+    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+    let mut guest = boot
+        .machine(options, "command")?
+        .start(Terminal::Untouched)?;
+    let mut output = Vec::new();
+    let payload = request(&words)?;
+    let outcome = execute(&mut guest, &payload, empty(), LIMIT, |stream, bytes| {
+        if stream == Stream::Stdout {
+            output.extend_from_slice(bytes);
+        }
+        // What cannot be shown is still counted.
+        drop(stderr().write_all(bytes));
+        Ok(())
+    })?;
+    if !matches!(outcome, Outcome::Exited(_)) {
+        eprint!("{}", boot.symbolised(&guest.log_text()));
+    }
+    Ok((outcome, String::from_utf8_lossy(&output).into_owned()))
+}
+
 /// Stories of use: the whole system as a person meets it.
-pub(super) fn story(_: &Place, _: &str, tally: &mut Tally) -> Result<()> {
+pub(super) fn story(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
     if let Some(reason) = LACKING {
         tally.skip("story", reason);
         return Ok(());
     }
-    tally.skip("story", "no story is written yet");
+    let boot = prepare(place, &Options::default())?;
+    for entry in [Entry::Direct, Entry::Bios, Entry::Uefi] {
+        let name = format!("boot to a command, {entry:?}");
+        if name.contains(filter) {
+            let options = Options {
+                entry,
+                ..Options::default()
+            };
+            let (outcome, output) = command(&boot, &options, &name, &["help"])?;
+            tally.one(&name, helped(outcome, &output));
+        }
+    }
     Ok(())
+}
+
+/// Whether `help` came from the system that was booted.
+fn helped(outcome: Outcome, output: &str) -> std::result::Result<(), String> {
+    match outcome {
+        Outcome::Exited(0) if output.contains("svc") => Ok(()),
+        Outcome::Exited(0) => Err("help says nothing of svc".to_owned()),
+        other => Err(format!("{other:?}")),
+    }
 }

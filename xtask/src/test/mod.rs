@@ -7,6 +7,7 @@ mod tally;
 
 use crate::fault::{Fault, Result};
 use crate::place::Place;
+use crate::setup::{Need, ensure, ensure_components};
 use lexopt::{Arg, Parser, ValueExt};
 use tally::Tally;
 
@@ -78,6 +79,10 @@ impl Selection {
 /// The whole command; its exit status. The sum is printed whatever happens.
 pub(crate) fn test(place: &Place, selection: &Selection) -> Result<u8> {
     let mut tally = Tally::default();
+    if let Err(fault) = set_up() {
+        eprintln!("{fault}");
+        tally.one("set-up", Err(fault.what().to_owned()));
+    }
     for part in &PARTS {
         if selection.part.as_ref().is_none_or(|name| name == part.name) {
             eprintln!("testing: {}", part.name);
@@ -89,6 +94,12 @@ pub(crate) fn test(place: &Place, selection: &Selection) -> Result<u8> {
     }
     println!("{tally}");
     Ok(tally.status())
+}
+
+/// What the tests of the tool and of the guest boot with. Where it cannot be had, the rest still runs.
+fn set_up() -> Result<()> {
+    ensure_components()?;
+    ensure(&[Need::Emulator, Need::Image, Need::Firmware])
 }
 
 #[cfg(test)]
