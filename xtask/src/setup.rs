@@ -183,6 +183,14 @@ pub(crate) fn guest_toolchain() -> Result<GuestToolchain> {
     })
 }
 
+/// The linker for guest code that comes with this tool's toolchain; Debian's has none.
+pub(crate) fn own_linker() -> Option<PathBuf> {
+    let libraries =
+        process::output(Command::new(rustc()).args(["--print", "target-libdir"])).ok()?;
+    let linker = Path::new(libraries.trim()).parent()?.join("bin/rust-lld");
+    linker.is_file().then_some(linker)
+}
+
 fn has_target() -> Result<bool> {
     let mut command = Command::new(rustc());
     command.args(["--print", "target-libdir", "--target", GUEST_TARGET]);
