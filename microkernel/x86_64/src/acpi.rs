@@ -61,6 +61,8 @@ pub struct Acpi {
     pub hpet: Option<u64>,
     /// The port of the ACPI timer, and its width.
     pub timer: Option<(u16, Width)>,
+    /// Entries for which there was no room.
+    pub left_out: usize,
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -153,8 +155,10 @@ fn read_madt(acpi: &mut Acpi, table: &[u8]) {
         let Some((entry, next)) = rest.split_at_checked(length) else {
             return;
         };
-        // An entry that is too short for its kind reads as `None`, and is left out.
-        let _ = read_madt_entry(acpi, entry);
+        // An entry that is too short for its kind reads as `None`.
+        if read_madt_entry(acpi, entry).is_none() {
+            acpi.left_out += 1;
+        }
         rest = next;
     }
 }
@@ -168,8 +172,7 @@ fn read_madt_entry(acpi: &mut Acpi, entry: &[u8]) -> Option<()> {
                 address: u64::from(u32_at(entry, 4)?),
                 first_line: u32_at(entry, 8)?,
             };
-            // One too many is left out.
-            let _ = acpi.io_apics.push(found);
+            acpi.left_out += usize::from(acpi.io_apics.push(found).is_err());
         }
         2 => {
             let (isa, line, flags) = (*entry.get(3)?, u32_at(entry, 4)?, u16_at(entry, 8)?);
@@ -179,7 +182,7 @@ fn read_madt_entry(acpi: &mut Acpi, entry: &[u8]) -> Option<()> {
                 active_low: flags & 3 == 3,
                 level: flags >> 2 & 3 == 3,
             };
-            let _ = acpi.overrides.push(found);
+            acpi.left_out += usize::from(acpi.overrides.push(found).is_err());
         }
         5 => acpi.local_apic = u64_at(entry, 4)?,
         9 => add_cpu(acpi, u32_at(entry, 4)?, u32_at(entry, 8)?),
@@ -190,8 +193,7 @@ fn read_madt_entry(acpi: &mut Acpi, entry: &[u8]) -> Option<()> {
 
 fn add_cpu(acpi: &mut Acpi, id: u32, flags: u32) {
     if flags & 1 != 0 && !acpi.cpus.contains(&id) {
-        // One too many is not started.
-        let _ = acpi.cpus.push(id);
+        acpi.left_out += usize::from(acpi.cpus.push(id).is_err());
     }
 }
 

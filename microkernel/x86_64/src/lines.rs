@@ -117,37 +117,49 @@ mod tests {
     const OPEN: Option<Input> = Some(Input::Open);
     const MASK: Option<Input> = Some(Input::Mask);
 
-    fn action(input: Option<Input>, deliver: bool) -> Action {
-        Action { input, deliver }
+    /// The kernel hears of it.
+    fn told(input: Option<Input>) -> Action {
+        Action {
+            input,
+            deliver: true,
+        }
+    }
+
+    /// The kernel does not hear of it.
+    fn kept(input: Option<Input>) -> Action {
+        Action {
+            input,
+            deliver: false,
+        }
     }
 
     #[test]
     fn a_level_is_masked_until_it_is_acknowledged() {
         let mut lines = Lines::new();
         lines.set_trigger(4, Trigger::Level);
-        assert_eq!(lines.unmask(4), action(OPEN, false));
-        assert_eq!(lines.fired(4), action(MASK, true));
-        assert_eq!(lines.fired(4), action(MASK, false), "late");
-        assert_eq!(lines.unmask(4), action(OPEN, false));
+        assert_eq!(lines.unmask(4), kept(OPEN));
+        assert_eq!(lines.fired(4), told(MASK));
+        assert_eq!(lines.fired(4), kept(MASK), "late");
+        assert_eq!(lines.unmask(4), kept(OPEN));
     }
 
     #[test]
     fn an_edge_before_the_acknowledgement_is_not_lost() {
         let mut lines = Lines::new();
-        assert_eq!(lines.unmask(4), action(OPEN, false));
-        assert_eq!(lines.fired(4), action(None, true));
-        assert_eq!(lines.fired(4), action(MASK, false));
-        assert_eq!(lines.unmask(4), action(OPEN, true));
-        assert_eq!(lines.fired(4), action(None, true));
-        assert_eq!(lines.unmask(4), action(None, false));
+        assert_eq!(lines.unmask(4), kept(OPEN));
+        assert_eq!(lines.fired(4), told(None));
+        assert_eq!(lines.fired(4), kept(MASK));
+        assert_eq!(lines.unmask(4), told(OPEN));
+        assert_eq!(lines.fired(4), told(None));
+        assert_eq!(lines.unmask(4), kept(None));
     }
 
     #[test]
     fn a_masked_line_is_not_delivered_and_no_line_beyond_the_last_does_anything() {
         let mut lines = Lines::new();
         lines.unmask(4);
-        assert_eq!(lines.mask(4), action(MASK, false));
-        assert_eq!(lines.fired(4), action(MASK, false));
+        assert_eq!(lines.mask(4), kept(MASK));
+        assert_eq!(lines.fired(4), kept(MASK));
         assert_eq!(lines.fired(10_000), Action::default());
         assert_eq!(lines.unmask(10_000), Action::default());
     }

@@ -13,6 +13,7 @@
 use core::ops::Range;
 
 use abi::vm::protection;
+use microkernel::machine::Caching;
 
 use crate::layout::PAGE;
 use crate::physical::Physical;
@@ -76,7 +77,7 @@ pub trait TablePages {
 }
 
 /// A page's entry for a user mapping; `None` when the protection allows nothing.
-pub fn user_entry(page: u64, rights: u32, device: bool) -> Option<u64> {
+pub fn user_entry(page: u64, rights: u32, caching: Caching) -> Option<u64> {
     if rights & protection::ALL == 0 {
         return None;
     }
@@ -87,7 +88,7 @@ pub fn user_entry(page: u64, rights: u32, device: bool) -> Option<u64> {
     if rights & protection::EXECUTE == 0 {
         entry |= flags::NO_EXECUTE;
     }
-    if device {
+    if caching == Caching::Uncached {
         entry |= flags::NO_CACHE | flags::WRITE_THROUGH;
     }
     Some(entry)
@@ -201,9 +202,11 @@ impl<'a, M: Physical> Tables<'a, M> {
 
     /// Takes rights away from the mappings of a range.
     pub fn protect(&mut self, root: u64, range: Range<u64>, rights: u32) {
-        self.change(root, range, |old| match user_entry(0, rights, false) {
-            None => 0,
-            Some(new) => old & (new | !flags::WRITE) | new & flags::NO_EXECUTE,
+        self.change(root, range, |old| {
+            match user_entry(0, rights, Caching::WriteBack) {
+                None => 0,
+                Some(new) => old & (new | !flags::WRITE) | new & flags::NO_EXECUTE,
+            }
         });
     }
 

@@ -36,7 +36,6 @@ pub(crate) mod command {
     pub(crate) const INIT: u32 = 5 << 8 | 1 << 14;
     pub(crate) const START: u32 = 6 << 8 | 1 << 14;
     pub(super) const PENDING: u32 = 1 << 12;
-    pub(super) const TO_SELF: u32 = 1 << 18;
     pub(super) const TO_OTHERS: u32 = 3 << 18;
 }
 
@@ -127,11 +126,6 @@ pub(crate) fn interrupt(cpu: Cpu, vector: u8) {
         percpu::of(cpu).apic.get(),
         command::FIXED | u32::from(vector),
     );
-}
-
-/// Interrupts this CPU, as soon as it lets interrupts in.
-pub(crate) fn interrupt_self(vector: u8) {
-    send(0, command::FIXED | command::TO_SELF | u32::from(vector));
 }
 
 /// Stops all other CPUs by NMI, for good.

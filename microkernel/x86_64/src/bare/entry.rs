@@ -76,6 +76,6 @@ extern "C" fn handle_trap() -> ! {
     let next = kernel.handle(percpu::number(), Event::Trap);
     match next {
         Next::Run(thread) => exit::run(kernel, thread),
-        Next::Idle => exit::idle(kernel),
+        next => exit::leave(kernel, next),
     }
 }

@@ -14,9 +14,9 @@ use microkernel::machine::{Frame, Resume};
 use super::asm as cpu;
 use super::cpu::FaultStack;
 use super::entry::SAVED;
-use super::interrupts::{self, From};
+use super::interrupts;
 use super::panic::{self, Stop};
-use super::percpu::{self, FRAME_END, STACK};
+use super::percpu::{self, FRAME_END, Pause, STACK};
 
 /// Vectors that the CPU raises by itself.
 pub(crate) mod vector {
@@ -201,7 +201,7 @@ pub(crate) unsafe fn load_table() {
 }
 
 extern "C" fn from_user(number: u64, code: u64) -> ! {
-    interrupts::dispatch(percpu::this(), From::Thread, (number as u8, code))
+    interrupts::dispatch(percpu::this(), number as u8, code)
 }
 
 /// What ring 0 was doing when it was interrupted.
@@ -232,15 +232,18 @@ extern "C" fn from_kernel(interrupted: &Interrupted) -> ! {
     let number = interrupted.number as u8;
     if number >= vector::EXCEPTIONS {
         let area = percpu::this();
-        assert!(area.idle.get(), "interrupt {number} in ring 0");
-        interrupts::dispatch(area, From::Idle, (number, 0));
+        assert!(
+            area.pause.get() != Pause::None,
+            "interrupt {number} in ring 0"
+        );
+        interrupts::dispatch(area, number, 0);
     }
     if let Some(refused) = refused(number, interrupted.rip) {
         if matches!(refused, Refused::Later) {
             // SAFETY: the instruction that faulted comes after the exit's `swapgs`.
             unsafe { asm!("swapgs", options(nomem, nostack, preserves_flags)) };
         }
-        interrupts::dispatch(percpu::this(), From::Thread, (number, interrupted.code));
+        interrupts::dispatch(percpu::this(), number, interrupted.code);
     }
     let address = if number == vector::PAGE_FAULT {
         cpu::read_cr2()

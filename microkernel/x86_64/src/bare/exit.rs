@@ -13,7 +13,7 @@ use core::sync::atomic::Ordering;
 use abi::thread_state::{FIXED_FLAGS, USER_FLAGS};
 use abi::vm::MAX_ADDRESS;
 use ksync::Guard;
-use microkernel::machine::{Frame, FrameIndex, Next, Resume};
+use microkernel::machine::{Event, Frame, FrameIndex, Next, Resume};
 use microkernel_x86_64::layout::{THREAD_SIZE, THREADS};
 
 use super::asm::{self, msr};
@@ -21,12 +21,12 @@ use super::cpu::{USER_CODE, USER_DATA};
 use super::entry::SAVED;
 use super::kernel::Guarded;
 use super::memory::MEMORY;
-use super::percpu::{self, ATTENTION, FRAME_END, PerCpu, ROOT, STACK, attention};
-use super::{shootdown, vector};
+use super::percpu::{self, ATTENTION, FRAME_END, Pause, PerCpu, ROOT, STACK, attention};
+use super::{interrupts, shootdown, vector};
 
 const RESUME: usize = offset_of!(Frame, resume);
 // One load reads both.
-const _: () = assert!(RESUME + 4 == offset_of!(Frame, machine_flags) && RESUME % 8 == 0);
+const _: () = assert!(RESUME + 4 == offset_of!(Frame, machine_flags) && RESUME.is_multiple_of(8));
 const _: () = assert!(Resume::Trap as u32 == 0);
 
 /// A thread's frame.
@@ -110,8 +110,13 @@ pub(crate) fn run_slowly(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
     // Under the lock: afterwards another CPU may run the thread whose state the registers hold.
     vector::switch(area, Some(thread));
     kernel.unlock();
+    let frame = frame_of(thread);
+    // SAFETY: the thread is this CPU's, so nobody else changes its frame.
+    let root = unsafe { (*frame).root };
+    // First, for the old root may be among what is freed.
+    switch_root(area, root);
     shootdown::complete(area);
-    enter(area, frame_of(thread))
+    enter(area, frame)
 }
 
 /// Releases the kernel and does what it said.
@@ -119,6 +124,7 @@ pub(crate) fn leave(kernel: Guard<'_, Guarded>, next: Next) -> ! {
     match next {
         Next::Run(thread) => run_slowly(kernel, thread),
         Next::Idle => idle(kernel),
+        Next::Continue => work(kernel),
     }
 }
 
@@ -132,16 +138,22 @@ pub(crate) fn resume(area: &'static PerCpu) -> ! {
 #[inline(never)]
 pub(crate) fn idle(kernel: Guard<'_, Guarded>) -> ! {
     let area = percpu::this();
-    vector::switch(area, None);
-    kernel.unlock();
-    shootdown::complete(area);
+    release(area, kernel);
     wait(area)
 }
 
-/// Waits for an interrupt, in the kernel's own address space: another one may be destroyed meanwhile.
-pub(crate) fn wait(area: &'static PerCpu) -> ! {
+/// Releases the kernel, with no thread on this CPU: nothing of one stays in its registers, and the root
+/// is the kernel's own, for that of a thread may be destroyed from now on.
+fn release(area: &PerCpu, kernel: Guard<'_, Guarded>) {
+    vector::switch(area, None);
+    kernel.unlock();
     switch_root(area, MEMORY.lock().root());
-    area.idle.set(true);
+    shootdown::complete(area);
+}
+
+/// Waits for an interrupt. The CPU has no thread.
+pub(crate) fn wait(area: &'static PerCpu) -> ! {
+    area.pause.set(Pause::Idle);
     // SAFETY: nothing on this stack is needed any more. Interrupts are let in with the instruction
     // after `sti`, so one that came since the lock was released ends the `hlt` at once.
     unsafe {
@@ -156,6 +168,36 @@ pub(crate) fn wait(area: &'static PerCpu) -> ! {
             options(noreturn),
         )
     }
+}
+
+/// Releases the kernel, takes what interrupts are pending, and asks the kernel to go on.
+#[cold]
+#[inline(never)]
+pub(crate) fn work(kernel: Guard<'_, Guarded>) -> ! {
+    let area = percpu::this();
+    release(area, kernel);
+    area.pause.set(Pause::Work);
+    // SAFETY: nothing on this stack is needed any more, and an interrupt does not return here. The
+    // instruction after `sti` is still shielded, the one after it is not.
+    unsafe {
+        asm!(
+            "mov rsp, gs:[{stack}]",
+            "sti",
+            "nop",
+            "nop",
+            "cli",
+            "jmp {go_on}",
+            stack = const STACK,
+            go_on = sym go_on,
+            options(noreturn),
+        )
+    }
+}
+
+extern "C" fn go_on() -> ! {
+    let area = percpu::this();
+    area.pause.set(Pause::None);
+    interrupts::ask(area, Event::Continue)
 }
 
 fn switch_root(area: &PerCpu, root: u64) {

@@ -4,7 +4,7 @@ use microkernel::machine::{Access, Event};
 
 use super::exceptions::vector as exception;
 use super::kernel::KERNEL;
-use super::percpu::PerCpu;
+use super::percpu::{Pause, PerCpu};
 use super::{apic, asm, exit, shootdown, time, vector};
 
 /// Vectors of the local APIC and of devices.
@@ -25,18 +25,9 @@ pub(crate) mod number {
     pub(crate) const SPURIOUS: u8 = 0xef;
 }
 
-/// What the CPU was doing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum From {
-    /// It ran its current thread in user mode.
-    Thread,
-    /// It waited for an interrupt.
-    Idle,
-}
-
 /// Does what an interrupt asks for, and leaves ring 0.
-pub(crate) fn dispatch(area: &'static PerCpu, from: From, (number, code): (u8, u64)) -> ! {
-    area.idle.set(false);
+pub(crate) fn dispatch(area: &'static PerCpu, number: u8, code: u64) -> ! {
+    let pause = area.pause.replace(Pause::None);
     match number {
         exception::NO_VECTORS => vector::first_use(area),
         exception::DOUBLE_FAULT | exception::MACHINE_CHECK => {
@@ -72,9 +63,10 @@ pub(crate) fn dispatch(area: &'static PerCpu, from: From, (number, code): (u8, u
         // Spurious: no end of interrupt. Any other number is of nobody.
         _ => {}
     }
-    match from {
-        From::Thread => exit::resume(area),
-        From::Idle => exit::wait(area),
+    match pause {
+        Pause::None => exit::resume(area),
+        Pause::Idle => exit::wait(area),
+        Pause::Work => ask(area, Event::Continue),
     }
 }
 

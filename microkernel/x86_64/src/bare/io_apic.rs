@@ -76,7 +76,7 @@ impl Interrupts {
                 controller.write(TABLE + line * 2, MASKED);
             }
             // The table has room for as many as the parser remembers.
-            let _ = self.controllers.push(controller);
+            self.controllers.push(controller).ok();
         }
         for line in 0..MAX_LINES as u32 {
             let level = line >= LEGACY;
@@ -90,7 +90,7 @@ impl Interrupts {
     fn set_mode(&mut self, line: u32, level: impl Into<u32>, active_low: impl Into<u32>) {
         let (level, active_low) = (level.into(), active_low.into());
         if let Some(mode) = self.modes.get_mut(line as usize) {
-            *mode = level * LEVEL | active_low * ACTIVE_LOW;
+            *mode = (level * LEVEL) | (active_low * ACTIVE_LOW);
         }
         let trigger = if level == 0 {
             Trigger::Edge

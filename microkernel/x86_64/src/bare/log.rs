@@ -35,7 +35,7 @@ impl Write for Console {
 /// Writes a line. No lock: a CPU that panics must not wait, and callers hold the kernel lock.
 pub(crate) fn line(text: fmt::Arguments<'_>) {
     // The console takes every byte.
-    let _ = Console.write_fmt(format_args!("{text}\n"));
+    Console.write_fmt(format_args!("{text}\n")).ok();
 }
 
 /// Ends the run: by the exit device where it is, else by power management.

@@ -165,8 +165,7 @@ impl Machine for Hardware {
         protection: u32,
         caching: Caching,
     ) -> Result<(), OutOfPages> {
-        let device = caching == Caching::Uncached;
-        let entry = user_entry(address_of(page), protection, device).unwrap_or(0);
+        let entry = user_entry(address_of(page), protection, caching).unwrap_or(0);
         let mut pages = UserTables(percpu::this());
         let old = Tables::new(&mut { Direct::KERNEL }).map(root.0, address, entry, &mut pages);
         old.map(|_| ()).map_err(|NoTable| OutOfPages)

@@ -146,7 +146,7 @@ impl Memory {
         ];
         for (start, end, kind) in parts {
             for address in (start..end).step_by(PAGE as usize) {
-                self.map(address, physical + (address - IMAGE) | kind)?;
+                self.map(address, (physical + (address - IMAGE)) | kind)?;
             }
         }
         Ok(())

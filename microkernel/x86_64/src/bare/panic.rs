@@ -7,9 +7,11 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use abi::trace::Kind;
 use microkernel_x86_64::backtrace::follows_call;
 
 use super::exceptions::Interrupted;
+use super::kernel::KERNEL;
 use super::log::{self, Ending, log};
 use super::memory::stack_end;
 use super::start::{text_end, text_start};
@@ -18,6 +20,8 @@ use super::{apic, asm};
 /// Set when the machine stops: an NMI then halts its CPU.
 pub(crate) static STOPPING: AtomicBool = AtomicBool::new(false);
 
+/// How many trace records are printed.
+const LAST_EVENTS: u64 = 24;
 /// The most return addresses that are printed.
 const DEPTH: usize = 48;
 const NAMES: [&str; 15] = [
@@ -114,5 +118,28 @@ fn is_return_address(word: u64) -> bool {
     follows_call(&before)
 }
 
-/// The newest records of the trace ring.
-fn log_last_events() {}
+/// Prints the newest records of the trace ring.
+fn log_last_events() {
+    // SAFETY: all other CPUs are stopped, and this one does not go on. One of them may have been inside
+    // the kernel: what is read is plain numbers, whose content is only printed.
+    let guarded = unsafe { &*KERNEL.as_ptr() };
+    let Some(kernel) = guarded.kernel() else {
+        return;
+    };
+    let trace = kernel.trace();
+    let next = trace.next_sequence();
+    for sequence in next.saturating_sub(LAST_EVENTS)..next {
+        let Some(record) = trace.get(sequence) else {
+            continue;
+        };
+        let (time, cpu, thread) = (record.time, record.cpu, record.thread);
+        match Kind::from_byte(record.kind) {
+            Some(kind) => log!(
+                "  {time} ns cpu {cpu} thread {thread} {kind:?} {:#x} {:#x}",
+                record.a,
+                record.b
+            ),
+            None => log!("  {time} ns: record of an unknown kind"),
+        }
+    }
+}

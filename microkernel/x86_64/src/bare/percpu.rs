@@ -32,6 +32,17 @@ pub(crate) mod attention {
     pub(crate) const NO_FSGSBASE: u64 = 4;
 }
 
+/// Why a CPU lets interrupts in while it is in ring 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pause {
+    /// It does not.
+    None,
+    /// There is nothing to run.
+    Idle,
+    /// The kernel has more to do for the current thread, after what is pending.
+    Work,
+}
+
 /// What a CPU has for itself.
 #[repr(C, align(64))]
 pub(crate) struct PerCpu {
@@ -44,8 +55,8 @@ pub(crate) struct PerCpu {
     pub(crate) number: Cell<u32>,
     /// The local APIC's id.
     pub(crate) apic: Cell<u32>,
-    /// Whether it waits for an interrupt, so that one may come in ring 0.
-    pub(crate) idle: Cell<bool>,
+    /// What it does in ring 0 while interrupts may come.
+    pub(crate) pause: Cell<Pause>,
     /// Whose state the vector registers hold, while [`attention::VECTORS`] is set.
     pub(crate) vector_owner: Cell<FrameIndex>,
     /// When the kernel wants a timer event. Other CPUs write it under the kernel lock.
@@ -70,7 +81,7 @@ impl PerCpu {
             attention: Cell::new(0),
             number: Cell::new(0),
             apic: Cell::new(0),
-            idle: Cell::new(false),
+            pause: Cell::new(Pause::None),
             vector_owner: Cell::new(0),
             deadline: AtomicU64::new(NEVER),
             programmed: Cell::new(NEVER),

@@ -113,7 +113,7 @@ impl Clocks {
         };
         log!(
             "kernel: clock {name}, timer {} MHz",
-            self.ticks * 1000 >> 20
+            (self.ticks * 1000) >> 20
         );
     }
 
@@ -145,9 +145,9 @@ impl Clocks {
         let delay = deadline.saturating_sub(now).min(longest);
         area.programmed.set(now.saturating_add(delay));
         if features().tsc_deadline {
-            apic::start_deadline(asm::time_stamp() + (delay * self.stamps >> 20));
+            apic::start_deadline(asm::time_stamp() + ((delay * self.stamps) >> 20));
         } else {
-            apic::start_timer((delay * self.ticks >> 20) as u32);
+            apic::start_timer(((delay * self.ticks) >> 20) as u32);
         }
     }
 

@@ -123,11 +123,11 @@ pub(crate) fn switch(area: &PerCpu, next: Option<FrameIndex>) {
     let Some(thread) = next else { return };
     let slot = slot_of(thread);
     // SAFETY: the thread is this CPU's from now on, and the lock is held.
-    let (flags, page) = unsafe { ((*slot).frame.machine_flags, (*slot).vectors) };
-    if flags & HAS_STATE != 0 {
+    let slot = unsafe { &*slot };
+    if slot.frame.machine_flags & HAS_STATE != 0 {
         cpu::allow_vectors();
         // SAFETY: the state is that of the last save, or a clean one.
-        unsafe { load(DIRECT + page) };
+        unsafe { load(DIRECT + slot.vectors) };
         own(area, thread);
     }
 }

@@ -41,17 +41,17 @@ const RX: u32 = protection::READ | protection::EXECUTE;
 const RW: u32 = protection::READ | protection::WRITE;
 
 fn entry(page: u64, rights: u32) -> u64 {
-    user_entry(page, rights, false).unwrap()
+    user_entry(page, rights, Caching::WriteBack).unwrap()
 }
 
 #[test]
 fn rights_become_bits() {
-    let bits = |rights| user_entry(0x5000, rights, false);
+    let bits = |rights| user_entry(0x5000, rights, Caching::WriteBack);
     assert_eq!(bits(protection::NONE), None);
     assert_eq!(bits(protection::READ), Some(0x5000 | 5 | flags::NO_EXECUTE));
     assert_eq!(bits(RW), Some(0x5000 | 7 | flags::NO_EXECUTE));
     assert_eq!(bits(RX), Some(0x5000 | 5));
-    assert_eq!(user_entry(0, RW, true).unwrap() & 0x18, 0x18);
+    assert_eq!(user_entry(0, RW, Caching::Uncached).unwrap() & 0x18, 0x18);
 }
 
 #[test]
@@ -162,7 +162,7 @@ proptest! {
             let start = place(at);
             let covered: Vec<u64> = (0..length).map(|n| start + n * PAGE).collect();
             match step {
-                0 => if let Some(entry) = user_entry(start, rights, false) {
+                0 => if let Some(entry) = user_entry(start, rights, Caching::WriteBack) {
                     tables.map(0, start, entry, &mut pages).unwrap();
                     model.insert(start, rights | 1);
                 },
@@ -184,7 +184,7 @@ proptest! {
                 }
             }
             for n in 0..80 {
-                let expected = model.get(&place(n)).and_then(|rights| user_entry(place(n), *rights, false));
+                let expected = model.get(&place(n)).and_then(|rights| user_entry(place(n), *rights, Caching::WriteBack));
                 prop_assert_eq!(tables.entry(0, place(n)), expected);
             }
         }
