@@ -154,7 +154,7 @@ impl Vm {
     /// # Errors
     /// `InvalidArgument`: not aligned to 4 bytes. `InvalidAddress`: nothing is mapped there.
     pub fn futex_key(&self, map: MapId, address: u64) -> KernResult<FutexKey> {
-        if address % 4 != 0 {
+        if !address.is_multiple_of(4) {
             return Err(KernReturn::InvalidArgument);
         }
         let entry = self.entry(self.find_entry(map, address)?);

@@ -44,7 +44,8 @@ impl Vm {
         let end = address
             .checked_add(size)
             .ok_or(KernReturn::InvalidArgument)?;
-        if !(MIN_BUFFER..=MAX_BUFFER).contains(&size) || (address | size) % PAGE_SIZE != 0 {
+        if !(MIN_BUFFER..=MAX_BUFFER).contains(&size) || !(address | size).is_multiple_of(PAGE_SIZE)
+        {
             return Err(KernReturn::InvalidArgument);
         }
         let range = address..end;

@@ -55,7 +55,7 @@ impl Vm {
             if entry.start < end || entry.start >= entry.end || entry.end > MAX_ADDRESS {
                 return Err("entries overlap, are empty, or lie outside");
             }
-            if (entry.start | entry.end) % PAGE_SIZE != 0 {
+            if !(entry.start | entry.end).is_multiple_of(PAGE_SIZE) {
                 return Err("an entry is not of whole pages");
             }
             if entry.attributes.protection & !entry.attributes.maximum != 0 {

@@ -20,6 +20,8 @@ pub struct Map {
     pub(super) count: u32,
     /// Page-table pages that are charged.
     pub(super) tables: u64,
+    /// Which last-level table was used last: a mapping there needs no new one.
+    pub(super) covered: u64,
     /// Memory may be writable and executable.
     pub(super) jit: bool,
     /// The map that this one is being copied from.
@@ -55,6 +57,7 @@ impl Vm {
             entries: Tree::new(),
             count: 0,
             tables: 0,
+            covered: u64::MAX,
             jit: false,
             fork: None,
         };

@@ -4,18 +4,22 @@
 
 use core::ops::Range;
 
+use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
 use super::object::{Kind, resident_from};
 use super::tree::{node, node_mut};
-use super::{Context, EntryId, MapId, ObjectId, Vm};
+use super::{Context, EntryId, MapId, ObjectId, STEP, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::Resource;
 use crate::machine::{Access, Caching, Machine, Page, Root};
 
 /// One mapping never needs more new tables than this: four levels, of which the root exists.
 const MAX_NEW_TABLES: u64 = 3;
+
+/// What one table of the last level maps, in bytes.
+const COVERED: u64 = 512 * PAGE_SIZE;
 
 /// What happens to the mappings of a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,12 +49,12 @@ impl Vm {
     ) -> KernResult<()> {
         let here = self.map_ref(map)?;
         let root = here.root.ok_or(KernReturn::InvalidTask)?;
-        let (used, limit) = (
-            context.ledgers.used(here.ledger, Resource::Pages),
-            context.ledgers.limit(here.ledger, Resource::Pages),
-        );
-        if limit.saturating_sub(used) < MAX_NEW_TABLES {
-            return Err(KernReturn::ResourceShortage);
+        if here.covered != address / COVERED {
+            let used = context.ledgers.used(here.ledger, Resource::Pages);
+            let limit = context.ledgers.limit(here.ledger, Resource::Pages);
+            if limit.saturating_sub(used) < MAX_NEW_TABLES {
+                return Err(KernReturn::ResourceShortage);
+            }
         }
         let Mapping {
             page,
@@ -61,7 +65,11 @@ impl Vm {
             .machine
             .map(root, address, page, protection, caching);
         self.charge_tables(context, map, root);
-        mapped.map_err(|_| KernReturn::ResourceShortage)
+        if mapped.is_err() {
+            return Err(KernReturn::ResourceShortage);
+        }
+        node_mut(&mut self.maps, map).covered = address / COVERED;
+        Ok(())
     }
 
     /// Brings the charge for page tables up to date.
@@ -76,6 +84,7 @@ impl Vm {
         } else if now < here.tables {
             context.release(here.ledger, Resource::Pages, here.tables - now);
             here.tables = now;
+            here.covered = u64::MAX;
         }
     }
 
@@ -100,7 +109,7 @@ impl Vm {
         let mut cursor = entry.page_at(range.start);
         let mut touched = false;
         while *budget > 0 && cursor < last {
-            let Some(run) = self.next_run(object, cursor..last, *budget) else {
+            let Some(run) = self.next_run(object, cursor..last, STEP.min(*budget)) else {
                 cursor = last;
                 break;
             };

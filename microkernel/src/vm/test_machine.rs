@@ -15,7 +15,7 @@ use crate::machine::{Caching, Cpu, Frame, FrameIndex, Machine, OutOfPages, Page,
 const BYTES: usize = PAGE_SIZE as usize;
 
 /// The most that an arena of a test holds.
-const ARENA_BYTES: usize = 512 * 1024;
+const ARENA_BYTES: usize = 96 * 1024;
 
 /// Pages from here on are never allocated: archive and devices.
 pub(super) const PHYSICAL: u32 = 1 << 20;
@@ -146,7 +146,7 @@ impl Machine for TestMachine {
     }
 
     fn read_u32(&mut self, from: (Page, usize)) -> u32 {
-        assert!(from.1 % 4 == 0);
+        assert!(from.1.is_multiple_of(4));
         let mut word = [0; 4];
         self.read(from, &mut word);
         u32::from_le_bytes(word)
@@ -183,7 +183,7 @@ impl Machine for TestMachine {
     ) -> Result<(), OutOfPages> {
         let both = protection::WRITE | protection::EXECUTE;
         assert!(protection & both != both, "writable and executable");
-        assert!(address % PAGE_SIZE == 0);
+        assert!(address.is_multiple_of(PAGE_SIZE));
         assert!(
             page.0 >= PHYSICAL || self.allocated.contains(&page.0),
             "maps a free page"

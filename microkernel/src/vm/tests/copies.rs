@@ -144,13 +144,13 @@ fn a_bad_range_is_refused_and_changes_nothing() {
 #[test]
 fn a_copy_that_its_sender_cannot_pay_for_leaves_all_as_it_was() {
     let mut rig = Rig::new();
-    let account = rig.account(4 + 6);
+    let account = rig.account(4 + 4 + 1);
     let a = rig.map_for(account);
     rig.allocate(a, 0, 4);
     for page in 0..4 {
         rig.store(a, page, 3).unwrap();
     }
-    // Two fit beside four pages and four tables, the third does not.
+    // Beside four pages and four tables there is room for the first partial page, not for the last.
     let short = copy_out(&mut rig, a, (at(0) + 8, pages(2)), After::Deallocate);
     assert_eq!(short, Err(KernReturn::ResourceShortage));
     rig.settle();
