@@ -227,20 +227,13 @@ impl Vm {
         let here = self.entry(id);
         debug_assert!(here.start < at && at < here.end && here.wired == 0);
         let (tail, end, object) = (here.tail(at), here.end, here.object);
-        // Order in the tree needs no change, but no two nodes may overlap while one is put in.
         self.entry_mut(id).end = at;
-        self.refresh_entry(map, id);
+        // The tail's place in the tree is below this entry, whose summary is so brought up to date.
         let added = self.add_entry(context, map, tail);
-        match added {
-            Ok(_) => {
-                if let Some(object) = object {
-                    self.reference(object);
-                }
-            }
-            Err(_) => {
-                self.entry_mut(id).end = end;
-                self.refresh_entry(map, id);
-            }
+        match (&added, object) {
+            (Ok(_), Some(object)) => self.reference(object),
+            (Ok(_), None) => {}
+            (Err(_), _) => self.entry_mut(id).end = end,
         }
         added
     }

@@ -310,3 +310,92 @@ fn a_buffer_that_outlives_its_map_keeps_its_pages() {
     );
     rig.assert_empty();
 }
+
+// covers: M-23 V-09
+#[test]
+fn memory_that_was_copied_before_leaves_without_its_other_owner_noticing() {
+    let (mut rig, a, b) = two(6);
+    let child = rig.fork(a);
+    rig.store(child, 0, 50).unwrap();
+    let copy = copy_out(&mut rig, child, (at(0), pages(6)), After::Deallocate).unwrap();
+    let address = rig.deliver(copy, b);
+    for page in 0..6 {
+        let expected = if page == 0 { 50 } else { page as u8 + 1 };
+        assert_eq!(rig.load_at(b, address + pages(page)), Ok(expected));
+        rig.store_at(b, address + pages(page), 99).unwrap();
+        assert_eq!(rig.load(a, page), Ok(page as u8 + 1));
+    }
+    rig.verify();
+    rig.assert_empty();
+}
+
+// covers: M-23
+#[test]
+fn the_receiver_pays_for_what_it_got_and_for_nothing_else() {
+    let (mut rig, a, b) = two(10);
+    // The first three pages are a region of their own, with the same object as the rest.
+    rig.deallocate(a, 3, 1).unwrap();
+    let sender = rig.accounts[0];
+    let before = rig.ledgers.used(sender, Resource::Pages);
+    let copy = copy_out(&mut rig, a, (at(0), pages(3)), After::Deallocate).unwrap();
+    assert_eq!(
+        rig.ledgers.used(sender, Resource::Pages),
+        before,
+        "in flight: still the sender's"
+    );
+    rig.deliver(copy, b);
+    assert_eq!(rig.ledgers.used(sender, Resource::Pages), before - 3);
+    assert_eq!(rig.ledgers.used(rig.accounts[1], Resource::Pages), 4 + 3);
+    rig.assert_empty();
+}
+
+// covers: V-10
+#[test]
+fn memory_that_is_copied_again_and_again_is_at_last_copied_at_once() {
+    let (mut rig, a, b) = two(8);
+    let mut copies = Vec::new();
+    for round in 0..40 {
+        let copy = copy_out(&mut rig, a, (at(0), pages(8)), After::Keep).unwrap();
+        copies.push(rig.deliver(copy, b));
+        rig.store(a, 0, round).unwrap();
+        let entry = rig.vm.entry(rig.vm.find_entry(a, at(0)).unwrap());
+        assert!(rig.vm.chain(entry.object.unwrap()) <= crate::vm::object::MAX_CHAIN);
+    }
+    for (round, address) in copies.iter().enumerate() {
+        let expected = if round == 0 { 1 } else { round as u8 - 1 };
+        assert_eq!(rig.load_at(b, *address), Ok(expected));
+        assert_eq!(rig.load_at(b, *address + pages(7)), Ok(8));
+    }
+    rig.verify();
+    rig.assert_empty();
+}
+
+#[test]
+fn a_receiver_without_kernel_memory_gets_no_part_of_a_copy() {
+    let (mut rig, a, _) = two(30);
+    rig.allocate(a, 30, 10);
+    for page in [10, 20] {
+        // Regions of their own, so that the copy has several pieces.
+        rig.finish(|vm, context| {
+            vm.protect(context, a, (at(page), 1), Which::Current, protection::READ)
+        })
+        .unwrap();
+    }
+    rig.fork(a);
+    let copy = copy_out(&mut rig, a, (at(0), pages(40)), After::Keep).unwrap();
+    let map_bytes = crate::vm::cost::<crate::vm::Map>() + crate::vm::cost::<crate::vm::Entry>();
+    let limits = Limits {
+        pages: 1000,
+        kernel_bytes: map_bytes,
+        ..Limits::default()
+    };
+    let poor = rig.ledgers.create_child(rig.root, limits).unwrap();
+    rig.accounts.push(poor);
+    let b = rig.map_for(poor);
+    let full = rig.with(|vm, context| vm.copy_in(context, b, copy));
+    assert_eq!(full, Err(KernReturn::ResourceShortage));
+    rig.verify();
+    assert_eq!(rig.vm.map_size(b).unwrap().1, 0);
+    rig.discard(copy);
+    rig.assert_empty();
+}

@@ -80,6 +80,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let map = 0..MAPS;
     let part = (0..MAPS, 0..WINDOW, 1..6u64);
+    // More pages than are copied at once.
+    let long = (0..MAPS, 0..WINDOW, 1..10u64);
     prop_oneof![
         4 => part.clone().prop_map(|(map, page, count)| Step::Allocate { map, page, count }),
         3 => part.clone().prop_map(|(map, page, count)| Step::Deallocate { map, page, count }),
@@ -89,15 +91,15 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|((map, page, count), how)| Step::Inherit { map, page, count, how }),
         8 => (map.clone(), 0..WINDOW, any::<u8>())
             .prop_map(|(map, page, value)| Step::Store { map, page, value }),
-        2 => (map.clone(), 0..WINDOW, any::<u8>())
+        4 => (map.clone(), 0..WINDOW, any::<u8>())
             .prop_map(|(map, page, value)| Step::Write { map, page, value }),
         4 => (map.clone(), 0..WINDOW).prop_map(|(map, page)| Step::Load { map, page }),
-        4 => (part.clone(), map.clone(), any::<bool>()).prop_map(|((from, page, count), to, leaves)| {
+        5 => (long, map.clone(), any::<bool>()).prop_map(|((from, page, count), to, leaves)| {
             Step::Send { from, to, page, count, leaves }
         }),
         2 => (part.clone(), map.clone())
             .prop_map(|((from, page, count), to)| Step::Share { from, to, page, count }),
-        2 => (map.clone(), map).prop_map(|(from, to)| Step::Fork { from, to }),
+        4 => (map.clone(), map).prop_map(|(from, to)| Step::Fork { from, to }),
         1 => part.prop_map(|(map, page, count)| Step::Wire { map, page, count }),
         1 => Just(Step::Unwire),
         1 => Just(Step::Settle),
@@ -528,12 +530,12 @@ proptest! {
 
     // covers: V-01 V-02 V-03 V-05 V-06 V-09 V-10 V-11 V-12 M-23
     #[test]
-    fn random_programs_agree_with_the_model(steps in prop::collection::vec(step(), 1..60)) {
+    fn random_programs_agree_with_the_model(steps in prop::collection::vec(step(), 1..90)) {
         play(&steps, 4096);
     }
 
     #[test]
-    fn random_programs_survive_a_machine_that_is_nearly_full(steps in prop::collection::vec(step(), 1..60)) {
+    fn random_programs_survive_a_machine_that_is_nearly_full(steps in prop::collection::vec(step(), 1..90)) {
         play(&steps, 9);
     }
 }

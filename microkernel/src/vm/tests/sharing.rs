@@ -353,3 +353,113 @@ fn a_device_is_mapped_and_never_copied() {
     release(&mut rig, window);
     rig.assert_empty();
 }
+
+#[test]
+fn the_last_private_mapping_of_the_archive_does_not_write_it() {
+    let mut rig = Rig::new();
+    let map = rig.map();
+    rig.machine.page(Page(PHYSICAL)).fill(1);
+    let range = Page(PHYSICAL)..Page(PHYSICAL + 1);
+    let (back, read) = (Caching::WriteBack, protection::READ);
+    let archive = rig
+        .with(|vm, context| vm.make_physical(context, range, back, read, None))
+        .unwrap();
+    let copy = MapRequest {
+        flags: map_flags::COPY,
+        ..rig.request(Source::Entry(archive, 0), 0, 1)
+    };
+    rig.do_map(map, copy).unwrap();
+    release(&mut rig, archive);
+    rig.store(map, 0, 2).unwrap();
+    assert_eq!(
+        (rig.load(map, 0), rig.machine.page(Page(PHYSICAL))[0]),
+        (Ok(2), 1)
+    );
+    rig.verify();
+    rig.assert_empty();
+}
+
+#[test]
+fn the_kernels_write_to_a_copied_page_is_seen_through_the_mapping() {
+    let mut rig = Rig::new();
+    let parent = rig.map();
+    rig.allocate(parent, 0, 1);
+    rig.store(parent, 0, 1).unwrap();
+    let child = rig.fork(parent);
+    assert_eq!(rig.load(child, 0), Ok(1));
+    rig.with(|vm, context| vm.write_bytes(context, child, at(0), &[2]))
+        .unwrap();
+    rig.verify();
+    assert_eq!((rig.load(child, 0), rig.load(parent, 0)), (Ok(2), Ok(1)));
+    rig.assert_empty();
+}
+
+// covers: V-10
+#[test]
+fn what_lies_behind_a_collapsed_window_keeps_its_place() {
+    let mut rig = Rig::new();
+    let first = rig.map();
+    rig.allocate(first, 0, 8);
+    for page in 0..8 {
+        rig.store(first, page, page as u8).unwrap();
+    }
+    // Each generation keeps less of the front, so each shadow begins further inside the one behind it.
+    let second = rig.fork(first);
+    rig.deallocate(second, 0, 2).unwrap();
+    rig.store(second, 7, 70).unwrap();
+    let third = rig.fork(second);
+    rig.deallocate(third, 2, 2).unwrap();
+    rig.store(third, 6, 60).unwrap();
+    rig.destroy(second);
+    for (page, value) in [(4, 4), (5, 5), (6, 60), (7, 70)] {
+        assert_eq!(rig.load(third, page), Ok(value));
+    }
+    let [objects, pages, ..] = rig.vm.census();
+    assert_eq!(
+        (objects, pages),
+        (2, 10),
+        "what only the second one had is merged or gone"
+    );
+    rig.assert_empty();
+}
+
+#[test]
+fn a_part_that_is_shared_leaves_the_rest_private() {
+    let mut rig = Rig::new();
+    let map = rig.map();
+    rig.allocate(map, 0, 6);
+    for page in 0..6 {
+        rig.store(map, page, 1).unwrap();
+    }
+    let range = (at(2), pages(2));
+    let entry = rig
+        .with(|vm, context| vm.make_entry(context, map, range, RW))
+        .unwrap();
+    rig.verify();
+    let sharing = |rig: &Rig, page| rig.vm.region(map, at(page)).unwrap().sharing;
+    assert_eq!(sharing(&rig, 0), Sharing::Private);
+    assert_eq!(sharing(&rig, 2), Sharing::Shared);
+    assert_eq!(sharing(&rig, 4), Sharing::Private);
+    assert_eq!(rig.load(map, 3), Ok(1));
+    release(&mut rig, entry);
+    rig.assert_empty();
+}
+
+#[test]
+fn one_memory_mapped_twice_side_by_side_stays_two_regions() {
+    let mut rig = Rig::new();
+    let map = rig.map();
+    let account = rig.accounts[0];
+    let entry = rig
+        .with(|vm, context| vm.make_anonymous(context, pages(2), account))
+        .unwrap();
+    for page in [0, 2] {
+        rig.do_map(map, rig.request(Source::Entry(entry, 0), page, 2))
+            .unwrap();
+    }
+    rig.store(map, 3, 9).unwrap();
+    assert_eq!((rig.load(map, 1), rig.load(map, 2)), (Ok(9), Ok(0)));
+    assert_eq!(rig.vm.map_size(map).unwrap().1, 2);
+    release(&mut rig, entry);
+    rig.assert_empty();
+}
