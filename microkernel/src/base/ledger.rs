@@ -122,6 +122,11 @@ impl Ledgers {
         self.drop_if_done(id);
     }
 
+    /// Whether the task is gone, so that nothing can be charged any more.
+    pub fn is_closed(&self, id: LedgerId) -> bool {
+        self.arena.get(id).is_none_or(|ledger| ledger.closed)
+    }
+
     /// How much of a resource is charged.
     pub fn used(&self, id: LedgerId, what: Resource) -> u64 {
         self.arena
@@ -237,6 +242,7 @@ mod tests {
             10,
             "a message is still in flight"
         );
+        assert!(ledgers.is_closed(child) && !ledgers.is_closed(root));
         assert_eq!(ledgers.charge(child, Resource::Messages, 1), Err(Shortage));
         ledgers.release(child, Resource::Messages, 1);
         assert_eq!(ledgers.used(root, Resource::Pages), 0);
