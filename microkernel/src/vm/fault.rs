@@ -115,10 +115,11 @@ impl Vm {
         }
         let index = self.entry(id).page_at(address);
         let (found, outcome) = match self.find_page(object, index) {
-            Some(found) if found.depth > 0 && (writes || self.object(object).shared) => (
-                self.copy_up(context, object, index, found)?,
-                FaultOutcome::Copied,
-            ),
+            Some(found) if found.depth > 0 && (writes || self.object(object).shared) => {
+                self.adopt(context, map, object)?;
+                let copied = self.copy_up(context, object, index, found)?;
+                (copied, FaultOutcome::Copied)
+            }
             Some(found) => (found, FaultOutcome::Mapped),
             None => {
                 let found = self.zero_fill(context, map, id, index)?;
@@ -188,6 +189,21 @@ impl Vm {
         Ok(shadow)
     }
 
+    /// Before an object gets a page: if the task that paid for it is gone, who uses it pays from now on.
+    fn adopt<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        object: ObjectId,
+    ) -> KernResult<()> {
+        let payer = self.object(object).ledger;
+        if payer.is_some_and(|payer| context.ledgers.is_closed(payer)) {
+            let ledger = self.map_ref(map)?.ledger;
+            self.change_payer(context, object, ledger)?;
+        }
+        Ok(())
+    }
+
     /// A copy of a page that shows through, in front.
     fn copy_up<M: Machine>(
         &mut self,
@@ -227,6 +243,7 @@ impl Vm {
             object = self.make_private(context, map, id)?;
             index = self.entry(id).index + place;
         }
+        self.adopt(context, map, object)?;
         let page = self.add_page(context, object, index)?;
         context.machine.zero_page(page);
         Ok(Found {

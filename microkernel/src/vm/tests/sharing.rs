@@ -463,3 +463,34 @@ fn one_memory_mapped_twice_side_by_side_stays_two_regions() {
     release(&mut rig, entry);
     rig.assert_empty();
 }
+
+#[test]
+fn who_uses_a_dead_tasks_shared_memory_pays_for_it() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.map(), rig.map());
+    let (owner, user) = (rig.accounts[0], rig.accounts[1]);
+    let entry = rig
+        .with(|vm, context| vm.make_anonymous(context, pages(4), owner))
+        .unwrap();
+    for map in [a, b] {
+        rig.do_map(map, rig.request(Source::Entry(entry, 0), 0, 4))
+            .unwrap();
+    }
+    rig.store(a, 0, 1).unwrap();
+    rig.store(b, 1, 2).unwrap();
+    assert_eq!(
+        rig.ledgers.used(owner, Resource::Pages),
+        4 + 2,
+        "its owner pays for all of it"
+    );
+    release(&mut rig, entry);
+    rig.destroy(a);
+    rig.ledgers.close(owner);
+    assert_eq!(rig.load(b, 0), Ok(1));
+    rig.store(b, 2, 3).unwrap();
+    assert_eq!(rig.ledgers.used(user, Resource::Pages), 4 + 3);
+    rig.accounts.remove(0);
+    assert_eq!(rig.ledgers.len(), 2, "the dead owner's ledger is gone");
+    rig.verify();
+    rig.assert_empty();
+}
