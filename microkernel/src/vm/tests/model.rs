@@ -113,8 +113,7 @@ struct Cell {
     rights: u32,
     inheritance: u32,
     wired: bool,
-    /// It was shared once: no longer memory that can be a message buffer.
-    shared: bool,
+    maximum: u32,
 }
 
 struct Program {
@@ -237,6 +236,7 @@ impl Program {
                     "{address:#x} is missing in map {map}"
                 );
                 assert_eq!(region.protection, cell.rights, "{address:#x} of map {map}");
+                assert_eq!(region.maximum, cell.maximum, "{address:#x} of map {map}");
                 assert_eq!(
                     region.inheritance, cell.inheritance,
                     "{address:#x} of map {map}"
@@ -282,22 +282,20 @@ impl Program {
         let got = self
             .rig
             .finish(|vm, context| vm.protect(context, id, range, Which::Current, rights));
-        let expected = self.expect(map, page, count, 0);
-        if expected.is_err() || self.wired(map, page, count) {
-            assert_eq!(
-                got.err(),
-                expected.err().or(Some(KernReturn::InvalidArgument))
-            );
-            return;
+        let mut expected = self.expect(map, page, count, 0);
+        let cells = self.cells(map, page, count);
+        if expected.is_ok()
+            && cells
+                .iter()
+                .flatten()
+                .any(|cell| rights & !cell.maximum != 0)
+        {
+            expected = Err(KernReturn::ProtectionFailure);
+        } else if expected.is_ok() && self.wired(map, page, count) {
+            expected = Err(KernReturn::InvalidArgument);
         }
-        if got == Err(KernReturn::ProtectionFailure) {
-            // Shared with less than this as its maximum.
-            assert!(
-                self.cells(map, page, count)
-                    .iter()
-                    .flatten()
-                    .any(|cell| cell.shared)
-            );
+        if expected.is_err() {
+            assert_eq!(got.err(), expected.err());
             return;
         }
         got.unwrap();
@@ -413,13 +411,12 @@ impl Program {
         let got = self.rig.do_map(id, request);
         self.rig
             .with(|vm, context| vm.release_memory_entry(context, entry));
-        for page in page..page + count {
-            self.maps[from].get_mut(&at(page)).unwrap().shared = true;
-        }
         let Ok(address) = got else { return };
         for number in 0..count {
             let mut cell = self.maps[from][&at(page + number)];
             cell.rights = RW;
+            cell.maximum = RW;
+            cell.wired = false;
             cell.inheritance = inherit::COPY;
             self.maps[to].insert(address + pages(number), cell);
         }
@@ -445,13 +442,9 @@ impl Program {
             let wired = core::mem::take(&mut cell.wired);
             match cell.inheritance {
                 inherit::NONE => continue,
-                inherit::SHARE if !wired => {
-                    cell.shared = true;
-                    self.maps[from].get_mut(&address).unwrap().shared = true;
-                }
+                inherit::SHARE if !wired => {}
                 _ => {
                     cell.memory = self.fresh(self.memory[cell.memory]);
-                    cell.shared = false;
                 }
             }
             inherited.insert(address, cell);
@@ -512,7 +505,7 @@ impl Cell {
             rights: RW,
             inheritance: inherit::COPY,
             wired: false,
-            shared: false,
+            maximum: protection::ALL,
         }
     }
 }
