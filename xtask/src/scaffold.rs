@@ -167,8 +167,20 @@ fn pages(place: &Place, request: &Request) -> Result<Vec<Page>> {
 fn index(place: &Place, request: &Request) -> Result<Page> {
     let path = place.root.join(INTERFACES).join("lib.rs");
     let text = fs::read_to_string(&path).at("read", &path)?;
-    let text = with_module(&text, &module(&request.name));
-    Ok((path, text))
+    let module = module(&request.name);
+    let text = with_module(&text, &module);
+    let row = format!("<dyn {module}::{}>::DESCRIPTION,", type_name(&request.name));
+    match with_description(&text, &row) {
+        Some(text) => Ok((path, text)),
+        None => Err(Fault::new(format!("{} has no list ALL", path.display()))),
+    }
+}
+
+/// `text` with a further row at the end of its list `ALL`.
+fn with_description(text: &str, row: &str) -> Option<String> {
+    let list = text.find("pub const ALL: ")?;
+    let end = list + text[list..].find("\n];")? + 1;
+    Some(format!("{}    {row}\n{}", &text[..end], &text[end..]))
 }
 
 /// `text` with `pub mod NAME;` before the first module that follows it in the alphabet.
@@ -246,7 +258,7 @@ mod tests {
         let scratch = Scratch::new("new");
         scratch.write(
             "libmach/interfaces/src/lib.rs",
-            "//! x\n\npub mod echo;\npub mod log;\n",
+            "//! x\n\npub mod echo;\npub mod log;\n\npub const ALL: &[X] = &[\n    a,\n];\n",
         );
         scratch.write(
             "libmach/interfaces/src/echo.rs",
@@ -282,7 +294,8 @@ mod tests {
         let read = |path: &str| fs::read_to_string(scratch.path().join(path)).unwrap();
         assert_eq!(
             read("libmach/interfaces/src/lib.rs"),
-            "//! x\n\npub mod echo;\npub mod foo_bar;\npub mod log;\n"
+            "//! x\n\npub mod echo;\npub mod foo_bar;\npub mod log;\n\n\
+             pub const ALL: &[X] = &[\n    a,\n    <dyn foo_bar::FooBar>::DESCRIPTION,\n];\n"
         );
         let interface = read("libmach/interfaces/src/foo_bar.rs");
         assert!(interface.contains("pub trait FooBar {"));
