@@ -216,6 +216,8 @@ fn enter(area: &'static PerCpu, frame: *mut Frame) -> ! {
     area.frame_end.set(frame as u64 + SAVED as u64);
     switch_root(area, registers.root);
     registers.rflags = registers.rflags & USER_FLAGS | FIXED_FLAGS;
+    // From here on the thread is in user mode: a trap leaves this as it is, an interrupt changes it.
+    registers.resume = Resume::Trap;
     if area.attention.get() & attention::NO_FSGSBASE == 0 {
         // SAFETY: as in `run`.
         unsafe {
