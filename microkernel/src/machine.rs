@@ -165,6 +165,12 @@ pub trait Machine {
 
     /// The registers of a thread, which is this CPU's current one or runs nowhere.
     fn frame(&mut self, thread: FrameIndex) -> &mut Frame;
+    /// Copies the payload words of one thread's registers to another one's, under the same condition.
+    #[inline(always)]
+    fn pass_words(&mut self, from: FrameIndex, to: FrameIndex) {
+        let words = self.frame(from).words;
+        self.frame(to).words = words;
+    }
     /// Makes a frame for a new thread, zeroed.
     ///
     /// # Errors

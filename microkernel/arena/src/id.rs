@@ -3,25 +3,25 @@
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
-use core::num::NonZeroU32;
+use core::num::NonZeroU64;
 
 /// Reaches one object of an [`Arena`](crate::Arena), and nothing after that object is gone.
+///
+/// One word: the generation above, the index below, compared with the slot's as a whole.
 pub struct Id<T> {
-    index: u32,
-    generation: NonZeroU32,
+    bits: NonZeroU64,
     kind: PhantomData<fn() -> T>,
 }
 
 impl<T> Id<T> {
     /// `None` for an even generation: no object has one.
     #[inline(always)]
-    pub(crate) fn new(index: u32, generation: u32) -> Option<Self> {
-        if generation & 1 == 0 {
+    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
+        if bits >> 32 & 1 == 0 {
             return None;
         }
         Some(Self {
-            index,
-            generation: NonZeroU32::new(generation)?,
+            bits: NonZeroU64::new(bits)?,
             kind: PhantomData,
         })
     }
@@ -29,18 +29,19 @@ impl<T> Id<T> {
     /// The slot's index.
     #[inline(always)]
     pub fn index(self) -> u32 {
-        self.index
+        self.bits.get() as u32
     }
 
     /// The slot's generation when the object was put there.
     #[inline(always)]
     pub fn generation(self) -> u32 {
-        self.generation.get()
+        (self.bits.get() >> 32) as u32
     }
 
     /// Both in one word, for logs and hashes: generation above, index below.
+    #[inline(always)]
     pub fn to_bits(self) -> u64 {
-        u64::from(self.generation.get()) << 32 | u64::from(self.index)
+        self.bits.get()
     }
 }
 
@@ -55,7 +56,7 @@ impl<T> Copy for Id<T> {}
 impl<T> PartialEq for Id<T> {
     #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
-        self.index == other.index && self.generation == other.generation
+        self.bits == other.bits
     }
 }
 
@@ -69,6 +70,6 @@ impl<T> Hash for Id<T> {
 
 impl<T> fmt::Debug for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.index, self.generation)
+        write!(f, "{}.{}", self.index(), self.generation())
     }
 }

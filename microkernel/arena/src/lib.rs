@@ -30,12 +30,16 @@ use core::ptr::NonNull;
 /// left for [`Arena::renew`].
 const LAST_GENERATION: u32 = u32::MAX - 64;
 
+/// One generation, in a stamp.
+const GENERATION: u64 = 1 << 32;
+
 /// No free slot: the end of the free list.
 const NONE: u32 = u32::MAX;
 
 struct Slot<T> {
-    /// Odd while occupied. Increases by one at each change of state.
-    generation: u32,
+    /// The bits of the id that reaches the slot: index below, generation above. The generation is odd
+    /// while the slot is occupied, and increases by one at each change of state.
+    stamp: u64,
     /// The next free slot, while this one is free.
     next_free: u32,
     value: MaybeUninit<T>,
@@ -110,7 +114,7 @@ impl<T, K> Arena<T, K> {
             return None;
         }
         let slot = self.slot(id.index());
-        if slot.generation != id.generation() {
+        if slot.stamp != id.to_bits() {
             return None;
         }
         // SAFETY: ids carry odd generations, and an odd generation means that `value` is written.
@@ -124,7 +128,7 @@ impl<T, K> Arena<T, K> {
             return None;
         }
         let slot = self.slot_mut(id.index());
-        if slot.generation != id.generation() {
+        if slot.stamp != id.to_bits() {
             return None;
         }
         // SAFETY: as in `get`.
@@ -150,7 +154,7 @@ impl<T, K> Arena<T, K> {
         if index >= self.used {
             return None;
         }
-        Id::new(index, self.slot(index).generation)
+        Id::from_bits(self.slot(index).stamp)
     }
 
     /// The object at an index, whatever its generation: for links between objects that live together.
@@ -176,11 +180,12 @@ impl<T, K> Arena<T, K> {
             self.reuse()
         };
         let slot = self.slot_mut(index);
-        slot.generation += 1;
+        // A fresh slot is all zero: it gets its index with its first object.
+        slot.stamp = (slot.stamp | u64::from(index)) + GENERATION;
         slot.value.write(value);
-        let generation = slot.generation;
+        let stamp = slot.stamp;
         self.live += 1;
-        Id::new(index, generation).ok_or(Full)
+        Id::from_bits(stamp).ok_or(Full)
     }
 
     /// Takes an object out. Its id, and every copy of it, reaches nothing from now on.
@@ -191,8 +196,8 @@ impl<T, K> Arena<T, K> {
         // SAFETY: `get` found the slot occupied, and the even generation written below keeps the
         // value from being read again.
         let value = unsafe { slot.value.assume_init_read() };
-        let retired = slot.generation > LAST_GENERATION;
-        slot.generation = slot.generation.wrapping_add(1);
+        let retired = id.generation() > LAST_GENERATION;
+        slot.stamp = slot.stamp.wrapping_add(GENERATION);
         if !retired {
             slot.next_free = free;
             self.free = id.index();
@@ -207,8 +212,8 @@ impl<T, K> Arena<T, K> {
     pub fn renew(&mut self, id: Id<K>) -> Option<Id<K>> {
         self.get(id)?;
         let slot = self.slot_mut(id.index());
-        slot.generation = slot.generation.checked_add(2)?;
-        Id::new(id.index(), slot.generation)
+        slot.stamp = slot.stamp.checked_add(2 * GENERATION)?;
+        Id::from_bits(slot.stamp)
     }
 
     fn reuse(&mut self) -> u32 {

@@ -24,6 +24,8 @@ kinds! {
     TaskId = TaskKind;
     /// A port space: the names of one task.
     SpaceId = SpaceKind;
+    /// A part of a space's name table.
+    ChunkId = ChunkKind;
     /// A port or a port set.
     PortId = PortKind;
     /// A queued message.

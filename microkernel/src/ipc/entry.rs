@@ -22,8 +22,9 @@ bitflags::bitflags! {
     }
 }
 
-/// What a name denotes.
+/// What a name denotes. 32 bytes, so that an index becomes an address by a shift.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(align(32))]
 pub struct Entry {
     /// Empty: the entry is free.
     pub rights: Rights,

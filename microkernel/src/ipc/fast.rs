@@ -13,10 +13,10 @@ use abi::registers::{self, ReplyKind, Shape, options};
 
 use super::Ipc;
 use super::entry::Rights;
-use super::port::{Kind, Port};
-use crate::base::ids::{PortId, ThreadId};
-use crate::machine::{Cpu, Frame, Machine};
-use crate::sched::{Flags, Sched, State, Thread, Wait};
+use super::port::Kind;
+use crate::base::ids::ThreadId;
+use crate::machine::{Cpu, Machine};
+use crate::sched::{Flags, Sched, State, Thread, ThreadQueue, Wait};
 
 /// `rdi` of a short call: send by a send right, reply to the own reply object.
 pub const CALL: u64 = registers::send_word(
@@ -45,49 +45,53 @@ impl Ipc {
         caller: ThreadId,
     ) -> Option<ThreadId> {
         let frame = machine.frame(caller.index());
-        let (destination, receive, id) = (frame.rsi, frame.rdx as u32, (frame.rdx >> 32) as u32);
+        let (destination, receive_and_id) = (frame.rsi, frame.rdx);
         // The reply name and the receive name are both null: the own reply object.
-        if destination >> 32 != 0 || receive != 0 {
+        if destination >> 32 != 0 || receive_and_id as u32 != 0 {
             return None;
         }
         let from = sched.threads.get(caller)?;
-        if !(from.flags - Flags::SLOT_FULL).is_empty() {
-            return None;
-        }
-        let entry = self.names.get(from.space, Name(destination as u32))?;
+        let names = (from.space, from.first_names);
+        let entry = self.names.get_near(names, Name(destination as u32))?;
         if !entry.rights.contains(Rights::SEND) {
             return None;
         }
-        let port = self.ports.get(entry.port?)?;
+        let id = entry.port?;
+        let port = self.ports.get(id)?;
         if port.has_work {
             return None;
         }
         let (label, name) = (port.label, port.name);
-        let (queue, receiver) = self.waiting_receiver(port, entry.port?)?;
+        let queue = if port.receivers.is_empty() {
+            port.set?
+        } else {
+            id
+        };
+        let queue = self.ports.get_mut(queue)?;
+        let receiver = queue.receivers.first()?;
         let (from, to) = sched.threads.get_pair_mut(caller, receiver)?;
-        // The receiver's slot must be free, and nothing else may be special about it.
-        if !to.flags.is_empty() {
+        // The receiver's slot must be free, and nothing else may be special about either.
+        if !(to.flags | (from.flags - Flags::SLOT_FULL)).is_empty() {
             return None;
         }
+        let waits_too = queue.receivers.advance(&mut to.link);
         to.slot = Some(from.reply_port);
         to.flags = Flags::SLOT_FULL;
-        if from.priority > to.priority {
-            to.priority = from.priority;
-        }
+        to.priority = to.priority.max(from.priority);
         from.wait = Wait::Reply;
         let identity = hand_over(from, to, cpu);
-        self.ports
-            .get_mut(queue)?
-            .receivers
-            .remove(&mut sched.threads, receiver);
+        if let Some(next) = waits_too {
+            ThreadQueue::forget_previous(&mut sched.threads, next);
+        }
         sched.cpu(cpu).current = Some(receiver);
-        let words = machine.frame(caller.index()).words;
+        machine.pass_words(caller.index(), receiver.index());
         let frame = machine.frame(receiver.index());
         let kind = registers::Received::new(Shape::SHORT, ReplyKind::Slot);
+        frame.rax = 0;
         frame.rdi = registers::pair(kind.0, name.0);
         frame.rsi = label;
-        frame.rdx = registers::pair(id, Name::REPLY_SLOT.0);
-        finish(frame, identity, words);
+        frame.rdx = receive_and_id >> 32 | u64::from(Name::REPLY_SLOT.0) << 32;
+        frame.r10 = identity;
         Some(receiver)
     }
 
@@ -102,63 +106,52 @@ impl Ipc {
         server: ThreadId,
     ) -> Option<ThreadId> {
         let frame = machine.frame(server.index());
-        let (destination, receive) = (frame.rsi, Name(frame.rdx as u32));
-        let id = (frame.rdx >> 32) as u32;
+        let (destination, receive_and_id) = (frame.rsi, frame.rdx);
         if destination != u64::from(Name::REPLY_SLOT.0) {
             return None;
         }
         let highest = sched.ready.highest();
         let from = sched.threads.get(server)?;
-        if from.flags != Flags::SLOT_FULL {
-            return None;
-        }
-        let reply_port = self.ports.get(from.slot?)?;
-        let Kind::Reply(caller) = reply_port.kind else {
+        let names = (from.space, from.first_names);
+        let Kind::Reply(caller) = self.ports.get(from.slot?)?.kind else {
             return None;
         };
-        let entry = self.names.get(from.space, receive)?;
+        let entry = self.names.get_near(names, Name(receive_and_id as u32))?;
         if !entry.rights.intersects(Rights::RECEIVE | Rights::SET) {
             return None;
         }
         let source = entry.port?;
-        if self.ports.get(source)?.has_work {
-            return None;
-        }
+        let queue = self.ports.get_mut(source)?;
         let (from, to) = sched.threads.get_pair_mut(server, caller)?;
-        let special = !(to.flags - Flags::SLOT_FULL).is_empty();
+        let flags = (from.flags ^ Flags::SLOT_FULL) | (to.flags - Flags::SLOT_FULL);
         // Somebody who waits at a higher priority than the caller's comes first.
-        if special || to.wait != Wait::Reply || highest > to.priority + 1 {
+        if queue.has_work
+            || !flags.is_empty()
+            || to.wait != Wait::Reply
+            || highest > to.priority + 1
+        {
             return None;
         }
+        let waits_too = queue.receivers.append(server, &mut from.link);
         from.slot = None;
         from.flags = Flags::empty();
         from.priority = from.own_priority;
         from.wait = Wait::Receive(source);
         let identity = hand_over(from, to, cpu);
-        self.ports
-            .get_mut(source)?
-            .receivers
-            .push(&mut sched.threads, server);
+        if let Some(last) = waits_too {
+            ThreadQueue::learn_next(&mut sched.threads, last, server);
+        }
         sched.cpu(cpu).current = Some(caller);
-        let words = machine.frame(server.index()).words;
+        machine.pass_words(server.index(), caller.index());
         let frame = machine.frame(caller.index());
+        frame.rax = 0;
         frame.rdi = registers::Received::new(Shape::SHORT, ReplyKind::None)
             .0
             .into();
         frame.rsi = 0;
-        frame.rdx = registers::pair(id, Name::NULL.0);
-        finish(frame, identity, words);
+        frame.rdx = receive_and_id >> 32;
+        frame.r10 = identity;
         Some(caller)
-    }
-
-    /// The first thread that waits on a port, or on its set, and the queue that it is in.
-    #[inline(always)]
-    fn waiting_receiver(&self, port: &Port, id: PortId) -> Option<(PortId, ThreadId)> {
-        if let Some(receiver) = port.receivers.first() {
-            return Some((id, receiver));
-        }
-        let set = port.set?;
-        Some((set, self.ports.get(set)?.receivers.first()?))
     }
 }
 
@@ -169,12 +162,4 @@ fn hand_over(from: &mut Thread, to: &mut Thread, cpu: Cpu) -> u64 {
     to.wait = Wait::None;
     to.state = State::Running(cpu);
     from.identity
-}
-
-/// What every received message brings.
-#[inline(always)]
-fn finish(frame: &mut Frame, identity: u64, words: [u64; 6]) {
-    frame.rax = 0;
-    frame.r10 = identity;
-    frame.words = words;
 }

@@ -12,7 +12,7 @@ use arena::{Arena, Id};
 
 use super::entry::{Entry, Rights};
 use crate::base::Shortage;
-use crate::base::ids::{PortId, SpaceId, SpaceKind};
+use crate::base::ids::{ChunkId, ChunkKind, PortId, SpaceId, SpaceKind};
 use crate::base::ledger::LedgerId;
 use crate::base::tree::{Links, NIL, Nodes, Tree};
 use crate::machine::Machine;
@@ -29,11 +29,12 @@ pub const MAX_NAMES: u32 = CHUNK * DIRECTORY * DIRECTORIES;
 pub struct Chunk([Entry; CHUNK as usize]);
 
 /// 64 chunks.
-pub struct Directory([Option<Id<Chunk>>; DIRECTORY as usize]);
+pub struct Directory([Option<ChunkId>; DIRECTORY as usize]);
 
 /// The names of one task.
 pub struct Space {
-    first: Id<Chunk>,
+    /// The names from 0 to 63.
+    pub first: ChunkId,
     directories: [Option<Id<Directory>>; DIRECTORIES as usize],
     /// Free entries, chained through `links.left`.
     free: u32,
@@ -51,7 +52,7 @@ pub struct Space {
 /// All spaces.
 pub struct Names {
     spaces: Arena<Space, SpaceKind>,
-    chunks: Arena<Chunk>,
+    chunks: Arena<Chunk, ChunkKind>,
     directories: Arena<Directory>,
 }
 
@@ -118,6 +119,18 @@ impl Names {
     #[inline(always)]
     pub fn get(&self, space: SpaceId, name: Name) -> Option<&Entry> {
         let entry = self.at(space, name.index())?;
+        let valid = entry.generation == name.generation() && !entry.rights.is_empty();
+        valid.then_some(entry)
+    }
+
+    /// What a name denotes, with the space's first chunk at hand: one step less for the names that a task
+    /// made first.
+    #[inline(always)]
+    pub fn get_near(&self, (space, first): (SpaceId, ChunkId), name: Name) -> Option<&Entry> {
+        if name.index() >= CHUNK {
+            return self.get(space, name);
+        }
+        let entry = &self.chunks.get(first)?.0[(name.index() % CHUNK) as usize];
         let valid = entry.generation == name.generation() && !entry.rights.is_empty();
         valid.then_some(entry)
     }
@@ -279,7 +292,7 @@ impl Names {
     }
 
     #[inline(always)]
-    fn chunk_of(&self, space: &Space, index: u32) -> Option<Id<Chunk>> {
+    fn chunk_of(&self, space: &Space, index: u32) -> Option<ChunkId> {
         if index < CHUNK {
             Some(space.first)
         } else {
@@ -287,7 +300,7 @@ impl Names {
         }
     }
 
-    fn far_chunk(&self, space: &Space, index: u32) -> Option<Id<Chunk>> {
+    fn far_chunk(&self, space: &Space, index: u32) -> Option<ChunkId> {
         let directory = *space
             .directories
             .get((index / (CHUNK * DIRECTORY)) as usize)?;

@@ -29,7 +29,6 @@ impl ThreadQueue {
     }
 
     /// Adds a thread at the end.
-    #[inline(always)]
     pub fn push(&mut self, threads: &mut Threads, id: ThreadId) {
         let previous = self.tail;
         let Some(thread) = threads.get_mut(id) else {
@@ -53,8 +52,49 @@ impl ThreadQueue {
         Some(id)
     }
 
-    /// Takes a thread out, wherever it is in this queue.
+    /// Takes out the first thread, at hand with its link; answers the new first one, whose own link then
+    /// still has to [forget](Self::forget_previous) it.
     #[inline(always)]
+    pub fn advance(&mut self, first: &mut Link) -> Option<ThreadId> {
+        let next = first.next;
+        *first = Link::default();
+        self.head = next;
+        if next.is_none() {
+            self.tail = None;
+        }
+        next
+    }
+
+    /// The second part of [`advance`](Self::advance).
+    pub fn forget_previous(threads: &mut Threads, id: ThreadId) {
+        if let Some(thread) = threads.get_mut(id) {
+            thread.link.previous = None;
+        }
+    }
+
+    /// Adds a thread at the end, at hand with its link; answers who was last before, whose own link then
+    /// still has to [learn](Self::learn_next) of it.
+    #[inline(always)]
+    pub fn append(&mut self, id: ThreadId, link: &mut Link) -> Option<ThreadId> {
+        let previous = self.tail.replace(id);
+        *link = Link {
+            previous,
+            next: None,
+        };
+        if previous.is_none() {
+            self.head = Some(id);
+        }
+        previous
+    }
+
+    /// The second part of [`append`](Self::append).
+    pub fn learn_next(threads: &mut Threads, id: ThreadId, next: ThreadId) {
+        if let Some(thread) = threads.get_mut(id) {
+            thread.link.next = Some(next);
+        }
+    }
+
+    /// Takes a thread out, wherever it is in this queue.
     pub fn remove(&mut self, threads: &mut Threads, id: ThreadId) {
         let Some(thread) = threads.get_mut(id) else {
             return;

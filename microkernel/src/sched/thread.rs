@@ -3,7 +3,7 @@
 //! It is plain data: `sched` decides when a thread runs, `ipc` what it waits for, `task` when it ends.
 //! It lies in `sched` because every layer above needs it and none below does.
 
-use crate::base::ids::{BufferId, MessageId, PortId, SpaceId, TaskId, ThreadId};
+use crate::base::ids::{BufferId, ChunkId, MessageId, PortId, SpaceId, TaskId, ThreadId};
 use crate::base::tree::Links;
 use crate::machine::{Cpu, NEVER, Time};
 
@@ -113,6 +113,8 @@ pub struct Thread {
     pub link: Link,
     /// The space that its names denote something in.
     pub space: SpaceId,
+    /// The first part of that space's table, at hand for the fast path.
+    pub first_names: ChunkId,
     /// Its permanent reply port.
     pub reply_port: PortId,
     /// The reply slot: a send-once right.
@@ -143,7 +145,7 @@ pub struct Thread {
 
 impl Thread {
     /// A new thread: blocked on nothing, suspended by nothing, and not yet in any queue.
-    pub fn new(task: TaskId, space: SpaceId, reply_port: PortId, identity: u64) -> Self {
+    pub fn new(task: TaskId, names: (SpaceId, ChunkId), reply_port: PortId, identity: u64) -> Self {
         Self {
             flags: Flags::empty(),
             priority: DEFAULT_PRIORITY,
@@ -153,7 +155,8 @@ impl Thread {
             state: State::Held,
             wait: Wait::None,
             link: Link::default(),
-            space,
+            space: names.0,
+            first_names: names.1,
             reply_port,
             slot: None,
             parked: None,

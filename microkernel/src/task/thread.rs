@@ -63,8 +63,9 @@ impl Tasks {
         new: &NewThread,
     ) -> KernResult<ThreadId> {
         let shortage = KernReturn::ResourceShortage;
+        let names = layers.ipc.names.space(task.space).ok_or(shortage)?.first;
         let reply_port = layers.ipc.create_port(Kind::Plain)?;
-        let mut thread = Thread::new(new.task, task.space, reply_port, task.identity);
+        let mut thread = Thread::new(new.task, (task.space, names), reply_port, task.identity);
         thread.base = new.priority;
         thread.own_priority = new.priority;
         thread.priority = new.priority;
