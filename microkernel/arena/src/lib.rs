@@ -135,14 +135,45 @@ impl<T, K> Arena<T, K> {
         Some(unsafe { slot.value.assume_init_mut() })
     }
 
+    /// The object behind an optional id; one test less than asking for the id first, for an id's bits are never 0
+    /// and neither is the stamp of a slot that was ever used.
+    #[inline(always)]
+    pub fn find(&self, id: Option<Id<K>>) -> Option<&T> {
+        let bits = id.map_or(0, Id::to_bits);
+        if bits as u32 >= self.used {
+            return None;
+        }
+        let slot = self.slot(bits as u32);
+        if slot.stamp != bits {
+            return None;
+        }
+        // SAFETY: the stamp is not 0, so `bits` are those of an id; as in `get`.
+        Some(unsafe { slot.value.assume_init_ref() })
+    }
+
+    /// As [`find`](Self::find).
+    #[inline(always)]
+    pub fn find_mut(&mut self, id: Option<Id<K>>) -> Option<&mut T> {
+        let bits = id.map_or(0, Id::to_bits);
+        if bits as u32 >= self.used {
+            return None;
+        }
+        let slot = self.slot_mut(bits as u32);
+        if slot.stamp != bits {
+            return None;
+        }
+        // SAFETY: as in `find`.
+        Some(unsafe { slot.value.assume_init_mut() })
+    }
+
     /// Two different objects at once; `None` when one was removed or both are the same.
     #[inline(always)]
-    pub fn get_pair_mut(&mut self, a: Id<K>, b: Id<K>) -> Option<(&mut T, &mut T)> {
-        if a.index() == b.index() {
+    pub fn get_pair_mut(&mut self, a: Id<K>, b: Option<Id<K>>) -> Option<(&mut T, &mut T)> {
+        if b.is_some_and(|b| a.index() == b.index()) {
             return None;
         }
         let first = NonNull::from(self.get_mut(a)?);
-        let second = self.get_mut(b)?;
+        let second = self.find_mut(b)?;
         // SAFETY: the indices differ, so the two references point to different slots; both borrow
         // from `self` for the same lifetime.
         Some((unsafe { &mut *first.as_ptr() }, second))

@@ -65,12 +65,13 @@ fn two_objects_can_be_borrowed_at_once_and_one_cannot_be_borrowed_twice() {
     let mut arena = arena::<u64>(1);
     let a = arena.insert(1).unwrap();
     let b = arena.insert(2).unwrap();
-    let (x, y) = arena.get_pair_mut(a, b).unwrap();
+    let (x, y) = arena.get_pair_mut(a, Some(b)).unwrap();
     core::mem::swap(x, y);
     assert_eq!((arena.get(a), arena.get(b)), (Some(&2), Some(&1)));
-    assert!(arena.get_pair_mut(a, a).is_none());
+    assert!(arena.get_pair_mut(a, Some(a)).is_none());
+    assert!(arena.get_pair_mut(a, None).is_none());
     arena.remove(b);
-    assert!(arena.get_pair_mut(a, b).is_none());
+    assert!(arena.get_pair_mut(a, Some(b)).is_none());
 }
 
 #[test]
@@ -84,4 +85,15 @@ fn scanning_by_index_finds_what_is_live() {
     assert_eq!(found, 3);
     assert_eq!(arena.id_at(1), None);
     assert_eq!(arena.id_at(99), None);
+}
+
+#[test]
+fn no_id_finds_nothing() {
+    let mut arena = arena::<u64>(1);
+    assert_eq!(arena.find(None), None);
+    let id = arena.insert(4).unwrap();
+    assert_eq!((arena.find(None), arena.find(Some(id))), (None, Some(&4)));
+    assert_eq!(arena.find_mut(None), None);
+    arena.remove(id);
+    assert_eq!((arena.find(Some(id)), arena.find(None)), (None, None));
 }

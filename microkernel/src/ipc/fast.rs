@@ -47,7 +47,7 @@ impl Ipc {
         let frame = machine.frame(caller.index());
         let (destination, receive_and_id) = (frame.rsi, frame.rdx);
         // The reply name and the receive name are both null: the own reply object.
-        if destination >> 32 != 0 || receive_and_id as u32 != 0 {
+        if destination >> 32 | u64::from(receive_and_id as u32) != 0 {
             return None;
         }
         let from = sched.threads.get(caller)?;
@@ -56,20 +56,17 @@ impl Ipc {
         if !entry.rights.contains(Rights::SEND) {
             return None;
         }
-        let id = entry.port?;
-        let port = self.ports.get(id)?;
-        if port.has_work {
+        let mut queue = self.ports.find_mut(entry.port)?;
+        let (label, name) = (queue.label, queue.name);
+        if queue.has_work {
             return None;
         }
-        let (label, name) = (port.label, port.name);
-        let queue = if port.receivers.is_empty() {
-            port.set?
-        } else {
-            id
-        };
-        let queue = self.ports.get_mut(queue)?;
+        if queue.receivers.is_empty() {
+            let set = queue.set;
+            queue = self.ports.find_mut(set)?;
+        }
         let receiver = queue.receivers.first()?;
-        let (from, to) = sched.threads.get_pair_mut(caller, receiver)?;
+        let (from, to) = sched.threads.get_pair_mut(caller, Some(receiver))?;
         // The receiver's slot must be free, and nothing else may be special about either.
         if !(to.flags | (from.flags - Flags::SLOT_FULL)).is_empty() {
             return None;
@@ -112,17 +109,16 @@ impl Ipc {
         }
         let highest = sched.ready.highest();
         let from = sched.threads.get(server)?;
-        let names = (from.space, from.first_names);
-        let Kind::Reply(caller) = self.ports.get(from.slot?)?.kind else {
+        let Kind::Reply(caller) = self.ports.find(from.slot)?.kind else {
             return None;
         };
-        let entry = self.names.get_near(names, Name(receive_and_id as u32))?;
-        if !entry.rights.intersects(Rights::RECEIVE | Rights::SET) {
+        let source = from.source?;
+        let queue = self.ports.get_mut(source)?;
+        // The guess is right if the port is still the space's, under this name.
+        if queue.name != Name(receive_and_id as u32) || queue.space != Some(from.space) {
             return None;
         }
-        let source = entry.port?;
-        let queue = self.ports.get_mut(source)?;
-        let (from, to) = sched.threads.get_pair_mut(server, caller)?;
+        let (from, to) = sched.threads.get_pair_mut(server, Some(caller))?;
         let flags = (from.flags ^ Flags::SLOT_FULL) | (to.flags - Flags::SLOT_FULL);
         // Somebody who waits at a higher priority than the caller's comes first.
         if queue.has_work

@@ -123,16 +123,15 @@ impl Names {
         valid.then_some(entry)
     }
 
-    /// What a name denotes, with the space's first chunk at hand: one step less for the names that a task
-    /// made first.
+    /// The entry that a name denotes, if its rights are not empty: with the space's first chunk at hand, one
+    /// step less for the names that a task made first. The caller tests the rights that it needs.
     #[inline(always)]
     pub fn get_near(&self, (space, first): (SpaceId, ChunkId), name: Name) -> Option<&Entry> {
         if name.index() >= CHUNK {
             return self.get(space, name);
         }
         let entry = &self.chunks.get(first)?.0[(name.index() % CHUNK) as usize];
-        let valid = entry.generation == name.generation() && !entry.rights.is_empty();
-        valid.then_some(entry)
+        (entry.generation == name.generation()).then_some(entry)
     }
 
     /// As [`get`](Self::get).

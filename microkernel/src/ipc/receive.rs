@@ -74,6 +74,9 @@ impl Ipc {
         }
         if let Some(thread) = cx.sched.threads.get_mut(thread) {
             thread.wait = wait;
+            if let Wait::Receive(source) = wait {
+                thread.source = Some(source);
+            }
         }
         if let (Wait::Receive(_), Some(port)) = (wait, self.ports.get_mut(port)) {
             port.receivers.push(&mut cx.sched.threads, thread);

@@ -115,6 +115,8 @@ pub struct Thread {
     pub space: SpaceId,
     /// The first part of that space's table, at hand for the fast path.
     pub first_names: ChunkId,
+    /// The port or set that it last waited on by a name: the fast path's guess for the next time.
+    pub source: Option<PortId>,
     /// Its permanent reply port.
     pub reply_port: PortId,
     /// The reply slot: a send-once right.
@@ -157,6 +159,7 @@ impl Thread {
             link: Link::default(),
             space: names.0,
             first_names: names.1,
+            source: None,
             reply_port,
             slot: None,
             parked: None,
