@@ -3,6 +3,7 @@
 //! One small lock guards free frames and the shared upper half. It is taken inside the kernel lock (arenas
 //! grow while the kernel runs) and never the other way round; nobody waits for another CPU while holding it.
 
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use arena::Region;
@@ -152,10 +153,14 @@ impl Memory {
         Ok(())
     }
 
-    /// The boot loader's tables are not used any more; nor is its memory.
-    pub(crate) fn take_over(&mut self, reclaimable: &Ranges) {
+    /// The boot loader's tables are not used any more.
+    pub(crate) fn take_over(&mut self) {
         self.direct = Direct::KERNEL;
-        self.frames.add(reclaimable);
+    }
+
+    /// More memory is free.
+    pub(crate) fn add(&mut self, ranges: &Ranges) {
+        self.frames.add(ranges);
     }
 
     /// Reaches a range of physical memory through the direct map from now on.
@@ -312,25 +317,24 @@ pub(crate) fn map_thread(thread: u32) -> Result<(), OutOfPages> {
         .map_err(|NoTable| OutOfPages)
 }
 
-/// Where the stack ends that an address lies in, if it lies in one that is mapped.
-pub(crate) fn stack_end(address: u64) -> Option<u64> {
+/// The stack that an address lies in, or that it has overflowed from: from its lower to its upper end.
+pub(crate) fn stack_around(address: u64) -> Option<Range<u64>> {
     let offset = address.checked_sub(STACKS)?;
     if offset >= MAX_CPUS as u64 * STACK_STRIDE {
         return None;
     }
-    let mut start = STACKS + offset / STACK_STRIDE * STACK_STRIDE;
+    let mut guard = STACKS + offset / STACK_STRIDE * STACK_STRIDE;
     for index in 0..=FAULT_STACKS {
-        start += PAGE;
         let pages = if index == 0 {
             STACK_PAGES
         } else {
             FAULT_STACK_PAGES
         };
-        let end = start + pages * PAGE;
-        if (start..end).contains(&address) {
-            return Some(end);
+        let stack = guard + PAGE..guard + PAGE + pages * PAGE;
+        if (guard..stack.end).contains(&address) {
+            return Some(stack);
         }
-        start = end;
+        guard = stack.end;
     }
     None
 }

@@ -13,7 +13,7 @@ use microkernel_x86_64::backtrace::follows_call;
 use super::exceptions::Interrupted;
 use super::kernel::KERNEL;
 use super::log::{self, Ending, log};
-use super::memory::stack_end;
+use super::memory::stack_around;
 use super::start::{text_end, text_start};
 use super::{apic, asm};
 
@@ -87,14 +87,21 @@ pub(crate) fn stop(stop: &Stop<'_>) -> ! {
 
 /// Prints what looks like return addresses, from a stack pointer on.
 fn trace_stack(from: u64, mut number: usize) {
-    let Some(end) = stack_end(from) else {
+    let Some(stack) = stack_around(from) else {
         log!("kernel: no stack at {from:#x}");
         return;
     };
-    for address in (from.next_multiple_of(8)..end).step_by(8) {
+    if from < stack.start {
+        log!("kernel: the stack overflowed");
+    }
+    let start = from.max(stack.start).next_multiple_of(8);
+    let mut last = 0;
+    for address in (start..stack.end).step_by(8) {
         // SAFETY: the word lies in a stack that is mapped whole.
         let word = unsafe { (address as *const u64).read_volatile() };
-        if is_return_address(word) {
+        // A function that calls itself is told once.
+        if word != last && is_return_address(word) {
+            last = word;
             log!("#{number} {word:#018x}");
             number += 1;
             if number == DEPTH {

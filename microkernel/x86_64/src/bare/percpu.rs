@@ -52,6 +52,8 @@ pub(crate) struct PerCpu {
     /// Other CPUs read it to learn whom a flush concerns.
     pub(crate) root: AtomicU64,
     pub(crate) attention: Cell<u64>,
+    /// Its own address.
+    this: Cell<u64>,
     pub(crate) number: Cell<u32>,
     /// The local APIC's id.
     pub(crate) apic: Cell<u32>,
@@ -79,6 +81,7 @@ impl PerCpu {
             stack: Cell::new(0),
             root: AtomicU64::new(0),
             attention: Cell::new(0),
+            this: Cell::new(0),
             number: Cell::new(0),
             apic: Cell::new(0),
             pause: Cell::new(Pause::None),
@@ -88,6 +91,12 @@ impl PerCpu {
             tables: UnsafeCell::new(Tables::new()),
             batch: UnsafeCell::new(Batch::new()),
         }
+    }
+
+    /// Makes the area that of a CPU.
+    pub(crate) fn number_as(&self, cpu: Cpu) {
+        self.this.set(core::ptr::from_ref(self) as u64);
+        self.number.set(cpu.0);
     }
 
     /// The CPU's number.
@@ -114,7 +123,15 @@ pub(crate) fn of(cpu: Cpu) -> &'static PerCpu {
 /// This CPU's area.
 #[inline(always)]
 pub(crate) fn this() -> &'static PerCpu {
-    of(number())
+    let this: u64;
+    // SAFETY: in ring 0 the GS base points to this CPU's area.
+    unsafe {
+        asm!("mov {}, gs:[{offset}]", out(reg) this,
+            offset = const core::mem::offset_of!(PerCpu, this),
+            options(nostack, preserves_flags, readonly));
+    }
+    // SAFETY: `number_as` wrote the area's own address, before the GS base was set.
+    unsafe { &*(this as *const PerCpu) }
 }
 
 /// This CPU's number.

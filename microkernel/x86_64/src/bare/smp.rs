@@ -15,6 +15,7 @@ use microkernel_x86_64::layout::{DIRECT, PAGE};
 use microkernel_x86_64::tables::flags;
 
 use super::apic::{self, command};
+use super::cpu::features;
 use super::log::log;
 use super::memory::MEMORY;
 use super::time::Clocks;
@@ -84,6 +85,8 @@ unsafe extern "C" {
     static trampoline_end: u8;
 }
 
+/// The highest id that the command register of memory-mapped APICs reaches.
+const LAST_OLD_ID: u32 = 254;
 /// How long a CPU may take to start, in ns.
 const PATIENCE: Time = 200_000_000;
 /// Between INIT and the start-up interrupt, in ns (Intel SDM vol. 3, 9.4.4).
@@ -152,6 +155,10 @@ pub(crate) fn start_others(time: &mut Clocks) -> u32 {
         return number;
     };
     for apic_id in others.iter().filter(|id| **id != me) {
+        if *apic_id > LAST_OLD_ID && !features().x2apic {
+            log!("kernel: APIC id {apic_id} needs x2APIC: that CPU is not used");
+            continue;
+        }
         if number as usize == MAX_CPUS {
             log!("kernel: more than {MAX_CPUS} CPUs: the rest is not used");
             break;

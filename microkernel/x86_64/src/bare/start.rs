@@ -105,7 +105,7 @@ extern "C" fn on_own_tables() -> ! {
     // SAFETY: the first half wrote it.
     let info = unsafe { guard.assume_init_ref() };
     let mut memory = MEMORY.lock();
-    memory.take_over(&info.reclaimable);
+    memory.take_over();
     let Ok(stacks) = memory.map_stacks(Cpu(0)) else {
         refuse("no stack");
     };
@@ -116,6 +116,9 @@ extern "C" fn on_own_tables() -> ! {
     // SAFETY: once, on the first CPU, with the kernel's tables.
     unsafe { cpu::set_up(Cpu(0), stacks) };
     vector::set_up();
+    start_devices(info);
+    // The firmware's tables were read, some of which the loader may have copied.
+    MEMORY.lock().add(&info.reclaimable);
     if info.options.verbose {
         log!(
             "kernel: {} pages free, CPU has{}",
@@ -129,7 +132,6 @@ extern "C" fn on_own_tables() -> ! {
             );
         }
     }
-    start_devices(info);
     let mut kernel = KERNEL.lock();
     let cpus = smp::start_others(&mut kernel.machine.time);
     let boot = Boot {

@@ -14,7 +14,7 @@ use super::cpu::features;
 use super::kernel::KERNEL;
 use super::log::log;
 use super::memory::Memory;
-use super::percpu::PerCpu;
+use super::percpu::{self, PerCpu};
 use super::{apic, asm, ports, shootdown};
 
 /// How long the timer's speed is measured, in ns.
@@ -107,6 +107,10 @@ impl Clocks {
         let passed = self.now() - start;
         self.ticks = (ticks << 20) / passed;
         self.stamps = (stamps << 20) / passed;
+        if self.wraps() {
+            // It must be read now and then even if the kernel never wants a timer.
+            self.start_timer(percpu::this(), NEVER);
+        }
         let name = match self.counter {
             Counter::Hpet(_) => "HPET",
             _ => "ACPI timer",
@@ -121,6 +125,13 @@ impl Clocks {
     pub(crate) fn now(&mut self) -> Time {
         let counter = self.counter.read();
         self.clock.as_mut().map_or(0, |clock| clock.at(counter))
+    }
+
+    /// Whether the counter wraps in a time that a machine may idle.
+    fn wraps(&self) -> bool {
+        self.clock
+            .as_ref()
+            .is_some_and(|clock| clock.patience() < NEVER)
     }
 
     /// Waits until something is so, or a time is over; answers whether it is so.
@@ -163,13 +174,9 @@ impl Clocks {
     fn is_due(&mut self, area: &PerCpu) -> bool {
         area.programmed.set(NEVER);
         let deadline = area.deadline.load(Ordering::Relaxed);
-        let wraps = self
-            .clock
-            .as_ref()
-            .is_some_and(|clock| clock.patience() < NEVER);
+        let wraps = self.wraps();
         if deadline <= self.now() {
             area.deadline.store(NEVER, Ordering::Relaxed);
-            // A counter that wraps must be read now and then even if the kernel wants no timer.
             if wraps {
                 self.start_timer(area, NEVER);
             }

@@ -54,7 +54,7 @@ const CLEARED_FLAGS: u64 = 0x4_7700;
 /// It runs in ring 0 with the kernel's tables, interrupts off, once; `cpu` is this CPU.
 pub(crate) unsafe fn set_up(cpu: Cpu, stacks: [u64; 4]) {
     let area = percpu::of(cpu);
-    area.number.set(cpu.0);
+    area.number_as(cpu);
     let features = features();
     let [stack, faults @ ..] = stacks;
     // As a call leaves it: 8 below a multiple of 16. The word there ends a backtrace.
