@@ -12,6 +12,7 @@ pub mod acpi;
 pub mod backtrace;
 pub mod clock;
 pub mod command_line;
+pub mod contexts;
 pub mod frames;
 pub mod layout;
 pub mod lines;

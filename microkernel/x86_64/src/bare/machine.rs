@@ -9,9 +9,11 @@ use microkernel::machine::{
     Caching, Cpu, Frame, FrameIndex, Machine, OutOfPages, Page, Root, Time,
 };
 use microkernel_x86_64::acpi::Acpi;
+use microkernel_x86_64::contexts::{context_of, table_of};
 use microkernel_x86_64::layout::{MAX_THREADS, PAGE};
 use microkernel_x86_64::tables::{NoTable, TablePages, Tables, user_entry};
 
+use super::cpu::features;
 use super::interrupts::number;
 use super::io_apic::Interrupts;
 use super::log::{self, Ending};
@@ -156,13 +158,22 @@ impl Machine for Hardware {
         let template = MEMORY.lock().root();
         let mut pages = UserTables(percpu::this());
         let root = Tables::new(&mut { Direct::KERNEL }).create(template, &mut pages);
-        root.map(Root).map_err(|NoTable| OutOfPages)
+        let table = root.map_err(|NoTable| OutOfPages)?;
+        if !features().pcid {
+            return Ok(Root(table));
+        }
+        Ok(Root(MEMORY.lock().contexts.tag(table)))
     }
 
     fn destroy_space(&mut self, root: Root) -> bool {
         let area = percpu::this();
         shootdown::add_all(area, root.0);
-        Tables::new(&mut { Direct::KERNEL }).destroy_step(root.0, &mut UserTables(area))
+        let mut memory = Direct::KERNEL;
+        let gone = Tables::new(&mut memory).destroy_step(table_of(root.0), &mut UserTables(area));
+        if gone {
+            shootdown::retire(area, context_of(root.0));
+        }
+        gone
     }
 
     fn map(
@@ -175,16 +186,17 @@ impl Machine for Hardware {
     ) -> Result<(), OutOfPages> {
         let entry = user_entry(address_of(page), protection, caching).unwrap_or(0);
         let mut pages = UserTables(percpu::this());
-        let old = Tables::new(&mut { Direct::KERNEL }).map(root.0, address, entry, &mut pages);
+        let old =
+            Tables::new(&mut { Direct::KERNEL }).map(table_of(root.0), address, entry, &mut pages);
         old.map(|_| ()).map_err(|NoTable| OutOfPages)
     }
 
     fn unmap(&mut self, root: Root, range: Range<u64>) {
-        Tables::new(&mut { Direct::KERNEL }).unmap(root.0, range);
+        Tables::new(&mut { Direct::KERNEL }).unmap(table_of(root.0), range);
     }
 
     fn protect(&mut self, root: Root, range: Range<u64>, protection: u32) {
-        Tables::new(&mut { Direct::KERNEL }).protect(root.0, range, protection);
+        Tables::new(&mut { Direct::KERNEL }).protect(table_of(root.0), range, protection);
     }
 
     fn flush(&mut self, root: Root, range: Range<u64>) {
@@ -192,7 +204,7 @@ impl Machine for Hardware {
     }
 
     fn table_pages(&self, root: Root) -> u64 {
-        Tables::new(&mut { Direct::KERNEL }).count(root.0)
+        Tables::new(&mut { Direct::KERNEL }).count(table_of(root.0))
     }
 
     fn port_read(&mut self, port: u16, width: u8) -> u32 {

@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 use arena::Region;
 use ksync::Lock;
 use microkernel::machine::{Cpu, MAX_CPUS, OutOfPages};
+use microkernel_x86_64::contexts::Contexts;
 use microkernel_x86_64::frames::{Chain, Frames};
 use microkernel_x86_64::layout::{
     ARENAS, ARENAS_SIZE, DEVICES, DIRECT, IMAGE, LARGE_PAGE, PAGE, SHARED_ENTRIES, STACKS,
@@ -79,6 +80,7 @@ pub(crate) struct Memory {
     low_page: Option<u64>,
     next_arena: u64,
     next_device: u64,
+    pub(crate) contexts: Contexts,
 }
 
 pub(crate) static MEMORY: Lock<Memory> = Lock::new(Memory {
@@ -88,6 +90,7 @@ pub(crate) static MEMORY: Lock<Memory> = Lock::new(Memory {
     low_page: None,
     next_arena: ARENAS,
     next_device: DEVICES,
+    contexts: Contexts::new(),
 });
 
 /// Pages for the kernel's own tables, which are never given back.

@@ -16,6 +16,7 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use ksync::{Member, Rendezvous};
 use microkernel::machine::{Cpu, MAX_CPUS};
+use microkernel_x86_64::contexts::context_of;
 use microkernel_x86_64::frames::Chain;
 use microkernel_x86_64::layout::PAGE;
 
@@ -29,6 +30,8 @@ use super::{apic, asm};
 const RANGES: usize = 16;
 /// From this many pages on, forgetting everything is cheaper than page by page.
 const MANY: u64 = 32;
+/// The most contexts that come back at once; one that is too many is never used again.
+const RETIRED: usize = 64;
 /// What all addresses are.
 const EVERYTHING: Range<u64> = 0..u64::MAX;
 
@@ -44,6 +47,8 @@ pub(crate) struct Batch {
     overflow: bool,
     /// Pages freed meanwhile.
     quarantine: Chain,
+    /// Contexts (PCID) of spaces destroyed meanwhile.
+    contexts: heapless::Vec<u64, RETIRED>,
 }
 
 impl Batch {
@@ -53,6 +58,7 @@ impl Batch {
             ranges: heapless::Vec::new(),
             overflow: false,
             quarantine: Chain::new(),
+            contexts: heapless::Vec::new(),
         }
     }
 
@@ -69,7 +75,7 @@ impl Batch {
             if *changed != root {
                 if features().pcid {
                     // SAFETY: `features` said so.
-                    unsafe { asm::invalidate_context(1, *changed & 0xfff) };
+                    unsafe { asm::invalidate_context(1, context_of(*changed)) };
                 }
                 continue;
             }
@@ -132,6 +138,14 @@ pub(crate) fn quarantine(area: &PerCpu, page: u64) {
     area.attention.set(area.attention.get() | attention::FLUSH);
 }
 
+/// Keeps a context from being used until nobody remembers translations of it.
+pub(crate) fn retire(area: &PerCpu, context: u64) {
+    if context != 0 {
+        // SAFETY: as in `add`.
+        unsafe { batch_of(area) }.contexts.push(context).ok();
+    }
+}
+
 /// This CPU runs the kernel from now on.
 pub(crate) fn join(cpu: Cpu) {
     ONLINE.fetch_or(1 << cpu.0, Ordering::SeqCst);
@@ -159,8 +173,10 @@ pub(crate) fn complete(area: &PerCpu) {
     let batch = unsafe { batch_of(area) };
     batch.ranges.clear();
     batch.overflow = false;
-    if !batch.quarantine.is_empty() {
-        MEMORY.lock().free(&mut batch.quarantine);
+    let mut memory = MEMORY.lock();
+    memory.free(&mut batch.quarantine);
+    while let Some(context) = batch.contexts.pop() {
+        memory.contexts.release(context);
     }
 }
 
