@@ -14,6 +14,7 @@ use microkernel::machine::{Frame, Resume};
 use super::asm as cpu;
 use super::cpu::FaultStack;
 use super::entry::SAVED;
+use super::exit;
 use super::interrupts;
 use super::panic::{self, Stop};
 use super::percpu::{self, FRAME_END, Pause, STACK};
@@ -243,7 +244,9 @@ extern "C" fn from_kernel(interrupted: &Interrupted) -> ! {
             // SAFETY: the instruction that faulted comes after the exit's `swapgs`.
             unsafe { asm!("swapgs", options(nomem, nostack, preserves_flags)) };
         }
-        interrupts::dispatch(percpu::this(), number, interrupted.code);
+        let area = percpu::this();
+        exit::refuse(area);
+        interrupts::dispatch(area, number, interrupted.code);
     }
     let address = if number == vector::PAGE_FAULT {
         cpu::read_cr2()

@@ -130,7 +130,18 @@ pub(crate) fn leave(kernel: Guard<'_, Guarded>, next: Next) -> ! {
 
 /// Goes on with this CPU's current thread, without having asked the kernel.
 pub(crate) fn resume(area: &'static PerCpu) -> ! {
-    enter(area, (area.frame_end.get() - SAVED as u64) as *mut Frame)
+    enter(area, current(area))
+}
+
+/// The frame of this CPU's current thread.
+fn current(area: &PerCpu) -> *mut Frame {
+    (area.frame_end.get() - SAVED as u64) as *mut Frame
+}
+
+/// The CPU refused the current thread's state: no short way back with it.
+pub(crate) fn refuse(area: &PerCpu) {
+    // SAFETY: the frame is that of this CPU's thread.
+    unsafe { (*current(area)).resume = Resume::Full };
 }
 
 /// Releases the kernel and waits for an interrupt, which does not return here.
