@@ -25,7 +25,7 @@ fn pair(path: Path) -> Pair {
     });
     let client = sim.first();
     sim.on(client).register_buffer();
-    let server = sim.add_task(client);
+    let server = sim.add_task();
     let port = sim.on(server).port();
     let service = sim.give(server, port, disposition::MAKE_SEND, client);
     Pair {
@@ -105,7 +105,7 @@ fn a_call_waits_for_its_server() {
 #[test]
 fn a_full_slot_gives_the_next_reply_right_a_name() {
     both(|mut pair| {
-        let other = pair.sim.add_task(pair.client);
+        let other = pair.sim.add_task();
         let service = pair
             .sim
             .give(pair.server, pair.port, disposition::MAKE_SEND, other);
@@ -150,7 +150,7 @@ fn a_reply_right_can_be_kept_and_handed_on() {
             Ok(port_type::SEND_ONCE)
         );
         assert!(pair.sim.on(pair.server).take_slot().is_err());
-        let helper = pair.sim.add_task(pair.server);
+        let helper = pair.sim.add_task();
         let held = pair
             .sim
             .give(pair.server, kept, disposition::MOVE_SEND_ONCE, helper);
@@ -168,7 +168,7 @@ fn a_caller_that_gave_up_leaves_a_dead_name() {
     both(|mut pair| {
         let call = Request::call(pair.service)
             .with(options::RECEIVE_TIMEOUT)
-            .until(1_000_000);
+            .until(pair.sim.now() + 1_000_000);
         assert_eq!(pair.sim.on(pair.client).start_message(&call), None);
         pair.take();
         let notes = pair.sim.on(pair.server).port();
@@ -411,7 +411,7 @@ fn a_wait_ends_at_its_deadline_and_not_before() {
     both(|mut pair| {
         let waits = Request::receive(pair.port)
             .with(options::RECEIVE_TIMEOUT)
-            .until(5_000_000);
+            .until(pair.sim.now() + 5_000_000);
         assert_eq!(pair.sim.on(pair.server).start_message(&waits), None);
         pair.sim.pass_time(4_000_000);
         assert!(!pair.sim.is_in_user_mode(pair.server));
@@ -420,7 +420,7 @@ fn a_wait_ends_at_its_deadline_and_not_before() {
             pair.sim.on(pair.server).finish_message().code,
             Code::ReceiveTimedOut
         );
-        let waits = waits.until(1 << 40);
+        let waits = waits.until(1 << 60);
         assert_eq!(pair.sim.on(pair.server).start_message(&waits), None);
         pair.sim
             .on(pair.client)

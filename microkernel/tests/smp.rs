@@ -66,7 +66,7 @@ fn every_call_of_many_clients_is_answered_once() {
         let port = sim.on(first).port();
         let mut actors = Vec::new();
         for who in 0..5 {
-            let task = sim.add_task(first);
+            let task = sim.add_task();
             let service = sim.give(first, port, disposition::MAKE_SEND, task);
             actors.push(Actor::new(task, client(service, who, 100)));
         }
@@ -87,11 +87,11 @@ fn a_message_and_a_deadline_at_the_same_time_lose_nothing() {
         });
         let receiver = sim.first();
         let port = sim.on(receiver).port();
-        let sender = sim.add_task(receiver);
+        let sender = sim.add_task();
         let service = sim.give(receiver, port, disposition::MAKE_SEND, sender);
         let mut sent = 0;
         let mut expected = 1;
-        let mut deadline = 0;
+        let mut deadline = sim.now();
         let actors = vec![
             Actor::new(receiver, |got| {
                 if let Some(got) = got {
@@ -128,7 +128,7 @@ fn the_same_seed_gives_the_same_run() {
         });
         let first = sim.first();
         let port = sim.on(first).port();
-        let task = sim.add_task(first);
+        let task = sim.add_task();
         let service = sim.give(first, port, disposition::MAKE_SEND, task);
         let mut order = Vec::new();
         let mut calls = client(service, 0, 30);

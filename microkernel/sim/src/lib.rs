@@ -18,6 +18,7 @@ pub mod play;
 pub mod program;
 mod rng;
 mod sim;
+mod spawn;
 pub mod user;
 
 pub use message::{Reply, Request};

@@ -231,7 +231,7 @@ impl Reply {
     pub fn right(&self) -> Descriptor {
         match self.body.as_ref().map(|body| body.descriptors.as_slice()) {
             Some([descriptor]) => *descriptor,
-            other => panic!("one descriptor expected, not {other:?}"),
+            other => panic!("one descriptor expected, not {other:?}: {self:x?}"),
         }
     }
 }

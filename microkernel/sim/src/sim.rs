@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use abi::trap::MACH_MSG;
 use abi::vm::MAX_ADDRESS;
+use microkernel::base::ids::TaskId;
 use microkernel::kernel::{Boot, Kernel};
 use microkernel::machine::{Access, Cpu, Event, Frame, FrameIndex, NEVER, Next, Resume};
 
@@ -109,6 +110,8 @@ pub struct Sim {
     /// Decides the schedule.
     pub rng: Rng,
     threads: BTreeMap<FrameIndex, Thread>,
+    /// Threads that were made beside the first one, and their tasks.
+    pub(crate) tasks: BTreeMap<FrameIndex, TaskId>,
 }
 
 impl Sim {
@@ -133,6 +136,7 @@ impl Sim {
             kernel,
             rng: Rng::new(config.seed),
             threads: BTreeMap::new(),
+            tasks: BTreeMap::new(),
         };
         for cpu in sim.machine.cpus() {
             sim.event(cpu, Event::Online);
@@ -161,16 +165,40 @@ impl Sim {
     /// When a thread resumes with registers that it should not have.
     pub fn event(&mut self, cpu: Cpu, event: Event) -> Next {
         self.note_departure(cpu, event);
-        self.machine.enter(cpu);
-        let next = self.kernel.handle(&mut self.machine, cpu, event);
-        for thread in self.machine.take_created() {
-            self.threads.remove(&thread);
+        let mut event = event;
+        for _ in 0..PATIENCE {
+            self.machine.enter(cpu);
+            let next = self.kernel.handle(&mut self.machine, cpu, event);
+            for thread in self.machine.take_created() {
+                self.threads.remove(&thread);
+            }
+            self.machine.leave(cpu, next);
+            match next {
+                Next::Run(thread) => self.note_arrival(thread),
+                Next::Idle => {}
+                Next::Continue => {
+                    event = Event::Continue;
+                    self.meanwhile(cpu);
+                    continue;
+                }
+            }
+            return next;
         }
-        self.machine.leave(cpu, next);
-        if let Next::Run(thread) = next {
-            self.note_arrival(thread);
+        panic!("{cpu:?} works on {event:?} without end");
+    }
+
+    /// Between two steps of a CPU's work the lock is free: now and then another CPU takes it.
+    fn meanwhile(&mut self, cpu: Cpu) {
+        let others: Vec<Cpu> = self.machine.cpus().filter(|other| *other != cpu).collect();
+        if others.is_empty() || !self.rng.one_in(4) {
+            return;
         }
-        next
+        let other = self.rng.pick(&others);
+        if self.machine.take_kick(other) {
+            self.event(other, Event::Kick);
+        } else if self.machine.take_due_timer(other) {
+            self.event(other, Event::Timer);
+        }
     }
 
     /// The thread that a CPU runs traps.
@@ -212,6 +240,11 @@ impl Sim {
             return self.take_answer(thread);
         }
         None
+    }
+
+    /// Nanoseconds since boot.
+    pub fn now(&mut self) -> u64 {
+        microkernel::machine::Machine::now(&mut self.machine)
     }
 
     /// The answer of a trap that came back since, once.
@@ -273,7 +306,7 @@ impl Sim {
         if next == NEVER {
             return false;
         }
-        let now = microkernel::machine::Machine::now(&mut self.machine);
+        let now = self.now();
         self.machine.advance(next.saturating_sub(now));
         self.deliver()
     }
@@ -377,13 +410,12 @@ impl Sim {
             Event::Fault { .. } | Event::Exception { .. } => Doing::Stopped,
             _ => Doing::User(*frame),
         };
-        self.threads.insert(
-            thread,
-            Thread {
-                doing,
-                answer: None,
-            },
-        );
+        // An answer that nobody looked at stays until the thread traps again.
+        let answer = match event {
+            Event::Trap => None,
+            _ => self.threads.get(&thread).and_then(|thread| thread.answer),
+        };
+        self.threads.insert(thread, Thread { doing, answer });
     }
 
     /// A thread is back in user mode, or there for the first time.

@@ -241,7 +241,7 @@ impl SimMachine {
     fn resume(&mut self, cpu: Cpu, next: Next) {
         let Next::Run(thread) = next else {
             self.processors[cpu.0 as usize].running = None;
-            // The CPU keeps the space loaded while idle, as hardware does, unless it is gone.
+            // The CPU keeps the space loaded, as hardware does.
             return;
         };
         for other in self.cpus().filter(|other| *other != cpu) {
