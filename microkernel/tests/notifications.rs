@@ -252,6 +252,32 @@ fn a_right_that_leaves_with_an_armed_request_says_port_deleted() {
     }
 }
 
+// covers: N-04
+#[test]
+fn a_request_stays_with_its_name_and_goes_with_it() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let (notes, queue) = (notes(&mut me), me.port());
+    for way in 0..3 {
+        let port = me.port();
+        me.request(port, notify::DEAD_NAME, 0, notes).unwrap();
+        me.deallocate(port).unwrap();
+        let armed = port_type::RECEIVE | port_type::DEAD_NAME_REQUEST;
+        assert_eq!(me.kind(port), Ok(armed), "the receive right is still here");
+        none(&mut me, notes);
+        match way {
+            0 => me.destroy(port).unwrap(),
+            1 => me.mod_refs(port, right::RECEIVE, -1).unwrap(),
+            _ => {
+                me.message(&Request::send(queue).port(port, disposition::MOVE_RECEIVE));
+            }
+        }
+        let note = only(&mut me, notes);
+        let expected = (notify::PORT_DELETED, port.0.into());
+        assert_eq!((note.id, note.words[0]), expected, "way {way}");
+    }
+}
+
 // covers: N-05 P-32
 #[test]
 fn a_receive_right_survives_into_the_hands_of_who_asked_for_it() {

@@ -245,9 +245,9 @@ impl Ipc {
         };
         let (rights, port) = (entry.rights, entry.port);
         if rights.contains(Rights::RECEIVE) {
+            // The name stays, and with it what is armed on it.
             entry.rights -= Rights::SEND;
             entry.urefs = 0;
-            self.port_deleted(space, name);
         } else {
             self.forget(cx, space, name);
         }
@@ -337,7 +337,6 @@ impl Ipc {
         if entry.rights.contains(Rights::RECEIVE) {
             entry.rights -= Rights::SEND;
             entry.urefs = 0;
-            self.port_deleted(space, name);
         } else {
             self.forget(cx, space, name);
         }
@@ -355,9 +354,11 @@ impl Ipc {
         let Some(entry) = self.names.get_mut(space, name) else {
             return Right::None;
         };
-        entry.rights -= Rights::RECEIVE;
-        if entry.rights.is_empty() {
+        // A name without rights is none: it goes while it still has its last one.
+        if entry.rights == Rights::RECEIVE {
             self.forget(cx, space, name);
+        } else {
+            entry.rights -= Rights::RECEIVE;
         }
         Right::Receive(id)
     }
