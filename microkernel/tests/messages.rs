@@ -317,6 +317,42 @@ fn a_receive_right_is_not_sent_to_itself() {
     assert_eq!(me.kind(b), Ok(port_type::DEAD_NAME));
 }
 
+// covers: M-26 M-25
+#[test]
+fn a_receive_right_that_arrived_is_on_its_way_no_longer() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let (a, b) = (me.port(), me.port());
+    me.message(&Request::send(a).port(b, disposition::MOVE_RECEIVE));
+    assert_eq!(Name(me.poll(a).right().name), b);
+    let sent = me.message(&Request::send(b).port(a, disposition::MOVE_RECEIVE));
+    assert_eq!(sent.code, Code::Success);
+    assert_eq!(Name(me.poll(b).right().name), a);
+    assert_eq!(me.kind(a), Ok(port_type::SEND | port_type::RECEIVE));
+}
+
+// covers: M-26 N-05
+#[test]
+fn a_port_is_not_mailed_into_its_own_queue() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let (port, supervisor) = (me.port(), me.port());
+    me.request(port, notify::PORT_DESTROYED, 0, supervisor)
+        .unwrap();
+    me.message(&Request::send(port).port(supervisor, disposition::MOVE_RECEIVE));
+    me.mod_refs(port, right::RECEIVE, -1).unwrap();
+    assert_eq!(me.kind(port), Ok(port_type::DEAD_NAME));
+    assert_eq!(me.kind(supervisor), Ok(port_type::DEAD_NAME));
+    // The same by a message that would close the circle later.
+    let (port, supervisor) = (me.port(), me.port());
+    me.request(port, notify::PORT_DESTROYED, 0, supervisor)
+        .unwrap();
+    me.mod_refs(port, right::RECEIVE, -1).unwrap();
+    me.message(&Request::send(port).port(supervisor, disposition::MOVE_RECEIVE));
+    assert_eq!(me.kind(supervisor), Ok(port_type::DEAD_NAME));
+    assert_eq!(me.kind(port), Ok(port_type::DEAD_NAME));
+}
+
 // covers: M-27 F-07
 #[test]
 fn a_deep_nest_of_receive_rights_is_taken_apart() {
@@ -324,7 +360,6 @@ fn a_deep_nest_of_receive_rights_is_taken_apart() {
     let mut me = sim.on(first);
     let notes = me.port();
     let mut inner = me.port();
-    me.request(inner, notify::NO_SENDERS, 0, notes).unwrap();
     let deepest = Request::send(inner).port(notes, disposition::MAKE_SEND_ONCE);
     assert_eq!(me.message(&deepest).code, Code::Success);
     for _ in 0..200 {
@@ -334,7 +369,7 @@ fn a_deep_nest_of_receive_rights_is_taken_apart() {
         me.deallocate(inner).unwrap();
         inner = outer;
     }
-    assert_eq!(me.poll(notes).id, notify::NO_SENDERS);
+    assert_eq!(me.poll(notes).code, Code::ReceiveTimedOut);
     me.destroy(inner).unwrap();
     assert_eq!(
         me.poll(notes).id,

@@ -315,8 +315,17 @@ impl Ipc {
             port.make_send = 0;
             port.sequence = 0;
         }
-        if let Some(notice) = self.notices.get_mut(notice) {
-            notice.watch = Watch::PortDestroyed { port: Some(id) };
+        let Some(record) = self.notices.get_mut(notice) else {
+            return;
+        };
+        record.watch = Watch::PortDestroyed { port: Some(id) };
+        let to = record.notify;
+        if self.travels_behind(to, id) {
+            // The port to be told lies in the queue of the one that ends: nobody would ever hear of it.
+            return self.end_notice(notice);
+        }
+        if let Some(port) = self.ports.get_mut(id) {
+            port.carrier = Some(to);
         }
         self.fire(notice, notify::PORT_DESTROYED, 0);
     }

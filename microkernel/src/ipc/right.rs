@@ -368,6 +368,7 @@ impl Ipc {
         if let Some(port) = self.ports.get_mut(id) {
             port.space = Some(space);
             port.name = name;
+            port.carrier = None;
             port.label = u64::from(name.0);
         }
     }
