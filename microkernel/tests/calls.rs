@@ -72,6 +72,11 @@ fn a_call_finds_its_server_waiting() {
         assert_eq!(got.words, [1, 2, 3, 4, 5, 6]);
         assert_eq!((got.kind, got.reply), (ReplyKind::Slot, Name::REPLY_SLOT));
         assert_eq!(got.label, u64::from(pair.port.0));
+        let sequence = pair
+            .sim
+            .on(pair.server)
+            .attribute(pair.port, attribute::SEQUENCE);
+        assert_eq!(sequence, Ok(1), "counted on every path");
         let reply = Request::reply()
             .id(107)
             .words([9; 6])
@@ -168,7 +173,7 @@ fn a_caller_that_gave_up_leaves_a_dead_name() {
     both(|mut pair| {
         let call = Request::call(pair.service)
             .with(options::RECEIVE_TIMEOUT)
-            .until(pair.sim.now() + 1_000_000);
+            .until(pair.sim.now() + 1_000_000_000);
         assert_eq!(pair.sim.on(pair.client).start_message(&call), None);
         pair.take();
         let notes = pair.sim.on(pair.server).port();
@@ -178,7 +183,7 @@ fn a_caller_that_gave_up_leaves_a_dead_name() {
             .on(pair.server)
             .request(kept, notify::DEAD_NAME, 0, notes);
         assert_eq!(armed, Ok(Name::NULL));
-        pair.sim.pass_time(2_000_000);
+        pair.sim.pass_time(2_000_000_000);
         assert_eq!(pair.answer().code, Code::ReceiveTimedOut);
         let mut server = pair.sim.on(pair.server);
         assert_eq!(server.kind(kept), Ok(port_type::DEAD_NAME));
@@ -411,11 +416,11 @@ fn a_wait_ends_at_its_deadline_and_not_before() {
     both(|mut pair| {
         let waits = Request::receive(pair.port)
             .with(options::RECEIVE_TIMEOUT)
-            .until(pair.sim.now() + 5_000_000);
+            .until(pair.sim.now() + 5_000_000_000);
         assert_eq!(pair.sim.on(pair.server).start_message(&waits), None);
-        pair.sim.pass_time(4_000_000);
+        pair.sim.pass_time(4_000_000_000);
         assert!(!pair.sim.is_in_user_mode(pair.server));
-        pair.sim.pass_time(2_000_000);
+        pair.sim.pass_time(2_000_000_000);
         assert_eq!(
             pair.sim.on(pair.server).finish_message().code,
             Code::ReceiveTimedOut

@@ -56,7 +56,8 @@ impl Ipc {
         if !entry.rights.contains(Rights::SEND) {
             return None;
         }
-        let mut queue = self.ports.find_mut(entry.port)?;
+        let port = entry.port;
+        let mut queue = self.ports.find_mut(port)?;
         let (label, name) = (queue.label, queue.name);
         if queue.has_work {
             return None;
@@ -79,6 +80,10 @@ impl Ipc {
         let identity = hand_over(from, to, cpu);
         if let Some(next) = waits_too {
             ThreadQueue::forget_previous(&mut sched.threads, next);
+        }
+        // Every message counts, on whatever path it comes (P-32).
+        if let Some(port) = self.ports.find_mut(port) {
+            port.sequence = port.sequence.wrapping_add(1);
         }
         sched.cpu(cpu).current = Some(receiver);
         machine.pass_words(caller.index(), receiver.index());
