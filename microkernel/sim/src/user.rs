@@ -252,6 +252,14 @@ impl User<'_> {
         }
     }
 
+    /// Writes to each page of the buffer.
+    pub fn touch_buffer(&mut self) {
+        let address = buffer_address(self.thread);
+        for page in 0..MIN_BUFFER / abi::PAGE_SIZE {
+            self.poke(address + page * abi::PAGE_SIZE, &[0]);
+        }
+    }
+
     /// Starts a `mach_msg`; `None`: it has not come back yet.
     ///
     /// # Panics

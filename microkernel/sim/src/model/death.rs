@@ -32,6 +32,7 @@ impl Model {
     fn receiver_gone(&mut self, port: PortId) {
         if let Some(to) = self.ports[port].destroyed.take()
             && self.is_alive(to)
+            && !self.travels_behind(to, port)
         {
             self.clear_receiver(port);
             self.ports[port].holder = Holder::Message;
@@ -62,7 +63,7 @@ impl Model {
     }
 
     /// Threads that wait on the port itself come back with `PORT_CHANGED`.
-    fn end_waits(&mut self, port: PortId) {
+    pub(super) fn end_waits(&mut self, port: PortId) {
         for thread in &mut self.threads {
             if let State::Receiving {
                 source: Source::Port(of),

@@ -24,6 +24,7 @@ impl Model {
             {
                 self.leave_sets(port);
                 self.sets[set].push(port);
+                self.offer(port);
             }
             return Ok(());
         }
@@ -44,6 +45,13 @@ impl Model {
         accept(seen)?;
         self.leave_sets(port);
         Ok(())
+    }
+
+    pub(super) fn is_member(&self, task: TaskId, member: Name, set: Name) -> bool {
+        match (self.receive_right(task, member), self.entry(task, set)) {
+            (Some(port), Some(Entry::Set(set))) => self.sets[set].contains(&port),
+            _ => false,
+        }
     }
 
     /// Changes a set, after the checks of both names. `change` answers whether it could.
@@ -99,7 +107,7 @@ impl Model {
                 attribute::MAKE_SEND_COUNT => state.make_send,
                 attribute::SEQUENCE => state.sequence,
                 attribute::SEND_RIGHTS => self.send_rights(port),
-                attribute::SEND_ONCE_RIGHTS => self.send_once_rights(port),
+                attribute::SEND_ONCE_RIGHTS => self.send_once_rights(port, seen.1),
                 attribute::PORT_SETS => {
                     self.sets.iter().filter(|set| set.contains(&port)).count() as u64
                 }

@@ -47,15 +47,33 @@ impl Model {
                     self.threads[thread].state = State::Sending(Box::new(request.clone()));
                     return expect_wait(seen);
                 }
-                // Only requests without moved rights get here: the program makes no others.
-                self.discard_message(*message);
-                expect(seen, &[Code::SendTimedOut])
+                if is_call(request) {
+                    self.end_epoch(thread);
+                }
+                if let Some(reply) = seen {
+                    return self.unsend(thread, &message, reply);
+                }
+                self.threads[thread].state = State::Unsent(message);
+                return Ok(());
             }
         };
         if is_call(request) {
             self.end_epoch(thread);
         }
         verdict.map_err(|why| format!("{request:x?}: {why}"))
+    }
+
+    /// M-10: the rights of a message that was not sent come back, as if it had been received.
+    pub(super) fn unsend(&mut self, thread: ThreadId, message: &Message, reply: &Reply) -> Verdict {
+        expect(Some(reply), &[Code::SendTimedOut])?;
+        let task = self.threads[thread].task;
+        self.accept_right(task, message.remote, reply.local)?;
+        // The own reply object has no name to come back under.
+        let local = match message.local {
+            Carried::SendOnce(port) if !self.is_alive(port) => Carried::Null,
+            local => local,
+        };
+        self.accept_right(task, local, reply.reply)
     }
 
     fn send(&mut self, thread: ThreadId, request: &Request) -> Sent {
@@ -69,6 +87,7 @@ impl Model {
         };
         let mut message = Message {
             batch: self.batch,
+            from_kernel: false,
             id: request.id,
             words: if request.body.is_some() {
                 Vec::new()
@@ -109,7 +128,7 @@ impl Model {
             return Sent::Done;
         }
         let state = &self.ports[port];
-        let full = state.queue.len() as u64 >= state.limit && !self.has_waiter(port);
+        let full = state.load() >= state.limit && !self.has_waiter(port);
         if full && matches!(message.remote, Carried::Send(_)) {
             return Sent::Waits(port, Box::new(message));
         }
@@ -163,7 +182,7 @@ impl Model {
     }
 
     /// M-03: takes a right out of the sender's names. A dead name may be taken as what it is.
-    fn take(&mut self, thread: ThreadId, name: Name, how: u8) -> Option<Carried> {
+    pub(super) fn take(&mut self, thread: ThreadId, name: Name, how: u8) -> Option<Carried> {
         if name == Name::REPLY_SLOT {
             return self.take_from_slot(thread, how);
         }
@@ -196,6 +215,7 @@ impl Model {
                 },
                 disposition::MOVE_RECEIVE,
             ) => {
+                self.clear_receiver(port);
                 if let Some(Entry::Port { send, receive, .. }) =
                     self.tasks[task].names.get_mut(&name)
                 {
@@ -204,7 +224,6 @@ impl Model {
                         self.remove(task, name);
                     }
                 }
-                self.clear_receiver(port);
                 self.ports[port].holder = Holder::Message;
                 Some(Carried::Receive(port))
             }
@@ -240,9 +259,17 @@ impl Model {
 
     /// M-26: whether a receive right in the message would travel into its own queue.
     fn is_circular(&self, message: &Message, to: PortId) -> bool {
-        let mut at = to;
+        message.rights.iter().any(|right| match right {
+            Carried::Receive(port) => self.travels_behind(to, *port),
+            _ => false,
+        })
+    }
+
+    /// Whether a port is another one, or lies in its queue, or in that of a port that does.
+    pub(super) fn travels_behind(&self, port: PortId, other: PortId) -> bool {
+        let mut at = port;
         loop {
-            if message.rights.contains(&Carried::Receive(at)) {
+            if at == other {
                 return true;
             }
             let inside = |state: &super::Port| {
@@ -285,9 +312,18 @@ impl Model {
         }
     }
 
+    /// Queued messages find a waiter after all: their port joined its set.
+    pub(super) fn offer(&mut self, port: PortId) {
+        while self.has_waiter(port)
+            && let Some(message) = self.ports[port].queue.pop_front()
+        {
+            self.push(port, message);
+        }
+    }
+
     /// Senders that waited get in, in order, as far as there is room (M-09).
     pub(super) fn admit(&mut self, port: PortId) {
-        while (self.ports[port].queue.len() as u64) < self.ports[port].limit {
+        while self.ports[port].load() < self.ports[port].limit {
             let Some((thread, mut message)) = self.ports[port].senders.pop_front() else {
                 return;
             };

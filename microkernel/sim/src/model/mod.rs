@@ -203,9 +203,32 @@ struct Port {
     destroyed: Option<PortId>,
 }
 
-#[derive(Clone, Debug)]
+impl Port {
+    /// How many messages count against the limit: notifications need no room (N-08).
+    fn load(&self) -> u64 {
+        self.queue
+            .iter()
+            .filter(|message| !message.from_kernel)
+            .count() as u64
+    }
+}
+
+impl Message {
+    /// Messages of one lane come in order (M-14): those of tasks, the notifications that a send-once
+    /// right was lost, and all other notifications.
+    fn lane(&self) -> u8 {
+        match self.id {
+            _ if !self.from_kernel => 0,
+            abi::notify::SEND_ONCE => 1,
+            _ => 2,
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct Message {
     batch: u64,
+    from_kernel: bool,
     id: i32,
     /// The words that count: all six of a short message of a task, one of a notification.
     words: Vec<u64>,
@@ -234,6 +257,8 @@ enum State {
         source: Source,
         claimed: bool,
     },
+    /// Found no room for this message, and will come back with it.
+    Unsent(Box<Message>),
     /// Will come back with this code.
     Due(MessageReturn),
 }
@@ -305,6 +330,22 @@ impl Model {
         }
     }
 
+    /// A right went from a thread's task to another task without a trap, and got a name there.
+    ///
+    /// # Errors
+    /// What the rules would have had.
+    pub fn give(
+        &mut self,
+        (from, name, disposition): (ThreadId, Name, u8),
+        to: TaskId,
+        got: Name,
+    ) -> Verdict {
+        let right = self
+            .take(from, name, disposition)
+            .ok_or("there is no such right")?;
+        self.accept_right(to, right, got)
+    }
+
     /// A thread that waited came back.
     ///
     /// # Errors
@@ -314,6 +355,10 @@ impl Model {
             State::Due(code) if code == reply.code => {
                 self.threads[thread].state = State::User;
                 Ok(())
+            }
+            State::Unsent(message) => {
+                self.threads[thread].state = State::User;
+                self.unsend(thread, &message, reply)
             }
             State::Receiving { source, claimed } => {
                 if !claimed && !self.take_claim_over(source) {
@@ -360,7 +405,7 @@ impl Model {
         self.threads.iter().position(|thread| {
             matches!(
                 thread.state,
-                State::Due(_) | State::Receiving { claimed: true, .. }
+                State::Due(_) | State::Unsent(_) | State::Receiving { claimed: true, .. }
             )
         })
     }
@@ -419,19 +464,18 @@ impl Model {
         }
     }
 
-    /// Every right that lies in a message, a slot, or is taken from a request for a notification.
-    fn carried(&self) -> impl Iterator<Item = Carried> + '_ {
-        let messages = self.ports.iter().flat_map(|port| {
+    fn messages(&self) -> impl Iterator<Item = &Message> + '_ {
+        self.ports.iter().flat_map(|port| {
             let waiting = port.senders.iter().map(|(_, message)| message);
             port.queue.iter().chain(&port.claims).chain(waiting)
-        });
-        let in_messages = messages.flat_map(|message| {
-            message
-                .rights
-                .iter()
-                .copied()
-                .chain([message.remote, message.local])
-        });
+        })
+    }
+
+    /// Every right that a message carries or a slot holds, without those that messages are sent with.
+    fn carried(&self) -> impl Iterator<Item = Carried> + '_ {
+        let in_messages = self
+            .messages()
+            .flat_map(|message| message.rights.iter().copied().chain([message.local]));
         in_messages.chain(self.threads.iter().filter_map(|thread| thread.slot))
     }
 
@@ -440,12 +484,19 @@ impl Model {
         let named = self.tasks.iter().flat_map(|task| task.names.values()).filter(
             |entry| matches!(entry, Entry::Port { port: of, send, .. } if *of == port && *send > 0),
         );
-        let carried = self.carried().filter(|right| *right == Carried::Send(port));
+        // A message keeps the send right that it was sent with until it is received (N-02).
+        let used = self.messages().map(|message| message.remote);
+        let carried = self
+            .carried()
+            .chain(used)
+            .filter(|right| *right == Carried::Send(port));
         (named.count() + carried.count()) as u64
     }
 
-    /// How many send-once rights to a port there are, those that requests hold included.
-    fn send_once_rights(&self, port: PortId) -> u64 {
+    /// How many send-once rights to a port there are, those that requests hold included; one that was
+    /// used for a message is gone. Whether one that a queued notification uses still counts is the
+    /// kernel's choice: `seen` decides as far as it can.
+    fn send_once_rights(&self, port: PortId, seen: u64) -> u64 {
         let carried = self
             .carried()
             .filter(|right| *right == Carried::SendOnce(port))
@@ -464,7 +515,11 @@ impl Model {
             usize::from(of.destroyed == Some(port))
                 + usize::from(of.no_senders.is_some_and(|(to, _)| to == port))
         });
-        (carried + named + requests.sum::<usize>()) as u64
+        let sure = (carried + named + requests.sum::<usize>()) as u64;
+        let used = self
+            .messages()
+            .filter(|message| message.from_kernel && message.remote == Carried::SendOnce(port));
+        seen.clamp(sure, sure + used.count() as u64)
     }
 }
 

@@ -57,12 +57,17 @@ impl Model {
             },
             Op::MoveMember { member, set } => self.move_member(task, member, set, seen),
             Op::InsertMember { member, set } => {
+                if self.is_member(task, member, set) {
+                    return refuse(seen, &[Code::Success, Code::NameExists]);
+                }
                 self.member(task, (member, set), seen, |set, port| {
-                    if !set.contains(&port) {
-                        set.push(port);
-                    }
+                    set.push(port);
                     true
-                })
+                })?;
+                if let Some(port) = self.receive_right(task, member) {
+                    self.offer(port);
+                }
+                Ok(())
             }
             Op::ExtractMember { member, set } => {
                 self.member(task, (member, set), seen, |set, port| {
@@ -234,6 +239,9 @@ impl Model {
             Some(_) if delta > 0 => return refuse(seen, &[Code::InvalidRight, Code::InvalidValue]),
             Some(_) => return refuse(seen, &[Code::InvalidRight]),
         };
+        if send == 0 && delta < 0 {
+            return refuse(seen, &[Code::InvalidRight, Code::InvalidValue]);
+        }
         if delta > 0 || delta + send < 0 {
             return refuse(seen, &[Code::InvalidValue]);
         }
@@ -251,6 +259,14 @@ impl Model {
             return refuse(seen, &[Code::InvalidName]);
         };
         accept(seen)?;
+        if let Entry::Port {
+            port,
+            receive: true,
+            ..
+        } = entry
+        {
+            self.end_waits(port);
+        }
         self.remove(task, name);
         match entry {
             Entry::Port {
@@ -310,7 +326,9 @@ impl Model {
             return;
         };
         *receive = false;
-        if *send == 0 {
+        let last = *send == 0;
+        self.end_waits(port);
+        if last {
             self.remove(task, name);
         }
         self.discard(Carried::Receive(port));

@@ -22,6 +22,7 @@ impl Model {
     ) {
         let message = Message {
             batch: self.batch,
+            from_kernel: true,
             id: what.0,
             words: what.1.into_iter().collect(),
             data: None,
@@ -62,6 +63,9 @@ impl Model {
         ];
         if !known.contains(&id) {
             return refuse(seen, &[Code::InvalidValue]);
+        }
+        if id == notify::PORT_DESTROYED && sync != 0 && seen.0 == Code::InvalidValue {
+            return Ok(());
         }
         let target = self.receive_right(task, to);
         let Some(entry) = self.entry(task, name) else {

@@ -134,13 +134,24 @@ impl Model {
             .map(|port| self.is_alive(port))
             .collect();
         let state = &mut self.ports[port];
-        let list = match from {
-            From::Queue => &mut state.queue,
-            From::Claims => &mut state.claims,
-        };
-        let first = list.front().map(|message| message.batch);
+        if from == From::Claims {
+            let claimed = state
+                .claims
+                .iter()
+                .position(|message| fits(message, reply, &alive));
+            if let Some(message) = claimed.and_then(|claimed| state.claims.remove(claimed)) {
+                return Ok(message);
+            }
+            // The kernel gave the thread another message than the model did.
+            while let Some(message) = state.claims.pop_back() {
+                state.queue.push_front(message);
+            }
+        }
+        let list = &mut state.queue;
+        let first_of = |lane| list.iter().find(|message| message.lane() == lane);
         let position = list.iter().position(|message| {
-            (Some(message.batch) == first || from == From::Claims) && fits(message, reply, &alive)
+            let first = first_of(message.lane()).map(|first| first.batch);
+            Some(message.batch) == first && fits(message, reply, &alive)
         });
         match position.and_then(|position| list.remove(position)) {
             Some(message) => Ok(message),

@@ -334,7 +334,11 @@ impl Names<'_> {
         }
         if self.rng.one_in(2) {
             for _ in 0..self.rng.below(4) {
-                let name = self.any();
+                // The reply slot is a name for headers only.
+                let name = match self.any() {
+                    Name::REPLY_SLOT => Name::NULL,
+                    name => name,
+                };
                 let how = match self.disposition(name) {
                     disposition::MAKE_SEND if self.rng.one_in(2) => disposition::MOVE_RECEIVE,
                     how => how,
@@ -343,7 +347,7 @@ impl Names<'_> {
             }
             request = request.data(&[7; 100][..self.rng.below(100)]);
         }
-        if how == disposition::COPY_SEND && request.local.1 == 0 && request.body.is_none() {
+        if request.body.is_none() && self.rng.one_in(2) {
             request = request.with(options::SEND_TIMEOUT);
         }
         request

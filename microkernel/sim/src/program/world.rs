@@ -1,8 +1,9 @@
 //! [`World`]: kernel and model side by side.
 
 use abi::kern_return::KernReturn;
-use abi::names::{Name, port_type, right};
+use abi::names::{Name, disposition, port_type, right};
 use abi::trap;
+use microkernel::kernel::Census;
 use microkernel::machine::FrameIndex;
 
 use super::generate::{self, Patience};
@@ -22,6 +23,10 @@ const PATIENCE: u32 = 10_000;
 pub struct Setup {
     /// Kernel and machine.
     pub config: Config,
+    /// Tasks.
+    pub tasks: usize,
+    /// Threads in each of them.
+    pub threads: usize,
 }
 
 /// Kernel and model.
@@ -36,24 +41,123 @@ pub struct World {
     pub history: Vec<String>,
     /// By thread of the model: the kernel's thread, and its task.
     threads: Vec<(FrameIndex, usize)>,
+    /// What there was before the program and the other tasks.
+    baseline: Baseline,
+}
+
+/// What must be the same again when everything has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Baseline {
+    census: Census,
+    pages: u64,
+    spaces: usize,
+}
+
+impl Baseline {
+    fn of(sim: &Sim) -> Self {
+        let machine = &sim.machine;
+        Self {
+            census: sim.kernel.census(),
+            pages: machine.memory.in_use(),
+            spaces: machine.spaces.len(),
+        }
+    }
 }
 
 impl World {
     /// A fresh boot.
     pub fn boot(setup: &Setup) -> Self {
         let mut sim = Sim::boot(setup.config);
-        let threads = vec![(sim.first(), 0)];
+        let first = sim.first();
+        sim.on(first).register_buffer();
+        let mut threads = vec![(first, 0)];
+        for _ in 1..setup.threads {
+            threads.push((sim.add_thread(first), 0));
+        }
+        // Threads touch their buffers once, so that the pages are there before they are counted.
         for (thread, _) in &threads {
-            sim.on(*thread).register_buffer();
+            sim.on(*thread).touch_buffer();
+        }
+        let baseline = Baseline::of(&sim);
+        for task in 1..setup.tasks {
+            let lead = sim.add_task();
+            threads.push((lead, task));
+            for _ in 1..setup.threads {
+                threads.push((sim.add_thread(lead), task));
+            }
         }
         let tasks: Vec<_> = threads.iter().map(|(_, task)| *task).collect();
-        Self {
+        let mut world = Self {
             sim,
             model: Model::new(&tasks),
             transcript: Vec::new(),
             history: Vec::new(),
             threads,
+            baseline,
+        };
+        world.acquaint(setup.tasks);
+        world
+    }
+
+    /// Every task gets a port, and a send right to every other task's.
+    fn acquaint(&mut self, tasks: usize) {
+        let lead = |world: &Self, task| {
+            world
+                .threads
+                .iter()
+                .position(|(_, of)| *of == task)
+                .unwrap_or_default()
+        };
+        for from in 0..tasks {
+            let thread = lead(self, from);
+            let made = self.perform(
+                thread,
+                &Op::Allocate {
+                    right: right::RECEIVE,
+                },
+            );
+            let port = self.model.names(from).0.last().copied();
+            let (Ok(()), Some(port)) = (made, port) else {
+                panic!("{:?}", self.history)
+            };
+            for to in (0..tasks).filter(|to| *to != from) {
+                let receiver = self.threads[lead(self, to)].0;
+                let give = disposition::MAKE_SEND;
+                let name = self.sim.give(self.threads[thread].0, port, give, receiver);
+                let verdict = self.model.give((thread, port, give), to, name);
+                assert_eq!(verdict, Ok(()));
+            }
         }
+    }
+
+    /// Ends all tasks but the first, and everything that the first one got since the start: nothing may
+    /// be left.
+    ///
+    /// # Errors
+    /// What is left.
+    pub fn end(&mut self) -> Verdict {
+        let mut others: Vec<_> = self.threads.iter().filter(|(_, task)| *task > 0).collect();
+        others.dedup_by_key(|(_, task)| *task);
+        for (thread, _) in others {
+            self.sim.end_task(*thread);
+        }
+        let first = self.threads[0].0;
+        for name in self.model.names(0).0 {
+            let gone = self.sim.on(first).destroy(name);
+            self.history
+                .push(format!("at the end, destroy({name:x?}): {gone:?}"));
+        }
+        while self.sim.deliver() {}
+        self.sim.kernel.stage_rest(&mut self.sim.machine);
+        self.sim.kernel.check(&self.sim.machine)?;
+        let now = Baseline::of(&self.sim);
+        if now == self.baseline {
+            return Ok(());
+        }
+        Err(format!(
+            "at the start {:?}, at the end {now:?}",
+            self.baseline
+        ))
     }
 
     /// Runs a program and compares everything now and then.
@@ -67,7 +171,8 @@ impl World {
                 self.audit()?;
             }
         }
-        self.audit()
+        self.audit()?;
+        self.end()
     }
 
     fn step(&mut self, step: Step) -> Verdict {
@@ -89,7 +194,9 @@ impl World {
             return Ok(());
         }
         self.perform(thread, &op)?;
-        self.settle()
+        self.settle()?;
+        self.sim.kernel.check(&self.sim.machine)?;
+        Ok(())
     }
 
     fn may_wait(&self, task: usize, op: &Op) -> bool {
@@ -105,7 +212,13 @@ impl World {
     /// The rule that the kernel broke.
     pub fn perform(&mut self, thread: ThreadId, op: &Op) -> Verdict {
         self.history.push(format!("thread {thread}: {op:x?}"));
-        let seen = self.execute(self.threads[thread].0, op);
+        let mut seen = self.execute(self.threads[thread].0, op);
+        if seen.is_none() && self.model.clone().step(thread, op, None).is_err() {
+            // Somebody whom it woke went first.
+            seen = Some(Seen::Message(
+                self.sim.on(self.threads[thread].0).finish_message(),
+            ));
+        }
         let verdict = self.model.step(thread, op, seen.as_ref());
         self.history.push(format!("    {seen:x?}"));
         self.transcript
@@ -127,6 +240,15 @@ impl World {
 
     /// Lets every thread come back that must, and sees that no other does.
     fn settle(&mut self) -> Verdict {
+        let mut lines = Vec::new();
+        let verdict = self.pump(&mut lines);
+        // Who of several comes back first is the scheduler's business.
+        lines.sort();
+        self.transcript.append(&mut lines);
+        verdict
+    }
+
+    fn pump(&mut self, lines: &mut Transcript) -> Verdict {
         for _ in 0..PATIENCE {
             for thread in 0..self.threads.len() {
                 let frame = self.threads[thread].0;
@@ -140,8 +262,7 @@ impl World {
                 self.history
                     .push(format!("thread {thread} comes back: {reply:x?}"));
                 let seen = Seen::Message(reply.clone());
-                self.transcript
-                    .push(format!("{thread}: {}", outline(Some(&seen))));
+                lines.push(format!("{thread}: {}", outline(Some(&seen))));
                 self.model.complete(thread, &reply)?;
             }
             if self.model.due().is_none() {

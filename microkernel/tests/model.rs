@@ -1,0 +1,75 @@
+//! Random programs of traps, judged by the model.
+//!
+//! `MODEL_PROGRAMS` says how many programs each test runs (default 40), `MODEL_SEED` where they begin.
+
+use sim::program::{self, Setup};
+use sim::{Config, Path};
+
+fn number(variable: &str, default: u64) -> u64 {
+    let text = std::env::var(variable).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let first = number("MODEL_SEED", 1);
+    first..first + number("MODEL_PROGRAMS", 40)
+}
+
+fn setup(seed: u64, path: Path, cpus: u32, (tasks, threads): (usize, usize)) -> Setup {
+    let config = Config {
+        seed,
+        path,
+        ..Config::with_cpus(cpus)
+    };
+    Setup {
+        config,
+        tasks,
+        threads,
+    }
+}
+
+// covers: P-01 P-02 P-03 P-04 P-05 P-08 P-09 P-10 P-11 P-12 P-13 P-30 P-31 P-33 M-37 F-06
+#[test]
+fn one_thread_follows_the_rules() {
+    for seed in seeds() {
+        let setup = setup(seed, Path::Fast, 1, (1, 1));
+        program::check(&setup, &program::random(seed, 120));
+    }
+}
+
+// covers: P-03 P-04 N-02 N-03 N-04 N-05 N-07 M-03 M-04 M-05 M-06 M-07 M-08 M-22 M-25 M-26 M-37
+#[test]
+fn tasks_that_share_ports_follow_the_rules() {
+    for seed in seeds() {
+        let setup = setup(seed, Path::Fast, 1, (3, 1));
+        program::check(&setup, &program::random(seed, 150));
+    }
+}
+
+// covers: M-06 M-09 M-14 M-30 M-32 M-38 P-34 P-36 F-01
+#[test]
+fn threads_that_wait_follow_the_rules() {
+    for seed in seeds() {
+        let setup = setup(seed, Path::Fast, 1, (2, 3));
+        program::check(&setup, &program::random(seed, 200));
+    }
+}
+
+// covers: X-11 M-37 F-02
+#[test]
+fn neither_the_fast_path_nor_the_number_of_cpus_changes_what_programs_see() {
+    for seed in seeds() {
+        let steps = program::random(seed, 150);
+        let shape = (2, 3);
+        let expected = program::check(&setup(seed, Path::Fast, 1, shape), &steps);
+        for (path, cpus) in [
+            (Path::Slow, 1),
+            (Path::Fast, 2),
+            (Path::Slow, 3),
+            (Path::Fast, 4),
+        ] {
+            let seen = program::check(&setup(seed, path, cpus, shape), &steps);
+            assert_eq!(seen, expected, "seed {seed}, {path:?} path, {cpus} CPUs");
+        }
+    }
+}
