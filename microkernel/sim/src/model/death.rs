@@ -63,7 +63,7 @@ impl Model {
     }
 
     /// Threads that wait on the port itself come back with `PORT_CHANGED`.
-    pub(super) fn end_waits(&mut self, port: PortId) {
+    fn end_waits(&mut self, port: PortId) {
         for thread in &mut self.threads {
             if let State::Receiving {
                 source: Source::Port(of),

@@ -265,7 +265,7 @@ impl Model {
             ..
         } = entry
         {
-            self.end_waits(port);
+            self.clear_receiver(port);
         }
         self.remove(task, name);
         match entry {
@@ -327,7 +327,7 @@ impl Model {
         };
         *receive = false;
         let last = *send == 0;
-        self.end_waits(port);
+        self.clear_receiver(port);
         if last {
             self.remove(task, name);
         }

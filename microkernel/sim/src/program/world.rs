@@ -136,16 +136,15 @@ impl World {
     /// # Errors
     /// What is left.
     pub fn end(&mut self) -> Verdict {
+        // A port that is destroyed may come back to who asked for it: until nothing does.
+        while let Some(name) = self.model.names(0).0.first().copied() {
+            self.perform(0, &Op::Destroy { name })?;
+            self.settle()?;
+        }
         let mut others: Vec<_> = self.threads.iter().filter(|(_, task)| *task > 0).collect();
         others.dedup_by_key(|(_, task)| *task);
         for (thread, _) in others {
             self.sim.end_task(*thread);
-        }
-        let first = self.threads[0].0;
-        for name in self.model.names(0).0 {
-            let gone = self.sim.on(first).destroy(name);
-            self.history
-                .push(format!("at the end, destroy({name:x?}): {gone:?}"));
         }
         while self.sim.deliver() {}
         self.sim.kernel.stage_rest(&mut self.sim.machine);
