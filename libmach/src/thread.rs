@@ -1,7 +1,42 @@
-//! What belongs to the calling thread: its block (FS base) and its message buffer.
+//! Threads, and what belongs to the calling one: its block (FS base) and its message buffer.
 //!
 //! There is no compiler TLS on the machine: FS base points to a [`Block`], whose first word is its
 //! own address. On a host the standard library's thread-locals stand in.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use abi::transport::Result;
+
+use crate::{ignore, trap};
+
+/// A thread to be waited for. Dropped, the thread goes on.
+#[derive(Debug)]
+pub struct Join(Arc<AtomicU32>);
+
+impl Join {
+    /// Waits until the thread has ended.
+    pub fn join(self) {
+        while self.0.load(Ordering::Acquire) == 0 {
+            // Whatever ends the wait, the word says whether it was the thread.
+            ignore(trap::futex_wait(&self.0, 0, u64::MAX));
+        }
+    }
+}
+
+/// Starts a thread of this task, with a message buffer of its own.
+///
+/// # Errors
+/// When the task may have no more threads or memory.
+pub fn spawn(body: impl FnOnce() + Send + 'static) -> Result<Join> {
+    let done = Arc::new(AtomicU32::new(0));
+    #[cfg(target_os = "none")]
+    crate::machine::spawn::spawn(Box::new(body), Arc::clone(&done))?;
+    #[cfg(not(target_os = "none"))]
+    crate::host::spawn_thread(Box::new(body), Arc::clone(&done));
+    Ok(Join(done))
+}
 
 /// The thread block. FS base points here.
 #[repr(C)]
@@ -9,6 +44,23 @@
 pub struct Block {
     this: *const Self,
     buffer: *mut u8,
+}
+
+impl Block {
+    /// Writes a new thread's block.
+    ///
+    /// # Safety
+    /// `block` is memory for a block that nothing else uses; `buffer` is the thread's buffer.
+    #[cfg(target_os = "none")]
+    pub(crate) unsafe fn write(block: *mut Self, buffer: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            block.write(Self {
+                this: block,
+                buffer,
+            })
+        }
+    }
 }
 
 /// The calling thread's message buffer, [`crate::buffer::SIZE`] bytes, page-aligned.

@@ -225,7 +225,10 @@ fn relay() -> (Task, Task, common::CounterClient<SendRight<dyn Counter>>) {
             local: 3,
         };
         runtime
-            .serve(context.receive_right::<dyn Counter>("port").unwrap(), server)
+            .serve(
+                context.receive_right::<dyn Counter>("port").unwrap(),
+                server,
+            )
             .unwrap();
         runtime.run().unwrap();
     });
@@ -350,4 +353,33 @@ impl Watch for OneShot {
     async fn watch(&mut self, to: SendRight<dyn common::Events>) -> Result<()> {
         to.client().event(1)
     }
+}
+
+#[test]
+fn threads_of_a_task_share_its_rights() {
+    let port = ReceiveRight::<dyn Watch>::new().unwrap();
+    let to = port.make_send().unwrap();
+    let name = to.name();
+    let thread = libmach::thread::spawn(move || {
+        let events = ReceiveRight::<dyn common::Events>::new().unwrap();
+        let right = events.make_send().unwrap();
+        assert_eq!(to.client().watch(right).map_err(Error::from), Ok(()));
+    })
+    .unwrap();
+    let (_, request) = libmach::message::receive(port.name());
+    assert_eq!(request.id(), <dyn Watch>::WATCH.id);
+    assert_eq!(request.reply(), abi::names::Name::REPLY_SLOT);
+    let words = [0; 6];
+    let (how, shape) = (
+        abi::names::disposition::MOVE_SEND_ONCE,
+        abi::registers::Shape::SHORT,
+    );
+    let id = <dyn Watch>::WATCH.id + 100;
+    libmach::message::send(abi::names::Name::REPLY_SLOT, how, id, shape, words);
+    thread.join();
+    assert_eq!(
+        libmach::trap::port_get_refs(name, abi::names::right::SEND),
+        Ok(0),
+        "the thread's closure owned the right"
+    );
 }

@@ -19,6 +19,7 @@ mod task;
 mod world;
 
 pub use names::Names;
+pub(crate) use task::spawn_thread;
 pub use task::{Parcel, Task, context, give};
 
 use core::sync::atomic::AtomicU32;

@@ -4,7 +4,9 @@ use std::any::Any;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::sync::MutexGuard;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::vec::Vec;
 
@@ -150,6 +152,25 @@ pub fn context(rights: Vec<(&str, Parcel)>) -> Context {
     }
     drop(world);
     Context::new(Box::leak(Box::new(page)))
+}
+
+/// Starts a further thread of the calling task; `done` becomes 1 when it has ended.
+pub(crate) fn spawn_thread(body: Box<dyn FnOnce() + Send>, done: Arc<AtomicU32>) {
+    let space = enter().space;
+    std::thread::spawn(move || {
+        let thread = Thread {
+            space,
+            owner: false,
+            slot: Cell::new(Right::Null),
+        };
+        THREAD.with_borrow_mut(|place| *place = Some(thread));
+        // A panic here is a panic of the task: it dies as a whole.
+        if catch_unwind(AssertUnwindSafe(body)).is_err() {
+            world().terminate(space);
+        }
+        done.store(1, Ordering::Release);
+        CHANGED.notify_all();
+    });
 }
 
 /// A task with one thread.

@@ -2,4 +2,5 @@
 
 mod heap;
 mod panic;
+pub(crate) mod spawn;
 pub mod start;

@@ -1,0 +1,81 @@
+//! Further threads of the task.
+//!
+//! A thread's stack, message buffer and block are one region. It stays mapped until the task ends:
+//! the thread itself runs on it to its last instruction, and nobody could tell when that was.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use abi::thread_state::{FIXED_FLAGS, ThreadState};
+use abi::transport::Result;
+use interfaces::task::Task;
+use interfaces::thread::Thread;
+
+use crate::buffer::SIZE as BUFFER;
+use crate::rights::SendRight;
+use crate::thread::Block;
+use crate::{Memory, ignore, trap};
+
+/// Bytes of a thread's stack. Pages cost nothing until they are touched.
+const STACK: usize = 256 * 1024;
+/// Bytes for the block.
+const BLOCK: usize = abi::PAGE_SIZE as usize;
+
+/// What a new thread finds.
+struct Start {
+    buffer: u64,
+    body: Box<dyn FnOnce() + Send>,
+    done: Arc<AtomicU32>,
+}
+
+/// Starts a thread; `done` becomes 1, and is woken, when `body` has returned.
+pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>, done: Arc<AtomicU32>) -> Result<()> {
+    let task = SendRight::<dyn Task>::from_name(trap::task_self()?);
+    let (base, _) = Memory::new(STACK + BUFFER + BLOCK)?.into_raw();
+    let buffer = base + STACK as u64;
+    let block = buffer + BUFFER as u64;
+    // SAFETY: fresh zeroed memory of this function's own, page-aligned, which stays mapped.
+    unsafe { Block::write(block as *mut Block, buffer as *mut u8) };
+    let start = Box::into_raw(Box::new(Start { buffer, body, done }));
+    let state = ThreadState {
+        rip: entry as *const () as u64,
+        rsp: base + STACK as u64 - 8,
+        rdi: start as u64,
+        rflags: FIXED_FLAGS,
+        fs_base: block,
+        ..ThreadState::default()
+    };
+    let made = task
+        .client()
+        .thread_create(state)
+        .and_then(|thread| thread.client().resume());
+    if made.is_err() {
+        // SAFETY: (1) the pointer is from `into_raw` above. (2) No thread has seen it: it was not
+        // created, or never ran, since a failed resume leaves it suspended.
+        drop(unsafe { Box::from_raw(start) });
+    }
+    made
+}
+
+/// A thread's first function: `rdi` is its [`Start`], FS base its block.
+extern "C" fn entry(start: *mut Start) -> ! {
+    // SAFETY: `spawn` gave the box to this thread alone.
+    let Start { buffer, body, done } = *unsafe { Box::from_raw(start) };
+    // SAFETY: the region is this thread's own, and stays mapped.
+    if unsafe { trap::message_buffer(buffer, BUFFER as u64) }.is_err() {
+        panic!("the kernel refused the thread's message buffer");
+    }
+    body();
+    done.store(1, Ordering::Release);
+    ignore(trap::futex_wake(&done, u32::MAX));
+    drop(done);
+    if let Ok(name) = trap::thread_self() {
+        ignore(
+            SendRight::<dyn Thread>::from_name(name)
+                .client()
+                .terminate(),
+        );
+    }
+    panic!("the kernel refused to terminate the thread");
+}
