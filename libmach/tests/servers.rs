@@ -1,4 +1,5 @@
 //! What a server may do: answer later, wait for others, die and come back.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod common;
 
@@ -145,7 +146,7 @@ impl Counter for Relay {
 
     async fn add(&mut self, n: u64) -> Result<u64> {
         self.local += n;
-        self.runtime.sleep(ms(20)).await?;
+        self.runtime.sleep(ms(100)).await?;
         Ok(self.local)
     }
 
@@ -338,9 +339,59 @@ fn an_exported_object_ends_with_its_last_send_right() {
     client.kill();
 }
 
+#[test]
+fn a_direct_server_does_all_but_wait() {
+    let port = ReceiveRight::<dyn Counter>::new().unwrap();
+    let counter = port.make_send().unwrap().into_client();
+    let server = Task::spawn(vec![("port", give(port))], |context| {
+        let port = context.receive_right::<dyn Counter>("port").unwrap();
+        Service::on(port).serve_direct(Server::default()).unwrap();
+    });
+    assert_eq!(counter.add(3), Ok(3));
+    assert_eq!(counter.describe("ab", &[1, 2], 1), Ok((3, [3; 8])));
+    assert_eq!(counter.pages(10).map(|memory| memory[9]), Ok(7));
+    assert_eq!(counter.refuse(), Err(Error::Code(KernReturn::NoAccess)));
+    assert_eq!(counter.never(), Err(Error::Code(KernReturn::NotSupported)));
+    let again = counter.transport().duplicate().unwrap();
+    let held = Task::spawn(vec![("counter", give(again))], |context| {
+        let counter = context
+            .send_right::<dyn Counter>("counter")
+            .unwrap()
+            .into_client();
+        assert_eq!(counter.hold(), Ok(5));
+    });
+    while counter.release(5).unwrap() == 0 {
+        libmach::time::sleep(ms(1));
+    }
+    held.join();
+    server.kill();
+}
+
+#[test]
+fn a_client_that_is_gone_leaves_the_server_well() {
+    let (counter, _relay, client) = relay();
+    // The client's reply port dies while the server holds the answer back.
+    let again = client.transport().duplicate().unwrap();
+    let gone = Task::spawn(vec![("relay", give(again))], |context| {
+        let relay = context
+            .send_right::<dyn Counter>("relay")
+            .unwrap()
+            .into_client();
+        assert_eq!(relay.with_deadline(ms(5)).add(1), Err(Error::TimedOut));
+    });
+    gone.join();
+    assert_eq!(
+        client.get(),
+        Ok(4),
+        "its addition was made, its answer dropped"
+    );
+    drop(counter);
+}
+
 /// Takes watchers.
 #[macros::interface(name = "test.watch", subsystem = 9400)]
 pub trait Watch {
+    /// Watch.
     async fn watch(&mut self, to: SendRight<dyn common::Events>) -> Result<()>;
 }
 

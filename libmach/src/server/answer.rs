@@ -1,7 +1,5 @@
 //! Where a request's answer goes, and sending it.
 
-use core::cell::Cell;
-
 use abi::kern_return::MessageReturn;
 use abi::names::{Name, disposition};
 use abi::registers::{ReplyKind, options, pair, send_word};
@@ -122,6 +120,3 @@ impl Answer {
         }
     }
 }
-
-/// The reply right of the request that is being dispatched, shared by runtime and request.
-pub(crate) type Current = Cell<ReplyTo>;

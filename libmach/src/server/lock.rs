@@ -3,6 +3,7 @@
 //! Whoever cannot go on at once queues; the queue is served in order, so that neither side starves.
 //! One thread: the lock is no barrier, only an order.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::cell::{Cell, Ref, RefCell, RefMut};
 use core::future::Future;
@@ -30,6 +31,26 @@ impl<S> Locked<S> {
         }
     }
 
+    /// The state, when nobody queues for it and it is free.
+    #[inline(always)]
+    fn at_once<'a, G>(&'a self, take: fn(&'a RefCell<S>) -> Option<G>) -> Option<G> {
+        if self.queue.borrow().is_empty() {
+            take(&self.state)
+        } else {
+            None
+        }
+    }
+
+    /// Queues for the state. In a box, so that the handlers that need not wait stay small.
+    #[cold]
+    fn wait<'a, G: 'a>(&'a self, take: fn(&'a RefCell<S>) -> Option<G>) -> Queued<'a, G> {
+        Box::pin(Wait {
+            lock: self,
+            take,
+            ticket: None,
+        })
+    }
+
     /// Wakes whoever is first in the queue.
     #[inline(always)]
     fn released(&self) {
@@ -38,6 +59,8 @@ impl<S> Locked<S> {
         }
     }
 }
+
+type Queued<'a, G> = Pin<Box<dyn Future<Output = G> + 'a>>;
 
 /// Waiting for the state; `take` tries to borrow it.
 struct Wait<'a, S, G> {
@@ -146,12 +169,10 @@ impl<S> Lock<S> for Locked<S> {
 
     #[inline(always)]
     async fn shared(&self) -> Self::Shared<'_> {
-        let guard = Wait {
-            lock: self,
-            take: |state| state.try_borrow().ok(),
-            ticket: None,
-        }
-        .await;
+        let guard = match self.at_once(|state| state.try_borrow().ok()) {
+            Some(guard) => guard,
+            None => self.wait(|state| state.try_borrow().ok()).await,
+        };
         Held {
             guard: Some(guard),
             lock: self,
@@ -160,12 +181,10 @@ impl<S> Lock<S> for Locked<S> {
 
     #[inline(always)]
     async fn exclusive(&self) -> Self::Exclusive<'_> {
-        let guard = Wait {
-            lock: self,
-            take: |state| state.try_borrow_mut().ok(),
-            ticket: None,
-        }
-        .await;
+        let guard = match self.at_once(|state| state.try_borrow_mut().ok()) {
+            Some(guard) => guard,
+            None => self.wait(|state| state.try_borrow_mut().ok()).await,
+        };
         Held {
             guard: Some(guard),
             lock: self,

@@ -10,6 +10,7 @@
 
 mod answer;
 mod concurrent;
+mod direct;
 mod inbox;
 mod lock;
 mod object;

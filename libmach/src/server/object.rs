@@ -1,95 +1,106 @@
-//! An object that requests are dispatched to: one handler future at a time without allocating.
+//! An object that requests are dispatched to, and the places of its handlers.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::any::Any;
 use core::cell::RefCell;
-use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
 
 use abi::transport::Serve;
 
 use super::lock::Locked;
 use super::request::{Answer, ServerRequest};
-use super::tasks::Boxed;
+use super::runtime::Inner;
 use crate::packet::Mach;
-
-/// What became of a request.
-pub(crate) enum Delivered {
-    /// Handled; the answer lies in registers and buffer.
-    Now(Answer),
-    /// The handler waits.
-    Later(Boxed),
-}
+use crate::trap::Registers;
 
 /// Something that requests go to.
 pub(crate) trait Object {
-    /// Dispatches a request and polls its handler once.
-    fn deliver(&self, request: ServerRequest) -> Delivered;
+    /// Dispatches a request; its handler has run, or waits in the task list.
+    fn deliver(&self, runtime: &Inner, registers: &Registers) -> Answer;
 }
 
-/// An object from its dispatch function. `F` is the one future type that this function makes.
-struct Dispatched<D, F> {
-    dispatch: D,
-    /// The place where the next handler's future is built: allocated once, and again only when a
-    /// handler waits and takes it along.
-    spare: RefCell<Option<Place<F>>>,
+struct Served<I: ?Sized, S> {
+    state: Rc<Locked<S>>,
+    places: Places,
+    interface: core::marker::PhantomData<fn(&I)>,
 }
-
-type Place<F> = Pin<Box<Option<F>>>;
 
 /// Makes an object of a server's state.
-pub(crate) fn object<I, S>(state: Rc<Locked<S>>) -> Rc<dyn Object>
+pub(crate) fn object<I, S>(state: S) -> Rc<dyn Object>
 where
     I: ?Sized + Serve<S, Mach> + 'static,
     S: 'static,
 {
-    let dispatch = move |request| {
-        let state = Rc::clone(&state);
-        async move { I::dispatch(&*state, request).await }
-    };
-    Rc::new(Dispatched {
-        dispatch,
-        spare: RefCell::new(None),
+    Rc::new(Served::<I, S> {
+        state: Rc::new(Locked::new(state)),
+        places: Places {
+            base: I::SUBSYSTEM,
+            spare: RefCell::default(),
+        },
+        interface: core::marker::PhantomData,
     })
 }
 
-impl<D, F> Object for Dispatched<D, F>
+impl<I, S> Object for Served<I, S>
 where
-    D: Fn(ServerRequest) -> F,
-    F: Future<Output = Answer> + 'static,
+    I: ?Sized + Serve<S, Mach> + 'static,
+    S: 'static,
 {
-    #[inline]
-    fn deliver(&self, request: ServerRequest) -> Delivered {
-        let spare = self.spare.take();
-        let mut place = spare.unwrap_or_else(|| Box::pin(None));
-        place.set(Some((self.dispatch)(request)));
-        let mut context = Context::from_waker(Waker::noop());
-        let polled = match place.as_mut().as_pin_mut() {
-            Some(future) => future.poll(&mut context),
-            None => Poll::Ready(Answer::None),
-        };
-        match polled {
-            Poll::Ready(answer) => {
-                place.set(None);
-                self.spare.replace(Some(place));
-                Delivered::Now(answer)
-            }
-            Poll::Pending => Delivered::Later(Box::pin(Placed(place))),
-        }
+    fn deliver(&self, runtime: &Inner, registers: &Registers) -> Answer {
+        let request = ServerRequest::new(registers, runtime, &self.places);
+        I::dispatch(Rc::clone(&self.state), request)
     }
 }
 
-/// A handler that waits, in the place where it was built.
-struct Placed<F>(Place<F>);
+/// Where a handler's future lives. Empty between requests.
+pub(crate) type Place<F> = Pin<Box<Option<F>>>;
 
-impl<F: Future<Output = Answer>> Future for Placed<F> {
-    type Output = Answer;
+/// A place for each method, allocated at its first request and again only when a handler waits and
+/// takes it along: an ordinary request allocates nothing.
+pub(crate) struct Places {
+    base: i32,
+    spare: RefCell<Vec<Option<Box<dyn Any>>>>,
+}
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
-        match self.0.as_mut().as_pin_mut() {
-            Some(future) => future.poll(context),
-            None => Poll::Ready(Answer::None),
+impl Places {
+    fn index(&self, id: i32) -> usize {
+        id.wrapping_sub(self.base) as usize
+    }
+
+    /// The place of the method with this request id, out of the list.
+    #[inline(always)]
+    pub(crate) fn take<F: 'static>(&self, id: i32) -> Box<Place<F>> {
+        let spare = match self.spare.borrow_mut().get_mut(self.index(id)) {
+            Some(spare) => spare.take(),
+            None => None,
+        };
+        match spare.map(Box::<dyn Any>::downcast) {
+            Some(Ok(place)) => place,
+            _ => Box::new(Box::pin(None)),
+        }
+    }
+
+    /// Puts an empty place back.
+    #[inline(always)]
+    pub(crate) fn put<F: 'static>(&self, id: i32, place: Box<Place<F>>) {
+        let mut spare = self.spare.borrow_mut();
+        match spare.get_mut(self.index(id)) {
+            Some(slot) => *slot = Some(place),
+            None => {
+                drop(spare);
+                self.grow(id, place);
+            }
+        }
+    }
+
+    #[cold]
+    fn grow(&self, id: i32, place: Box<dyn Any>) {
+        let mut spare = self.spare.borrow_mut();
+        spare.resize_with(self.index(id) + 1, || None);
+        if let Some(slot) = spare.last_mut() {
+            *slot = Some(place);
         }
     }
 }

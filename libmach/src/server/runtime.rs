@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::future::Future;
 use core::time::Duration;
@@ -11,16 +11,15 @@ use core::time::Duration;
 use abi::kern_return::MessageReturn;
 use abi::names::Name;
 use abi::notify;
-use abi::registers::{Shape, options, pair, send_word};
+use abi::registers::{options, pair};
 use abi::transport::{Error, Result, Serve};
 
-use super::answer::{Current, ReplyTo};
+use super::answer::ReplyTo;
 use super::concurrent::Concurrent;
 use super::inbox::{Inbox, Message, Shared, put};
-use super::lock::Locked;
-use super::object::{Delivered, Object, object};
-use super::request::{Answer, ServerRequest};
-use super::tasks::Tasks;
+use super::object::{Object, object};
+use super::request::Answer;
+use super::tasks::{Boxed, Tasks};
 use crate::packet::{In, Mach};
 use crate::rights::{PortSet, ReceiveRight, SendRight, Untyped};
 use crate::trap::Registers;
@@ -41,7 +40,8 @@ pub(crate) struct Inner {
     set: PortSet,
     /// By label: low half index, high half generation.
     targets: RefCell<Vec<(u32, Option<Target>)>>,
-    current: Rc<Current>,
+    /// The reply right of the request that is being dispatched.
+    current: Cell<ReplyTo>,
     tasks: Tasks,
 }
 
@@ -69,7 +69,7 @@ impl Runtime {
             inner: Rc::new(Inner {
                 set: PortSet::new()?,
                 targets: RefCell::default(),
-                current: Rc::default(),
+                current: Cell::default(),
                 tasks: Tasks::default(),
             }),
         })
@@ -84,7 +84,7 @@ impl Runtime {
         I: ?Sized + Serve<S, Mach> + 'static,
         S: 'static,
     {
-        let object = object::<I, S>(Rc::new(Locked::new(server)));
+        let object = object::<I, S>(server);
         self.inner.attach(&port, Target::Object(object))?;
         // The port stays as long as the task.
         port.into_name();
@@ -100,7 +100,7 @@ impl Runtime {
         I: ?Sized + Serve<S, Mach> + 'static,
         S: 'static,
     {
-        let object = object::<I, S>(Rc::new(Locked::new(server)));
+        let object = object::<I, S>(server);
         let port = ReceiveRight::<Untyped>::new()?;
         let send = port.make_send()?;
         let name = port.name();
@@ -177,43 +177,31 @@ impl Runtime {
     /// # Errors
     /// [`Error::NotReceived`] with the code of the receive.
     pub fn run(&self) -> Result<()> {
-        let mut next = self.inner.receive_only();
-        let mut answering = None;
+        let mut sending = None;
         loop {
             if self.inner.tasks.any_woken() {
-                if let Some((answer, to)) = answering.take() {
+                if let Some((answer, to)) = sending.take() {
                     ReplyTo::send(to, answer);
-                    next = self.inner.receive_only();
                 }
                 self.inner.tasks.run();
             }
-            let (code, registers) = message::exchange(next);
-            if let Some((answer, to)) = answering.take() {
+            let (code, registers) = self.inner.exchange(sending);
+            if code == MessageReturn::Success {
+                sending = self.inner.deliver(&registers);
+                continue;
+            }
+            if let Some((answer, to)) = sending.take() {
                 to.settle(code, answer);
             }
-            next = self.inner.receive_only();
-            match code {
-                MessageReturn::Success => {}
-                code if is_fatal(code) => return Err(Error::NotReceived(code)),
-                _ => continue,
-            }
-            let Some((answer, to)) = self.inner.deliver(&registers) else {
-                continue;
-            };
-            if let Some((registers, to)) = to.registers(answer, options::SEND | options::RECEIVE) {
-                let receive = pair(self.inner.set.name().0, (registers.receive >> 32) as u32);
-                next = Registers {
-                    receive,
-                    ..registers
-                };
-                answering = Some((answer, to));
+            if is_fatal(code) {
+                return Err(Error::NotReceived(code));
             }
         }
     }
 }
 
 /// Whether a receive will fail again.
-const fn is_fatal(code: MessageReturn) -> bool {
+pub(crate) const fn is_fatal(code: MessageReturn) -> bool {
     matches!(
         code,
         MessageReturn::ReceiveInvalidName | MessageReturn::ReceivePortDied
@@ -229,14 +217,21 @@ fn arm_no_senders(port: Name) -> trap::Outcome<()> {
 }
 
 impl Inner {
-    /// The registers that receive on the set.
+    /// Sends the answer, if there is one, and receives on the set: one trap.
     #[inline(always)]
-    fn receive_only(&self) -> Registers {
-        Registers {
-            word: send_word(options::RECEIVE, 0, 0, Shape::SHORT),
-            receive: pair(self.set.name().0, 0),
-            ..Registers::default()
+    fn exchange(&self, sending: Option<(Answer, ReplyTo)>) -> (MessageReturn, Registers) {
+        let set = self.set.name();
+        let both = options::SEND | options::RECEIVE;
+        if let Some((answer, to)) = sending
+            && let Some((registers, _)) = to.registers(answer, both)
+        {
+            let receive = pair(set.0, (registers.receive >> 32) as u32);
+            return message::exchange(Registers {
+                receive,
+                ..registers
+            });
         }
+        message::receive(set)
     }
 
     fn attach<I: ?Sized>(&self, port: &ReceiveRight<I>, target: Target) -> Result<u64> {
@@ -332,16 +327,21 @@ impl Inner {
     #[inline(always)]
     fn dispatch(&self, object: &dyn Object, registers: &Registers) -> Option<(Answer, ReplyTo)> {
         self.current.set(ReplyTo::of(registers));
-        let request = ServerRequest::new(registers, Rc::clone(&self.current));
-        let delivered = object.deliver(request);
-        let to = self.current.take();
-        match delivered {
-            Delivered::Now(answer) => Some((answer, to)),
-            Delivered::Later(future) => {
-                self.tasks.add(future, to.kept());
-                None
-            }
+        let answer = object.deliver(self, registers);
+        match (answer, self.current.take()) {
+            (Answer::None, ReplyTo::Nobody) => None,
+            sending => Some(sending),
         }
+    }
+
+    /// Lets the current request's handler wait; its reply right waits with it.
+    pub(crate) fn wait(&self, handler: Boxed) {
+        self.tasks.add(handler, self.take_reply());
+    }
+
+    /// Takes the current request's reply right, to be used after the next receive.
+    pub(crate) fn take_reply(&self) -> ReplyTo {
+        self.current.take().kept()
     }
 
     /// A no-senders message came. Anybody may send one: only the count is believed.

@@ -35,4 +35,15 @@ impl<I: ?Sized + 'static> Service<I> {
         runtime.serve(self.port, server)?;
         runtime.run()
     }
+
+    /// Serves handlers that never wait, in the shortest loop there is (module `direct`).
+    ///
+    /// # Errors
+    /// When receiving fails.
+    pub fn serve_direct<S: 'static>(self, server: S) -> Result<()>
+    where
+        I: Serve<S, Mach>,
+    {
+        super::direct::serve::<I, S>(self.port.name(), server)
+    }
 }

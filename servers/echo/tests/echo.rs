@@ -1,4 +1,5 @@
 //! The server over the host backend: answers, and comes back after a death.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use interfaces::echo::Echo;
 use libmach::host::Names;

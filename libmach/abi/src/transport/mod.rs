@@ -69,11 +69,15 @@ pub trait Interface {
 
 /// How a `S` serves the interface: implemented by the `dyn` type for each server of the trait.
 pub trait Serve<S, R: Rights>: Interface {
-    /// Decodes a request, lets the server handle it, and encodes the answer.
-    fn dispatch<L: Lock<S>, Q: Request<Rights = R>>(
-        server: &L,
-        request: Q,
-    ) -> impl Future<Output = Q::Answer>;
+    /// Decodes a request, and lets its handler run as the request says.
+    ///
+    /// `'s` is how long a handler may wait: `'static` on an executor, one call in the kernel.
+    fn dispatch<'s, D, L, Q>(server: D, request: Q) -> Q::Answer
+    where
+        D: Deref<Target = L> + 's,
+        L: Lock<S> + 's,
+        Q: Request<'s, Rights = R>,
+        S: 's;
 }
 
 /// What is known of a method's messages before any value is.
@@ -184,11 +188,11 @@ pub struct Caller {
 }
 
 /// A request to be served, and where its answer goes.
-pub trait Request {
+pub trait Request<'s> {
     /// The rights on this side.
     type Rights: Rights;
     /// The request's content.
-    type In: Incoming<Self::Rights>;
+    type In: Incoming<Self::Rights> + 's;
     /// An answer being written.
     type Out: Outgoing<Self::Rights>;
     /// What [`Serve::dispatch`] ends with.
@@ -200,18 +204,31 @@ pub trait Request {
     fn caller(&self) -> Caller;
     /// The content. What is left in it when the request is gone is released.
     fn input(&mut self) -> &mut Self::In;
-    /// Answers with results, which `write` puts into the message.
+    /// The content, for a handler that reads byte strings where they lie.
+    fn take_input(&mut self) -> Self::In;
+    /// Answers at once.
     fn answer<T>(self, plan: Plan, result: Result<T>, write: fn(T, &mut Self::Out))
     -> Self::Answer;
+    /// Lets a handler run and answers with its result, which `write` puts into the message.
+    fn handle<T: 'static, F>(
+        self,
+        plan: Plan,
+        handler: F,
+        write: fn(T, &mut Self::Out),
+    ) -> Self::Answer
+    where
+        F: Future<Output = Result<T>> + 's;
+    /// Lets a handler run that gives no answer (any more).
+    fn run<F>(self, plan: Plan, handler: F) -> Self::Answer
+    where
+        F: Future<Output = ()> + 's;
     /// Takes the duty to answer out of the request, to be kept as long as the server likes.
-    ///
-    /// Called before the dispatch first waits.
     fn defer<T: 'static>(
         &mut self,
         plan: Plan,
         write: fn(T, &mut Self::Out),
     ) -> <Self::Rights as Rights>::Reply<T>;
-    /// Ends a request that has no answer (any more).
+    /// Ends a request without an answer.
     fn done(self) -> Self::Answer;
 }
 

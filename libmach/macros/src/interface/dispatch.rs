@@ -24,11 +24,12 @@ pub(crate) fn write(model: &Model) -> TokenStream {
     quote! {
         impl<S: #bound, R: ::abi::transport::Rights> ::abi::transport::Serve<S, R> for #marker {
             #[inline]
-            #[allow(unreachable_code, reason = "a deferred method whose arguments cannot be bad")]
-            async fn dispatch<L, Q>(server: &L, mut request: Q) -> Q::Answer
+            fn dispatch<'s, D, L, Q>(server: D, mut request: Q) -> Q::Answer
             where
-                L: ::abi::transport::Lock<S>,
-                Q: ::abi::transport::Request<Rights = R>,
+                D: ::core::ops::Deref<Target = L> + 's,
+                L: ::abi::transport::Lock<S> + 's,
+                Q: ::abi::transport::Request<'s, Rights = R>,
+                S: 's,
             {
                 match request.id().wrapping_sub(#subsystem) {
                     #(#arms)*
@@ -60,122 +61,106 @@ fn arm(method: &Method, marker: &TokenStream, service: &syn::Ident) -> TokenStre
     } else {
         quote!(shared)
     };
-    let arguments: Vec<_> = method
-        .arguments
-        .iter()
-        .map(|argument| &argument.name)
-        .collect();
-    let (input, views) = decode(method, &rights);
-    let result = method.results.owned(&rights);
-    let write = write_results(&method.results, &rights);
     let guard = if method.exclusive {
         quote!(&mut *guard)
     } else {
         quote!(&*guard)
     };
-    let serve = quote!(let mut guard = server.#lock().await; let _ = &mut guard;);
+    let arguments = method.arguments.iter().map(|argument| &argument.name);
+    let result = method.results.owned(&rights);
+    let write = write_results(&method.results, &rights);
+    let reject = match method.form {
+        Form::OneWay => quote!(return request.done()),
+        _ => quote!(return request.answer::<#result>(#plan, Err(error), #write)),
+    };
+    let decode = decode(method, &rights, &reject);
+    let reply = (method.form == Form::Deferred).then(|| quote!(reply));
+    // The state is awaited first, then the handler runs on it.
+    let serve = quote! {
+        let mut guard = server.#lock().await;
+        let _ = &mut guard;
+        #service::#name(#guard, #(#arguments,)* #reply).await
+    };
+    let views = views(method);
     match method.form {
         Form::Direct => quote! {
-            let result: ::abi::transport::Result<#result> = 'handle: {
-                #input
-                #views
-                #serve
-                #service::#name(#guard, #(#arguments),*).await
-            };
-            request.answer(#plan, result, #write)
+            #decode
+            request.handle::<#result, _>(#plan, async move { #views #serve }, #write)
         },
         Form::OneWay => quote! {
-            let _: ::abi::transport::Result<()> = 'handle: {
-                #input
-                #views
-                #serve
-                #service::#name(#guard, #(#arguments),*).await;
-                Ok(())
-            };
-            request.done()
+            #decode
+            request.run(#plan, async move { #views #serve })
         },
         Form::Deferred => quote! {
-            let bad: ::abi::transport::Result<#result> = 'handle: {
-                #input
-                let _ = input;
-                let reply = request.defer::<#result>(#plan, #write);
-                #views
-                #serve
-                #service::#name(#guard, #(#arguments,)* reply).await;
-                drop(guard);
-                return request.done();
-            };
-            request.answer(#plan, bad, #write)
+            #decode
+            let reply = request.defer::<#result>(#plan, #write);
+            request.run(#plan, async move { #views #serve })
         },
     }
 }
 
-/// The statements that take the arguments out of the request, and those that view it.
-fn decode(method: &Method, rights: &TokenStream) -> (TokenStream, TokenStream) {
-    let (takes, views): (Vec<_>, Vec<_>) = method
-        .arguments
-        .iter()
-        .map(|argument| take(&argument.name, &argument.kind, rights))
-        .unzip();
-    let callers = method
-        .arguments
-        .iter()
-        .filter(|argument| matches!(argument.kind, Kind::Caller));
-    let callers = callers.map(|argument| {
+/// The statements that take the arguments out of the request; `reject` ends it with `error`.
+fn decode(method: &Method, rights: &TokenStream, reject: &TokenStream) -> TokenStream {
+    let bad = quote!(::abi::transport::Error::Code(
+        ::abi::kern_return::KernReturn::MigBadArguments
+    ));
+    let takes = method.arguments.iter().map(|argument| {
         let name = &argument.name;
-        quote!(let #name = request.caller();)
+        let take = argument.kind.take(rights);
+        match argument.kind {
+            Kind::Caller => quote!(let #name = request.caller();),
+            Kind::Value(_) => quote! {
+                let input = request.input();
+                let Ok(#name) = #take else { let error = #bad; #reject };
+            },
+            Kind::Bytes | Kind::Text => {
+                let span = format_ident!("{name}_span");
+                let check = matches!(argument.kind, Kind::Text).then(|| {
+                    quote! {
+                        let bytes = ::abi::transport::Source::view(&*request.input(), #span);
+                        if ::core::str::from_utf8(bytes).is_err() { let error = #bad; #reject }
+                    }
+                });
+                quote! {
+                    let input = request.input();
+                    let Ok(#span) = #take else { let error = #bad; #reject };
+                    #check
+                }
+            }
+            _ => quote! {
+                let input = request.input();
+                let #name = match #take { Ok(right) => right, Err(error) => { #reject } };
+            },
+        }
     });
-    (
-        quote! {
-            #(#callers)*
-            let input = request.input();
-            let _ = &input;
-            #(#takes)*
-        },
-        quote! {
-            let input = &*request.input();
-            let _ = input;
-            #(#views)*
-        },
-    )
+    let keep = views_anything(method).then(|| quote!(let input = request.take_input();));
+    quote!(#(#takes)* #keep)
 }
 
-/// Reading an argument takes two steps: what is taken out of the request, and what is only viewed.
-fn take(name: &syn::Ident, kind: &Kind, rights: &TokenStream) -> (TokenStream, TokenStream) {
-    let bad = quote!(::abi::kern_return::KernReturn::MigBadArguments.into());
-    let expression = kind.take(rights);
-    match kind {
-        Kind::Bytes | Kind::Text => {
-            let span = format_ident!("{name}_span");
-            let take = quote! {
-                let Ok(#span) = #expression else { break 'handle Err(#bad) };
-            };
-            let view = match kind {
-                Kind::Bytes => quote! {
-                    let #name = ::abi::transport::Source::view(input, #span);
-                },
-                _ => quote! {
-                    let #name = ::abi::transport::Source::view(input, #span);
-                    let Ok(#name) = ::core::str::from_utf8(#name) else { break 'handle Err(#bad) };
-                },
-            };
-            (take, view)
-        }
-        Kind::Caller => (quote!(), quote!()),
-        Kind::Value(_) => (
-            quote!(let Ok(#name) = #expression else { break 'handle Err(#bad) };),
-            quote!(),
-        ),
-        _ => (
-            quote! {
-                let #name = match #expression {
-                    Ok(right) => right,
-                    Err(error) => break 'handle Err(error),
-                };
+fn views_anything(method: &Method) -> bool {
+    method
+        .arguments
+        .iter()
+        .any(|argument| matches!(argument.kind, Kind::Bytes | Kind::Text))
+}
+
+/// The statements that look at byte strings where they lie, in the handler's future.
+fn views(method: &Method) -> TokenStream {
+    let views = method.arguments.iter().map(|argument| {
+        let name = &argument.name;
+        let span = format_ident!("{name}_span");
+        match argument.kind {
+            Kind::Bytes => quote! {
+                let #name = ::abi::transport::Source::view(&input, #span);
             },
-            quote!(),
-        ),
-    }
+            Kind::Text => quote! {
+                let #name = ::abi::transport::Source::view(&input, #span);
+                let #name = ::core::str::from_utf8(#name).unwrap_or_default();
+            },
+            _ => quote!(),
+        }
+    });
+    quote!(#(#views)*)
 }
 
 fn write_results(results: &Results, rights: &TokenStream) -> TokenStream {

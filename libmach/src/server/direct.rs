@@ -1,0 +1,164 @@
+//! One port, one state, handlers that never wait: the shortest loop there is.
+//!
+//! Dispatch and handler are inlined into the loop, and the handler's future lives on the stack, so
+//! nothing is allocated, looked up or called through a pointer. A handler that waits all the same
+//! is dropped, and its client gets `NotSupported`: such a server wants a [`super::Runtime`].
+//! Deferred replies work, since keeping one is no waiting.
+
+use core::cell::Cell;
+use core::future::Future;
+
+use abi::kern_return::{KernReturn, MessageReturn};
+use abi::message::WORDS;
+use abi::names::Name;
+use abi::registers::{Shape, options, pair, send_word};
+use abi::transport::{Caller, Direct, Error, Plan, Request, Result, Serve, poll_once};
+
+use super::answer::ReplyTo;
+use super::reply::Reply;
+use super::request::Answer;
+use super::runtime::is_fatal;
+use crate::message;
+use crate::packet::{In, Mach, Out};
+use crate::trap::Registers;
+
+/// A request whose handler runs to its end at once.
+struct DirectRequest<'a> {
+    id: i32,
+    caller: Caller,
+    input: In,
+    reply: &'a Cell<ReplyTo>,
+}
+
+impl<'s> Request<'s> for DirectRequest<'_> {
+    type Rights = Mach;
+    type In = In;
+    type Out = Out;
+    type Answer = Answer;
+
+    #[inline(always)]
+    fn id(&self) -> i32 {
+        self.id
+    }
+
+    #[inline(always)]
+    fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    #[inline(always)]
+    fn input(&mut self) -> &mut In {
+        &mut self.input
+    }
+
+    #[inline(always)]
+    fn take_input(&mut self) -> In {
+        core::mem::replace(&mut self.input, In::short([0; WORDS]))
+    }
+
+    #[inline(always)]
+    fn answer<T>(self, plan: Plan, result: Result<T>, write: fn(T, &mut Out)) -> Answer {
+        drop(self);
+        Answer::of(&plan, result, write)
+    }
+
+    #[inline(always)]
+    fn handle<T: 'static, F>(self, plan: Plan, handler: F, write: fn(T, &mut Out)) -> Answer
+    where
+        F: Future<Output = Result<T>> + 's,
+    {
+        let waits = || Err(KernReturn::NotSupported.into());
+        self.answer(plan, poll_once(handler).unwrap_or_else(waits), write)
+    }
+
+    #[inline(always)]
+    fn run<F>(self, _: Plan, handler: F) -> Answer
+    where
+        F: Future<Output = ()> + 's,
+    {
+        poll_once(handler);
+        Answer::None
+    }
+
+    fn defer<T: 'static>(&mut self, plan: Plan, write: fn(T, &mut Out)) -> Reply<T> {
+        Reply::new(self.reply.take().kept(), plan, write)
+    }
+
+    fn done(self) -> Answer {
+        Answer::None
+    }
+}
+
+/// The registers that receive on `port`.
+const fn receive_only(port: Name) -> Registers {
+    Registers {
+        word: send_word(options::RECEIVE, 0, 0, Shape::SHORT),
+        names: 0,
+        receive: pair(port.0, 0),
+        deadline: 0,
+        words: [0; WORDS],
+    }
+}
+
+/// Serves `I` on `port` until receiving fails.
+pub(crate) fn serve<I, S>(port: Name, server: S) -> Result<()>
+where
+    I: ?Sized + Serve<S, Mach>,
+{
+    let state = Direct::new(server);
+    let reply = Cell::new(ReplyTo::Nobody);
+    let mut next = receive_only(port);
+    let mut sending = None;
+    loop {
+        let (code, got) = message::exchange(next);
+        if code != MessageReturn::Success {
+            failed(code, sending.take())?;
+            next = receive_only(port);
+            continue;
+        }
+        reply.set(ReplyTo::of(&got));
+        let input = match got.received().shape() {
+            Shape::SHORT => In::short(got.words),
+            _ => In::kept(&got),
+        };
+        let caller = Caller {
+            identity: got.identity(),
+            label: got.label(),
+        };
+        let request = DirectRequest {
+            id: got.id(),
+            caller,
+            input,
+            reply: &reply,
+        };
+        let answer = I::dispatch(&state, request);
+        let to = reply.take();
+        match to.registers(answer, options::SEND | options::RECEIVE) {
+            Some((registers, _)) => {
+                let receive = pair(port.0, (registers.receive >> 32) as u32);
+                next = Registers {
+                    receive,
+                    ..registers
+                };
+                sending = Some((answer, to));
+            }
+            None => {
+                next = receive_only(port);
+                sending = None;
+            }
+        }
+    }
+}
+
+/// A client that is gone gets nothing; a port that is gone ends the loop.
+#[cold]
+fn failed(code: MessageReturn, sending: Option<(Answer, ReplyTo)>) -> Result<()> {
+    if let Some((answer, to)) = sending {
+        to.settle(code, answer);
+    }
+    if is_fatal(code) {
+        Err(Error::NotReceived(code))
+    } else {
+        Ok(())
+    }
+}
