@@ -7,16 +7,17 @@
 use core::marker::PhantomData;
 use core::time::Duration;
 
-use abi::kern_return::{KernReturn, MessageReturn, resource};
+use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::WORDS;
 use abi::names::{Name, disposition};
-use abi::registers::{ReplyKind, Shape, options, pair, send_word};
+use abi::registers::{Shape, options, pair, send_word};
 use abi::transport::{Error, Plan, REPLY_OFFSET, Refused, Result, Transport};
 
+use crate::message;
 use crate::packet::{In, Mach, Out, Unsent};
 use crate::rights::SendRight;
+use crate::server::ReplyTo;
 use crate::trap::Registers;
-use crate::{ignore, message, trap};
 
 /// How often an idempotent call is repeated before the client gives the service up.
 const RETRIES: u32 = 16;
@@ -106,42 +107,56 @@ fn refused(reply: &Registers) -> Failure {
     Failure::Sent(Error::Code(KernReturn(reply.words[0] as u32)))
 }
 
+/// Releases a message that is not what was awaited.
+fn release(reply: &Registers) {
+    drop(In::kept(reply));
+    ReplyTo::of(reply).release();
+}
+
 /// What a code other than the awaited reply means.
 #[cold]
 pub(crate) fn failed(code: MessageReturn, reply: &Registers, shape: Shape) -> Failure {
-    const RESOURCES: u32 =
-        resource::IPC_SPACE | resource::VM_SPACE | resource::IPC_KERNEL | resource::VM_KERNEL;
     let died = |maybe_executed| Error::ServerDied { maybe_executed };
-    match MessageReturn(code.0 & !RESOURCES) {
+    match code.without_resources() {
         MessageReturn::Success => {
-            drop(In::kept(reply));
-            if matches!(
-                reply.received().reply(),
-                ReplyKind::SendOnce | ReplyKind::Send
-            ) {
-                ignore(trap::port_deallocate(reply.reply()));
-            }
+            release(reply);
             Failure::Sent(match reply.id() {
                 abi::notify::SEND_ONCE => died(true),
                 _ => Error::BadReply,
             })
         }
         MessageReturn::SendInvalidDest => Failure::Unsent(died(false), shape, Unsent::Refused),
-        MessageReturn::SendTimedOut => Failure::Unsent(Error::TimedOut, shape, Unsent::Returned),
-        MessageReturn::SendInterrupted => Failure::Unsent(Error::Aborted, shape, Unsent::Returned),
+        MessageReturn::SendTimedOut | MessageReturn::SendInterrupted => {
+            // The reference of the destination that the message had came back too.
+            ReplyTo::Once(reply.local()).release();
+            ReplyTo::Once(reply.reply()).release();
+            let timed_out = code.without_resources() == MessageReturn::SendTimedOut;
+            let error = if timed_out {
+                Error::TimedOut
+            } else {
+                Error::Aborted
+            };
+            Failure::Unsent(error, shape, Unsent::Returned)
+        }
         MessageReturn::SendInvalidHeader
         | MessageReturn::SendInvalidReply
-        | MessageReturn::SendTooLarge
-        | MessageReturn::SendNoBuffer => {
+        | MessageReturn::SendTooLarge => {
             Failure::Unsent(Error::NotSent(code), shape, Unsent::Refused)
         }
-        // The body failed behind the point of no return: its rights are consumed (M-08).
-        MessageReturn::SendInvalidRight
+        // The body failed behind the point of no return: its rights are consumed (M-08). For want
+        // of kernel memory it may have failed before or behind; what is not surely ours is not
+        // given back.
+        MessageReturn::SendNoBuffer
+        | MessageReturn::SendInvalidRight
         | MessageReturn::SendInvalidMemory
         | MessageReturn::SendInvalidType => Failure::Sent(Error::NotSent(code)),
         MessageReturn::ReceiveTimedOut => Failure::Sent(Error::TimedOut),
         MessageReturn::ReceiveInterrupted => Failure::Sent(Error::Aborted),
         MessageReturn::ReceivePortDied => Failure::Sent(died(true)),
+        MessageReturn::ReceiveBodyError => {
+            release(reply);
+            Failure::Sent(Error::NotReceived(code))
+        }
         _ => Failure::Sent(Error::NotReceived(code)),
     }
 }

@@ -29,6 +29,7 @@ pub mod time;
 pub mod trap;
 
 pub use abi;
+pub use abi::kern_return::KernReturn;
 pub use abi::transport::{Caller, Error, Refused, Result};
 pub use context::Context;
 pub use interfaces;

@@ -139,6 +139,12 @@ fn a_right_comes_back_when_the_queue_stays_full() {
     assert_eq!(events.send_rights(), Ok(1));
     drop(right);
     assert_eq!(events.send_rights(), Ok(0));
+    let destination = client.transport().name();
+    assert_eq!(
+        references(destination),
+        1,
+        "the destination's reference came back once"
+    );
 }
 
 #[test]

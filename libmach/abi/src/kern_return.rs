@@ -170,3 +170,12 @@ pub mod resource {
     /// The kernel has no memory for out-of-line data.
     pub const VM_KERNEL: u32 = 0x0000_0400;
 }
+
+impl MessageReturn {
+    /// The code without the bits of [`resource`].
+    pub const fn without_resources(self) -> Self {
+        const ALL: u32 =
+            resource::IPC_SPACE | resource::VM_SPACE | resource::IPC_KERNEL | resource::VM_KERNEL;
+        Self(self.0 & !ALL)
+    }
+}

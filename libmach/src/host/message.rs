@@ -59,7 +59,8 @@ pub(super) fn mach_msg(registers: &Registers) -> (u32, Registers) {
     let call = Call::decode(registers);
     let mut entered = enter();
     let own = (call.options & options::RECEIVE != 0 && call.receive == Name::NULL)
-        .then(|| entered.world.new_port());
+        .then(|| entered.world.new_reply_object());
+    let mut unsent = Registers::default();
     let mut result = Ok(Registers::default());
     if call.options & options::SEND != 0 {
         result = match send(entered, &call, registers, own) {
@@ -67,8 +68,9 @@ pub(super) fn mach_msg(registers: &Registers) -> (u32, Registers) {
                 entered = back;
                 Ok(Registers::default())
             }
-            Err((back, code)) => {
+            Err(Unsent(back, code, registers)) => {
                 entered = back;
+                unsent = registers;
                 Err(code)
             }
         };
@@ -83,9 +85,12 @@ pub(super) fn mach_msg(registers: &Registers) -> (u32, Registers) {
     CHANGED.notify_all();
     match result {
         Ok(registers) => (0, registers),
-        Err(code) => (code.0, Registers::default()),
+        Err(code) => (code.0, unsent),
     }
 }
+
+/// A send that failed: why, and what came back of the header.
+struct Unsent(Entered, MessageReturn, Registers);
 
 /// Sends; waits for room in the queue.
 fn send(
@@ -93,10 +98,10 @@ fn send(
     call: &Call,
     registers: &Registers,
     own: Option<PortId>,
-) -> Result<Entered, (Entered, MessageReturn)> {
+) -> Result<Entered, Unsent> {
     let (port, message, once) = match entered.compose(call, registers, own) {
         Ok(composed) => composed,
-        Err(code) => return Err((entered, code)),
+        Err(code) => return Err(Unsent(entered, code, Registers::default())),
     };
     let until = call.until(options::SEND_TIMEOUT);
     loop {
@@ -109,9 +114,8 @@ fn send(
             break;
         }
         if now() >= until {
-            entered.world.drop_send(port);
-            entered.give_back(message);
-            return Err((entered, MessageReturn::SendTimedOut));
+            let back = entered.give_back(port, message);
+            return Err(Unsent(entered, MessageReturn::SendTimedOut, back));
         }
         CHANGED.notify_all();
         let world = wait(entered.world, until);
@@ -310,15 +314,21 @@ impl Entered {
         Shape::buffered(data.len() as u32 * 8, count as u32)
     }
 
-    /// A message that could not be sent comes back as if received (M-10).
-    fn give_back(&mut self, message: Queued) {
-        match message.reply {
-            Right::Once(_) => self.world.destroy(message.reply),
-            right => {
-                self.world.copy_out(self.space, right);
-            }
+    /// A message that could not be sent comes back as if received (M-10), the right that it went
+    /// through included. The own reply object has no name to come back under.
+    fn give_back(&mut self, port: PortId, message: Queued) -> Registers {
+        let reply = match message.reply {
+            Right::Once(own) if self.world.is_reply_object(own) => Name::NULL,
+            right => self.world.copy_out(self.space, right).0,
+        };
+        let destination = self.world.copy_out(self.space, Right::Send(port)).0;
+        let content = message.buffered.then_some(&*message.data);
+        let shape = self.lay_out((content, message.items));
+        Registers {
+            word: pair(shape.0, destination.0),
+            receive: pair(message.id.cast_unsigned(), reply.0),
+            ..Registers::default()
         }
-        self.lay_out((message.buffered.then_some(&message.data), message.items));
     }
 }
 
@@ -402,7 +412,7 @@ impl Entered {
         let shape = self.lay_out((message.buffered.then_some(&message.data), message.items));
         let (kind, reply) = match message.reply {
             Right::Null => (ReplyKind::None, Name::NULL),
-            Right::Once(port) if self.world.ports.contains_key(&port) => {
+            Right::Once(port) if self.world.is_reply_object(port) => {
                 match replace_slot(message.reply) {
                     Right::Null => (ReplyKind::Slot, Name::REPLY_SLOT),
                     old => {
@@ -412,9 +422,10 @@ impl Entered {
                     }
                 }
             }
-            right => match self.world.copy_out(self.space, right).0 {
-                Name::DEAD => (ReplyKind::Dead, Name::DEAD),
-                name => (ReplyKind::Send, name),
+            right => match self.world.copy_out(self.space, right) {
+                (Name::DEAD, _) => (ReplyKind::Dead, Name::DEAD),
+                (name, disposition::MOVE_SEND_ONCE) => (ReplyKind::SendOnce, name),
+                (name, _) => (ReplyKind::Send, name),
             },
         };
         Registers {

@@ -116,11 +116,6 @@ impl Entered {
     }
 
     fn deallocate(&mut self, name: Name) -> Outcome<u64> {
-        if name == Name::REPLY_SLOT {
-            let right = replace_slot(Right::Null);
-            self.world.destroy(right);
-            return Ok(0);
-        }
         let entry = self.entry(name)?;
         let kind = match entry {
             entry if entry.members.is_some() => right::PORT_SET,

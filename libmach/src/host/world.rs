@@ -69,6 +69,8 @@ pub(super) struct Port {
     pub(super) timer: Option<u64>,
     pub(super) no_senders: Option<(PortId, u64)>,
     pub(super) destroyed: Option<PortId>,
+    /// A thread's reply object.
+    reply_object: bool,
 }
 
 #[derive(Debug, Default)]
@@ -165,9 +167,24 @@ impl World {
             timer: None,
             no_senders: None,
             destroyed: None,
+            reply_object: false,
         };
         self.ports.insert(id, port);
         id
+    }
+
+    /// A port for the answer to one call.
+    pub(super) fn new_reply_object(&mut self) -> PortId {
+        let id = self.new_port();
+        if let Some(port) = self.ports.get_mut(&id) {
+            port.reply_object = true;
+        }
+        id
+    }
+
+    /// Whether a port is a live reply object.
+    pub(super) fn is_reply_object(&self, id: PortId) -> bool {
+        self.ports.get(&id).is_some_and(|port| port.reply_object)
     }
 
     fn new_id(&mut self) -> u64 {

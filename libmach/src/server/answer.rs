@@ -53,8 +53,11 @@ impl ReplyTo {
     }
 
     /// Gives the right up unused: the caller learns that there will be no answer.
+    #[cold]
     pub(crate) fn release(self) {
-        if let Some((name, _)) = self.destination() {
+        if let Self::Once(name) | Self::Send(name) = self.kept()
+            && name.is_valid()
+        {
             // It fails only when there was nothing to give up.
             ignore(trap::port_deallocate(name));
         }
@@ -65,8 +68,8 @@ impl ReplyTo {
         let Some((registers, to)) = self.registers(answer, options::SEND) else {
             return;
         };
-        let (code, _) = message::exchange(registers);
-        to.settle(code, answer);
+        let (code, back) = message::exchange(registers);
+        to.settle(code, &back, answer);
     }
 
     /// The registers that send `answer`, with further options; `None` when there is nothing to
@@ -104,10 +107,25 @@ impl ReplyTo {
 
     /// After a send: a client that is gone gets nothing, and nothing stays behind.
     #[inline(always)]
-    pub(crate) fn settle(self, code: MessageReturn, answer: Answer) {
-        const SENT: u32 = 0x4000;
-        if code != MessageReturn::Success && code.0 & SENT == 0 {
-            self.nothing(answer);
+    pub(crate) fn settle(self, code: MessageReturn, back: &Registers, answer: Answer) {
+        if code != MessageReturn::Success {
+            self.not_sent(code, back, answer);
+        }
+    }
+
+    #[cold]
+    fn not_sent(self, code: MessageReturn, back: &Registers, answer: Answer) {
+        match code {
+            MessageReturn::SendInvalidDest
+            | MessageReturn::SendInvalidHeader
+            | MessageReturn::SendTooLarge => self.nothing(answer),
+            // It came back, the reply right under the name that the registers say.
+            MessageReturn::SendTimedOut | MessageReturn::SendInterrupted => {
+                answer.release();
+                Self::Once(back.local()).release();
+            }
+            // Sent, and the receive behind it failed; or consumed with its rights (M-08).
+            _ => {}
         }
     }
 }

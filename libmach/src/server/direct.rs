@@ -12,12 +12,12 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::WORDS;
 use abi::names::Name;
 use abi::registers::{Shape, options, pair, send_word};
-use abi::transport::{Caller, Direct, Error, Plan, Request, Result, Serve, poll_once};
+use abi::transport::{Caller, Direct, Plan, Request, Result, Serve, poll_once};
 
 use super::answer::ReplyTo;
 use super::reply::Reply;
 use super::request::Answer;
-use super::runtime::is_fatal;
+use super::runtime::not_received;
 use crate::message;
 use crate::packet::{In, Mach, Out};
 use crate::trap::Registers;
@@ -112,7 +112,7 @@ where
     loop {
         let (code, got) = message::exchange(next);
         if code != MessageReturn::Success {
-            failed(code, sending.take())?;
+            failed(code, &got, sending.take())?;
             next = receive_only(port);
             continue;
         }
@@ -152,13 +152,9 @@ where
 
 /// A client that is gone gets nothing; a port that is gone ends the loop.
 #[cold]
-fn failed(code: MessageReturn, sending: Option<(Answer, ReplyTo)>) -> Result<()> {
+fn failed(code: MessageReturn, got: &Registers, sending: Option<(Answer, ReplyTo)>) -> Result<()> {
     if let Some((answer, to)) = sending {
-        to.settle(code, answer);
+        to.settle(code, got, answer);
     }
-    if is_fatal(code) {
-        Err(Error::NotReceived(code))
-    } else {
-        Ok(())
-    }
+    not_received(code, got)
 }

@@ -20,6 +20,7 @@ mod runtime;
 mod service;
 mod tasks;
 
+pub(crate) use answer::ReplyTo;
 pub use concurrent::{Call, Concurrent};
 pub use inbox::{Inbox, Message};
 pub use lock::Locked;

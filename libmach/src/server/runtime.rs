@@ -191,21 +191,28 @@ impl Runtime {
                 continue;
             }
             if let Some((answer, to)) = sending.take() {
-                to.settle(code, answer);
+                to.settle(code, &registers, answer);
             }
-            if is_fatal(code) {
-                return Err(Error::NotReceived(code));
-            }
+            not_received(code, &registers)?;
         }
     }
 }
 
-/// Whether a receive will fail again.
-pub(crate) const fn is_fatal(code: MessageReturn) -> bool {
-    matches!(
-        code,
-        MessageReturn::ReceiveInvalidName | MessageReturn::ReceivePortDied
-    )
+/// What a failed receive means for the loop: go on, or end when the next one fails too.
+#[cold]
+pub(crate) fn not_received(code: MessageReturn, registers: &Registers) -> Result<()> {
+    match code.without_resources() {
+        // It came without some of its rights or memory: nothing a handler could rely on.
+        MessageReturn::ReceiveBodyError => {
+            drop(In::kept(registers));
+            ReplyTo::of(registers).release();
+            Ok(())
+        }
+        MessageReturn::ReceiveInvalidName | MessageReturn::ReceivePortDied => {
+            Err(Error::NotReceived(code))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Lets the object's own port hear when nobody can send to it.
