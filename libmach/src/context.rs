@@ -1,12 +1,18 @@
 //! What a program starts with: its rights by name, its arguments, its environment.
 
+use core::time::Duration;
+
 use abi::names::Name;
 use abi::start::{Page, names};
 use abi::transport::{Error, Interface, Result};
 use interfaces::bootstrap::{Bootstrap, refusal};
 
+use crate::ignore;
 use crate::rights::{ReceiveRight, SendRight, Untyped};
 use crate::server::Service;
+
+/// The environment variable with the period of the heartbeat that the manifest asks for, in ms.
+pub const HEARTBEAT: &str = "HEARTBEAT";
 
 /// The start page, read.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +92,30 @@ impl Context {
     pub fn check_in<I: ?Sized + Interface + 'static>(&self) -> Result<Service<I>> {
         let bootstrap = self.send_right::<dyn Bootstrap>(names::BOOTSTRAP)?;
         let port: ReceiveRight<Untyped> = bootstrap.client().check_in(I::NAME)?;
-        Ok(Service::on(port.cast()))
+        let service = Service::on(port.cast());
+        Ok(
+            match self
+                .variable(HEARTBEAT)
+                .and_then(|period| period.parse().ok())
+            {
+                Some(period) => service.with_heartbeat(bootstrap, Duration::from_millis(period)),
+                None => service,
+            },
+        )
+    }
+
+    /// Ends the program; `status` is what waits for it get.
+    ///
+    /// Nothing is dropped on the way: the kernel takes back what the task holds.
+    pub fn exit(&self, status: u8) -> ! {
+        if let Ok(bootstrap) = self.send_right::<dyn Bootstrap>(names::BOOTSTRAP) {
+            // Without a bootstrap that listens nobody waits for the status either.
+            ignore(bootstrap.client().exiting(u64::from(status)));
+        }
+        #[cfg(target_os = "none")]
+        crate::machine::start::exit();
+        #[cfg(not(target_os = "none"))]
+        crate::host::exit();
     }
 
     /// The program's arguments, the first one its name.

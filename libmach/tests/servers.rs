@@ -388,6 +388,47 @@ fn a_client_that_is_gone_leaves_the_server_well() {
     drop(counter);
 }
 
+#[test]
+fn a_server_with_a_heartbeat_tells_bootstrap_again_and_again() {
+    use libmach::interfaces::bootstrap::Bootstrap;
+    let port = ReceiveRight::<dyn Counter>::new().unwrap();
+    let bootstrap = ReceiveRight::<dyn Bootstrap>::new().unwrap();
+    let right = bootstrap.make_send().unwrap();
+    let rights = vec![("port", give(port)), ("bootstrap", give(right))];
+    let server = Task::spawn(rights, |context| {
+        let bootstrap = context.send_right::<dyn Bootstrap>("bootstrap").unwrap();
+        let service = Service::on(context.receive_right::<dyn Counter>("port").unwrap());
+        service
+            .with_heartbeat(bootstrap, ms(1))
+            .serve(Server::default())
+            .unwrap();
+    });
+    for _ in 0..3 {
+        let (_, beat) = libmach::message::receive(bootstrap.name());
+        assert_eq!(beat.id(), <dyn Bootstrap>::ALIVE.id);
+    }
+    server.kill();
+}
+
+#[test]
+fn a_program_that_exits_tells_its_status_and_is_gone() {
+    use libmach::interfaces::bootstrap::Bootstrap;
+    let bootstrap = ReceiveRight::<dyn Bootstrap>::new().unwrap();
+    let right = bootstrap.make_send().unwrap();
+    let program = Task::spawn(vec![("bootstrap", give(right))], |context| context.exit(3));
+    let (_, exiting) = libmach::message::receive(bootstrap.name());
+    assert_eq!(
+        (exiting.id(), exiting.words[0]),
+        (<dyn Bootstrap>::EXITING.id, 3)
+    );
+    let reply = abi::names::Name::REPLY_SLOT;
+    let how = abi::names::disposition::MOVE_SEND_ONCE;
+    let shape = abi::registers::Shape::SHORT;
+    libmach::message::send(reply, how, exiting.id() + 100, shape, [0; 6]);
+    program.join();
+    assert_eq!(bootstrap.send_rights(), Ok(0), "its rights went with it");
+}
+
 /// Takes watchers.
 #[macros::interface(name = "test.watch", subsystem = 9400)]
 pub trait Watch {

@@ -19,8 +19,8 @@ mod task;
 mod world;
 
 pub use names::Names;
-pub(crate) use task::spawn_thread;
 pub use task::{Parcel, Task, context, give};
+pub(crate) use task::{exit, spawn_thread};
 
 use core::sync::atomic::AtomicU32;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -154,6 +154,15 @@ pub fn context(rights: Vec<(&str, Parcel)>) -> Context {
     Context::new(Box::leak(Box::new(page)))
 }
 
+/// Ends the calling task, as it asked for.
+pub(crate) fn exit() -> ! {
+    let Entered { mut world, space } = enter();
+    world.terminate(space);
+    CHANGED.notify_all();
+    drop(world);
+    resume_unwind(Box::new(Killed))
+}
+
 /// Starts a further thread of the calling task; `done` becomes 1 when it has ended.
 pub(crate) fn spawn_thread(body: Box<dyn FnOnce() + Send>, done: Arc<AtomicU32>) {
     let space = enter().space;
