@@ -87,12 +87,12 @@ impl Blocking<'_> {
         }
         let (code, reply) = message::exchange(registers);
         if code != MessageReturn::Success || reply.id() != plan.id + REPLY_OFFSET {
-            return Err(failed(code, &reply, shape));
+            return Err(failed(code, reply, shape));
         }
         if reply.words[0] != 0 {
-            return Err(refused(&reply));
+            return Err(refused(reply));
         }
-        In::reply(&reply, plan).map_err(Failure::Sent)
+        In::reply(reply, plan).map_err(Failure::Sent)
     }
 }
 
@@ -101,9 +101,11 @@ pub(crate) fn all_of(plan: &Plan) -> Shape {
     Shape::buffered(0, plan.request_descriptors as u32)
 }
 
+// The cold functions take the registers by value: a reference would make each stub spill them.
 #[cold]
-fn refused(reply: &Registers) -> Failure {
-    drop(In::kept(reply));
+#[inline(never)]
+fn refused(reply: Registers) -> Failure {
+    drop(In::kept(&reply));
     Failure::Sent(Error::Code(KernReturn(reply.words[0] as u32)))
 }
 
@@ -115,11 +117,12 @@ fn release(reply: &Registers) {
 
 /// What a code other than the awaited reply means.
 #[cold]
-pub(crate) fn failed(code: MessageReturn, reply: &Registers, shape: Shape) -> Failure {
+#[inline(never)]
+pub(crate) fn failed(code: MessageReturn, reply: Registers, shape: Shape) -> Failure {
     let died = |maybe_executed| Error::ServerDied { maybe_executed };
     match code.without_resources() {
         MessageReturn::Success => {
-            release(reply);
+            release(&reply);
             Failure::Sent(match reply.id() {
                 abi::notify::SEND_ONCE => died(true),
                 _ => Error::BadReply,
@@ -154,7 +157,7 @@ pub(crate) fn failed(code: MessageReturn, reply: &Registers, shape: Shape) -> Fa
         MessageReturn::ReceiveInterrupted => Failure::Sent(Error::Aborted),
         MessageReturn::ReceivePortDied => Failure::Sent(died(true)),
         MessageReturn::ReceiveBodyError => {
-            release(reply);
+            release(&reply);
             Failure::Sent(Error::NotReceived(code))
         }
         _ => Failure::Sent(Error::NotReceived(code)),
@@ -273,7 +276,7 @@ impl Blocking<'_> {
         if code == MessageReturn::Success {
             Ok(())
         } else {
-            Err(failed(code, &reply, shape))
+            Err(failed(code, reply, shape))
         }
     }
 }

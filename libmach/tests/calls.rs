@@ -40,6 +40,7 @@ fn words_travel_in_registers_and_state_is_kept() {
     assert_eq!(counter.get(), Ok(42));
 }
 
+// covers: G-02
 #[test]
 fn a_handlers_code_reaches_the_client() {
     let (_names, _task, counter) = counter();
@@ -85,6 +86,7 @@ fn memory_comes_back_owned() {
     memory[4999] = 1;
 }
 
+// covers: G-02
 #[test]
 fn a_moved_right_belongs_to_the_server_and_carries_events() {
     let (_names, _task, counter) = counter();
@@ -173,6 +175,7 @@ fn a_handler_learns_who_calls() {
     assert_eq!(counter.who(), Ok(mine));
 }
 
+// covers: G-01
 #[test]
 fn an_unknown_request_is_refused_and_its_rights_are_released() {
     let (_names, _task, counter) = counter();
@@ -182,6 +185,7 @@ fn an_unknown_request_is_refused_and_its_rights_are_released() {
     assert_eq!(reply.words[0] as u32, KernReturn::MigBadId.0);
 }
 
+// covers: G-02
 #[test]
 fn bad_arguments_are_refused() {
     let (_names, _task, counter) = counter();

@@ -80,6 +80,7 @@ fn a_dropped_reply_is_an_error_not_silence() {
     held.join();
 }
 
+// covers: G-03
 #[test]
 fn a_call_that_is_not_idempotent_learns_of_the_servers_death() {
     let names = Names::start().unwrap();
@@ -94,6 +95,7 @@ fn a_call_that_is_not_idempotent_learns_of_the_servers_death() {
     join_panicked(server);
 }
 
+// covers: G-03
 #[test]
 fn an_idempotent_call_is_repeated_over_a_restart() {
     let names = Names::start().unwrap();
@@ -256,6 +258,7 @@ fn a_right_goes_through_a_waiting_handler() {
     );
 }
 
+// covers: G-03
 #[test]
 fn a_concurrent_call_ends_at_its_deadline() {
     let (_counter, _relay, client) = relay();

@@ -107,19 +107,23 @@ impl In {
     /// # Errors
     /// [`Error::BadReply`] when it is not of the plan's shape; its rights are released.
     #[inline(always)]
-    pub(crate) fn reply(registers: &Registers, plan: &Plan) -> Result<Self> {
+    pub(crate) fn reply(registers: Registers, plan: &Plan) -> Result<Self> {
         let shape = registers.received().shape();
-        let input = Self::new(registers.words, shape, Place::of_reply(plan));
-        let expected = if input.long || plan.reply_descriptors > 0 {
-            shape.is_buffered() && input.descriptors == plan.reply_descriptors
-        } else {
-            shape == Shape::SHORT
-        };
-        if expected {
-            Ok(input)
-        } else {
-            Err(Error::BadReply)
+        if plan.reply_words <= REPLY_WORDS && plan.reply_descriptors == 0 {
+            return match shape {
+                // Said with a constant, so that nothing of the buffer is left in the stub.
+                Shape::SHORT => Ok(Self::new(
+                    registers.words,
+                    Shape::SHORT,
+                    Place::of_reply(plan),
+                )),
+                _ => Err(bad_reply(registers)),
+            };
         }
+        if !shape.is_buffered() || shape.descriptors() as usize != plan.reply_descriptors {
+            return Err(bad_reply(registers));
+        }
+        Ok(Self::new(registers.words, shape, Place::of_reply(plan)))
     }
 
     /// Any received message, kept: the buffer is free for the next one.
@@ -229,6 +233,14 @@ impl In {
             release(rest);
         }
     }
+}
+
+/// Releases a reply that is not of the interface's shape.
+#[cold]
+#[inline(never)]
+fn bad_reply(registers: Registers) -> Error {
+    drop(In::kept(&registers));
+    Error::BadReply
 }
 
 /// Gives back what a descriptor brought into the task.

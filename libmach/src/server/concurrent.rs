@@ -64,7 +64,7 @@ impl Concurrent<'_> {
         if code == MessageReturn::Success {
             Ok(inbox)
         } else {
-            Err(failed(code, &received, shape))
+            Err(failed(code, received, shape))
         }
     }
 }

@@ -112,7 +112,9 @@ where
     loop {
         let (code, got) = message::exchange(next);
         if code != MessageReturn::Success {
-            failed(code, &got, sending.take())?;
+            // A copy: a reference to `got` itself would make every round spill it.
+            let back = got;
+            failed(code, &back, sending.take())?;
             next = receive_only(port);
             continue;
         }
@@ -152,6 +154,7 @@ where
 
 /// A client that is gone gets nothing; a port that is gone ends the loop.
 #[cold]
+#[inline(never)]
 fn failed(code: MessageReturn, got: &Registers, sending: Option<(Answer, ReplyTo)>) -> Result<()> {
     if let Some((answer, to)) = sending {
         to.settle(code, got, answer);

@@ -190,16 +190,19 @@ impl Runtime {
                 sending = self.inner.deliver(&registers);
                 continue;
             }
+            // A copy: a reference to `registers` itself would make every round spill them.
+            let back = registers;
             if let Some((answer, to)) = sending.take() {
-                to.settle(code, &registers, answer);
+                to.settle(code, &back, answer);
             }
-            not_received(code, &registers)?;
+            not_received(code, &back)?;
         }
     }
 }
 
 /// What a failed receive means for the loop: go on, or end when the next one fails too.
 #[cold]
+#[inline(never)]
 pub(crate) fn not_received(code: MessageReturn, registers: &Registers) -> Result<()> {
     match code.without_resources() {
         // It came without some of its rights or memory: nothing a handler could rely on.
