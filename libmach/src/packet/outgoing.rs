@@ -13,7 +13,7 @@ use crate::rights::{ReceiveRight, SendOnce, SendRight};
 /// Words in registers, or words and descriptors in the thread's message buffer.
 ///
 /// Rights that were written belong to the message: whoever does not send it reads them out again
-/// ([`super::In::unsent`]).
+/// (`In::unsent`).
 #[derive(Debug)]
 pub struct Out {
     words: [u64; WORDS],

@@ -5,7 +5,7 @@
 //! traps); on a host it is the in-process backend (`libmach::host`).
 //!
 //! Everything above this module owns what it names: use [`crate::rights`], [`crate::message`] and
-//! [`crate::vm`] instead, unless the point is the trap itself (tests, benchmarks, fuzzing).
+//! [`crate::memory`] instead, unless the point is the trap itself (tests, benchmarks, fuzzing).
 //! Functions that can take memory away from under Rust are `unsafe`; names are only numbers, so
 //! the others are not.
 //!
