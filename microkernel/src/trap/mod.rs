@@ -190,6 +190,11 @@ fn memory_trap<M: Machine>(
     trap: decode::MemoryTrap,
 ) -> Outcome {
     use decode::MemoryTrap as T;
+    if let T::Map { size, offset, .. } = trap
+        && offset.checked_add(size).is_none()
+    {
+        return Outcome::Return(Err(KernReturn::InvalidArgument));
+    }
     let source = match trap {
         T::Map { entry, offset, .. } if entry != Name::NULL => {
             match memory_entry(layers, task, entry) {
