@@ -207,15 +207,30 @@ impl Trap {
                 width: c,
                 value: d as u32,
             },
-            trap::VM_ALLOCATE => Self::Memory(MemoryTrap::Allocate {
+            number => {
+                let arguments = [a, b, c, d, r8, r9];
+                let memory = MemoryTrap::decode(number, arguments).map(Self::Memory);
+                memory
+                    .or_else(|| PortTrap::decode(number, arguments).map(Self::Port))
+                    .unwrap_or(Self::Unknown)
+            }
+        }
+    }
+}
+
+impl MemoryTrap {
+    fn decode(number: i64, arguments: [u64; 6]) -> Option<Self> {
+        let [a, b, c, d, e, _] = arguments;
+        Some(match number {
+            trap::VM_ALLOCATE => Self::Allocate {
                 address: a,
                 size: b,
                 flags: c,
-            }),
-            trap::VM_DEALLOCATE => Self::Memory(MemoryTrap::Deallocate {
+            },
+            trap::VM_DEALLOCATE => Self::Deallocate {
                 address: a,
                 size: b,
-            }),
+            },
             trap::VM_PROTECT => {
                 let which = if c == 0 {
                     Which::Current
@@ -223,27 +238,22 @@ impl Trap {
                     Which::Maximum
                 };
                 let protection = u32::try_from(d).unwrap_or(u32::MAX);
-                Self::Memory(MemoryTrap::Protect {
+                Self::Protect {
                     address: a,
                     size: b,
                     which,
                     protection,
-                })
+                }
             }
-            trap::VM_MAP => {
-                let entry = name(a);
-                Self::Memory(MemoryTrap::Map {
-                    entry,
-                    address: b,
-                    size: c,
-                    offset: d,
-                    flags: r8,
-                })
-            }
-            number => {
-                PortTrap::decode(number, [a, b, c, d, r8, r9]).map_or(Self::Unknown, Self::Port)
-            }
-        }
+            trap::VM_MAP => Self::Map {
+                entry: Name(a as u32),
+                address: b,
+                size: c,
+                offset: d,
+                flags: e,
+            },
+            _ => return None,
+        })
     }
 }
 
