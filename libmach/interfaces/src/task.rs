@@ -98,7 +98,7 @@ pub trait Task {
     /// A new suspended thread.
     async fn thread_create(&mut self, state: ThreadState) -> Result<SendRight<dyn Thread>>;
     /// The `index`-th thread; `InvalidArgument` behind the last one.
-    async fn thread(&self, index: u32) -> Result<SendRight<dyn Thread>>;
+    async fn thread(&mut self, index: u32) -> Result<SendRight<dyn Thread>>;
     /// Where exceptions of the task's threads go; the port's messages are in `abi::exception`.
     async fn set_exception_port(&mut self, port: SendRight<Untyped>) -> Result<()>;
     /// Gives the task a send right: under `name`, or a fresh name when that is null.
@@ -133,7 +133,7 @@ pub trait Task {
     /// Writes into the task's memory.
     async fn vm_write(&mut self, address: u64, bytes: &[u8]) -> Result<()>;
     /// Reads up to 1024 bytes of the task's memory; fewer when the mapping ends before.
-    async fn vm_read(&self, address: u64, size: u64) -> Result<Bytes<1024>>;
+    async fn vm_read(&mut self, address: u64, size: u64) -> Result<Bytes<1024>>;
     /// A memory entry of a range of the task's memory, with at most `protection`.
     async fn make_entry(
         &mut self,
