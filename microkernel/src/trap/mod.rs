@@ -8,7 +8,6 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::Name;
 use abi::registers::options;
 use abi::trap::switch_option;
-use abi::vm::map_flags;
 
 use crate::base::KernResult;
 use crate::base::ids::{TaskId, ThreadId};
@@ -232,16 +231,7 @@ fn memory_trap<M: Machine>(
             flags,
             ..
         } => {
-            let bits = |shift: u32, mask: u64| (flags >> shift & mask) as u32;
-            let request = MapRequest {
-                address,
-                size,
-                flags: flags & 0xffff,
-                source,
-                protection: bits(map_flags::CURRENT_SHIFT, 7),
-                maximum: bits(map_flags::MAXIMUM_SHIFT, 7),
-                inheritance: bits(map_flags::INHERIT_SHIFT, 3),
-            };
+            let request = MapRequest::decode((address, size), flags, source);
             vm.map(&mut context, task.map, request)
         }
     };

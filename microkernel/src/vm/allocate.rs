@@ -52,6 +52,22 @@ struct Window {
     maximum: u32,
 }
 
+impl MapRequest {
+    /// A request whose flags, protections and inheritance lie in one word ([`map_flags`]).
+    pub fn decode((address, size): (u64, u64), word: u64, source: Source) -> Self {
+        let bits = |shift: u32, mask: u64| (word >> shift & mask) as u32;
+        Self {
+            address,
+            size,
+            flags: word & 0xffff,
+            source,
+            protection: bits(map_flags::CURRENT_SHIFT, 7),
+            maximum: bits(map_flags::MAXIMUM_SHIFT, 7),
+            inheritance: bits(map_flags::INHERIT_SHIFT, 3),
+        }
+    }
+}
+
 impl Vm {
     /// Allocates zero-filled memory that may be read and written; returns its address. Size 0: address 0.
     ///

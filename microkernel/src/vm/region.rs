@@ -41,6 +41,8 @@ pub struct RegionInfo {
     pub wired: bool,
     /// Pages of its own that are in memory; what shows through from a copied object does not count.
     pub resident: u64,
+    /// A number that is the same for every region of the same object; 0 before the first touch.
+    pub object: u64,
 }
 
 impl Vm {
@@ -77,6 +79,7 @@ impl Vm {
             sharing,
             wired: entry.wired > 0,
             resident,
+            object: entry.object.map_or(0, super::ObjectId::to_bits),
         })
     }
 

@@ -321,7 +321,9 @@ fn region_tells_what_is_at_or_above_an_address() {
         sharing: Sharing::Private,
         wired: false,
         resident: 1,
+        object: rig.vm.region(map, 0).unwrap().object,
     };
+    assert_ne!(expected.object, 0);
     assert_eq!(rig.vm.region(map, 0), Ok(expected));
     assert_eq!(rig.vm.region(map, at(5)), Ok(expected));
     let second = rig.vm.region(map, at(6)).unwrap();
@@ -329,6 +331,7 @@ fn region_tells_what_is_at_or_above_an_address() {
         (second.start, second.protection, second.resident),
         (at(6), protection::READ, 1)
     );
+    assert_eq!(second.object, expected.object, "one object, two regions");
     assert_eq!(rig.vm.region(map, at(8)), Err(KernReturn::InvalidAddress));
     rig.assert_empty();
 }
