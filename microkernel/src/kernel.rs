@@ -18,14 +18,16 @@ use abi::trace::{Kind as TraceKind, Record};
 use abi::trap::MACH_MSG;
 
 use crate::base::counters::Counters;
-use crate::base::ids::{PortId, ThreadId};
+use crate::base::ids::ThreadId;
 use crate::base::ledger::Ledgers;
+use crate::base::log::Log;
 use crate::base::trace::Trace;
 use crate::ipc::agenda::Progress;
 use crate::ipc::fast;
 use crate::ipc::receive::End;
 use crate::ipc::{self, Ipc};
-use crate::machine::{Access, Cpu, Event, Machine, Next};
+use crate::kobj::Scratch;
+use crate::machine::{Access, Cpu, Event, Frame, Machine, Next, Resume};
 use crate::sched::{Flags, Sched, Wait};
 use crate::task::{Exception, Layers, Raised, Tasks};
 use crate::trap::{self, Caller, Outcome, Trap};
@@ -33,9 +35,6 @@ use crate::vm::{self, FaultOutcome, Vm};
 
 /// Items of follow-up work that one step does.
 const STEP: u32 = 64;
-
-/// Interrupt lines that can be bound to ports.
-pub const MAX_LINES: usize = 256;
 
 /// The whole kernel.
 pub struct Kernel {
@@ -46,9 +45,11 @@ pub struct Kernel {
     pub(crate) ledgers: Ledgers,
     pub(crate) trace: Trace,
     pub(crate) counters: Counters,
-    /// The port that each interrupt line is bound to.
-    pub(crate) lines: [Option<PortId>; MAX_LINES],
-    fast_path: bool,
+    /// The last lines of the kernel's own log.
+    pub(crate) log: Log,
+    scratch: Scratch,
+    /// Pages that the machine had to give when the kernel started.
+    memory: u64,
 }
 
 impl Kernel {
@@ -163,6 +164,13 @@ impl Kernel {
             }
             Outcome::Unknown => {
                 let number = frame.rax;
+                let entry = self
+                    .tasks
+                    .get(caller.task)
+                    .map_or(0, |task| task.personality);
+                if (number as i64) >= 0 && entry != 0 {
+                    return enter_personality(frame, entry);
+                }
                 let kind = if (number as i64) < 0 {
                     exception::MACH_SYSCALL
                 } else {
@@ -229,7 +237,7 @@ impl Kernel {
         if tasks.raise(&mut layers, thread, exception) == Raised::Unhandled {
             let frame = machine.frame(thread.index());
             let (rip, rsp) = (frame.rip, frame.rsp);
-            machine.log(format_args!(
+            self.report(machine, format_args!(
                 "thread {thread:?}: {} code {:#x} subcode {:#x} at {rip:#x}, stack {rsp:#x}: no handler, task ends",
                 exception::name(exception.kind),
                 exception.code,
@@ -242,7 +250,7 @@ impl Kernel {
     fn interrupt<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, line: u32) {
         self.counters.interrupts += 1;
         self.note(machine, cpu, TraceKind::Interrupt, line.into(), 0);
-        let port = self.lines.get(line as usize).copied().flatten();
+        let port = self.ipc.lines.bound(line);
         let delivered = port.is_some_and(|port| self.ipc.interrupt(port).is_ok());
         if !delivered {
             // Nobody to acknowledge it: the line stays masked.
@@ -292,7 +300,11 @@ impl Kernel {
         };
         if record.flags.contains(Flags::RETRY) && !record.flags.contains(Flags::TERMINATE) {
             record.flags -= Flags::RETRY;
-            self.trap(machine, cpu, thread);
+            if record.parked.is_some() {
+                self.resume_call(machine, cpu, thread);
+            } else {
+                self.trap(machine, cpu, thread);
+            }
         }
     }
 
@@ -426,6 +438,12 @@ impl Kernel {
         )
     }
 
+    /// A line of the kernel's log, for whoever watches the machine and for `dmesg`.
+    fn report<M: Machine>(&mut self, machine: &mut M, text: core::fmt::Arguments<'_>) {
+        self.log.line(machine.now(), text);
+        machine.log(text);
+    }
+
     fn set_flag(&mut self, id: ThreadId, flag: Flags) {
         if let Some(thread) = self.sched.threads.get_mut(id) {
             thread.flags |= flag;
@@ -455,6 +473,14 @@ impl Kernel {
             b,
         });
     }
+}
+
+/// A `syscall` that is not Mach's goes on at the personality's entry: `rcx` and `r11` say where it came from.
+fn enter_personality(frame: &mut Frame, entry: u64) {
+    frame.rcx = frame.rip;
+    frame.r11 = frame.rflags;
+    frame.rip = entry;
+    frame.resume = Resume::Full;
 }
 
 /// The Mach exception behind a processor's vector (Intel SDM volume 3, table 6-1).

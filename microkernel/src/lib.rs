@@ -19,6 +19,7 @@ extern crate std;
 pub mod base;
 pub mod ipc;
 pub mod kernel;
+pub mod kobj;
 pub mod machine;
 pub mod sched;
 pub mod task;

@@ -223,6 +223,14 @@ pub trait Machine {
     /// How many pages the address space's tables take.
     fn table_pages(&self, root: Root) -> u64;
 
+    /// Whether pages are a device's: neither memory nor anything that the machine drives itself.
+    ///
+    /// Until a machine says otherwise, none are.
+    fn is_device_memory(&self, pages: Range<Page>) -> bool {
+        let _ = pages;
+        false
+    }
+
     /// Reads an I/O port of 1, 2 or 4 bytes.
     fn port_read(&mut self, port: u16, width: u8) -> u32;
     /// Writes an I/O port of 1, 2 or 4 bytes.

@@ -5,6 +5,8 @@
 pub struct Counters {
     /// Traps, of all numbers.
     pub traps: u64,
+    /// Messages to the kernel's own ports.
+    pub kernel_calls: u64,
     /// Messages that went straight to a waiting receiver.
     pub handoffs: u64,
     /// Messages that were queued.

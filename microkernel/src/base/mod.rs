@@ -4,6 +4,7 @@ pub mod counters;
 pub mod error;
 pub mod ids;
 pub mod ledger;
+pub mod log;
 pub mod trace;
 pub mod tree;
 

@@ -109,9 +109,14 @@ impl Ipc {
     }
 
     fn remove_port<M: Machine>(&mut self, cx: &mut Context<'_, M>, id: PortId) {
-        let payer = self.ports.remove(id).and_then(|port| port.payer);
-        if let Some(payer) = payer {
+        let Some(port) = self.ports.remove(id) else {
+            return;
+        };
+        if let Some(payer) = port.payer {
             cx.ledgers.release(payer, Resource::KernelBytes, PORT_BYTES);
+        }
+        if let Kind::Kernel(object) = port.kind {
+            self.end_object(cx, object);
         }
     }
 

@@ -17,6 +17,7 @@ use super::notice::Watch;
 use super::receive::PORT_DESTROYED_SHAPE;
 use super::right::Right;
 use super::{Context, Ipc};
+use crate::base::Shortage;
 use crate::base::ids::{BodyId, BodyKind, BufferId, MessageId, PortId, SpaceId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Machine, Page};
@@ -35,15 +36,38 @@ pub enum Carried {
 /// Data and rights of a queued message.
 #[derive(Debug)]
 pub struct Body {
-    carried: heapless::Vec<Carried, MAX_DESCRIPTORS>,
-    pages: heapless::Vec<Page, BUFFER_PAGES>,
-    size: usize,
+    pub(super) carried: heapless::Vec<Carried, MAX_DESCRIPTORS>,
+    pub(super) pages: heapless::Vec<Page, BUFFER_PAGES>,
+    pub(super) size: usize,
+}
+
+impl Body {
+    /// Pages for the inline data. What is there when it fails is freed with the body.
+    pub(super) fn allocate_pages<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        payer: LedgerId,
+    ) -> Result<(), Shortage> {
+        for _ in 0..self.size.div_ceil(PAGE) {
+            cx.ledgers.charge(payer, Resource::Pages, 1)?;
+            let page = cx.machine.allocate_page().ok_or(()).and_then(|page| {
+                self.pages
+                    .push(page)
+                    .map_err(|page| cx.machine.free_page(page))
+            });
+            page.map_err(|()| {
+                cx.ledgers.release(payer, Resource::Pages, 1);
+                Shortage
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// All bodies.
 pub type Bodies = Arena<Body, BodyKind>;
 
-const PAGE: usize = PAGE_SIZE as usize;
+pub(super) const PAGE: usize = PAGE_SIZE as usize;
 
 /// Where inline data begins in a buffer.
 const fn data_offset(descriptors: u32) -> usize {
@@ -165,20 +189,7 @@ impl Ipc {
         let shortage = MessageReturn::SendNoBuffer;
         let payer = self.names.space(space).ok_or(shortage)?.ledger;
         let body = self.bodies.get_mut(id).ok_or(shortage)?;
-        for _ in 0..body.size.div_ceil(PAGE) {
-            cx.ledgers
-                .charge(payer, Resource::Pages, 1)
-                .map_err(|_| shortage)?;
-            let page = cx.machine.allocate_page().ok_or(()).and_then(|page| {
-                body.pages
-                    .push(page)
-                    .map_err(|page| cx.machine.free_page(page))
-            });
-            page.map_err(|()| {
-                cx.ledgers.release(payer, Resource::Pages, 1);
-                shortage
-            })?;
-        }
+        body.allocate_pages(cx, payer).map_err(|_| shortage)?;
         let from = cx.vm.buffer_pages(buffer);
         copy_span(cx.machine, (from, offset), (&body.pages, 0), body.size);
         Ok(())

@@ -3,7 +3,7 @@
 use arena::Arena;
 
 use super::right::Right;
-use crate::base::ids::{BodyId, MessageId, MessageKind, PortId};
+use crate::base::ids::{BodyId, MessageId, MessageKind, PortId, TaskId};
 use crate::base::ledger::LedgerId;
 use abi::message::WORDS;
 use abi::names::Name;
@@ -43,6 +43,8 @@ pub struct Message {
     pub body: Option<BodyId>,
     /// Who pays for it until it is received.
     pub payer: Option<LedgerId>,
+    /// What a request to the kernel that is done in steps has made so far.
+    pub made: Option<TaskId>,
     /// The next message in its queue.
     pub next: Option<MessageId>,
 }
@@ -61,6 +63,7 @@ impl Message {
             shape: Shape::SHORT,
             body: None,
             payer: None,
+            made: None,
             next: None,
         }
     }

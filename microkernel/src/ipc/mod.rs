@@ -13,13 +13,16 @@
 //! and allocation during destruction.
 
 pub mod agenda;
+pub mod answer;
 pub mod body;
 pub mod entry;
 pub mod fast;
+pub mod lines;
 pub mod message;
 pub mod names;
 pub mod notice;
 pub mod notify;
+pub mod object;
 pub mod ops;
 pub mod port;
 pub mod receive;
@@ -39,6 +42,7 @@ use crate::sched::Sched;
 use crate::vm::{self, Vm};
 use agenda::Agenda;
 use body::Bodies;
+use lines::Lines;
 use message::Messages;
 use names::Names;
 use notice::Notices;
@@ -78,6 +82,8 @@ pub struct Ipc {
     pub memberships: Memberships,
     /// The port that everybody knows the host by.
     pub host_port: Option<PortId>,
+    /// Who has which interrupt line.
+    pub lines: Lines,
     agenda: Agenda,
     timers: Tree,
 }
@@ -106,6 +112,7 @@ impl Ipc {
             notices: Arena::new(machine.reserve(128 << 20)),
             memberships: Arena::new(machine.reserve(128 << 20)),
             host_port: None,
+            lines: Lines::new(),
             agenda: Agenda::default(),
             timers: Tree::new(),
         }

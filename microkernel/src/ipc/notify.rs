@@ -6,6 +6,7 @@ use abi::notify;
 
 use super::entry::Rights;
 use super::notice::{Notice, Watch};
+use super::port::Kind;
 use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::KernResult;
@@ -285,11 +286,18 @@ impl Ipc {
         self.fire(id, notify::DEAD_NAME, name.0.into());
     }
 
-    /// Sends a no-senders notification if nobody can send any more (N-02).
+    /// Sends a no-senders notification if nobody can send any more (N-02); ends a kernel port that is there
+    /// for its senders only.
     pub(super) fn no_senders_left(&mut self, id: PortId) {
         let Some(port) = self.ports.get_mut(id) else {
             return;
         };
+        if let Kind::Kernel(object) = port.kind {
+            if port.send_rights == 0 && object.ends_without_senders() {
+                self.destroy_port(id);
+            }
+            return;
+        }
         let (senders, made) = (port.send_rights, port.make_send);
         let Some(notice) = port.no_senders else {
             return;

@@ -185,7 +185,7 @@ impl Ipc {
     }
 
     /// Writes a message into a thread's registers; its rights become the thread's.
-    fn deliver<M: Machine>(
+    pub(super) fn deliver<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,

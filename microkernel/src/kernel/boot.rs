@@ -11,14 +11,16 @@ use abi::thread_state::ThreadState;
 use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, flags, protection};
 use abi::{ABI_VERSION, PAGE_SIZE};
 
-use super::{Kernel, MAX_LINES};
+use super::Kernel;
 use crate::base::KernResult;
 use crate::base::counters::Counters;
 use crate::base::ids::{PortId, TaskId};
 use crate::base::ledger::Ledgers;
+use crate::base::log::Log;
 use crate::base::trace::Trace;
 use crate::ipc::Ipc;
 use crate::ipc::port::{Kind, Object};
+use crate::kobj::Scratch;
 use crate::machine::{Caching, Cpu, Machine, Page};
 use crate::sched::{Flags, Sched};
 use crate::task::{NewTask, NewThread, Tasks};
@@ -65,6 +67,7 @@ impl Kernel {
     /// See [`BootError`].
     pub fn new<M: Machine>(machine: &mut M, boot: &Boot) -> Result<Self, BootError> {
         let header = read_header(machine, boot)?;
+        let memory = machine.free_pages();
         let mut kernel = Self {
             sched: Sched::new(machine),
             ipc: Ipc::new(machine),
@@ -73,10 +76,11 @@ impl Kernel {
             ledgers: Ledgers::new(machine.reserve(4 << 20)),
             trace: Trace::new(),
             counters: Counters::default(),
-            lines: [None; MAX_LINES],
-            fast_path: boot.fast_path,
+            log: Log::new(),
+            scratch: Scratch::new(),
+            memory,
         };
-        if !kernel.fast_path {
+        if !boot.fast_path {
             kernel.sched.default_flags = Flags::NO_FAST_PATH;
         }
         kernel.make_first_task(machine, boot, &header)?;

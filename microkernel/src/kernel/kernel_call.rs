@@ -3,11 +3,15 @@
 use abi::kern_return::KernReturn;
 
 use super::Kernel;
+use crate::base::ids::ThreadId;
+use crate::ipc;
+use crate::ipc::answer::{Answer, Answered};
 use crate::ipc::message::Message;
-use crate::ipc::port::Object;
-use crate::ipc::right::Right;
-use crate::ipc::send::{Call, KernelMessage};
+use crate::ipc::port::{Kind, Object};
+use crate::ipc::send::Call;
+use crate::kobj::{self, Core, Next, Reply};
 use crate::machine::{Cpu, Machine};
+use crate::task::Layers;
 use crate::trap::{self, Caller, Outcome};
 
 impl Kernel {
@@ -17,30 +21,93 @@ impl Kernel {
         machine: &mut M,
         cpu: Cpu,
         caller: Caller,
-        (object, mut message): (Object, Message),
+        (object, mut request): (Object, Message),
     ) -> Outcome {
-        let reply = core::mem::replace(&mut message.reply, Right::None);
-        let code = self.perform_call(machine, cpu, object, &message);
-        let answer = KernelMessage {
-            id: message.id.wrapping_add(100),
-            words: [code.0.into(), 0, 0, 0, 0, 0],
-            identity: 0,
-            reply: Right::None,
+        self.counters.kernel_calls += 1;
+        let mut core = Core {
+            tasks: &mut self.tasks,
+            layers: Layers {
+                ipc: &mut self.ipc,
+                cx: ipc::Context {
+                    machine,
+                    sched: &mut self.sched,
+                    ledgers: &mut self.ledgers,
+                    vm: &mut self.vm,
+                    cpu,
+                },
+            },
+            counters: &mut self.counters,
+            trace: &mut self.trace,
+            log: &mut self.log,
+            memory: self.memory,
+            caller: kobj::Caller {
+                thread: caller.thread,
+                task: caller.task,
+            },
+            body: request.body,
+            made: request.made,
+            next: Next::Answer,
         };
-        let (_, mut layers) = self.layers(machine, cpu);
-        layers.ipc.end_kernel_message(&mut layers.cx, message);
-        layers.ipc.send_from_kernel(reply, answer);
-        let call = Call::decode(layers.cx.machine.frame(caller.thread.index()));
-        trap::receive(&mut layers, caller, &call)
+        let mut reply = kobj::serve(&mut core, &mut self.scratch, object, &request);
+        if core.next == Next::Again {
+            request.made = core.made;
+            let layers = &mut core.layers;
+            let kept = layers
+                .ipc
+                .put_off_request(&mut layers.cx, caller.thread, request);
+            let Some(kept) = kept else {
+                return Outcome::Again;
+            };
+            request = kept;
+            reply = Reply::code(KernReturn::ResourceShortage);
+        }
+        let answer = Answer {
+            words: reply.words,
+            data: self.scratch.data(&reply),
+            right: reply.right,
+        };
+        conclude(&mut core.layers, caller, request, answer)
     }
 
-    fn perform_call<M: Machine>(
-        &mut self,
-        _machine: &mut M,
-        _cpu: Cpu,
-        _object: Object,
-        _message: &Message,
-    ) -> KernReturn {
-        KernReturn::MigBadId
+    /// The next step of a request that was put off.
+    pub(super) fn resume_call<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
+        let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else {
+            return;
+        };
+        let caller = Caller { thread, task };
+        let (_, mut layers) = self.layers(machine, cpu);
+        let Some(request) = layers.ipc.resume_request(&mut layers.cx, thread) else {
+            return;
+        };
+        let kind = layers.ipc.ports.get(request.port).map(|port| port.kind);
+        let outcome = if let Some(Kind::Kernel(object)) = kind {
+            self.kernel_call(machine, cpu, caller, (object, request))
+        } else {
+            // The object ended between two steps.
+            let answer = Answer {
+                words: Reply::code(KernReturn::Terminated).words,
+                data: &[],
+                right: None,
+            };
+            conclude(&mut layers, caller, request, answer)
+        };
+        self.conclude(machine, cpu, caller, outcome);
+    }
+}
+
+/// Answers a request, and does the caller's receive half.
+fn conclude<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    caller: Caller,
+    request: Message,
+    answer: Answer<'_>,
+) -> Outcome {
+    let call = Call::decode(layers.cx.machine.frame(caller.thread.index()));
+    let answered = layers
+        .ipc
+        .answer(&mut layers.cx, (caller.thread, &call), request, answer);
+    match answered {
+        Answered::Received => Outcome::Received,
+        Answered::Sent => trap::receive(layers, caller, &call),
     }
 }

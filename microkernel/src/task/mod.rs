@@ -68,6 +68,8 @@ pub struct Task {
     pub suspend_count: u32,
     /// See [`Stage`].
     pub stage: Stage,
+    /// Where its threads go on a `syscall` of number zero and above; 0: nowhere, they raise `EXC_SYSCALL`.
+    pub personality: u64,
     /// What tools call it, UTF-8, zero-padded.
     pub label: [u8; LABEL_SIZE],
     next_dying: Option<TaskId>,
@@ -130,7 +132,22 @@ impl Tasks {
         new: NewTask,
     ) -> KernResult<TaskId> {
         let ledger = create_ledger(layers.cx.ledgers, new)?;
-        self.create_with(layers, new.identity, ledger)
+        self.create_with(layers, new.identity, (ledger, None))
+            .inspect_err(|_| layers.cx.ledgers.close(ledger))
+    }
+
+    /// As [`create`](Self::create), with a map that is to inherit from `parent` by [`Vm::fork_step`].
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_fork<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        new: NewTask,
+        parent: MapId,
+    ) -> KernResult<TaskId> {
+        let ledger = create_ledger(layers.cx.ledgers, new)?;
+        self.create_with(layers, new.identity, (ledger, Some(parent)))
             .inspect_err(|_| layers.cx.ledgers.close(ledger))
     }
 
@@ -138,10 +155,13 @@ impl Tasks {
         &mut self,
         layers: &mut Layers<'_, M>,
         identity: u64,
-        ledger: LedgerId,
+        (ledger, parent): (LedgerId, Option<MapId>),
     ) -> KernResult<TaskId> {
         let (vm, mut context) = layers.vm();
-        let map = vm.create_map(&mut context, ledger)?;
+        let map = match parent {
+            Some(parent) => vm.fork_map(&mut context, parent, ledger)?,
+            None => vm.create_map(&mut context, ledger)?,
+        };
         let made = Self::create_space(layers.ipc, ledger, map).and_then(|(space, port)| {
             let task = Task {
                 space,
@@ -154,6 +174,7 @@ impl Tasks {
                 thread_count: 0,
                 suspend_count: 0,
                 stage: Stage::Alive,
+                personality: 0,
                 label: [0; LABEL_SIZE],
                 next_dying: None,
             };

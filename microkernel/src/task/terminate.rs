@@ -131,6 +131,10 @@ impl Tasks {
         layers.cx.sched.hold(id);
         layers.cx.sched.disarm(id);
         layers.ipc.end_epoch(&mut layers.cx, id);
+        if let Some(made) = layers.ipc.drop_request(&mut layers.cx, id) {
+            // A child that is only half made has nobody who knows it.
+            self.terminate(layers, made).ok();
+        }
         let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
             return;
         };

@@ -225,7 +225,10 @@ impl Tasks {
             .threads
             .get_mut(id)
             .ok_or(KernReturn::Terminated)?;
-        if let Some(port) = thread.self_port {
+        // The port ends with its last send right.
+        if let Some(port) = thread.self_port
+            && layers.ipc.ports.get(port).is_some()
+        {
             return Ok(port);
         }
         let port = layers.ipc.create_port(Kind::Kernel(Object::Thread(id)))?;

@@ -1,0 +1,195 @@
+//! The host port, as everybody may know it and as those may who steer the machine.
+
+use abi::kern_return::KernReturn;
+use abi::trace::{Kind as TraceKind, Record};
+use abi::transport::Result;
+use interfaces::bounded::{Bytes, List, Text};
+use interfaces::host::{Host, Info, Statistics, TaskEntry};
+
+use super::transport::{Held, KernelRights, Reply, Request, serve as dispatch};
+use super::{Core, listing};
+use crate::base::KernResult;
+use crate::base::ids::TaskId;
+use crate::base::ledger::Resource;
+use crate::base::trace::{Detail, RECORDS};
+use crate::machine::Machine;
+use crate::sched::Flags;
+use crate::task::Stage;
+
+/// What a host port allows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Power {
+    /// To look.
+    None,
+    /// To steer.
+    All,
+}
+
+struct HostObject<'a, 'k, M: Machine> {
+    core: &'a mut Core<'k, M>,
+    power: Power,
+}
+
+#[inline(never)]
+pub(super) fn serve<M: Machine>(
+    core: &mut Core<'_, M>,
+    power: Power,
+    request: Request<'_>,
+) -> Reply {
+    dispatch::<dyn Host, _>(HostObject { core, power }, request)
+}
+
+impl<M: Machine> HostObject<'_, '_, M> {
+    fn privileged(&self) -> KernResult<()> {
+        match self.power {
+            Power::All => Ok(()),
+            Power::None => Err(KernReturn::NoAccess),
+        }
+    }
+
+    fn entry(&self, id: TaskId) -> Option<TaskEntry> {
+        let task = self.core.tasks.get(id)?;
+        let used = |what| {
+            let used = self.core.layers.cx.ledgers.used(task.ledger, what);
+            u32::try_from(used).unwrap_or(u32::MAX)
+        };
+        Some(TaskEntry {
+            index: id.index(),
+            threads: task.thread_count,
+            pages: used(Resource::Pages),
+            names: used(Resource::Names),
+            identity: task.identity,
+            cpu_time: 0,
+            name: listing::label(task),
+        })
+    }
+}
+
+/// 0 or 1.
+fn switch(value: u32) -> KernResult<bool> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(KernReturn::InvalidArgument),
+    }
+}
+
+impl<M: Machine> Host for HostObject<'_, '_, M> {
+    type Rights = KernelRights;
+
+    async fn info(&self) -> Result<Info> {
+        let cx = &self.core.layers.cx;
+        let cpus = cx.sched.cpus.iter().filter(|cpu| cpu.online).count();
+        Ok(Info {
+            cpus: cpus as u32,
+            pages: self.core.memory,
+            free_pages: cx.machine.free_pages(),
+            version: Text::cut(concat!("MelloOS ", env!("CARGO_PKG_VERSION"))),
+        })
+    }
+
+    async fn statistics(&self) -> Result<Statistics> {
+        let (counters, layers) = (&*self.core.counters, &self.core.layers);
+        let free = layers.cx.machine.free_pages();
+        Ok(Statistics {
+            traps: counters.traps,
+            messages: counters.handoffs + counters.queued + counters.kernel_calls,
+            handoffs: counters.handoffs,
+            queued: counters.queued,
+            faults: counters.faults,
+            exceptions: counters.exceptions,
+            interrupts: counters.interrupts,
+            switches: counters.switches,
+            space_switches: 0,
+            tasks: self.core.tasks.arena.len().into(),
+            threads: layers.cx.sched.threads.len().into(),
+            ports: layers.ipc.ports.len().into(),
+            queued_now: layers.ipc.messages.len().into(),
+            frames: self.core.memory.saturating_sub(free),
+            kernel_bytes: 0,
+        })
+    }
+
+    async fn tasks(&self, first: u32) -> Result<List<TaskEntry, 32>> {
+        let mut list = List::default();
+        let ids = (first..self.core.tasks.arena.end())
+            .filter_map(|index| self.core.tasks.arena.id_at(index));
+        for entry in ids.filter_map(|id| self.entry(id)) {
+            if !list.push(entry) {
+                break;
+            }
+        }
+        Ok(list)
+    }
+
+    async fn task(&mut self, index: u32) -> Result<Held> {
+        self.privileged()?;
+        let tasks = &*self.core.tasks;
+        let task = tasks.arena.id_at(index).and_then(|id| tasks.get(id));
+        let task = task.filter(|task| task.stage == Stage::Alive);
+        let port = task.ok_or(KernReturn::InvalidTask)?.port;
+        Ok(self.core.give(port))
+    }
+
+    async fn log(&self, position: u64) -> Result<(u64, Bytes<1024>)> {
+        let mut bytes = [0; 1024];
+        let (start, length) = self.core.log.read(position, &mut bytes);
+        Ok((start, Bytes::new(&bytes[..length]).unwrap_or_default()))
+    }
+
+    async fn trace(&self, position: u64) -> Result<(u64, List<Record, 64>)> {
+        let trace = &*self.core.trace;
+        let (end, mut list) = (trace.next_sequence(), List::default());
+        let start = position.clamp(end.saturating_sub(RECORDS as u64), end);
+        for record in (start..end).map_while(|sequence| trace.get(sequence)) {
+            if !list.push(*record) {
+                break;
+            }
+        }
+        Ok((start, list))
+    }
+
+    async fn trace_mark(&mut self, a: u64, b: u64) -> Result<()> {
+        self.core.note(TraceKind::Mark, a, b);
+        Ok(())
+    }
+
+    async fn trace_enable(&mut self, on: u32) -> Result<()> {
+        self.privileged()?;
+        self.core.trace.set_detail(if switch(on)? {
+            Detail::Messages
+        } else {
+            Detail::Rare
+        });
+        Ok(())
+    }
+
+    async fn shutdown(&mut self, status: u32) -> Result<()> {
+        self.privileged()?;
+        let cx = &mut self.core.layers.cx;
+        self.core
+            .log
+            .line(cx.machine.now(), format_args!("shut down, status {status}"));
+        cx.machine.power_off();
+        Ok(())
+    }
+
+    async fn reboot(&mut self) -> Result<()> {
+        self.privileged()?;
+        Err(KernReturn::NotSupported.into())
+    }
+
+    /// For comparisons: switches it for every thread there is, and for those to come.
+    async fn set_fast_path(&mut self, on: u32) -> Result<()> {
+        self.privileged()?;
+        let off = !switch(on)?;
+        let sched = &mut *self.core.layers.cx.sched;
+        sched.default_flags.set(Flags::NO_FAST_PATH, off);
+        for index in 0..sched.threads.end() {
+            if let Some(thread) = sched.threads.at_mut(index) {
+                thread.flags.set(Flags::NO_FAST_PATH, off);
+            }
+        }
+        Ok(())
+    }
+}

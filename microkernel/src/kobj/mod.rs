@@ -1,0 +1,191 @@
+//! What the kernel answers to messages to its own ports.
+//!
+//! One file per object family, each an implementation of that family's interface trait, the same that
+//! servers implement; [`transport`] is the kernel's side of what the traits' dispatch is generated
+//! against. Every method is polled once and never waits. One whose work has steps says so with
+//! [`Core::again`]: its request is kept, the lock is let go, and the same request is served again.
+//!
+//! Rights discipline (G-02): a right stays in the request until the method takes it with [`Core::take`],
+//! after its last check. Whatever a failed method left there ends with the request.
+//!
+//! Deliberately absent: threads that wait in here, and anything that a name could not have asked for.
+
+mod host;
+mod interrupt;
+mod io;
+mod listing;
+mod memory;
+mod task;
+mod thread;
+mod transport;
+
+pub use transport::{Reply, Scratch};
+
+use abi::kern_return::KernReturn;
+use abi::trace::{Kind as TraceKind, Record};
+use abi::transport::Error;
+
+use crate::base::KernResult;
+use crate::base::counters::Counters;
+use crate::base::ids::{BodyId, PortId, TaskId, ThreadId};
+use crate::base::ledger::LedgerId;
+use crate::base::log::Log;
+use crate::base::trace::Trace;
+use crate::ipc::message::Message;
+use crate::ipc::port::{Kind, Object};
+use crate::ipc::right::Right;
+use crate::machine::Machine;
+use crate::task::{Layers, Tasks};
+use crate::vm;
+use transport::{Held, Request};
+
+/// Who made a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// The thread.
+    pub thread: ThreadId,
+    /// Its task.
+    pub task: TaskId,
+}
+
+/// Whether a request is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// It is.
+    Answer,
+    /// A step is done: serve it again.
+    Again,
+}
+
+/// All of the kernel that requests reach.
+pub struct Core<'a, M: Machine> {
+    /// All tasks.
+    pub tasks: &'a mut Tasks,
+    /// All below them.
+    pub layers: Layers<'a, M>,
+    /// What happened since boot.
+    pub counters: &'a mut Counters,
+    /// The trace ring.
+    pub trace: &'a mut Trace,
+    /// The kernel's log.
+    pub log: &'a mut Log,
+    /// Pages that the machine had to give when the kernel started.
+    pub memory: u64,
+    /// Who asks.
+    pub caller: Caller,
+    /// What the request carries.
+    pub body: Option<BodyId>,
+    /// What earlier steps of it made.
+    pub made: Option<TaskId>,
+    /// How it goes on.
+    pub next: Next,
+}
+
+/// Serves a request once. [`Core::next`] says afterwards whether the reply counts.
+pub fn serve<M: Machine>(
+    core: &mut Core<'_, M>,
+    scratch: &mut Scratch,
+    object: Object,
+    message: &Message,
+) -> Reply {
+    let Some(request) = Request::new(core, scratch, message) else {
+        return Reply::code(KernReturn::MigArrayTooLarge);
+    };
+    match object {
+        Object::Task(id) => task::serve(core, id, request),
+        Object::Thread(id) => thread::serve(core, id, request),
+        Object::Host => host::serve(core, host::Power::None, request),
+        Object::HostPrivileged => host::serve(core, host::Power::All, request),
+        Object::IoRoot => io::serve_root(core, request),
+        Object::IoRange { first, count } => io::serve_range((first, count), request),
+        Object::InterruptRoot => interrupt::serve_root(core, request),
+        Object::Interrupt { line } => interrupt::serve_line(core, line, request),
+        Object::MemoryRoot => memory::serve_root(core, request),
+        Object::Memory(id) => memory::serve_entry(core, id, request),
+    }
+}
+
+impl<M: Machine> Core<'_, M> {
+    /// A step of a request is done; what is returned does not count.
+    fn again(&mut self) -> Error {
+        self.next = Next::Again;
+        KernReturn::Aborted.into()
+    }
+
+    /// The result of work that has steps.
+    fn done<T>(&mut self, progress: vm::Progress<T>) -> Result<T, Error> {
+        match progress {
+            vm::Progress::Done(result) => Ok(result),
+            vm::Progress::More => Err(self.again()),
+        }
+    }
+
+    /// Takes a right out of the request, to be kept or released.
+    fn take(&mut self, held: Held) -> Right {
+        match (held, self.body) {
+            (Held::Received(index), Some(body)) => self.layers.ipc.take_carried(body, index),
+            (Held::Given(right), _) => right,
+            (Held::Received(_), None) => Right::None,
+        }
+    }
+
+    /// The live port behind a right of the request.
+    fn port_of(&self, held: &Held) -> KernResult<PortId> {
+        match (held, self.body) {
+            (Held::Received(index), Some(body)) => self.layers.ipc.carried_port(body, *index),
+            _ => None,
+        }
+        .ok_or(KernReturn::InvalidCapability)
+    }
+
+    /// The kernel object behind a right of the request.
+    fn object_of(&self, held: &Held) -> KernResult<Object> {
+        let port = self.port_of(held)?;
+        match self.layers.ipc.ports.get(port).map(|port| port.kind) {
+            Some(Kind::Kernel(object)) => Ok(object),
+            _ => Err(KernReturn::InvalidRight),
+        }
+    }
+
+    /// A send right to an existing port of the kernel's, for the answer.
+    fn give(&mut self, port: PortId) -> Held {
+        Held::Given(self.layers.ipc.make_send(port))
+    }
+
+    /// A send right to a new port for an object, which `payer` pays for.
+    fn give_object(&mut self, object: Object, payer: LedgerId) -> KernResult<Held> {
+        let layers = &mut self.layers;
+        let port = layers
+            .ipc
+            .create_object_port(&mut layers.cx, object, payer)?;
+        Ok(self.give(port))
+    }
+
+    /// A send right to a new port for a memory entry, which ends when there is no memory for that.
+    fn give_entry(&mut self, entry: vm::MemoryEntryId, payer: LedgerId) -> KernResult<Held> {
+        self.give_object(Object::Memory(entry), payer)
+            .inspect_err(|_| {
+                let (vm, mut context) = self.layers.vm();
+                vm.release_memory_entry(&mut context, entry);
+            })
+    }
+
+    /// The ledger of the task that asks.
+    fn payer(&self) -> KernResult<LedgerId> {
+        let task = self.tasks.get(self.caller.task);
+        task.map(|task| task.ledger).ok_or(KernReturn::InvalidTask)
+    }
+
+    fn note(&mut self, kind: TraceKind, a: u64, b: u64) {
+        let cx = &mut self.layers.cx;
+        self.trace.record(Record {
+            time: cx.machine.now(),
+            kind: kind as u8,
+            cpu: cx.cpu.0 as u8,
+            reserved: 0,
+            thread: self.caller.thread.index(),
+            a,
+            b,
+        });
+    }
+}

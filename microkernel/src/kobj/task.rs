@@ -1,0 +1,384 @@
+//! A task's control port.
+
+use abi::kern_return::KernReturn;
+use abi::names::{Name, disposition};
+use abi::task::Limits;
+use abi::thread_state::ThreadState;
+use abi::trace::Kind as TraceKind;
+use abi::transport::Result;
+use abi::vm::MAX_ADDRESS;
+use interfaces::bounded::{Bytes, List, Text};
+use interfaces::task::{Info, Ledger, Region, RightInfo, Task};
+
+use super::transport::{Held, KernelRights, Reply, Request, serve as dispatch};
+use super::{Core, listing};
+use crate::base::KernResult;
+use crate::base::ids::{SpaceId, TaskId, ThreadId};
+use crate::ipc::port::Object;
+use crate::ipc::right::{Refusal, Right};
+use crate::machine::Machine;
+use crate::sched::thread::DEFAULT_PRIORITY;
+use crate::task::{self, NewTask, NewThread, Stage, Tasks};
+use crate::vm::{MapId, MapRequest, Progress, Source, Which};
+
+/// A task that is asked something.
+struct TaskObject<'a, 'k, M: Machine> {
+    core: &'a mut Core<'k, M>,
+    id: TaskId,
+}
+
+#[inline(never)]
+pub(super) fn serve<M: Machine>(core: &mut Core<'_, M>, id: TaskId, request: Request<'_>) -> Reply {
+    dispatch::<dyn Task, _>(TaskObject { core, id }, request)
+}
+
+impl<M: Machine> TaskObject<'_, '_, M> {
+    /// The task, while it lives.
+    fn task(&self) -> KernResult<&task::Task> {
+        self.core
+            .tasks
+            .get(self.id)
+            .filter(|task| task.stage == Stage::Alive)
+            .ok_or(KernReturn::InvalidTask)
+    }
+
+    fn map(&self) -> KernResult<MapId> {
+        Ok(self.task()?.map)
+    }
+
+    fn space(&self) -> KernResult<SpaceId> {
+        Ok(self.task()?.space)
+    }
+
+    /// Where the exceptions of a child go, as long as nobody says otherwise: where this task's go.
+    fn default_exception_port(&mut self) -> Right {
+        match self.task().map(|task| &task.exception_port) {
+            Ok(Right::Send(port)) => {
+                let port = *port;
+                match self.core.layers.ipc.ports.get(port) {
+                    Some(_) => self.core.layers.ipc.make_send(port),
+                    None => Right::None,
+                }
+            }
+            _ => Right::None,
+        }
+    }
+
+    /// A send right to the port of one of the task's threads.
+    fn give_thread(&mut self, thread: ThreadId) -> KernResult<Held> {
+        let port = Tasks::thread_port(&mut self.core.layers, thread)?;
+        Ok(self.core.give(port))
+    }
+
+    /// Puts a right of the request into the task's space.
+    fn insert(&mut self, name: Name, held: Held) -> KernResult<Name> {
+        let space = self.space()?;
+        let port = self.core.port_of(&held)?;
+        if name != Name::NULL {
+            self.check_name(space, name, port)?;
+        }
+        let right = self.core.take(held);
+        let layers = &mut self.core.layers;
+        layers
+            .ipc
+            .copy_out(&mut layers.cx, space, right)
+            .map_err(|right| {
+                layers.ipc.release(right);
+                KernReturn::ResourceShortage
+            })
+    }
+
+    /// Whether a right to a port would come to a task under this very name.
+    fn check_name(
+        &mut self,
+        space: SpaceId,
+        name: Name,
+        port: crate::base::ids::PortId,
+    ) -> KernResult<()> {
+        let ipc = &mut *self.core.layers.ipc;
+        match ipc.names.name_of(space, port) {
+            Some(held) if held == name => Ok(()),
+            Some(_) => Err(KernReturn::RightExists),
+            None if ipc.names.get(space, name).is_some() => Err(KernReturn::NameExists),
+            // A free name of the caller's choice: the tables hand out their own.
+            None => Err(KernReturn::NotSupported),
+        }
+    }
+
+    /// Starts the child that a fork makes, or takes its next step.
+    fn fork(&mut self, new: NewTask) -> Result<TaskId> {
+        let core = &mut *self.core;
+        let child = match core.made {
+            Some(child) => child,
+            None => {
+                let parent = core.tasks.get(self.id).ok_or(KernReturn::InvalidTask)?.map;
+                core.tasks.create_fork(&mut core.layers, new, parent)?
+            }
+        };
+        core.made = Some(child);
+        let map = core.tasks.get(child).ok_or(KernReturn::Terminated)?.map;
+        let (vm, mut context) = core.layers.vm();
+        match vm.fork_step(&mut context, map) {
+            Ok(Progress::Done(())) => Ok(child),
+            Ok(Progress::More) => Err(core.again()),
+            Err(code) => {
+                core.tasks.terminate(&mut core.layers, child)?;
+                Err(code.into())
+            }
+        }
+    }
+}
+
+impl<M: Machine> Task for TaskObject<'_, '_, M> {
+    type Rights = KernelRights;
+
+    async fn terminate(&mut self) -> Result<()> {
+        let core = &mut *self.core;
+        core.tasks.terminate(&mut core.layers, self.id)?;
+        core.counters.tasks_terminated += 1;
+        core.note(TraceKind::TaskTerminate, self.id.index().into(), 0);
+        Ok(())
+    }
+
+    async fn suspend(&mut self) -> Result<()> {
+        self.task()?;
+        Ok(self.core.tasks.suspend(&mut self.core.layers, self.id)?)
+    }
+
+    async fn resume(&mut self) -> Result<()> {
+        self.task()?;
+        Ok(self.core.tasks.resume(&mut self.core.layers, self.id)?)
+    }
+
+    async fn info(&self) -> Result<Info> {
+        let task = self.task()?;
+        Ok(Info {
+            index: self.id.index(),
+            threads: task.thread_count,
+            suspend_count: task.suspend_count,
+            identity: task.identity,
+            cpu_time: 0,
+            name: listing::label(task),
+        })
+    }
+
+    async fn create(&mut self, limits: Limits, identity: u64, inherit: u32) -> Result<Held> {
+        let parent = Some(self.task()?.ledger);
+        let new = NewTask {
+            limits,
+            parent,
+            identity,
+        };
+        let child = match inherit {
+            0 => self.core.tasks.create(&mut self.core.layers, new)?,
+            1 => self.fork(new)?,
+            _ => return Err(KernReturn::InvalidArgument.into()),
+        };
+        let exception_port = self.default_exception_port();
+        let core = &mut *self.core;
+        core.counters.tasks_created += 1;
+        core.note(TraceKind::TaskCreate, child.index().into(), 0);
+        let child = core.tasks.arena.get_mut(child).ok_or(KernReturn::Failure)?;
+        child.exception_port = exception_port;
+        let port = child.port;
+        Ok(core.give(port))
+    }
+
+    async fn thread_create(&mut self, state: ThreadState) -> Result<Held> {
+        let new = NewThread {
+            task: self.id,
+            state,
+            priority: DEFAULT_PRIORITY,
+        };
+        let core = &mut *self.core;
+        let thread = core.tasks.create_thread(&mut core.layers, new)?;
+        let given = self.give_thread(thread);
+        if given.is_err() {
+            let core = &mut *self.core;
+            core.tasks.reap_thread(&mut core.layers, thread);
+        }
+        Ok(given?)
+    }
+
+    async fn thread(&mut self, index: u32) -> Result<Held> {
+        let mut next = self.task()?.first_thread;
+        let threads = &self.core.layers.cx.sched.threads;
+        for _ in 0..index {
+            let record = next.and_then(|thread| threads.get(thread));
+            next = record.ok_or(KernReturn::InvalidArgument)?.siblings.next;
+        }
+        Ok(self.give_thread(next.ok_or(KernReturn::InvalidArgument)?)?)
+    }
+
+    async fn set_exception_port(&mut self, port: Held) -> Result<()> {
+        self.task()?;
+        let right = self.core.take(port);
+        let core = &mut *self.core;
+        if let Some(task) = core.tasks.arena.get_mut(self.id) {
+            let old = core::mem::replace(&mut task.exception_port, right);
+            core.layers.ipc.release(old);
+        }
+        Ok(())
+    }
+
+    async fn insert_send(&mut self, name: Name, right: Held) -> Result<Name> {
+        Ok(self.insert(name, right)?)
+    }
+
+    async fn insert_receive(&mut self, name: Name, right: Held) -> Result<Name> {
+        Ok(self.insert(name, right)?)
+    }
+
+    async fn extract_send(&mut self, name: Name, disposition: u8) -> Result<Held> {
+        let space = self.space()?;
+        if !matches!(
+            disposition,
+            disposition::MOVE_SEND | disposition::COPY_SEND | disposition::MAKE_SEND
+        ) {
+            return Err(KernReturn::InvalidValue.into());
+        }
+        let layers = &mut self.core.layers;
+        if layers.ipc.look_up(space, name).is_none() {
+            return Err(KernReturn::InvalidName.into());
+        }
+        match layers.ipc.can_copy_in(space, name, disposition) {
+            Ok(false) => {
+                let right = layers.ipc.copy_in(&mut layers.cx, space, name, disposition);
+                Ok(Held::Given(right))
+            }
+            Ok(true) => Err(KernReturn::InvalidCapability.into()),
+            Err(Refusal::NoRight) => Err(KernReturn::InvalidRight.into()),
+            Err(Refusal::BadDisposition) => Err(KernReturn::InvalidValue.into()),
+        }
+    }
+
+    async fn port_allocate(&mut self, right: u32) -> Result<Name> {
+        let space = self.space()?;
+        let layers = &mut self.core.layers;
+        Ok(layers.ipc.allocate(&mut layers.cx, space, right)?)
+    }
+
+    async fn vm_allocate(&mut self, address: u64, size: u64, flags: u64) -> Result<u64> {
+        let map = self.map()?;
+        let (vm, mut context) = self.core.layers.vm();
+        Ok(vm.allocate(&mut context, map, address, size, flags)?)
+    }
+
+    async fn vm_deallocate(&mut self, address: u64, size: u64) -> Result<()> {
+        let map = self.map()?;
+        let (vm, mut context) = self.core.layers.vm();
+        let progress = vm.deallocate(&mut context, map, address, size)?;
+        self.core.done(progress)
+    }
+
+    async fn vm_protect(
+        &mut self,
+        address: u64,
+        size: u64,
+        set_maximum: u32,
+        protection: u32,
+    ) -> Result<()> {
+        let map = self.map()?;
+        let which = match set_maximum {
+            0 => Which::Current,
+            1 => Which::Maximum,
+            _ => return Err(KernReturn::InvalidArgument.into()),
+        };
+        let (vm, mut context) = self.core.layers.vm();
+        let progress = vm.protect(&mut context, map, (address, size), which, protection)?;
+        self.core.done(progress)
+    }
+
+    async fn vm_map(
+        &mut self,
+        entry: Held,
+        address: u64,
+        size: u64,
+        offset: u64,
+        flags: u64,
+    ) -> Result<u64> {
+        let map = self.map()?;
+        let Object::Memory(entry) = self.core.object_of(&entry)? else {
+            return Err(KernReturn::InvalidRight.into());
+        };
+        let source = Source::Entry(entry, offset);
+        let request = MapRequest::decode((address, size), flags, source);
+        let (vm, mut context) = self.core.layers.vm();
+        let progress = vm.map(&mut context, map, request)?;
+        self.core.done(progress)
+    }
+
+    async fn vm_write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
+        let map = self.map()?;
+        let (vm, mut context) = self.core.layers.vm();
+        Ok(vm.write_bytes(&mut context, map, address, bytes)?)
+    }
+
+    async fn vm_read(&mut self, address: u64, size: u64) -> Result<Bytes<1024>> {
+        let map = self.map()?;
+        let mut bytes = [0; 1024];
+        let size = size.min(1024) as usize;
+        let to_page_end = (abi::PAGE_SIZE - address % abi::PAGE_SIZE) as usize;
+        let (vm, mut context) = self.core.layers.vm();
+        let wanted = &mut bytes[..size];
+        let read = match vm.read_bytes(&mut context, map, address, wanted) {
+            Ok(()) => size,
+            Err(code) if to_page_end >= size => return Err(code.into()),
+            // The mapping may end with the first page.
+            Err(_) => {
+                let first = &mut bytes[..to_page_end];
+                vm.read_bytes(&mut context, map, address, first)?;
+                to_page_end
+            }
+        };
+        Ok(Bytes::new(&bytes[..read]).unwrap_or_default())
+    }
+
+    async fn make_entry(&mut self, address: u64, size: u64, protection: u32) -> Result<Held> {
+        let task = self.task()?;
+        let (map, ledger) = (task.map, task.ledger);
+        let (vm, mut context) = self.core.layers.vm();
+        let entry = vm.make_entry(&mut context, map, (address, size), protection)?;
+        Ok(self.core.give_entry(entry, ledger)?)
+    }
+
+    async fn ledger(&self) -> Result<Ledger> {
+        let id = self.task()?.ledger;
+        let ledgers = &*self.core.layers.cx.ledgers;
+        Ok(Ledger {
+            limits: listing::limits(|what| ledgers.limit(id, what)),
+            used: listing::limits(|what| ledgers.used(id, what)),
+        })
+    }
+
+    async fn rights(&self, after: Name) -> Result<List<RightInfo, 32>> {
+        let space = self.space()?;
+        Ok(listing::rights(self.core.layers.ipc, space, after))
+    }
+
+    async fn regions(&self, address: u64) -> Result<List<Region, 32>> {
+        let map = self.map()?;
+        Ok(listing::regions(self.core.layers.cx.vm, map, address))
+    }
+
+    async fn set_personality(&mut self, entry: u64) -> Result<()> {
+        self.task()?;
+        if entry >= MAX_ADDRESS {
+            return Err(KernReturn::InvalidArgument.into());
+        }
+        if let Some(task) = self.core.tasks.arena.get_mut(self.id) {
+            task.personality = entry;
+        }
+        Ok(())
+    }
+
+    async fn set_name(&mut self, name: &str) -> Result<()> {
+        self.task()?;
+        let name = Text::<{ task::LABEL_SIZE }>::cut(name);
+        if let Some(task) = self.core.tasks.arena.get_mut(self.id) {
+            task.label = [0; task::LABEL_SIZE];
+            task.label[..name.len()].copy_from_slice(name.as_bytes());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,198 @@
+//! A thread's port.
+
+use abi::kern_return::KernReturn;
+use abi::thread_state::ThreadState;
+use abi::transport::Result;
+use interfaces::thread::{Info, Thread};
+
+use super::Core;
+use super::transport::{Reply, Request, serve as dispatch};
+use crate::base::KernResult;
+use crate::base::ids::ThreadId;
+use crate::ipc::receive::End;
+use crate::machine::{FrameIndex, Machine};
+use crate::sched::thread::MAX_PRIORITY;
+use crate::sched::{self, Flags, Policy, State, Wait};
+use crate::task::{Tasks, check_state, get_state, set_state};
+
+/// A thread that is asked something.
+struct ThreadObject<'a, 'k, M: Machine> {
+    core: &'a mut Core<'k, M>,
+    id: ThreadId,
+}
+
+#[inline(never)]
+pub(super) fn serve<M: Machine>(
+    core: &mut Core<'_, M>,
+    id: ThreadId,
+    request: Request<'_>,
+) -> Reply {
+    dispatch::<dyn Thread, _>(ThreadObject { core, id }, request)
+}
+
+/// Whether a thread's registers may be looked at.
+enum Stopped {
+    /// They may.
+    Yes,
+    /// Another CPU is about to stop it.
+    Soon,
+}
+
+impl<M: Machine> ThreadObject<'_, '_, M> {
+    fn thread(&self) -> KernResult<&sched::Thread> {
+        let thread = self.core.layers.cx.sched.threads.get(self.id);
+        thread
+            .filter(|thread| !thread.flags.contains(Flags::TERMINATE))
+            .ok_or(KernReturn::Terminated)
+    }
+
+    /// Whether the thread stands still: it is suspended, or waits for something.
+    ///
+    /// # Errors
+    /// `Failure`: nothing keeps it from running.
+    fn stopped(&mut self) -> KernResult<Stopped> {
+        let thread = self.thread()?;
+        let suspended = thread.suspend_count > 0;
+        match thread.state {
+            State::Held | State::Blocked => Ok(Stopped::Yes),
+            State::Running(cpu) if suspended && cpu != self.core.layers.cx.cpu => {
+                self.core.layers.cx.machine.kick(cpu);
+                Ok(Stopped::Soon)
+            }
+            State::Ready | State::Running(_) => Err(KernReturn::Failure),
+        }
+    }
+
+    fn frame(&self) -> FrameIndex {
+        self.id.index()
+    }
+}
+
+impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
+    async fn terminate(&mut self) -> Result<()> {
+        self.thread()?;
+        let core = &mut *self.core;
+        Tasks::terminate_thread(&mut core.layers, self.id);
+        let state = core
+            .layers
+            .cx
+            .sched
+            .threads
+            .get(self.id)
+            .map(|thread| thread.state);
+        // The CPU that runs it ends it on the way out of the kernel.
+        if !matches!(state, Some(State::Running(_)) | None) {
+            core.tasks.reap_thread(&mut core.layers, self.id);
+        }
+        Ok(())
+    }
+
+    async fn suspend(&mut self) -> Result<()> {
+        self.thread()?;
+        Ok(Tasks::suspend_thread(&mut self.core.layers, self.id)?)
+    }
+
+    async fn resume(&mut self) -> Result<()> {
+        self.thread()?;
+        let core = &mut *self.core;
+        Ok(core.tasks.resume_thread(&mut core.layers, self.id)?)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        let thread = self.thread()?;
+        if thread.state != State::Blocked {
+            return Ok(());
+        }
+        let wait = thread.wait;
+        let cx = &mut self.core.layers.cx;
+        match wait {
+            Wait::Futex(_) | Wait::Deadline | Wait::Stop(_) => {
+                cx.sched.leave_wait(self.id);
+                let frame = cx.machine.frame(self.id.index());
+                frame.rax = KernReturn::Aborted.0.into();
+                frame.rdx = 0;
+                cx.sched.wake(self.id);
+            }
+            _ => self.core.layers.ipc.end_wait(cx, self.id, End::Aborted),
+        }
+        Ok(())
+    }
+
+    async fn info(&self) -> Result<Info> {
+        let thread = self.thread()?;
+        Ok(Info {
+            index: self.id.index(),
+            suspend_count: thread.suspend_count,
+            priority: thread.base.into(),
+            state: wait_code(thread.wait),
+            cpu_time: 0,
+        })
+    }
+
+    async fn get_state(&mut self) -> Result<ThreadState> {
+        match self.stopped()? {
+            Stopped::Soon => Err(self.core.again()),
+            Stopped::Yes => {
+                let frame = self.frame();
+                Ok(get_state(self.core.layers.cx.machine.frame(frame)))
+            }
+        }
+    }
+
+    async fn set_state(&mut self, state: ThreadState) -> Result<()> {
+        check_state(&state)?;
+        match self.stopped()? {
+            Stopped::Soon => Err(self.core.again()),
+            Stopped::Yes => {
+                let thread = self.thread()?;
+                // The end of a wait writes registers: it comes first, by `abort`.
+                if thread.state == State::Blocked && thread.wait != Wait::Exception {
+                    return Err(KernReturn::Failure.into());
+                }
+                let (id, frame) = (self.id, self.frame());
+                let layers = &mut self.core.layers;
+                if let Some(thread) = layers.cx.sched.threads.get_mut(id) {
+                    thread.flags -= Flags::RETRY;
+                }
+                let made = layers.ipc.drop_request(&mut layers.cx, id);
+                set_state(layers.cx.machine.frame(frame), &state);
+                if let Some(made) = made {
+                    self.core.tasks.terminate(&mut self.core.layers, made)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn set_priority(&mut self, priority: u32, fixed: u32) -> Result<()> {
+        self.thread()?;
+        let policy = match fixed {
+            0 => Policy::Timeshare,
+            1 => Policy::Fixed,
+            _ => return Err(KernReturn::InvalidArgument.into()),
+        };
+        let priority = u8::try_from(priority)
+            .ok()
+            .filter(|wanted| *wanted <= MAX_PRIORITY);
+        let priority = priority.ok_or(KernReturn::InvalidArgument)?;
+        let cx = &mut self.core.layers.cx;
+        // A woken thread is in no run queue yet, which the scheduler relies on.
+        cx.sched.settle(cx.machine, cx.cpu);
+        cx.sched.set_priority(self.id, priority, policy);
+        Ok(())
+    }
+}
+
+/// What a thread waits for, as a number.
+fn wait_code(wait: Wait) -> u32 {
+    match wait {
+        Wait::None => 0,
+        Wait::Reply => 1,
+        Wait::Receive(_) => 2,
+        Wait::Send(_) => 3,
+        Wait::Exception => 4,
+        Wait::Futex(_) => 5,
+        Wait::Deadline => 6,
+        Wait::Stop(_) => 7,
+    }
+}

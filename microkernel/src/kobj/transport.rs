@@ -1,0 +1,351 @@
+//! The kernel's side of the transport traits: requests read in place, replies written once.
+//!
+//! A request's rights stay in its body; what a method gets is their place. Inline data is copied through
+//! one scratch area, which the kernel lock protects; short requests and replies never touch it.
+
+use abi::kern_return::KernReturn;
+use abi::message::WORDS;
+use abi::transport::{
+    Caller, Direct, Error, Incoming, Outgoing, Plan, REPLY_WORDS, Request as Transported, Result,
+    Rights, Serve, Sink, Source, Span, poll_once,
+};
+
+use super::Core;
+use crate::ipc::body::Carried;
+use crate::ipc::message::Message;
+use crate::ipc::right::Right;
+use crate::machine::Machine;
+
+/// Bytes of inline data that a request may have: what libmach's buffers hold.
+const REQUEST_BYTES: usize = 8192;
+
+/// Bytes of inline data that a reply may have.
+const REPLY_BYTES: usize = 4096;
+
+/// Rights that a request of any kernel interface has at the most.
+const MAX_RIGHTS: usize = 2;
+
+/// Room for the inline data of one request and its reply.
+pub struct Scratch {
+    request: [u8; REQUEST_BYTES],
+    reply: [u8; REPLY_BYTES],
+}
+
+impl Scratch {
+    /// Empty.
+    pub const fn new() -> Self {
+        Self {
+            request: [0; REQUEST_BYTES],
+            reply: [0; REPLY_BYTES],
+        }
+    }
+
+    /// The inline data of a reply.
+    pub fn data(&self, reply: &Reply) -> &[u8] {
+        self.reply.get(..reply.size).unwrap_or(&[])
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Rights as the kernel has them.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum KernelRights {}
+
+/// A right of a method's arguments or results.
+#[derive(Debug)]
+#[must_use = "a right that is given and dropped is lost"]
+pub(super) enum Held {
+    /// It lies in the request, at this place.
+    Received(usize),
+    /// It is on its way into the reply.
+    Given(Right),
+}
+
+/// No kernel interface moves memory out of line.
+#[derive(Debug)]
+pub(super) enum NoMemory {}
+
+impl Rights for KernelRights {
+    type Send<I: ?Sized + 'static> = Held;
+    type SendOnce<I: ?Sized + 'static> = Held;
+    type Receive<I: ?Sized + 'static> = Held;
+    type Memory = NoMemory;
+    type Reply<T: 'static> = ();
+}
+
+/// What a descriptor turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Class {
+    Send,
+    SendOnce,
+    Receive,
+    /// Null or dead.
+    Nothing,
+    Other,
+}
+
+fn class_of(carried: &Carried) -> Class {
+    match carried {
+        Carried::Port(Right::Send(_)) => Class::Send,
+        Carried::Port(Right::SendOnce(_)) => Class::SendOnce,
+        Carried::Port(Right::Receive(_)) => Class::Receive,
+        Carried::Port(Right::None | Right::Dead) => Class::Nothing,
+        Carried::Memory(..) => Class::Other,
+    }
+}
+
+/// A request being read.
+pub(super) struct Input<'a> {
+    words: [u64; WORDS],
+    /// Inline data, which then has the words.
+    data: Option<&'a [u8]>,
+    at: usize,
+    classes: [Option<Class>; MAX_RIGHTS],
+    taken: usize,
+}
+
+impl Input<'_> {
+    fn right(&mut self, wanted: Class) -> Result<Held> {
+        let index = self.taken;
+        self.taken += 1;
+        match self.classes.get(index).copied().flatten() {
+            Some(class) if class == wanted => Ok(Held::Received(index)),
+            Some(Class::Nothing) => Err(KernReturn::InvalidCapability.into()),
+            _ => Err(KernReturn::MigTypeError.into()),
+        }
+    }
+}
+
+impl Source for Input<'_> {
+    fn word(&mut self) -> Option<u64> {
+        let index = self.at;
+        self.at += 1;
+        let Some(data) = self.data else {
+            return self.words.get(index).copied();
+        };
+        let bytes = data.get(index * 8..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*bytes))
+    }
+
+    fn span(&mut self) -> Option<Span> {
+        let size = usize::try_from(self.word()?).ok()?;
+        let start = self.at;
+        let end = start.checked_add(size.div_ceil(8))?;
+        if end > self.data?.len() / 8 {
+            return None;
+        }
+        self.at = end;
+        Some(Span { start, size })
+    }
+
+    fn view(&self, span: Span) -> &[u8] {
+        let data = self.data.and_then(|data| data.get(span.start * 8..));
+        data.and_then(|data| data.get(..span.size)).unwrap_or(&[])
+    }
+}
+
+impl Incoming<KernelRights> for Input<'_> {
+    fn send<I: ?Sized + 'static>(&mut self) -> Result<Held> {
+        self.right(Class::Send)
+    }
+
+    fn send_once<I: ?Sized + 'static>(&mut self) -> Result<Held> {
+        self.right(Class::SendOnce)
+    }
+
+    fn receive<I: ?Sized + 'static>(&mut self) -> Result<Held> {
+        self.right(Class::Receive)
+    }
+
+    fn memory(&mut self) -> Result<NoMemory> {
+        Err(Error::Code(KernReturn::MigTypeError))
+    }
+}
+
+/// A reply being written.
+pub(super) struct Output<'a> {
+    words: [u64; WORDS],
+    written: usize,
+    /// Where the words go when they do not fit into registers.
+    data: Option<&'a mut [u8]>,
+    right: Option<Right>,
+}
+
+impl Sink for Output<'_> {
+    fn word(&mut self, value: u64) {
+        let index = self.written;
+        self.written += 1;
+        match &mut self.data {
+            None => {
+                if let Some(word) = self.words.get_mut(index) {
+                    *word = value;
+                }
+            }
+            Some(data) => {
+                let place = data.get_mut(index * 8..).and_then(<[u8]>::first_chunk_mut);
+                if let Some(place) = place {
+                    *place = value.to_le_bytes();
+                }
+            }
+        }
+    }
+}
+
+impl Output<'_> {
+    fn carry(&mut self, held: Held) {
+        if let Held::Given(right) = held {
+            debug_assert!(
+                self.right.is_none(),
+                "no kernel interface answers with two rights"
+            );
+            self.right = Some(right);
+        }
+    }
+}
+
+impl Outgoing<KernelRights> for Output<'_> {
+    fn send<I: ?Sized + 'static>(&mut self, right: Held) {
+        self.carry(right);
+    }
+
+    fn send_once<I: ?Sized + 'static>(&mut self, right: Held) {
+        self.carry(right);
+    }
+
+    fn receive<I: ?Sized + 'static>(&mut self, right: Held) {
+        self.carry(right);
+    }
+
+    fn memory(&mut self, memory: NoMemory) {
+        match memory {}
+    }
+}
+
+/// What a method answered.
+#[derive(Debug)]
+pub struct Reply {
+    /// The words in registers; word 0 is the code.
+    pub words: [u64; WORDS],
+    /// A right.
+    pub right: Option<Right>,
+    /// Bytes of inline data, in the [`Scratch`].
+    size: usize,
+}
+
+impl Reply {
+    /// A reply that is a code alone.
+    pub const fn code(code: KernReturn) -> Self {
+        Self {
+            words: [code.0 as u64, 0, 0, 0, 0, 0],
+            right: None,
+            size: 0,
+        }
+    }
+}
+
+/// A request on its way through the dispatch.
+pub(super) struct Request<'a> {
+    id: i32,
+    caller: Caller,
+    input: Input<'a>,
+    reply: &'a mut [u8],
+}
+
+impl<'a> Request<'a> {
+    /// Reads what is not in registers; `None`: it is more than any method takes.
+    pub(super) fn new<M: Machine>(
+        core: &mut Core<'_, M>,
+        scratch: &'a mut Scratch,
+        message: &Message,
+    ) -> Option<Self> {
+        let mut input = Input {
+            words: message.words,
+            data: None,
+            at: 0,
+            classes: [None; MAX_RIGHTS],
+            taken: 0,
+        };
+        if let Some(body) = message.body {
+            let (ipc, cx) = (&*core.layers.ipc, &mut core.layers.cx);
+            if message.shape.size() > 0 {
+                input.data = Some(ipc.read_body(cx.machine, body, &mut scratch.request)?);
+            }
+            for (index, class) in input.classes.iter_mut().enumerate() {
+                *class = ipc.carried(body, index).map(class_of);
+            }
+        }
+        Some(Self {
+            id: message.id,
+            caller: Caller {
+                identity: message.identity,
+                label: 0,
+            },
+            input,
+            reply: &mut scratch.reply,
+        })
+    }
+}
+
+impl<'a> Transported for Request<'a> {
+    type Rights = KernelRights;
+    type In = Input<'a>;
+    type Out = Output<'a>;
+    type Answer = Reply;
+
+    fn id(&self) -> i32 {
+        self.id
+    }
+
+    fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    fn input(&mut self) -> &mut Input<'a> {
+        &mut self.input
+    }
+
+    fn answer<T>(self, plan: Plan, result: Result<T>, write: fn(T, &mut Output<'a>)) -> Reply {
+        let value = match result {
+            Ok(value) => value,
+            Err(error) => return Reply::code(error.code()),
+        };
+        let long = plan.reply_words > REPLY_WORDS;
+        debug_assert!(
+            plan.reply_words * 8 <= REPLY_BYTES,
+            "the scratch holds every reply"
+        );
+        let mut out = Output {
+            words: [0; WORDS],
+            written: if long { 0 } else { 1 },
+            data: long.then_some(self.reply),
+            right: None,
+        };
+        write(value, &mut out);
+        Reply {
+            words: out.words,
+            right: out.right,
+            size: if long { out.written * 8 } else { 0 },
+        }
+    }
+
+    /// No kernel method answers later.
+    fn defer<T: 'static>(&mut self, _: Plan, _: fn(T, &mut Output<'a>)) {}
+
+    fn done(self) -> Reply {
+        Reply::code(KernReturn::MigNoReply)
+    }
+}
+
+/// Lets an object serve a request of its interface.
+pub(super) fn serve<I, S>(server: S, request: Request<'_>) -> Reply
+where
+    I: ?Sized + Serve<S, KernelRights>,
+{
+    let server = Direct::new(server);
+    poll_once(I::dispatch(&server, request)).unwrap_or(Reply::code(KernReturn::Failure))
+}
