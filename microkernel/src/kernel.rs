@@ -91,7 +91,7 @@ impl Kernel {
         if self.trace.is_detailed() {
             self.note(machine, cpu, TraceKind::Handoff, u64::from(next.index()), 0);
         }
-        Some(Next::Run(next.index()))
+        Some(Next::Pass(next.index()))
     }
 
     #[inline(never)]

@@ -139,6 +139,9 @@ pub enum Event {
 pub enum Next {
     /// Run the thread with this frame, in the address space that the frame names.
     Run(FrameIndex),
+    /// As `Run`, with the payload words of the thread that the CPU ran until now: they stay in that
+    /// thread's frame, and the machine takes them from there to the registers.
+    Pass(FrameIndex),
     /// Wait for an interrupt.
     Idle,
     /// Work is left that the current thread pays for: release the lock, take what interrupts are pending,
@@ -165,12 +168,6 @@ pub trait Machine {
 
     /// The registers of a thread, which is this CPU's current one or runs nowhere.
     fn frame(&mut self, thread: FrameIndex) -> &mut Frame;
-    /// Copies the payload words of one thread's registers to another one's, under the same condition.
-    #[inline(always)]
-    fn pass_words(&mut self, from: FrameIndex, to: FrameIndex) {
-        let words = self.frame(from).words;
-        self.frame(to).words = words;
-    }
     /// Makes a frame for a new thread, zeroed.
     ///
     /// # Errors

@@ -174,7 +174,7 @@ impl Sim {
             }
             self.machine.leave(cpu, next);
             match next {
-                Next::Run(thread) => self.note_arrival(thread),
+                Next::Run(thread) | Next::Pass(thread) => self.note_arrival(thread),
                 Next::Idle => {}
                 Next::Continue => {
                     event = Event::Continue;

@@ -86,7 +86,6 @@ impl Ipc {
             port.sequence = port.sequence.wrapping_add(1);
         }
         sched.cpu(cpu).current = Some(receiver);
-        machine.pass_words(caller.index(), receiver.index());
         let frame = machine.frame(receiver.index());
         let kind = registers::Received::new(Shape::SHORT, ReplyKind::Slot);
         frame.rax = 0;
@@ -143,7 +142,6 @@ impl Ipc {
             ThreadQueue::learn_next(&mut sched.threads, last, server);
         }
         sched.cpu(cpu).current = Some(caller);
-        machine.pass_words(server.index(), caller.index());
         let frame = machine.frame(caller.index());
         frame.rax = 0;
         frame.rdi = registers::Received::new(Shape::SHORT, ReplyKind::None)

@@ -239,10 +239,19 @@ impl SimMachine {
     }
 
     fn resume(&mut self, cpu: Cpu, next: Next) {
-        let Next::Run(thread) = next else {
-            self.processors[cpu.0 as usize].running = None;
-            // The CPU keeps the space loaded, as hardware does.
-            return;
+        let thread = match next {
+            Next::Run(thread) => thread,
+            Next::Pass(thread) => {
+                let from = self.running(cpu).expect("words to pass are those of a thread");
+                assert_ne!(from, thread, "a thread does not pass words to itself");
+                self.registers(thread).words = self.registers(from).words;
+                thread
+            }
+            Next::Idle | Next::Continue => {
+                self.processors[cpu.0 as usize].running = None;
+                // The CPU keeps the space loaded, as hardware does.
+                return;
+            }
         };
         for other in self.cpus().filter(|other| *other != cpu) {
             assert_ne!(

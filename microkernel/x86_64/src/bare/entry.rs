@@ -76,6 +76,7 @@ extern "C" fn handle_trap() -> ! {
     let next = kernel.handle(percpu::number(), Event::Trap);
     match next {
         Next::Run(thread) => exit::run(kernel, thread),
+        Next::Pass(thread) => exit::pass(kernel, thread),
         next => exit::leave(kernel, next),
     }
 }

@@ -21,7 +21,7 @@ use super::cpu::{USER_CODE, USER_DATA};
 use super::entry::SAVED;
 use super::kernel::Guarded;
 use super::memory::MEMORY;
-use super::percpu::{self, ATTENTION, FRAME_END, Pause, PerCpu, ROOT, STACK, attention};
+use super::percpu::{self, ATTENTION, FIRST_END, FRAME_END, Pause, PerCpu, ROOT, STACK, attention};
 use super::{interrupts, shootdown, vector};
 
 const RESUME: usize = offset_of!(Frame, resume);
@@ -35,71 +35,147 @@ pub(crate) fn frame_of(thread: FrameIndex) -> *mut Frame {
     (THREADS + u64::from(thread) * THREAD_SIZE) as *mut Frame
 }
 
+/// Where what the trap entry saves ends in a thread's frame.
+#[inline(always)]
+fn end_of(thread: FrameIndex) -> u64 {
+    let mut end = u64::from(thread) * THREAD_SIZE;
+    // The area holds where thread 0's ends: one instruction, where a constant of 64 bits takes two.
+    // SAFETY: GS is this CPU's area.
+    unsafe {
+        asm!("add {end}, gs:[{first}]", end = inout(reg) end, first = const FIRST_END,
+            options(pure, readonly, nostack));
+    }
+    end
+}
+
+/// A field's distance from there.
+const fn from_end(offset: usize) -> isize {
+    offset as isize - SAVED as isize
+}
+
+/// Whether there is nothing to attend to: else, goes the long way.
+macro_rules! attend {
+    ($end:expr, $slow:expr) => {
+        // SAFETY: the thread is this CPU's from now on, so its frame is there.
+        unsafe {
+            asm!(
+                "mov {word}, [{end} + {resume}]",
+                "or {word}, gs:[{attention}]",
+                "jnz {slow}",
+                word = out(reg) _,
+                end = in(reg) $end,
+                resume = const from_end(RESUME),
+                attention = const ATTENTION,
+                slow = label { $slow },
+                options(nostack, readonly),
+            );
+        }
+    };
+}
+
+/// Makes a frame's thread the current one, loads its registers and returns to it. `$words` loads the
+/// first six, or has them loaded, and points the stack at the seventh. Fields are reached from the end of
+/// what the trap entry saves, which is what the CPU's area holds.
+macro_rules! return_from_trap {
+    ($end:expr, [$($words:literal),*], $($operand:tt)*) => {
+        // SAFETY: the frame is that of a thread that runs, so it has a root whose upper half is the
+        // kernel's; its registers were filled by the trap entry or by the kernel. A base that the CPU
+        // does not take faults, which `exceptions` turns into an exception of the thread.
+        unsafe {
+            asm!(
+                "mov gs:[{frame_end}], rdi",
+                "mov rcx, [rdi + {root_field}]",
+                "cmp rcx, gs:[{root}]",
+                "je 2f",
+                "mov gs:[{root}], rcx",
+                "mov cr3, rcx",
+                "2:",
+                "mov rcx, [rdi + {fs}]",
+                "wrfsbase rcx",
+                "mov rdx, [rdi + {gs}]",
+                "swapgs",
+                "wrgsbase rdx",
+                $($words,)*
+                "pop rdi",
+                "pop rsi",
+                "pop rdx",
+                "pop r10",
+                "pop rax",
+                "pop rbx",
+                "pop rbp",
+                "pop r11",
+                "pop rcx",
+                "pop rsp",
+                "sysretq",
+                in("rdi") $end,
+                $($operand)*
+                frame_end = const FRAME_END,
+                root_field = const from_end(offset_of!(Frame, root)),
+                root = const ROOT,
+                fs = const from_end(offset_of!(Frame, fs_base)),
+                gs = const from_end(offset_of!(Frame, gs_base)),
+                options(noreturn),
+            )
+        }
+    };
+}
+
 /// Releases the kernel and runs a thread.
 #[inline(always)]
 pub(crate) fn run(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
-    let frame = frame_of(thread);
-    // SAFETY: the thread is this CPU's from now on, so its frame is there.
-    unsafe {
-        asm!(
-            "mov {word}, [{frame} + {resume}]",
-            "or {word}, gs:[{attention}]",
-            "jnz {slow}",
-            word = out(reg) _,
-            frame = in(reg) frame,
-            resume = const RESUME,
-            attention = const ATTENTION,
-            slow = label { run_slowly(kernel, thread) },
-            options(nostack, readonly),
-        );
-    }
+    let end = end_of(thread);
+    attend!(end, run_slowly(kernel, thread));
     kernel.unlock();
-    // SAFETY: the frame is that of a thread that runs, so it has a root whose upper half is the
-    // kernel's; its registers were filled by the trap entry or by the kernel. A base that the CPU
-    // does not take faults, which `exceptions` turns into an exception of the thread.
-    unsafe {
-        asm!(
-            "lea rcx, [rdi + {saved}]",
-            "mov gs:[{frame_end}], rcx",
-            "mov rcx, [rdi + {root_field}]",
-            "cmp rcx, gs:[{root}]",
-            "je 2f",
-            "mov gs:[{root}], rcx",
-            "mov cr3, rcx",
-            "2:",
-            "mov rcx, [rdi + {fs}]",
-            "wrfsbase rcx",
-            "mov rdx, [rdi + {gs}]",
-            "swapgs",
-            "wrgsbase rdx",
-            "mov rsp, rdi",
+    return_from_trap!(end,
+        [
+            "lea rsp, [rdi + {words}]",
             "pop r8",
             "pop r9",
             "pop r12",
             "pop r13",
             "pop r14",
-            "pop r15",
-            "pop rdi",
-            "pop rsi",
-            "pop rdx",
-            "pop r10",
-            "pop rax",
-            "pop rbx",
-            "pop rbp",
-            "pop r11",
-            "pop rcx",
-            "pop rsp",
-            "sysretq",
-            in("rdi") frame,
-            saved = const SAVED,
-            frame_end = const FRAME_END,
-            root_field = const offset_of!(Frame, root),
-            root = const ROOT,
-            fs = const offset_of!(Frame, fs_base),
-            gs = const offset_of!(Frame, gs_base),
-            options(noreturn),
-        )
+            "pop r15"
+        ], words = const from_end(0),
+    )
+}
+
+/// Releases the kernel and runs a thread with the payload words of the one that ran until now.
+#[inline(always)]
+pub(crate) fn pass(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
+    let end = end_of(thread);
+    attend!(end, pass_slowly(kernel, thread));
+    let from: *const [u64; 6];
+    // SAFETY: GS is this CPU's area.
+    unsafe {
+        asm!("mov {}, gs:[{frame_end}]", out(reg) from, frame_end = const FRAME_END,
+            options(nostack, preserves_flags, readonly));
     }
+    // Before the lock is released: afterwards another CPU may run that thread, and write its frame.
+    // SAFETY: the frame is that of the thread that trapped on this CPU.
+    let words = unsafe { &*from.wrapping_byte_sub(SAVED) };
+    let [r8, r9, r12, r13, r14, r15] = *words;
+    kernel.unlock();
+    return_from_trap!(end,
+        ["lea rsp, [rdi + {own}]"],
+        in("r8") r8,
+        in("r9") r9,
+        in("r12") r12,
+        in("r13") r13,
+        in("r14") r14,
+        in("r15") r15,
+        own = const from_end(offset_of!(Frame, rdi)),
+    )
+}
+
+/// [`pass`] with something to attend to.
+#[cold]
+#[inline(never)]
+fn pass_slowly(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
+    let from = current(percpu::this()).cast::<[u64; 6]>();
+    // SAFETY: both frames are this CPU's threads', who are two, and the lock is held. The words are a
+    // frame's first field.
+    unsafe { from.copy_to_nonoverlapping(frame_of(thread).cast(), 1) };
+    run_slowly(kernel, thread)
 }
 
 /// [`run`] with something to attend to.
@@ -123,6 +199,7 @@ pub(crate) fn run_slowly(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
 pub(crate) fn leave(kernel: Guard<'_, Guarded>, next: Next) -> ! {
     match next {
         Next::Run(thread) => run_slowly(kernel, thread),
+        Next::Pass(thread) => pass_slowly(kernel, thread),
         Next::Idle => idle(kernel),
         Next::Continue => work(kernel),
     }

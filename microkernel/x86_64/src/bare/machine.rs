@@ -103,14 +103,6 @@ impl Machine for Hardware {
         unsafe { &mut *exit::frame_of(thread) }
     }
 
-    /// Straight from frame to frame: by value the words would go by the stack.
-    #[inline(always)]
-    fn pass_words(&mut self, from: FrameIndex, to: FrameIndex) {
-        let (from, to) = (exit::frame_of(from), exit::frame_of(to));
-        // SAFETY: as in `frame`; two threads have two frames, and the words are a frame's first field.
-        unsafe { core::ptr::copy_nonoverlapping(from.cast::<[u64; 6]>(), to.cast::<[u64; 6]>(), 1) }
-    }
-
     fn create_frame(&mut self, thread: FrameIndex) -> Result<(), OutOfPages> {
         if thread >= MAX_THREADS {
             return Err(OutOfPages);

@@ -7,8 +7,10 @@ use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::AtomicU64;
 
 use microkernel::machine::{Cpu, FrameIndex, MAX_CPUS, NEVER};
+use microkernel_x86_64::layout::THREADS;
 
 use super::cpu::Tables;
+use super::entry::SAVED;
 use super::shootdown::Batch;
 
 /// The end of the current frame's saved registers, where the trap entry's stores begin.
@@ -19,6 +21,8 @@ pub(crate) const SCRATCH: usize = 8;
 pub(crate) const STACK: usize = 16;
 /// The root in CR3.
 pub(crate) const ROOT: usize = 24;
+/// Where what the trap entry saves ends in the first thread's frame: always the same.
+pub(crate) const FIRST_END: usize = 40;
 /// Reasons for the long way out, see [`attention`].
 pub(crate) const ATTENTION: usize = 32;
 
@@ -52,6 +56,7 @@ pub(crate) struct PerCpu {
     /// Other CPUs read it to learn whom a flush concerns.
     pub(crate) root: AtomicU64,
     pub(crate) attention: Cell<u64>,
+    first_end: u64,
     /// Its own address.
     this: Cell<u64>,
     pub(crate) number: Cell<u32>,
@@ -81,6 +86,7 @@ impl PerCpu {
             stack: Cell::new(0),
             root: AtomicU64::new(0),
             attention: Cell::new(0),
+            first_end: THREADS + SAVED as u64,
             this: Cell::new(0),
             number: Cell::new(0),
             apic: Cell::new(0),
@@ -111,6 +117,7 @@ const _: () = {
     assert!(core::mem::offset_of!(PerCpu, stack) == STACK);
     assert!(core::mem::offset_of!(PerCpu, root) == ROOT);
     assert!(core::mem::offset_of!(PerCpu, attention) == ATTENTION);
+    assert!(core::mem::offset_of!(PerCpu, first_end) == FIRST_END);
 };
 
 static CPUS: [PerCpu; MAX_CPUS] = [const { PerCpu::new() }; MAX_CPUS];
