@@ -96,8 +96,17 @@ pub(crate) fn set_up() -> u32 {
     }
     write(register::SPURIOUS, ENABLED | u32::from(number::SPURIOUS));
     write(register::DIVIDE, BY_16);
+    id()
+}
+
+/// This CPU's id; 0 before [`set_base`].
+pub(crate) fn id() -> u32 {
     let id = read(register::ID);
-    if by_msr { id } else { id >> 24 }
+    if BASE.load(Ordering::Relaxed) == BY_MSR {
+        id
+    } else {
+        id >> 24
+    }
 }
 
 /// The interrupt was taken.

@@ -5,7 +5,7 @@
 //! be what broke.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use abi::trace::Kind;
 use microkernel_x86_64::backtrace::follows_call;
@@ -19,6 +19,9 @@ use super::{apic, asm};
 
 /// Set when the machine stops: an NMI then halts its CPU.
 pub(crate) static STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// The local APIC's id of the CPU that panicked first.
+static WHO: AtomicU32 = AtomicU32::new(u32::MAX);
 
 /// How many trace records are printed.
 const LAST_EVENTS: u64 = 24;
@@ -51,11 +54,19 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
 
 /// Stops all CPUs, says why, and ends the run.
 pub(crate) fn stop(stop: &Stop<'_>) -> ! {
+    let me = apic::id();
     if STOPPING.swap(true, Ordering::SeqCst) {
-        // Another CPU is at it, or this one while it said why.
-        log!("kernel: another panic: {}", stop.text);
+        if WHO.load(Ordering::SeqCst) != me {
+            // Another CPU is at it, and will end the run.
+            asm::halt();
+        }
+        log!(
+            "kernel: another panic while printing this one: {}",
+            stop.text
+        );
         log::end(Ending::Panicked);
     }
+    WHO.store(me, Ordering::SeqCst);
     apic::stop_others();
     log!("kernel panic: {}", stop.text);
     let mut from = asm::stack_pointer();
