@@ -48,12 +48,17 @@ impl Model {
 
     /// M-25, P-32: what a receive right loses when it moves.
     pub(super) fn clear_receiver(&mut self, port: PortId) {
-        self.leave_sets(port);
-        self.end_waits(port);
+        self.withdraw(port);
         let state = &mut self.ports[port];
         state.make_send = 0;
         state.sequence = 0;
         state.label = None;
+    }
+
+    /// Nobody receives from the port any more.
+    pub(super) fn withdraw(&mut self, port: PortId) {
+        self.leave_sets(port);
+        self.end_waits(port);
     }
 
     pub(super) fn leave_sets(&mut self, port: PortId) {

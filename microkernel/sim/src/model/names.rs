@@ -265,7 +265,7 @@ impl Model {
             ..
         } = entry
         {
-            self.clear_receiver(port);
+            self.withdraw(port);
         }
         self.remove(task, name);
         match entry {
@@ -327,7 +327,7 @@ impl Model {
         };
         *receive = false;
         let last = *send == 0;
-        self.clear_receiver(port);
+        self.withdraw(port);
         if last {
             self.remove(task, name);
         }
