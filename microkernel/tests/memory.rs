@@ -155,17 +155,9 @@ fn map_makes_anonymous_memory_with_the_rights_it_was_told() {
         me.trap(trap::VM_MAP, &[0, 0, 0, 0, word]),
         Err(K::InvalidArgument)
     );
-    for (size, offset) in [
-        (2 * PAGE, u64::MAX - PAGE),
-        (u64::MAX, 0),
-        (u64::MAX - PAGE, 2 * PAGE),
-    ] {
-        let got = me.trap(trap::VM_MAP, &[0, 0, size, offset, word]);
-        assert_eq!(
-            got,
-            Err(K::InvalidArgument),
-            "size {size:#x}, offset {offset:#x}"
-        );
+    for size in [u64::MAX, u64::MAX - PAGE + 2] {
+        let got = me.trap(trap::VM_MAP, &[0, 0, size, 0, word]);
+        assert_eq!(got, Err(K::InvalidArgument), "size {size:#x}");
     }
     let executable = word | u64::from(protection::EXECUTE) << map_flags::CURRENT_SHIFT;
     assert!(
