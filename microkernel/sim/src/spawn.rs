@@ -48,6 +48,14 @@ impl Sim {
         thread
     }
 
+    /// As [`add_thread`](Self::add_thread), without a message buffer.
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    pub fn add_thread_without_buffer(&mut self, beside: FrameIndex) -> FrameIndex {
+        self.add_thread_to(self.task_of(beside))
+    }
+
     /// Gives `to` a right that `from` has under `name`; answers its name there.
     ///
     /// # Panics

@@ -1,0 +1,92 @@
+//! Turns on the CPU, waits that end by themselves, futexes.
+
+use abi::kern_return::KernReturn as K;
+use abi::trap;
+use sim::{Config, Sim, image};
+
+/// A word that all threads of a task see.
+const WORD: u64 = image::DATA + 64;
+
+// covers: T-11
+#[test]
+fn threads_that_never_wait_all_get_their_turn() {
+    for cpus in 1..=2 {
+        let mut sim = Sim::boot(Config::with_cpus(cpus));
+        let first = sim.first();
+        let others: Vec<_> = (0..4).map(|_| sim.add_thread(first)).collect();
+        for thread in others.into_iter().chain([first]) {
+            sim.until_runs(thread);
+            assert_eq!(sim.on(thread).trap(trap::NULL, &[]), Ok(0));
+        }
+    }
+}
+
+// covers: K-01 T-11
+#[test]
+fn a_thread_sleeps_until_its_deadline() {
+    let (mut sim, first) = Sim::single();
+    let wake = sim.now() + 3_000_000_000;
+    assert_eq!(sim.on(first).start(trap::WAIT_UNTIL, &[wake]), None);
+    sim.pass_time(2_000_000_000);
+    assert!(!sim.is_in_user_mode(first));
+    let answer = sim.on(first).finish();
+    assert_eq!(answer.frame.rax, 0);
+    assert!(sim.now() >= wake);
+    assert_eq!(
+        sim.on(first).trap(trap::WAIT_UNTIL, &[0]),
+        Ok(0),
+        "the past is over at once"
+    );
+    let clock = sim.on(first).trap(trap::CLOCK, &[]).unwrap();
+    assert!(clock >= wake);
+}
+
+// covers: K-05
+#[test]
+fn a_futex_wakes_whom_it_should() {
+    let (mut sim, first) = Sim::single();
+    let sleepers: Vec<_> = (0..3).map(|_| sim.add_thread(first)).collect();
+    sim.on(first).poke(WORD, &7_u32.to_le_bytes());
+    let other = sim.on(first).trap(trap::FUTEX_WAIT, &[WORD, 8, u64::MAX]);
+    assert_eq!(other, Err(K::Failure), "another value");
+    let odd = sim
+        .on(first)
+        .trap(trap::FUTEX_WAIT, &[WORD + 2, 7, u64::MAX]);
+    assert_eq!(odd, Err(K::InvalidArgument));
+    let nowhere = sim
+        .on(first)
+        .trap(trap::FUTEX_WAIT, &[0x10_0000, 7, u64::MAX]);
+    assert_eq!(nowhere, Err(K::InvalidAddress));
+    for sleeper in &sleepers {
+        assert_eq!(
+            sim.on(*sleeper)
+                .start(trap::FUTEX_WAIT, &[WORD, 7, u64::MAX]),
+            None
+        );
+    }
+    assert_eq!(sim.on(first).trap(trap::FUTEX_WAKE, &[WORD, 1]), Ok(1));
+    assert_eq!(
+        sim.on(sleepers[0]).finish().frame.rax,
+        0,
+        "first come, first woken"
+    );
+    assert_eq!(sim.on(first).trap(trap::FUTEX_WAKE, &[WORD, 10]), Ok(2));
+    assert_eq!(sim.on(first).trap(trap::FUTEX_WAKE, &[WORD, 10]), Ok(0));
+    let deadline = sim.now() + 1_000_000_000;
+    let late = sim.on(first).trap(trap::FUTEX_WAIT, &[WORD, 7, deadline]);
+    assert_eq!(late, Err(K::OperationTimedOut));
+}
+
+// covers: T-14
+#[test]
+fn waiting_threads_take_no_pages() {
+    let mut sim = Sim::boot(Config::default());
+    let first = sim.first();
+    let before = sim.machine.memory.in_use();
+    for _ in 0..200 {
+        let thread = sim.add_thread_without_buffer(first);
+        let never = microkernel::machine::NEVER;
+        assert_eq!(sim.on(thread).start(trap::WAIT_UNTIL, &[never]), None);
+    }
+    assert_eq!(sim.machine.memory.in_use(), before);
+}
