@@ -75,7 +75,9 @@ impl Ipc {
         let waits_too = queue.receivers.advance(&mut to.link);
         to.slot = Some(from.reply_port);
         to.flags = Flags::SLOT_FULL;
-        to.priority = to.priority.max(from.priority);
+        if from.priority > to.priority {
+            lend(to, from.priority);
+        }
         from.wait = Wait::Reply;
         let identity = hand_over(from, to, cpu);
         if let Some(next) = waits_too {
@@ -128,7 +130,7 @@ impl Ipc {
         if queue.has_work
             || !flags.is_empty()
             || to.wait != Wait::Reply
-            || highest > to.priority + 1
+            || highest > i16::from(to.priority)
         {
             return None;
         }
@@ -161,4 +163,10 @@ fn hand_over(from: &mut Thread, to: &mut Thread, cpu: Cpu) -> u64 {
     to.wait = Wait::None;
     to.state = State::Running(cpu);
     from.identity
+}
+
+/// The receiver works for a caller of higher priority.
+#[cold]
+fn lend(to: &mut Thread, priority: u8) {
+    to.priority = priority;
 }

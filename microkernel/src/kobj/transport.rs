@@ -110,6 +110,16 @@ pub(super) struct Input<'a> {
 }
 
 impl Input<'_> {
+    const fn new(words: [u64; WORDS]) -> Self {
+        Self {
+            words,
+            data: None,
+            at: 0,
+            classes: [None; MAX_RIGHTS],
+            taken: 0,
+        }
+    }
+
     fn right(&mut self, wanted: Class) -> Result<Held> {
         let index = self.taken;
         self.taken += 1;
@@ -263,13 +273,7 @@ impl<'a> Request<'a> {
         scratch: &'a mut Scratch,
         message: &Message,
     ) -> Option<Self> {
-        let mut input = Input {
-            words: message.words,
-            data: None,
-            at: 0,
-            classes: [None; MAX_RIGHTS],
-            taken: 0,
-        };
+        let mut input = Input::new(message.words);
         if let Some(body) = message.body {
             let (ipc, cx) = (&*core.layers.ipc, &mut core.layers.cx);
             if message.shape.size() > 0 {
@@ -291,7 +295,7 @@ impl<'a> Request<'a> {
     }
 }
 
-impl<'a> Transported for Request<'a> {
+impl<'s, 'a: 's> Transported<'s> for Request<'a> {
     type Rights = KernelRights;
     type In = Input<'a>;
     type Out = Output<'a>;
@@ -309,6 +313,11 @@ impl<'a> Transported for Request<'a> {
         &mut self.input
     }
 
+    fn take_input(&mut self) -> Input<'a> {
+        core::mem::replace(&mut self.input, Input::new([0; WORDS]))
+    }
+
+    #[inline]
     fn answer<T>(self, plan: Plan, result: Result<T>, write: fn(T, &mut Output<'a>)) -> Reply {
         let value = match result {
             Ok(value) => value,
@@ -333,6 +342,23 @@ impl<'a> Transported for Request<'a> {
         }
     }
 
+    #[inline]
+    fn handle<T: 'static, F>(self, plan: Plan, handler: F, write: fn(T, &mut Output<'a>)) -> Reply
+    where
+        F: Future<Output = Result<T>> + 's,
+    {
+        let waits = Err(KernReturn::Failure.into());
+        self.answer(plan, poll_once(handler).unwrap_or(waits), write)
+    }
+
+    fn run<F>(self, _: Plan, handler: F) -> Reply
+    where
+        F: Future<Output = ()> + 's,
+    {
+        poll_once(handler);
+        self.done()
+    }
+
     /// No kernel method answers later.
     fn defer<T: 'static>(&mut self, _: Plan, _: fn(T, &mut Output<'a>)) {}
 
@@ -342,10 +368,11 @@ impl<'a> Transported for Request<'a> {
 }
 
 /// Lets an object serve a request of its interface.
-pub(super) fn serve<I, S>(server: S, request: Request<'_>) -> Reply
+pub(super) fn serve<'s, I, S>(server: S, request: Request<'s>) -> Reply
 where
     I: ?Sized + Serve<S, KernelRights>,
+    S: 's,
 {
     let server = Direct::new(server);
-    poll_once(I::dispatch(&server, request)).unwrap_or(Reply::code(KernReturn::Failure))
+    I::dispatch(&server, request)
 }

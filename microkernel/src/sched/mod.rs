@@ -54,6 +54,8 @@ pub struct Sched {
     pub threads: Threads,
     /// What each CPU does.
     pub cpus: [CpuState; MAX_CPUS],
+    /// One past the highest CPU that is online: where a search among them ends.
+    cpu_end: usize,
     /// Threads that could run.
     pub ready: RunQueue,
     /// Threads whose wait ended and that nobody queued yet: effects of the layers above.
@@ -79,6 +81,7 @@ impl Sched {
         Self {
             threads: Arena::new(machine.reserve(128 << 20)),
             cpus: [cpu; MAX_CPUS],
+            cpu_end: 0,
             ready: RunQueue::new(),
             woken: ThreadQueue::default(),
             default_flags: Flags::empty(),
@@ -97,6 +100,7 @@ impl Sched {
     /// A CPU came online.
     pub fn online(&mut self, cpu: Cpu) {
         self.cpu(cpu).online = true;
+        self.cpu_end = self.cpu_end.max(cpu.0 as usize + 1).min(MAX_CPUS);
     }
 
     /// A thread waits from now on. It is in no queue of the scheduler; its wait is set by the caller.
@@ -205,7 +209,8 @@ impl Sched {
     /// one with the lowest priority below it.
     fn cpu_for(&self, here: Cpu, priority: u8) -> Option<Cpu> {
         let mut best: Option<(u16, Cpu)> = None;
-        for (index, cpu) in self.cpus.iter().enumerate().filter(|(_, cpu)| cpu.online) {
+        let cpus = self.cpus[..self.cpu_end].iter().enumerate();
+        for (index, cpu) in cpus.filter(|(_, cpu)| cpu.online) {
             let id = Cpu(index as u32);
             let running = match cpu.current.and_then(|id| self.threads.get(id)) {
                 _ if cpu.reschedule => continue,
@@ -228,10 +233,9 @@ impl Sched {
     pub fn dispatch<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Option<ThreadId> {
         self.cpu(cpu).reschedule = false;
         let running = self.cpu(cpu).current;
-        let priority = running
-            .and_then(|id| self.threads.get(id))
-            .map_or(0, |t| t.priority + 1);
-        if running.is_some() && self.ready.highest() <= priority {
+        let own = running.and_then(|id| self.threads.get(id));
+        let goes_on = own.is_some_and(|own| self.ready.highest() <= i16::from(own.priority));
+        if goes_on {
             self.set_timer(machine, cpu);
             return running;
         }

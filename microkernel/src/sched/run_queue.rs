@@ -13,8 +13,8 @@ pub struct RunQueue {
     levels: [ThreadQueue; LEVELS],
     /// Bit n: level n has threads.
     occupied: u128,
-    /// The highest occupied level plus one; 0 when there is none.
-    highest: u8,
+    /// The highest occupied level; −1 when there is none.
+    highest: i16,
 }
 
 impl RunQueue {
@@ -23,15 +23,15 @@ impl RunQueue {
         Self {
             levels: [ThreadQueue::default(); LEVELS],
             occupied: 0,
-            highest: 0,
+            highest: -1,
         }
     }
 
-    /// The highest priority that waits here, plus one; 0 when nobody does.
+    /// The highest priority that waits here; −1 when nobody does.
     ///
-    /// A thread of priority `p` may go on running while this is at most `p + 1`.
+    /// A running thread may go on while this is not above its own.
     #[inline(always)]
-    pub fn highest(&self) -> u8 {
+    pub fn highest(&self) -> i16 {
         self.highest
     }
 
@@ -49,7 +49,7 @@ impl RunQueue {
 
     /// Takes out the thread that should run next.
     pub fn pop(&mut self, threads: &mut Threads) -> Option<ThreadId> {
-        let priority = self.highest.checked_sub(1)?;
+        let priority = u8::try_from(self.highest).ok()?;
         let id = self.levels.get(usize::from(priority))?.first()?;
         self.remove(threads, id, priority);
         Some(id)
@@ -67,7 +67,7 @@ impl RunQueue {
     }
 
     fn update(&mut self) {
-        self.highest = (u128::BITS - self.occupied.leading_zeros()) as u8;
+        self.highest = 127 - self.occupied.leading_zeros() as i16;
     }
 }
 
