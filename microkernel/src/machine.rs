@@ -137,11 +137,13 @@ pub enum Event {
 /// What a CPU does now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
+    /// As [`Run`](Self::Run), with the payload words of the thread that the CPU ran until now: they stay in
+    /// that thread's frame, and the machine takes them from there to the registers.
+    ///
+    /// It stands first because the message fast path answers with it: comparing with 0 comes first.
+    Pass(FrameIndex),
     /// Run the thread with this frame, in the address space that the frame names.
     Run(FrameIndex),
-    /// As `Run`, with the payload words of the thread that the CPU ran until now: they stay in that
-    /// thread's frame, and the machine takes them from there to the registers.
-    Pass(FrameIndex),
     /// Wait for an interrupt.
     Idle,
     /// Work is left that the current thread pays for: release the lock, take what interrupts are pending,
