@@ -60,7 +60,7 @@ impl Pair {
     }
 }
 
-// covers: M-31 X-11
+// covers: M-31
 #[test]
 fn a_call_finds_its_server_waiting() {
     both(|mut pair| {
@@ -201,7 +201,7 @@ fn a_caller_that_gave_up_leaves_a_dead_name() {
     });
 }
 
-// covers: N-07 B-05
+// covers: N-07
 #[test]
 fn a_reply_right_that_is_dropped_answers_the_caller() {
     both(|mut pair| {

@@ -4,9 +4,10 @@ use abi::kern_return::MessageReturn as Code;
 use abi::names::{Name, disposition, port_type};
 use abi::notify;
 use abi::trap::attribute;
-use sim::{Config, Path, Request, Sim};
+use microkernel::machine::Access;
+use sim::{Config, Faulted, Path, Request, Sim, image};
 
-// covers: N-07 T-02 G-03
+// covers: N-07
 #[test]
 fn a_server_that_dies_leaves_no_caller_waiting() {
     for path in [Path::Fast, Path::Slow] {
@@ -101,7 +102,46 @@ fn a_dying_task_s_receive_rights_go_before_its_other_names() {
     assert_eq!(sim.on(first).poll(notes).code, Code::ReceiveTimedOut);
 }
 
-// covers: T-02 M-37 F-06 P-22
+// covers: V-02 V-11
+#[test]
+fn a_wild_access_ends_its_task_alone() {
+    let (mut sim, first) = Sim::single();
+    let port = sim.on(first).port();
+    let before = sim.kernel.census();
+    let wild = [
+        (0, Access::Read),
+        (0x7000_0000, Access::Write),
+        (image::DATA, Access::Execute),
+        (abi::start::ADDRESS, Access::Read),
+        (abi::vm::MAX_ADDRESS, Access::Read),
+        (1 << 63, Access::Write),
+        (u64::MAX, Access::Read),
+    ];
+    for (address, access) in wild {
+        let task = sim.add_task();
+        sim.give(first, port, disposition::COPY_SEND, task);
+        let cpu = sim.until_runs(task);
+        assert_eq!(sim.reach(cpu, address, access), Err(Faulted { address }));
+        sim.kernel.stage_rest(&mut sim.machine);
+        assert_eq!(
+            sim.kernel.census(),
+            before,
+            "after {access:?} of {address:#x}"
+        );
+        assert!(
+            sim.machine
+                .log
+                .last()
+                .is_some_and(|line| line.contains("EXC_BAD_ACCESS"))
+        );
+        assert_eq!(
+            sim.on(first).kind(port),
+            Ok(port_type::SEND | port_type::RECEIVE)
+        );
+    }
+}
+
+// covers: T-02 M-37 F-06
 #[test]
 fn a_hundred_tasks_later_everything_is_as_before() {
     let mut sim = Sim::boot(Config::with_cpus(2));

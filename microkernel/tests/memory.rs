@@ -166,7 +166,6 @@ fn map_makes_anonymous_memory_with_the_rights_it_was_told() {
     );
 }
 
-// covers: V-09 V-11
 #[test]
 fn the_first_task_has_what_its_image_says() {
     let (mut sim, first) = Sim::single();

@@ -422,7 +422,7 @@ fn a_message_that_is_too_large_stays_or_goes_as_asked() {
     assert_eq!(me.poll(port).id, 5, "the large one is gone");
 }
 
-// covers: M-12 P-22 F-06
+// covers: F-06
 #[test]
 fn what_a_task_did_leaves_nothing_behind() {
     let (mut sim, first) = Sim::single();

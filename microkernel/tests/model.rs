@@ -55,7 +55,7 @@ fn threads_that_wait_follow_the_rules() {
     }
 }
 
-// covers: X-11 M-37 F-02
+// covers: M-37 F-02
 #[test]
 fn neither_the_fast_path_nor_the_number_of_cpus_changes_what_programs_see() {
     for seed in seeds() {

@@ -7,7 +7,6 @@ use sim::{Config, Sim, image};
 /// A word that all threads of a task see.
 const WORD: u64 = image::DATA + 64;
 
-// covers: T-11
 #[test]
 fn threads_that_never_wait_all_get_their_turn() {
     for cpus in 1..=2 {
@@ -21,7 +20,7 @@ fn threads_that_never_wait_all_get_their_turn() {
     }
 }
 
-// covers: K-01 T-11
+// covers: K-01
 #[test]
 fn a_thread_sleeps_until_its_deadline() {
     let (mut sim, first) = Sim::single();

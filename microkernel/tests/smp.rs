@@ -39,7 +39,7 @@ fn client<'a>(
     }
 }
 
-// covers: F-02 F-13 M-09 M-14
+// covers: F-02 M-14
 #[test]
 fn every_call_of_many_clients_is_answered_once() {
     for (cpus, seed) in [
@@ -74,6 +74,12 @@ fn every_call_of_many_clients_is_answered_once() {
             actors.push(Actor::new(thread, server(port)));
         }
         sim.play(actors, 5);
+        let handoffs = sim.kernel.counters().handoffs;
+        assert_eq!(
+            handoffs > 0,
+            path == Path::Fast,
+            "{handoffs} messages took the fast path"
+        );
     }
 }
 
@@ -118,7 +124,6 @@ fn a_message_and_a_deadline_at_the_same_time_lose_nothing() {
     }
 }
 
-// covers: T-11
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let run = |seed| {
