@@ -242,7 +242,9 @@ impl SimMachine {
         let thread = match next {
             Next::Run(thread) => thread,
             Next::Pass(thread) => {
-                let from = self.running(cpu).expect("words to pass are those of a thread");
+                let from = self
+                    .running(cpu)
+                    .expect("words to pass are those of a thread");
                 assert_ne!(from, thread, "a thread does not pass words to itself");
                 self.registers(thread).words = self.registers(from).words;
                 thread
