@@ -7,6 +7,8 @@ use abi::kern_return::KernReturn;
 use abi::transport::Untyped;
 use macros::interface;
 
+use crate::bounded::Text;
+
 /// The most bytes of a service's name.
 pub const MAX_NAME: usize = 127;
 
@@ -24,12 +26,19 @@ pub mod refusal {
     pub const SERVICE_ACTIVE: KernReturn = KernReturn(1103);
     /// The service has failed and is not started again before `svc start`.
     pub const SERVICE_FAILED: KernReturn = KernReturn(1110);
+    /// The archive holds no program, or no server, of the name.
+    pub const NO_SUCH_PROGRAM: KernReturn = KernReturn(1111);
+    /// The service has no task, so that there is nothing to end.
+    pub const NOT_RUNNING: KernReturn = KernReturn(1112);
+    /// The file is no program that can be loaded, or its manifest asks for what cannot be given.
+    pub const NOT_LOADED: KernReturn = KernReturn(1113);
 }
 
 /// Finds services for clients and hands servers their ports.
 #[interface(name = "org.mello.bootstrap", subsystem = 4000)]
 pub trait Bootstrap {
-    /// A send right to a service. It need not run yet: its first message starts it.
+    /// A send right to a service. It need not run yet: being asked for, or its first message, starts
+    /// it. A service that gives power over others is `NOT_PRIVILEGED` to whom no manifest names it.
     #[idempotent]
     async fn look_up(&self, caller: Caller, service: &str) -> Result<SendRight<Untyped>>;
     /// The receive right of a service that the caller's manifest declares.
@@ -41,9 +50,16 @@ pub trait Bootstrap {
         service: &str,
         port: SendRight<Untyped>,
     ) -> Result<()>;
-    /// The caller is alive: asked of servers whose manifest has a heartbeat.
+    /// The caller is alive and serves: asked of servers whose manifest has a heartbeat, and taken from
+    /// any as a sign that its deaths before do not count any more.
     #[oneway]
     async fn alive(&mut self, caller: Caller);
     /// The caller ends itself next; `status` is what waits for it get.
     async fn exiting(&mut self, caller: Caller, status: u64) -> Result<()>;
+    /// The service broke its protocol, as `what` says; its server is replaced. `NOT_PRIVILEGED` from
+    /// a caller whose manifest does not name the service.
+    async fn violated(&mut self, caller: Caller, service: &str, what: &str) -> Result<()>;
+    /// What the task with this identity token is called; empty when no task has it.
+    #[idempotent]
+    async fn name_of(&self, identity: u64) -> Result<Text<32>>;
 }

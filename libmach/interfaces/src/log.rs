@@ -27,6 +27,8 @@ pub struct Record {
     pub time: u64,
     /// The writer's identity token; 0 is the kernel.
     pub identity: u64,
+    /// What the writer's task is called; empty when nobody knows any more.
+    pub task: Text<32>,
     /// How much it matters.
     pub level: Level,
     /// One line, without its end.

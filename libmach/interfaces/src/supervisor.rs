@@ -49,7 +49,7 @@ pub struct Info {
     pub name: Text<32>,
     /// Where it is.
     pub state: State,
-    /// Index of its task, 0 when it has none.
+    /// Index of its task, as `ps` shows it; 0 when it has none.
     pub task: u32,
     /// How often it was started again.
     pub restarts: u32,
@@ -63,6 +63,27 @@ pub struct Info {
     pub next_start: u64,
     /// The last death in words.
     pub reason: Text<120>,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub enum End {
+    /// By itself; the value is its status.
+    #[default]
+    Exited,
+    /// By an exception; the value is its type (`abi::exception`).
+    Exception,
+    /// Its task was terminated by somebody; the value is 0.
+    Terminated,
+}
+
+/// What became of a program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct Ended {
+    /// How it ended.
+    pub how: End,
+    /// What that says of it.
+    pub value: u64,
 }
 
 /// The most services in one answer.
@@ -82,14 +103,16 @@ pub trait Supervisor {
     async fn kill(&mut self, name: &str) -> Result<()>;
     /// Stops and starts a service.
     async fn restart(&mut self, name: &str) -> Result<()>;
-    /// Starts a program of the archive. `arguments` are separated by NUL, the name not among them;
-    /// `console` is what it gets as its console. Answers with a number for `wait`.
+    /// Starts the program `bin/PROGRAM` of the archive. `arguments` are separated by NUL, the name not
+    /// among them; `console` is what it finds under that name on its start page, for input and output.
+    /// Answers with a number for `wait`, and its control port.
     async fn run(
         &mut self,
         program: &str,
         arguments: &str,
         console: SendRight<Untyped>,
     ) -> Result<(u64, SendRight<dyn Task>)>;
-    /// Answers when the program has ended: its status, or 134 when an exception ended it.
-    async fn wait(&mut self, program: u64, reply: Reply<u64>);
+    /// Answers when the program has ended. `NO_SUCH_PROGRAM` for a number that `run` did not give, or
+    /// gave so long ago that its end is forgotten.
+    async fn wait(&mut self, program: u64, reply: Reply<Ended>);
 }

@@ -15,6 +15,7 @@ use abi::notify;
 use abi::start::names;
 use abi::transport::{Caller, Incoming, Result};
 use interfaces::bootstrap::{Bootstrap, refusal};
+use interfaces::bounded::Text;
 
 use super::task::{Parcel, Task, context, give};
 use crate::context::Context;
@@ -167,5 +168,13 @@ impl Bootstrap for Server {
 
     async fn exiting(&mut self, _: Caller, _status: u64) -> Result<()> {
         Ok(())
+    }
+
+    async fn violated(&mut self, _: Caller, _service: &str, _what: &str) -> Result<()> {
+        Err(KernReturn::NotSupported.into())
+    }
+
+    async fn name_of(&self, _identity: u64) -> Result<Text<32>> {
+        Ok(Text::EMPTY)
     }
 }
