@@ -1,10 +1,16 @@
 //! Memory that came out of line, or that the task allocated: owned, whole pages, unmapped on drop.
+//! A [`View`] is a memory entry that others may hold too, so that it is only copied from.
 
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
 use abi::PAGE_SIZE;
+use abi::names::Name;
 use abi::transport::Result;
+use abi::vm::{inherit, map_flags, protection};
+use interfaces::memory::Entry;
+
+use crate::rights::SendRight;
 
 use crate::{ignore, trap};
 
@@ -82,5 +88,61 @@ impl Drop for Memory {
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Memory({:#x}, {} bytes)", self.address, self.size)
+    }
+}
+
+/// A memory entry mapped for reading.
+///
+/// Somebody else may write to the memory at any time: no reference into it is ever made, and bytes
+/// are copied out one by one.
+#[derive(Debug)]
+pub struct View {
+    address: u64,
+    size: u64,
+}
+
+impl View {
+    /// Maps all of `entry`.
+    ///
+    /// # Errors
+    /// When the entry may not be read, or the task has no room.
+    pub fn new(entry: &SendRight<dyn Entry>) -> Result<Self> {
+        let (size, _) = entry.client().bounds()?;
+        let flags = map_flags::ANYWHERE
+            | u64::from(protection::READ) << map_flags::CURRENT_SHIFT
+            | u64::from(protection::READ) << map_flags::MAXIMUM_SHIFT
+            | u64::from(inherit::NONE) << map_flags::INHERIT_SHIFT;
+        let name: Name = entry.name();
+        // SAFETY: anywhere: the kernel picks a range that is not in use.
+        let address = unsafe { trap::vm_map(name, 0, size, 0, flags)? };
+        Ok(Self { address, size })
+    }
+
+    /// Bytes of the entry.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Copies the bytes from `offset` on to `to`; says whether they all lie in the entry. Otherwise
+    /// `to` is unchanged.
+    pub fn read(&self, offset: u64, to: &mut [u8]) -> bool {
+        let end = offset.checked_add(to.len() as u64);
+        if end.is_none_or(|end| end > self.size) {
+            return false;
+        }
+        for (address, byte) in (self.address + offset..).zip(to) {
+            // SAFETY: (1) the address lies in the mapping, which lives as long as `self`. (2) A
+            // volatile read: the byte may change under it. (3) Any byte is a `u8`.
+            *byte = unsafe { (address as *const u8).read_volatile() };
+        }
+        true
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // SAFETY: the range belongs to this value, which ends here. It fails only when it is not
+        // mapped, which is what was wanted.
+        ignore(unsafe { trap::vm_deallocate(self.address, self.size) });
     }
 }

@@ -6,6 +6,7 @@ use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
+use abi::kern_return::MessageReturn;
 use abi::names::Name;
 use abi::transport::{Result, Source as _};
 
@@ -117,6 +118,19 @@ impl Inbox {
         })
         .await
     }
+}
+
+/// Receives and releases what is queued on `port`, without waiting: each caller learns that nobody
+/// will answer. Says how many messages that were.
+pub fn discard<I: ?Sized>(port: &ReceiveRight<I>) -> usize {
+    for count in 0..abi::names::queue_limit::MAX as usize {
+        let (code, registers) = crate::message::receive_until(port.name(), 0);
+        if code != MessageReturn::Success {
+            return count;
+        }
+        drop(Message::new(&registers));
+    }
+    abi::names::queue_limit::MAX as usize
 }
 
 impl Drop for Inbox {

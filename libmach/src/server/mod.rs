@@ -22,7 +22,7 @@ mod tasks;
 
 pub(crate) use answer::ReplyTo;
 pub use concurrent::{Call, Concurrent};
-pub use inbox::{Inbox, Message};
+pub use inbox::{Inbox, Message, discard};
 pub use lock::Locked;
 pub use reply::Reply;
 pub use request::{Answer, ServerRequest};
