@@ -478,3 +478,30 @@ fn threads_of_a_task_share_its_rights() {
         "the thread's closure owned the right"
     );
 }
+
+#[test]
+fn peeking_leaves_the_message_and_discarding_tells_its_sender() {
+    use abi::registers::{Shape, options, pair, send_word};
+    let port = libmach::ReceiveRight::<dyn Counter>::with_label(9).unwrap();
+    let to = port.make_send().unwrap();
+    let caller = Task::spawn(vec![("to", give(to))], |context| {
+        let counter = context.send_right::<dyn Counter>("to").unwrap();
+        let died = Error::ServerDied {
+            maybe_executed: true,
+        };
+        assert_eq!(counter.client().add(1), Err(died));
+    });
+    let peek = libmach::trap::Registers {
+        word: send_word(options::RECEIVE | options::PEEK, 0, 0, Shape::SHORT),
+        receive: pair(port.name().0, 0),
+        ..Default::default()
+    };
+    for _ in 0..2 {
+        let (code, found) = libmach::message::exchange(peek);
+        assert_eq!(code, abi::kern_return::MessageReturn::Success);
+        assert_eq!((found.local(), found.label()), (port.name(), 9));
+        assert_eq!(found.id(), 9001);
+    }
+    assert_eq!(libmach::server::discard(&port), 1);
+    caller.join();
+}

@@ -349,6 +349,18 @@ fn receive(
             let Some(found) = entered.world.ports.get_mut(port) else {
                 continue;
             };
+            if call.options & options::PEEK != 0 {
+                if let Some(message) = found.queue.front() {
+                    let registers = Registers {
+                        word: pair(0, name.0),
+                        names: found.label,
+                        receive: pair(message.id.cast_unsigned(), 0),
+                        ..Registers::default()
+                    };
+                    return (entered, Ok(registers));
+                }
+                continue;
+            }
             let message = match found.timer {
                 Some(at) if at <= now() => {
                     found.timer = None;

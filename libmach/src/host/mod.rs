@@ -6,7 +6,7 @@
 //!
 //! Faithful: names with generations, user references, coalescing of send rights, send, send-once,
 //! receive and dead names, sets, queue limits, labels, reply slot, moved rights, notifications
-//! (send-once, no-senders, dead-name, port-destroyed), timers, memory out of line (copied), death
+//! (send-once, no-senders, dead-name, port-destroyed), peeking, timers, memory out of line (copied), death
 //! of a task at any moment. Absent: kernel objects, scheduling, page protection, other thread's
 //! aborts, limits; such a trap answers `NotSupported`.
 
