@@ -1,0 +1,144 @@
+//! What happens: deaths, exceptions, ports that come back, first messages, time.
+
+use alloc::format;
+
+use abi::names::Name;
+use abi::notify;
+use abi::transport::Incoming;
+use interfaces::log::Level;
+use interfaces::supervisor::{Cause, State};
+use libmach::server::Message;
+use libmach::{DeadName, Mach, ReceiveRight, abi, time};
+
+use super::{Hub, Who};
+use crate::launch::Launcher;
+use crate::life::Order;
+use crate::registry::Owner;
+use crate::report::Exception;
+
+impl<L: Launcher> Hub<L> {
+    /// A notification came: a service's port is back, or a port died.
+    pub fn notified(&mut self, mut message: Message) {
+        match message.id {
+            notify::PORT_DESTROYED => {
+                let port = Incoming::<Mach>::receive(&mut message.content);
+                if let Ok(port) = port {
+                    self.port_is_back(port);
+                }
+            }
+            notify::DEAD_NAME => {
+                let port = Name(message.word() as u32);
+                self.port_died(port);
+                // The notification brought one more reference.
+                drop(DeadName::from_name(port));
+            }
+            _ => {}
+        }
+    }
+
+    fn port_is_back(&mut self, port: ReceiveRight) {
+        let Some(service) = self.registry.by_port(port.name()) else {
+            return;
+        };
+        service.put_back(port);
+        if let Owner::Unit(index) = service.owner() {
+            let order = self.units[index].life.at_rest();
+            self.carry_out(index, order);
+        }
+    }
+
+    fn port_died(&mut self, port: Name) {
+        let is_it = |unit: &super::Unit| unit.task.as_ref().is_some_and(|t| t.port.name() == port);
+        if let Some(index) = self.units.iter().position(is_it) {
+            let unit = &mut self.units[index];
+            unit.task = None;
+            let order = unit.life.gone(time::now());
+            self.log_state(index);
+            self.carry_out(index, order);
+        } else if let Some(program) = self.programs.by_port(port) {
+            let name = program.manifest.name.clone();
+            let end = program.gone();
+            let text = format!("{name}: {:?} {}", end.how, end.value);
+            self.log(Level::Debug, &text);
+        } else {
+            self.registry.forget(port);
+        }
+    }
+
+    /// A thread raised an exception. Its task is ended; nobody resumes it.
+    pub fn raised(&mut self, mut message: Message) {
+        if message.id != abi::exception::RAISE {
+            return;
+        }
+        let words = [(); 6].map(|()| message.next_word().unwrap_or(0));
+        let mut exception = Exception::of(words);
+        match self.who(message.identity) {
+            Some(Who::Unit(index)) => {
+                let unit = &mut self.units[index];
+                if let Some(running) = &unit.task {
+                    self.launcher.examine(&running.port, &mut exception);
+                    // Whatever its life says of it: nobody resumes the thread.
+                    self.launcher.end(&running.port);
+                }
+                let order = unit.life.condemn(Cause::Exception, &exception.summary());
+                debug_assert!(matches!(order, Order::End | Order::Nothing));
+                let name = unit.manifest.name.clone();
+                self.log_exception(&name, &exception);
+            }
+            Some(Who::Program) => {
+                let Some(program) = self.programs.by_identity(message.identity) else {
+                    return;
+                };
+                if let Some(task) = &program.task {
+                    self.launcher.examine(task, &mut exception);
+                    self.launcher.end(task);
+                }
+                program.raised(exception.kind);
+                let name = program.manifest.name.clone();
+                self.log_exception(&name, &exception);
+            }
+            None => {}
+        }
+        // Dropped unanswered, the message's reply right says that the thread is not resumed.
+    }
+
+    fn log_exception(&self, name: &str, exception: &Exception) {
+        let mut level = Level::Error;
+        for line in exception.lines(name) {
+            self.log(level, &line);
+            // What happened is for everybody, the registers for who looks for them.
+            level = Level::Info;
+        }
+    }
+
+    /// A message came to the service whose port this task knows as `port`, while no server had it.
+    pub fn arrived(&mut self, port: Name) {
+        let Some(Owner::Unit(index)) = self.registry.by_port(port).map(|s| s.owner()) else {
+            return;
+        };
+        let life = &mut self.units[index].life;
+        let order = match life.info().state {
+            State::Idle => life.wanted(),
+            _ => life.at_rest(),
+        };
+        self.carry_out(index, order);
+    }
+
+    /// Time has come.
+    pub fn ticked(&mut self) {
+        self.armed = u64::MAX;
+        let now = time::now();
+        for index in 0..self.units.len() {
+            let order = self.units[index].life.tick(now);
+            self.carry_out(index, order);
+        }
+        self.arm_clock();
+    }
+
+    /// Messages to a unit that has failed already are refused.
+    pub(super) fn watch_if_failed(&self, index: usize) {
+        if self.units[index].life.info().state == State::Failed {
+            self.watch(index);
+        }
+    }
+}

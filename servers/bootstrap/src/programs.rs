@@ -1,0 +1,122 @@
+//! Programs: tasks that live once and that somebody waits for.
+//!
+//! Invariant: at most [`MAX_PROGRAMS`] are known; the longest ended one is forgotten first, a live one
+//! never.
+
+use alloc::vec::Vec;
+
+use interfaces::supervisor::{End, Ended};
+use interfaces::task::Task;
+use libmach::abi::names::Name;
+use libmach::{Reply, SendRight};
+use manifest::Manifest;
+
+/// The most programs that live, or whose end is remembered.
+pub const MAX_PROGRAMS: usize = 128;
+
+/// One program.
+#[derive(Debug)]
+pub struct Program {
+    /// Its number.
+    pub number: u64,
+    /// Its manifest: what it asked for.
+    pub manifest: Manifest,
+    /// Its identity token.
+    pub identity: u64,
+    /// Its control port, while it lives.
+    pub task: Option<SendRight<dyn Task>>,
+    /// What is known of its end.
+    end: Option<Ended>,
+    waiting: Vec<Reply<Ended>>,
+}
+
+impl Program {
+    /// It says with which status it will end.
+    pub fn exiting(&mut self, status: u64) {
+        let how = End::Exited;
+        self.end.get_or_insert(Ended { how, value: status });
+    }
+
+    /// It raised an exception and will end.
+    pub fn raised(&mut self, kind: u32) {
+        let value = kind.into();
+        let how = End::Exception;
+        self.end = Some(Ended { how, value });
+    }
+
+    /// It is terminated by order.
+    pub fn terminated(&mut self) {
+        let how = End::Terminated;
+        self.end.get_or_insert(Ended { how, value: 0 });
+    }
+
+    /// Its task is dead: whoever waits learns it. A task that announced nothing ended well.
+    pub fn gone(&mut self) -> Ended {
+        let end = *self.end.get_or_insert_default();
+        self.task = None;
+        for reply in self.waiting.drain(..) {
+            reply.send(Ok(end));
+        }
+        end
+    }
+}
+
+/// All programs.
+#[derive(Debug, Default)]
+pub struct Programs {
+    last: u64,
+    all: Vec<Program>,
+}
+
+impl Programs {
+    /// Makes room for one more; false when too many live.
+    pub fn make_room(&mut self) -> bool {
+        if self.all.len() < MAX_PROGRAMS {
+            return true;
+        }
+        let ended = self.all.iter().position(|program| program.task.is_none());
+        ended.map(|index| self.all.remove(index)).is_some()
+    }
+
+    /// Enters a started program; answers with its number.
+    pub fn add(&mut self, manifest: Manifest, identity: u64, task: SendRight<dyn Task>) -> u64 {
+        self.last += 1;
+        self.all.push(Program {
+            number: self.last,
+            manifest,
+            identity,
+            task: Some(task),
+            end: None,
+            waiting: Vec::new(),
+        });
+        self.last
+    }
+
+    /// The live program with this identity token.
+    pub fn by_identity(&mut self, identity: u64) -> Option<&mut Program> {
+        let mut live = self.all.iter_mut().filter(|p| p.task.is_some());
+        live.find(|program| program.identity == identity)
+    }
+
+    /// The live program whose control port this task knows as `port`.
+    pub fn by_port(&mut self, port: Name) -> Option<&mut Program> {
+        self.all.iter_mut().find(|program| {
+            let task = program.task.as_ref();
+            task.is_some_and(|task| task.name() == port)
+        })
+    }
+
+    /// Answers `reply` when the program has ended; gives it back when there is none of this number.
+    ///
+    /// # Errors
+    /// The reply.
+    pub fn wait(&mut self, number: u64, reply: Reply<Ended>) -> Result<(), Reply<Ended>> {
+        let found = self.all.iter_mut().find(|program| program.number == number);
+        match found {
+            Some(program) if program.task.is_some() => program.waiting.push(reply),
+            Some(program) => reply.send(Ok(program.end.unwrap_or_default())),
+            None => return Err(reply),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! Services by name, and where their ports are (MACH.md B-01 to B-05).
+//!
+//! Invariants: a name is entered once. Of a declared service this task made the port, keeps a send
+//! right for ever, and holds the receive right whenever no server does.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use abi::kern_return::KernReturn;
+use abi::names::Name;
+use interfaces::bootstrap::{MAX_NAME, refusal};
+use libmach::{ReceiveRight, Result, SendRight, abi, trap};
+
+/// The most names that tasks may register; what manifests declare does not count.
+pub const MAX_REGISTERED: usize = 256;
+/// Messages that a service's queue takes: clients of a restarting server wait in it.
+const QUEUE: u32 = 64;
+
+/// Whose a name is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// Declared by the unit with this index.
+    Unit(usize),
+    /// Registered by a task, as long as the port lives.
+    Task,
+    /// Served by this task itself, and only for whom a manifest names it.
+    Own,
+}
+
+/// One service.
+#[derive(Debug)]
+pub struct Service {
+    name: String,
+    owner: Owner,
+    send: SendRight,
+    receive: Option<ReceiveRight>,
+}
+
+impl Service {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// A send right to it.
+    ///
+    /// # Errors
+    /// When its port has died.
+    pub fn send_right(&self) -> Result<SendRight> {
+        self.send.duplicate()
+    }
+
+    /// Its receive right, while no server has it.
+    pub fn held(&self) -> Option<&ReceiveRight> {
+        self.receive.as_ref()
+    }
+
+    /// Takes the receive right out, to hand it to a server.
+    pub fn take(&mut self) -> Option<ReceiveRight> {
+        self.receive.take()
+    }
+
+    /// The receive right came back, or was not handed out after all.
+    pub fn put_back(&mut self, port: ReceiveRight) {
+        self.receive = Some(port);
+    }
+}
+
+/// All services.
+#[derive(Debug, Default)]
+pub struct Registry {
+    services: Vec<Service>,
+}
+
+impl Registry {
+    /// Makes the port of a service that `unit` declares.
+    ///
+    /// # Errors
+    /// [`refusal::NAME_IN_USE`], or when the port cannot be made.
+    pub fn declare(&mut self, name: &str, unit: usize) -> Result<()> {
+        self.check_free(name)?;
+        let receive = ReceiveRight::new()?;
+        receive.set_queue_limit(QUEUE)?;
+        self.services.push(Service {
+            name: name.to_string(),
+            owner: Owner::Unit(unit),
+            send: receive.make_send()?,
+            receive: Some(receive),
+        });
+        Ok(())
+    }
+
+    /// Enters a service of this task.
+    ///
+    /// # Errors
+    /// [`refusal::NAME_IN_USE`].
+    pub fn enter_own(&mut self, name: &str, send: SendRight) -> Result<()> {
+        self.check_free(name)?;
+        self.push(name, Owner::Own, send);
+        Ok(())
+    }
+
+    /// Enters a service that a task serves on a port of its own.
+    ///
+    /// # Errors
+    /// [`refusal::NAME_IN_USE`]; `InvalidArgument` for an empty name or one beyond [`MAX_NAME`]
+    /// bytes; `ResourceShortage` beyond [`MAX_REGISTERED`].
+    pub fn register(&mut self, name: &str, send: SendRight) -> Result<()> {
+        if name.is_empty() || name.len() > MAX_NAME {
+            return Err(KernReturn::InvalidArgument.into());
+        }
+        self.check_free(name)?;
+        let count = self.services.iter().filter(|s| s.owner == Owner::Task);
+        if count.count() >= MAX_REGISTERED {
+            return Err(KernReturn::ResourceShortage.into());
+        }
+        self.push(name, Owner::Task, send);
+        Ok(())
+    }
+
+    fn push(&mut self, name: &str, owner: Owner, send: SendRight) {
+        self.services.push(Service {
+            name: name.to_string(),
+            owner,
+            send,
+            receive: None,
+        });
+    }
+
+    fn check_free(&self, name: &str) -> Result<()> {
+        match self.find(name) {
+            Ok(_) => Err(refusal::NAME_IN_USE.into()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The service of this name.
+    ///
+    /// # Errors
+    /// [`refusal::UNKNOWN_SERVICE`].
+    pub fn find(&self, name: &str) -> Result<&Service> {
+        let found = self.services.iter().find(|service| service.name == name);
+        found.ok_or(refusal::UNKNOWN_SERVICE.into())
+    }
+
+    /// The service that `unit` may check in under this name, with its receive right at home.
+    ///
+    /// # Errors
+    /// [`refusal::UNKNOWN_SERVICE`]; [`refusal::NOT_PRIVILEGED`] when it is another's;
+    /// [`refusal::SERVICE_ACTIVE`] when its receive right is with a server.
+    pub fn to_check_in(&mut self, name: &str, unit: Option<usize>) -> Result<&mut Service> {
+        let service = self
+            .services
+            .iter_mut()
+            .find(|service| service.name == name)
+            .ok_or(refusal::UNKNOWN_SERVICE)?;
+        if unit.map(Owner::Unit) != Some(service.owner) {
+            return Err(refusal::NOT_PRIVILEGED.into());
+        }
+        if service.receive.is_none() {
+            return Err(refusal::SERVICE_ACTIVE.into());
+        }
+        Ok(service)
+    }
+
+    /// The declared service whose port this task knows as `port`.
+    pub fn by_port(&mut self, port: Name) -> Option<&mut Service> {
+        let declared = |service: &&mut Service| matches!(service.owner, Owner::Unit(_));
+        let mut all = self.services.iter_mut().filter(declared);
+        all.find(|service| service.send.name() == port)
+    }
+
+    /// The declared services of `unit`.
+    pub fn of_unit(&self, unit: usize) -> impl Iterator<Item = &Service> {
+        let owner = Owner::Unit(unit);
+        self.services.iter().filter(move |s| s.owner == owner)
+    }
+
+    /// Forgets the registered service whose port, known as `port`, died; says whether there was one.
+    pub fn forget(&mut self, port: Name) -> bool {
+        let before = self.services.len();
+        self.services
+            .retain(|service| service.owner != Owner::Task || service.send.name() != port);
+        before != self.services.len()
+    }
+}
+
+/// Lets the receive right under `port` come to `notify` when its next holder loses it.
+///
+/// # Errors
+/// When the notification cannot be armed.
+pub fn arm_return(port: &ReceiveRight, notify: Name) -> Result<()> {
+    let id = abi::notify::PORT_DESTROYED;
+    let old = trap::port_request_notification(port.name(), id, 0, notify)?;
+    drop(libmach::SendOnce::<libmach::Untyped>::from_name(old));
+    Ok(())
+}
+
+/// Lets the death of the port behind `right` be told to `notify`, at once when it is dead already.
+///
+/// # Errors
+/// When the notification cannot be armed.
+pub fn arm_death<I: ?Sized>(right: &SendRight<I>, notify: Name) -> Result<()> {
+    let id = abi::notify::DEAD_NAME;
+    let old = trap::port_request_notification(right.name(), id, 1, notify)?;
+    drop(libmach::SendOnce::<libmach::Untyped>::from_name(old));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+use std::format;
+
+use libmach::Error;
+
+use super::*;
+
+fn refused<T>(result: Result<T>) -> KernReturn {
+    match result {
+        Err(Error::Code(code)) => code,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("not refused"),
+    }
+}
+
+#[test]
+fn names_and_rights_follow_mach() {
+    let mut registry = Registry::default();
+    registry.declare("org.mello.echo", 3).unwrap();
+    let check_in = |registry: &mut Registry, name: &str, unit| {
+        registry.to_check_in(name, unit)?.take();
+        Ok(())
+    };
+    let unknown = check_in(&mut registry, "org.mello.other", Some(3));
+    assert_eq!(refused(unknown), refusal::UNKNOWN_SERVICE);
+    for other in [Some(2), None] {
+        let foreign = check_in(&mut registry, "org.mello.echo", other);
+        assert_eq!(refused(foreign), refusal::NOT_PRIVILEGED);
+    }
+    check_in(&mut registry, "org.mello.echo", Some(3)).unwrap();
+    let again = check_in(&mut registry, "org.mello.echo", Some(3));
+    assert_eq!(refused(again), refusal::SERVICE_ACTIVE);
+    let taken = registry.declare("org.mello.echo", 4);
+    assert_eq!(refused(taken), refusal::NAME_IN_USE);
+    assert_eq!(
+        refused(registry.find("org.mello.none").map(drop)),
+        refusal::UNKNOWN_SERVICE
+    );
+}
+
+#[test]
+fn registering_has_its_bounds() {
+    let port = ReceiveRight::<libmach::Untyped>::new().unwrap();
+    let send = || port.make_send().unwrap();
+    let mut registry = Registry::default();
+    let invalid = KernReturn::InvalidArgument;
+    assert_eq!(refused(registry.register("", send())), invalid);
+    let long = "x".repeat(MAX_NAME + 1);
+    assert_eq!(refused(registry.register(&long, send())), invalid);
+    registry.register(&long[..MAX_NAME], send()).unwrap();
+    let again = registry.register(&long[..MAX_NAME], send());
+    assert_eq!(refused(again), refusal::NAME_IN_USE);
+    for index in 1..MAX_REGISTERED {
+        registry.register(&format!("n{index}"), send()).unwrap();
+    }
+    let full = registry.register("one-more", send());
+    assert_eq!(refused(full), KernReturn::ResourceShortage);
+    assert!(registry.forget(port.name()));
+    registry.register("one-more", send()).unwrap();
+}
+
+#[test]
+fn a_declared_port_is_known_by_its_name_and_never_forgotten() {
+    let mut registry = Registry::default();
+    registry.declare("a.b", 0).unwrap();
+    registry.declare("a.c", 0).unwrap();
+    let port = registry.find("a.c").unwrap().held().unwrap().name();
+    assert_eq!(registry.by_port(port).unwrap().name(), "a.c");
+    assert!(!registry.forget(port));
+    assert_eq!(registry.of_unit(0).count(), 2);
+    assert_eq!(registry.of_unit(1).count(), 0);
+}
