@@ -131,7 +131,8 @@ pub enum Root {
     Archive,
 }
 
-/// What a task's ledger allows; the defaults suit a small server.
+/// What a task's ledger allows; the defaults suit a small server. All of it is set aside when the task
+/// is made, so that a large limit is taken from everybody else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
@@ -152,9 +153,9 @@ impl Default for Limits {
         Self {
             names: 4096,
             messages: 1024,
-            kernel_memory: 4 << 20,
-            pages: 4096,
-            threads: 64,
+            kernel_memory: 1 << 20,
+            pages: 1024,
+            threads: 16,
         }
     }
 }
