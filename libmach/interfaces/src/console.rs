@@ -1,4 +1,7 @@
 //! A terminal line: bytes out, bytes in.
+//!
+//! Reading is by asking, not by subscription: who does not ask holds the sender back, and a reader
+//! finds a restarted driver by asking again.
 
 use macros::interface;
 
@@ -7,21 +10,16 @@ use crate::bounded::Bytes;
 /// The most bytes in one read or write.
 pub const CHUNK: usize = 1024;
 
-/// The driver of a terminal line.
+/// The start page's name for the console of a program.
+pub const RIGHT: &str = "console";
+
+/// The driver of a terminal line, or whoever stands for one.
 #[interface(name = "org.mello.console", subsystem = 4400)]
 pub trait Console {
-    /// Writes bytes; answers when they are with the device or its queue: how many it took.
-    async fn write(&mut self, bytes: &[u8]) -> Result<u64>;
-    /// Waits for input: at least one byte, uninterpreted. One reader at a time gets it, in order.
+    /// Writes the first [`CHUNK`] bytes, answers when the device has them: how many they are. Bytes
+    /// of two writers never mix within one write.
+    async fn write(&mut self, bytes: &[u8], reply: Reply<u64>);
+    /// Waits for input, uninterpreted; an empty answer is the input's end. The line has one reader:
+    /// a new one takes over, the former gets `Aborted`.
     async fn read(&mut self, reply: Reply<Bytes<1024>>);
-    /// Sends what comes in to `to` instead, until that port dies or another one subscribes.
-    async fn subscribe(&mut self, to: SendRight<dyn ConsoleInput>) -> Result<()>;
-}
-
-/// Who gets a console's input as it comes.
-#[interface(name = "org.mello.console-input", subsystem = 4420)]
-pub trait ConsoleInput {
-    /// Bytes came in.
-    #[oneway]
-    async fn input(&mut self, bytes: Bytes<32>);
 }

@@ -38,7 +38,6 @@ pub const ALL: &[&Description] = &[
     <dyn bootstrap::Bootstrap>::DESCRIPTION,
     <dyn supervisor::Supervisor>::DESCRIPTION,
     <dyn console::Console>::DESCRIPTION,
-    <dyn console::ConsoleInput>::DESCRIPTION,
     <dyn log::Log>::DESCRIPTION,
     <dyn echo::Echo>::DESCRIPTION,
 ];
