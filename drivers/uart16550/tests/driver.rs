@@ -11,7 +11,7 @@ fn drive(names: &Names, device: &Fake<Fake16550>) -> Task {
     let device = device.clone();
     names
         .spawn(move |context| {
-            let runtime = Runtime::new().unwrap();
+            let runtime = Runtime::new().expect("a runtime");
             let service = loop {
                 match context.check_in::<dyn Console>() {
                     Ok(service) => break service,
@@ -19,17 +19,19 @@ fn drive(names: &Names, device: &Fake<Fake16550>) -> Task {
                     Err(error) => panic!("{error}"),
                 }
             };
-            let line = Shared::new(Line::open(device.clone()).unwrap());
+            let line = Shared::new(Line::open(device.clone()).expect("a device"));
             runtime
                 .serve(service.into_port(), Server::new(&line))
-                .unwrap();
+                .expect("a service");
             let source = device.line(&runtime);
             runtime.spawn(async move {
-                kit::attend(&source, || line.service()).await.unwrap();
+                kit::attend(&source, || line.service())
+                    .await
+                    .expect("an end without error");
             });
-            runtime.run().unwrap();
+            runtime.run().expect("a loop");
         })
-        .unwrap()
+        .expect("a task")
 }
 
 #[test]

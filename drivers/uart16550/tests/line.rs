@@ -40,7 +40,7 @@ type TestLine = Line<Fake<Fake16550>, Slot<Bytes<CHUNK>>, Slot<u64>>;
 
 fn open() -> (Fake<Fake16550>, TestLine) {
     let device = Fake::new(Fake16550::default());
-    let line = Line::open(device.clone()).unwrap();
+    let line = Line::open(device.clone()).expect("the device is there");
     (device, line)
 }
 
