@@ -74,13 +74,18 @@ impl Kernel {
         &self.counters
     }
 
-    /// A message that meets its receiver: from thread to thread, nothing else.
+    /// A message that meets its receiver: from thread to thread, nothing else. And the trap that does nothing.
     #[inline(always)]
     fn try_fast<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Option<Next> {
         let current = self.sched.cpu(cpu).current?;
         let frame = machine.frame(current.index());
         if frame.rax != MACH_MSG as u64 {
-            return None;
+            if frame.rax != abi::trap::NULL as u64 {
+                return None;
+            }
+            frame.rax = KernReturn::Success.0.into();
+            frame.rdx = 0;
+            return Some(Next::Run(current.index()));
         }
         let next = match frame.rdi {
             fast::CALL => self.ipc.fast_call(&mut self.sched, machine, cpu, current),

@@ -56,38 +56,24 @@ impl Ipc {
         if !entry.rights.contains(Rights::SEND) {
             return None;
         }
-        let port = entry.port;
-        let mut queue = self.ports.find_mut(port)?;
-        let (label, name) = (queue.label, queue.name);
-        if queue.has_work {
+        let target = entry.port;
+        let port = self.ports.find_mut(target)?;
+        if port.has_work {
             return None;
         }
-        if queue.receivers.is_empty() {
-            let set = queue.set;
-            queue = self.ports.find_mut(set)?;
-        }
-        let receiver = queue.receivers.first()?;
-        let (from, to) = sched.threads.get_pair_mut(caller, Some(receiver))?;
-        // The receiver's slot must be free, and nothing else may be special about either.
-        if !(to.flags | (from.flags - Flags::SLOT_FULL)).is_empty() {
-            return None;
-        }
-        let waits_too = queue.receivers.advance(&mut to.link);
-        to.slot = Some(from.reply_port);
-        to.flags = Flags::SLOT_FULL;
-        if from.priority > to.priority {
-            lend(to, from.priority);
-        }
-        from.wait = Wait::Reply;
-        let identity = hand_over(from, to, cpu);
-        if let Some(next) = waits_too {
-            ThreadQueue::forget_previous(&mut sched.threads, next);
-        }
+        let (label, name) = (port.label, port.name);
         // Every message counts, on whatever path it comes (P-32).
-        if let Some(port) = self.ports.find_mut(port) {
+        let (receiver, identity) = if port.receivers.is_empty() {
+            let set = port.set;
+            let (port, set) = self.ports.get_pair_mut(target?, set)?;
+            let handed = hand_call(sched, cpu, caller, &mut set.receivers)?;
             port.sequence = port.sequence.wrapping_add(1);
-        }
-        sched.cpu(cpu).current = Some(receiver);
+            handed
+        } else {
+            let handed = hand_call(sched, cpu, caller, &mut port.receivers)?;
+            port.sequence = port.sequence.wrapping_add(1);
+            handed
+        };
         let frame = machine.frame(receiver.index());
         let kind = registers::Received::new(Shape::SHORT, ReplyKind::Slot);
         frame.rax = 0;
@@ -154,6 +140,37 @@ impl Ipc {
         frame.r10 = identity;
         Some(caller)
     }
+}
+
+/// The first thread of a queue gets the caller's reply object, and the CPU; the caller waits.
+///
+/// Answers which thread that is, and the caller's identity.
+#[inline(always)]
+fn hand_call(
+    sched: &mut Sched,
+    cpu: Cpu,
+    caller: ThreadId,
+    queue: &mut ThreadQueue,
+) -> Option<(ThreadId, u64)> {
+    let receiver = queue.first()?;
+    let (from, to) = sched.threads.get_pair_mut(caller, Some(receiver))?;
+    // The receiver's slot must be free, and nothing else may be special about either.
+    if !(to.flags | (from.flags - Flags::SLOT_FULL)).is_empty() {
+        return None;
+    }
+    let waits_too = queue.advance(&mut to.link);
+    to.slot = Some(from.reply_port);
+    to.flags = Flags::SLOT_FULL;
+    if from.priority > to.priority {
+        lend(to, from.priority);
+    }
+    from.wait = Wait::Reply;
+    let identity = hand_over(from, to, cpu);
+    if let Some(next) = waits_too {
+        ThreadQueue::forget_previous(&mut sched.threads, next);
+    }
+    sched.cpu(cpu).current = Some(receiver);
+    Some((receiver, identity))
 }
 
 /// The CPU goes from one thread to the other.
