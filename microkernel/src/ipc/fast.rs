@@ -125,7 +125,7 @@ impl Ipc {
         from.flags = Flags::empty();
         from.priority = from.own_priority;
         from.wait = Wait::Receive(source);
-        let identity = hand_over(from, to, cpu);
+        let identity = hand_over(from, to);
         if let Some(last) = waits_too {
             ThreadQueue::learn_next(&mut sched.threads, last, server);
         }
@@ -165,7 +165,7 @@ fn hand_call(
         lend(to, from.priority);
     }
     from.wait = Wait::Reply;
-    let identity = hand_over(from, to, cpu);
+    let identity = hand_over(from, to);
     if let Some(next) = waits_too {
         ThreadQueue::forget_previous(&mut sched.threads, next);
     }
@@ -175,10 +175,10 @@ fn hand_call(
 
 /// The CPU goes from one thread to the other.
 #[inline(always)]
-fn hand_over(from: &mut Thread, to: &mut Thread, cpu: Cpu) -> u64 {
+fn hand_over(from: &mut Thread, to: &mut Thread) -> u64 {
     from.state = State::Blocked;
     to.wait = Wait::None;
-    to.state = State::Running(cpu);
+    to.state = State::Running;
     from.identity
 }
 

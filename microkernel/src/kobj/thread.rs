@@ -52,14 +52,22 @@ impl<M: Machine> ThreadObject<'_, '_, M> {
     /// `Failure`: nothing keeps it from running.
     fn stopped(&mut self) -> KernResult<Stopped> {
         let thread = self.thread()?;
-        let suspended = thread.suspend_count > 0;
-        match thread.state {
+        let (suspended, state) = (thread.suspend_count > 0, thread.state);
+        let context = &mut self.core.layers.cx;
+        let elsewhere = context
+            .sched
+            .cpu_of(self.id)
+            .filter(|cpu| *cpu != context.cpu);
+        match state {
             State::Held | State::Blocked => Ok(Stopped::Yes),
-            State::Running(cpu) if suspended && cpu != self.core.layers.cx.cpu => {
-                self.core.layers.cx.machine.kick(cpu);
-                Ok(Stopped::Soon)
-            }
-            State::Ready | State::Running(_) => Err(KernReturn::Failure),
+            State::Running if suspended => match elsewhere {
+                Some(cpu) => {
+                    context.machine.kick(cpu);
+                    Ok(Stopped::Soon)
+                }
+                None => Err(KernReturn::Failure),
+            },
+            State::Ready | State::Running => Err(KernReturn::Failure),
         }
     }
 
@@ -81,7 +89,7 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
             .get(self.id)
             .map(|thread| thread.state);
         // The CPU that runs it ends it on the way out of the kernel.
-        if !matches!(state, Some(State::Running(_)) | None) {
+        if !matches!(state, Some(State::Running) | None) {
             core.tasks.reap_thread(&mut core.layers, self.id);
         }
         Ok(())

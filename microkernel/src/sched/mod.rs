@@ -5,7 +5,7 @@
 //! nothing in here: it hands the CPU, with the rest of its slice, from thread to thread.
 //!
 //! Invariants: a thread is in the run queue exactly when it is [`State::Ready`]; a CPU's current thread
-//! is [`State::Running`] there; a timer is set on a CPU for the earlier of its slice's end and, on CPU 0,
+//! is [`State::Running`]; a timer is set on a CPU for the earlier of its slice's end and, on CPU 0,
 //! the first deadline.
 
 pub mod futex;
@@ -97,6 +97,21 @@ impl Sched {
         &mut self.cpus[cpu.0 as usize % MAX_CPUS]
     }
 
+    /// The CPU that runs a thread.
+    pub fn cpu_of(&self, id: ThreadId) -> Option<Cpu> {
+        let cpus = &self.cpus[..self.cpu_end];
+        cpus.iter()
+            .position(|cpu| cpu.current == Some(id))
+            .map(|index| Cpu(index as u32))
+    }
+
+    /// The CPU that runs a thread runs nobody now.
+    fn leave_cpu(&mut self, id: ThreadId) {
+        if let Some(cpu) = self.cpu_of(id) {
+            self.cpu(cpu).current = None;
+        }
+    }
+
     /// A CPU came online.
     pub fn online(&mut self, cpu: Cpu) {
         self.cpu(cpu).online = true;
@@ -106,12 +121,13 @@ impl Sched {
     /// A thread waits from now on. It is in no queue of the scheduler; its wait is set by the caller.
     pub fn block(&mut self, id: ThreadId) {
         if let Some(thread) = self.threads.get_mut(id) {
-            if let State::Running(cpu) = thread.state {
-                self.cpus[cpu.0 as usize % MAX_CPUS].current = None;
-            }
+            let running = thread.state == State::Running;
             thread.state = State::Blocked;
             thread.own_priority = thread.base;
             thread.priority = thread.own_priority;
+            if running {
+                self.leave_cpu(id);
+            }
         }
     }
 
@@ -155,9 +171,9 @@ impl Sched {
                 let priority = thread.priority;
                 self.ready.remove(&mut self.threads, id, priority);
             }
-            State::Running(cpu) => {
+            State::Running => {
                 thread.state = State::Held;
-                self.cpu(cpu).current = None;
+                self.leave_cpu(id);
             }
             State::Blocked | State::Held => {}
         }
@@ -245,7 +261,7 @@ impl Sched {
         }
         let next = self.ready.pop(&mut self.threads);
         if let Some(thread) = next.and_then(|id| self.threads.get_mut(id)) {
-            thread.state = State::Running(cpu);
+            thread.state = State::Running;
             if thread.slice == 0 {
                 thread.slice = SLICE;
             }

@@ -5,13 +5,13 @@
 
 use crate::base::ids::{BufferId, ChunkId, MessageId, PortId, SpaceId, TaskId, ThreadId};
 use crate::base::tree::Links;
-use crate::machine::{Cpu, NEVER, Time};
+use crate::machine::{NEVER, Time};
 
 /// Where a thread stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
-    /// It is the current thread of a CPU.
-    Running(Cpu),
+    /// It is the current thread of a CPU; [`Sched::cpu_of`](super::Sched::cpu_of) says of which.
+    Running,
     /// It is in the run queue.
     Ready,
     /// It waits; [`Thread::wait`] says for what.

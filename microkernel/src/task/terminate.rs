@@ -78,10 +78,8 @@ impl Tasks {
             return;
         };
         thread.flags |= Flags::TERMINATE;
-        if let State::Running(cpu) = thread.state
-            && cpu != layers.cx.cpu
-        {
-            layers.cx.machine.kick(cpu);
+        if thread.state == State::Running {
+            super::thread::kick_if_elsewhere(layers, id);
         }
     }
 
@@ -95,7 +93,7 @@ impl Tasks {
                 break;
             };
             next = record.siblings.next;
-            if matches!(record.state, State::Running(_)) {
+            if record.state == State::Running {
                 running = true;
             } else {
                 self.reap_thread(layers, thread);

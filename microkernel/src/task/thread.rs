@@ -198,8 +198,8 @@ impl Tasks {
                 sched.hold(id);
             }
             // A CPU that runs it finds the flag on its way out of the kernel.
-            State::Running(cpu) if cpu != layers.cx.cpu => layers.cx.machine.kick(cpu),
-            State::Running(_) | State::Blocked | State::Held => {}
+            State::Running => kick_if_elsewhere(layers, id),
+            State::Blocked | State::Held => {}
         }
     }
 
@@ -234,6 +234,14 @@ impl Tasks {
         let port = layers.ipc.create_port(Kind::Kernel(Object::Thread(id)))?;
         thread.self_port = Some(port);
         Ok(port)
+    }
+}
+
+/// Has the CPU that runs a thread look at it, unless it is this one.
+pub(super) fn kick_if_elsewhere<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) {
+    let cpu = layers.cx.sched.cpu_of(id);
+    if let Some(cpu) = cpu.filter(|cpu| *cpu != layers.cx.cpu) {
+        layers.cx.machine.kick(cpu);
     }
 }
 
