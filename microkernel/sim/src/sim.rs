@@ -259,6 +259,11 @@ impl Sim {
             .is_some_and(|thread| matches!(thread.doing, Doing::User(_)))
     }
 
+    /// Somebody set a thread's registers: it comes back with others than it left with.
+    pub fn registers_were_set(&mut self, thread: FrameIndex) {
+        self.threads.remove(&thread);
+    }
+
     /// The thread that a CPU runs.
     ///
     /// # Panics
@@ -406,6 +411,8 @@ impl Sim {
             Resume::Full
         };
         let doing = match event {
+            // What is no trap of Mach's is an exception, or goes on elsewhere.
+            Event::Trap if frame.rax as i64 >= 0 => Doing::Stopped,
             Event::Trap => Doing::Trap(*frame),
             Event::Fault { .. } | Event::Exception { .. } => Doing::Stopped,
             _ => Doing::User(*frame),

@@ -219,6 +219,13 @@ impl Names {
         })
     }
 
+    /// Bytes of memory that the tables have.
+    pub fn committed_bytes(&self) -> usize {
+        self.spaces.committed_bytes()
+            + self.chunks.committed_bytes()
+            + self.directories.committed_bytes()
+    }
+
     /// How many spaces there are.
     pub fn spaces(&self) -> u32 {
         self.spaces.len()

@@ -65,6 +65,23 @@ impl<M: Machine> HostObject<'_, '_, M> {
     }
 }
 
+/// Bytes of memory that the arenas have: objects, and room for more of them.
+fn kernel_bytes<M: Machine>(core: &Core<'_, M>) -> u64 {
+    let (ipc, cx) = (&core.layers.ipc, &core.layers.cx);
+    let arenas = [
+        core.tasks.arena.committed_bytes(),
+        cx.sched.threads.committed_bytes(),
+        ipc.ports.committed_bytes(),
+        ipc.messages.committed_bytes(),
+        ipc.bodies.committed_bytes(),
+        ipc.notices.committed_bytes(),
+        ipc.memberships.committed_bytes(),
+        ipc.names.committed_bytes(),
+        cx.vm.committed_bytes(),
+    ];
+    arenas.iter().map(|bytes| *bytes as u64).sum()
+}
+
 /// 0 or 1.
 fn switch(value: u32) -> KernResult<bool> {
     match value {
@@ -106,7 +123,7 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
             ports: layers.ipc.ports.len().into(),
             queued_now: layers.ipc.messages.len().into(),
             frames: self.core.memory.saturating_sub(free),
-            kernel_bytes: 0,
+            kernel_bytes: kernel_bytes(self.core),
         })
     }
 

@@ -150,6 +150,18 @@ impl Vm {
         }
     }
 
+    /// Bytes of memory that the layer's records have.
+    pub fn committed_bytes(&self) -> usize {
+        self.maps.committed_bytes()
+            + self.entries.committed_bytes()
+            + self.objects.committed_bytes()
+            + self.residents.committed_bytes()
+            + self.copies.committed_bytes()
+            + self.pieces.committed_bytes()
+            + self.memory_entries.committed_bytes()
+            + self.buffers.committed_bytes()
+    }
+
     fn map_ref(&self, map: MapId) -> KernResult<&Map> {
         self.maps.get(map).ok_or(KernReturn::InvalidTask)
     }

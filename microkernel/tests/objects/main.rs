@@ -1,5 +1,9 @@
 //! Messages to the kernel's own ports, by the interface clients: tasks, threads, the host, devices.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod devices;
+mod host;
 mod tasks;
+mod threads;
 mod transport;
 mod world;

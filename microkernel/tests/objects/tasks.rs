@@ -231,7 +231,7 @@ fn a_dead_task_answers_nothing() {
     let (_, thread) = child.thread();
     child.task.terminate().unwrap();
     for right in [child.right, thread] {
-        let answer = world.port(right.0).raw(Request::call(right.0).id(3400));
+        let answer = world.port(right.0).raw(&Request::call(right.0).id(3400));
         assert_eq!(answer.code, MessageReturn::SendInvalidDest);
         world.release(right);
     }
@@ -260,7 +260,7 @@ fn what_is_no_request_is_refused_and_what_it_carries_destroyed() {
     let port = world.port(child.right.0);
     let call = |id: i32| Request::call(child.right.0).id(id);
     let answer = |request: Request| {
-        let reply = port.raw(request);
+        let reply = port.raw(&request);
         assert_eq!(reply.code, MessageReturn::Success);
         assert!(reply.body.is_none());
         K(reply.words[0] as u32)
@@ -311,7 +311,7 @@ fn answers_that_nobody_takes_end_and_are_paid_for() {
     let state: Vec<u8> = [0; 20 * 8].to_vec();
     let one_way = Request::send(child.right.0).id(create).data(&state);
     assert_eq!(
-        world.port(child.right.0).raw(one_way).code,
+        world.port(child.right.0).raw(&one_way).code,
         MessageReturn::Success
     );
     assert_eq!(child.task.info().unwrap().threads, 1);
@@ -325,7 +325,7 @@ fn answers_that_nobody_takes_end_and_are_paid_for() {
         .replying(mailbox, disposition::MAKE_SEND);
     for _ in 0..20 {
         assert_eq!(
-            world.port(child.right.0).raw(info.clone()).code,
+            world.port(child.right.0).raw(&info).code,
             MessageReturn::Success
         );
     }
@@ -419,6 +419,49 @@ fn exceptions_of_a_child_go_where_its_creator_s_go_or_where_it_is_told() {
     sim.on(world.first).message(&Request::reply());
     sim.on(world.first).destroy(handler).unwrap();
     drop(sim);
+    world.at_baseline();
+}
+
+#[test]
+fn a_personality_gets_the_system_calls_that_are_not_mach_s() {
+    let world = World::single();
+    let child = world.child();
+    assert_eq!(
+        code(child.task.set_personality(MAX_ADDRESS)),
+        K::InvalidArgument
+    );
+    child.task.set_personality(0x45_0000).unwrap();
+    let (index, right) = child.thread();
+    let mut sim = world.sim.borrow_mut();
+    let cpu = sim.until_runs(index);
+    assert_eq!(sim.trap(cpu, 39, &[1, 2, 3]), None);
+    assert_eq!(sim.cpu_of(index), Some(cpu), "it goes on at once");
+    let frame = *sim.machine.registers(index);
+    assert_eq!((frame.rip, frame.rcx), (0x45_0000, image::CODE));
+    assert_eq!((frame.r11, frame.rax, frame.rdi), (frame.rflags, 39, 1));
+    drop(sim);
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+#[test]
+fn a_fork_that_cannot_be_paid_for_leaves_nothing() {
+    let world = World::single();
+    let at = world.trap(trap::VM_ALLOCATE, &[0, 200 * PAGE, 1]).unwrap();
+    for page in 0..100 {
+        world
+            .sim
+            .borrow_mut()
+            .on(world.first)
+            .poke(at + page * PAGE, &[1]);
+    }
+    let few = Limits {
+        kernel_bytes: 1024,
+        ..LIMITS
+    };
+    assert_eq!(code(world.own().create(few, 1, 1)), K::ResourceShortage);
+    world.trap(trap::VM_DEALLOCATE, &[at, 200 * PAGE]).unwrap();
     world.at_baseline();
 }
 

@@ -42,16 +42,9 @@ impl<'s> Port<'s> {
         I::client(self)
     }
 
-    pub(crate) fn at(self, right: Give) -> Self {
-        Self {
-            name: right.0,
-            ..self
-        }
-    }
-
     /// A `mach_msg` call with this id and content.
-    pub(crate) fn raw(&self, request: Request) -> Reply {
-        self.sim.borrow_mut().on(self.thread).message(&request)
+    pub(crate) fn raw(&self, request: &Request) -> Reply {
+        self.sim.borrow_mut().on(self.thread).message(request)
     }
 
     fn exchange<O>(&self, plan: Plan, out: Out, read: fn(&mut In) -> Result<O>) -> Result<O> {
@@ -69,7 +62,7 @@ impl<'s> Port<'s> {
         } else {
             request.words[..out.words.len()].copy_from_slice(&out.words);
         }
-        let reply = self.raw(request);
+        let reply = self.raw(&request);
         assert_eq!(reply.code, MessageReturn::Success);
         assert_eq!(reply.id, plan.id + REPLY_OFFSET);
         let code = KernReturn(reply.words[0] as u32);

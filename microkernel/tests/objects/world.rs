@@ -167,10 +167,10 @@ pub(crate) fn state() -> ThreadState {
 
 /// The code that a call failed with.
 pub(crate) fn code<T>(result: Result<T, Error>) -> KernReturn {
-    match result {
-        Err(Error::Code(code)) => code,
-        Err(error) => panic!("{error:?}"),
-        Ok(_) => KernReturn::Success,
+    match result.err() {
+        Some(Error::Code(code)) => code,
+        Some(error) => panic!("{error:?}"),
+        None => KernReturn::Success,
     }
 }
 

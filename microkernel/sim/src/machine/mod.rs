@@ -489,6 +489,10 @@ impl Machine for SimMachine {
         line < self.size.lines
     }
 
+    fn is_device_memory(&self, pages: Range<Page>) -> bool {
+        pages.start.0 >= self.size.pages && pages.start < pages.end
+    }
+
     fn mask_interrupt(&mut self, line: u32) -> bool {
         self.unmasked.remove(&line);
         line < self.size.lines

@@ -1,0 +1,205 @@
+//! Threads through their ports.
+
+use abi::kern_return::{KernReturn as K, MessageReturn};
+use abi::names::Name;
+use abi::thread_state::ThreadState;
+use abi::trap;
+use interfaces::thread::Thread;
+use sim::{Config, Request, image};
+
+use crate::world::{World, code, copy, state};
+
+// covers: T-07
+#[test]
+fn a_thread_begins_with_the_registers_that_it_was_given_and_can_be_given_others() {
+    let world = World::single();
+    let child = world.child();
+    let right = child.task.thread_create(state()).unwrap();
+    let thread = world.client::<dyn Thread>(right);
+    let mut given = state();
+    given.rflags = 0x202;
+    assert_eq!(thread.get_state(), Ok(given));
+    given.rax = 7;
+    given.r15 = 8;
+    thread.set_state(given).unwrap();
+    thread.resume().unwrap();
+    assert_eq!(code(thread.resume()), K::Failure);
+    let index = thread.info().unwrap().index;
+    let mut sim = world.sim.borrow_mut();
+    sim.until_runs(index);
+    let frame = *sim.machine.registers(index);
+    assert_eq!((frame.rax, frame.words[5], frame.rip), (7, 8, image::CODE));
+    drop(sim);
+    let kernel_flags = ThreadState {
+        rflags: u64::MAX,
+        ..given
+    };
+    thread.suspend().unwrap();
+    thread.set_state(kernel_flags).unwrap();
+    let set = thread.get_state().unwrap();
+    assert_eq!(set.rflags & 0x3000, 0, "no I/O privilege");
+    assert_ne!(set.rflags & 0x200, 0, "interrupts stay on");
+    let hole = ThreadState {
+        rip: 0x8000_0000_0000,
+        ..given
+    };
+    assert_eq!(code(thread.set_state(hole)), K::InvalidArgument);
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+#[test]
+fn registers_of_a_thread_that_nothing_stops_are_not_to_be_had() {
+    let world = World::single();
+    let child = world.child();
+    let (index, right) = child.thread();
+    let thread = world.client::<dyn Thread>(right);
+    assert_eq!(code(thread.get_state()), K::Failure);
+    assert_eq!(code(thread.set_state(state())), K::Failure);
+    // A thread that waits stands still; but the end of its wait would write the registers.
+    let mut sim = world.sim.borrow_mut();
+    let mailbox = sim.on(index).port();
+    assert_eq!(
+        sim.on(index).start_message(&Request::receive(mailbox)),
+        None
+    );
+    drop(sim);
+    assert_eq!(thread.info().unwrap().state, 2);
+    assert_eq!(thread.get_state().unwrap().rsp, state().rsp);
+    assert_eq!(code(thread.set_state(state())), K::Failure);
+    thread.abort().unwrap();
+    let answer = world.sim.borrow_mut().on(index).finish_message();
+    assert_eq!(answer.code, MessageReturn::ReceiveInterrupted);
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+// covers: T-09
+#[test]
+fn an_abort_ends_every_wait() {
+    let world = World::single();
+    let child = world.child();
+    let (index, right) = child.thread();
+    let thread = world.client::<dyn Thread>(right);
+    thread.abort().unwrap();
+    let waits: [(i64, &[u64]); 2] = [
+        (trap::WAIT_UNTIL, &[u64::MAX]),
+        (trap::FUTEX_WAIT, &[image::DATA, 0, u64::MAX]),
+    ];
+    for (number, arguments) in waits {
+        let started = world.sim.borrow_mut().on(index).start(number, arguments);
+        assert_eq!(started, None);
+        assert_ne!(thread.info().unwrap().state, 0);
+        thread.abort().unwrap();
+        let answer = world.sim.borrow_mut().on(index).finish();
+        assert_eq!(answer.frame.rax, u64::from(K::Aborted.0));
+    }
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+#[test]
+fn a_thread_is_ended_whatever_it_does() {
+    let world = World::single();
+    let child = world.child();
+    // Suspended.
+    let right = child.task.thread_create(state()).unwrap();
+    world.client::<dyn Thread>(right).terminate().unwrap();
+    let call = world.port(right.0).raw(&Request::call(right.0).id(3604));
+    assert_eq!(call.code, MessageReturn::SendInvalidDest);
+    world.release(right);
+    // Ready.
+    let (_, right) = child.thread();
+    world.client::<dyn Thread>(right).terminate().unwrap();
+    world.release(right);
+    // Waiting for an answer.
+    let service = world.sim.borrow_mut().on(world.first).port();
+    child.task.insert_send(Name::NULL, copy(service)).unwrap();
+    let (index, right) = child.thread();
+    let call = Request::call(Name::new(1, 1));
+    assert_eq!(world.sim.borrow_mut().on(index).start_message(&call), None);
+    world.client::<dyn Thread>(right).terminate().unwrap();
+    world.release(right);
+    // Itself.
+    let (index, right) = child.thread();
+    let mut sim = world.sim.borrow_mut();
+    let own = sim.on(index).trap(trap::THREAD_SELF, &[]).unwrap();
+    let goodbye = Request::call(Name(own as u32)).id(<dyn Thread>::TERMINATE.id);
+    assert_eq!(sim.on(index).start_message(&goodbye), None);
+    sim.on(world.first).destroy(service).unwrap();
+    drop(sim);
+    world.release(right);
+    assert_eq!(child.task.info().unwrap().threads, 0);
+    child.end();
+    world.at_baseline();
+}
+
+#[test]
+fn a_thread_suspends_itself_until_another_one_resumes_it() {
+    let world = World::single();
+    let child = world.child();
+    let (index, right) = child.thread();
+    let mut sim = world.sim.borrow_mut();
+    let own = sim.on(index).trap(trap::THREAD_SELF, &[]).unwrap();
+    let suspend = Request::call(Name(own as u32)).id(<dyn Thread>::SUSPEND.id);
+    assert_eq!(sim.on(index).start_message(&suspend), None);
+    drop(sim);
+    world.client::<dyn Thread>(right).resume().unwrap();
+    let answer = world.sim.borrow_mut().on(index).finish_message();
+    assert_eq!(answer.words[0], 0);
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+#[test]
+fn a_thread_on_another_cpu_is_stopped_before_its_registers_are_read() {
+    let world = World::new(Config::with_cpus(2));
+    let child = world.child();
+    let (index, right) = child.thread();
+    let thread = world.client::<dyn Thread>(right);
+    world.sim.borrow_mut().until_runs(index);
+    for _ in 0..20 {
+        thread.suspend().unwrap();
+        assert_eq!(thread.get_state().unwrap().rdi, 5);
+        let moved = ThreadState {
+            rbx: 9,
+            ..thread.get_state().unwrap()
+        };
+        thread.set_state(moved).unwrap();
+        world.sim.borrow_mut().registers_were_set(index);
+        assert_eq!(world.sim.borrow().cpu_of(index), None);
+        thread.resume().unwrap();
+        world.sim.borrow_mut().until_runs(index);
+    }
+    thread.terminate().unwrap();
+    while world.sim.borrow_mut().deliver() {}
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+#[test]
+fn a_priority_is_one_of_128() {
+    let world = World::single();
+    let child = world.child();
+    let (index, right) = child.thread();
+    let thread = world.client::<dyn Thread>(right);
+    assert_eq!(code(thread.set_priority(128, 0)), K::InvalidArgument);
+    assert_eq!(code(thread.set_priority(1, 2)), K::InvalidArgument);
+    thread.set_priority(100, 1).unwrap();
+    assert_eq!(thread.info().unwrap().priority, 100);
+    thread.set_priority(3, 0).unwrap();
+    assert_eq!(thread.info().unwrap().priority, 3);
+    assert_eq!(
+        world.sim.borrow().cpu_of(index),
+        None,
+        "the first thread is above it"
+    );
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
