@@ -456,11 +456,24 @@ fn a_fork_that_cannot_be_paid_for_leaves_nothing() {
             .on(world.first)
             .poke(at + page * PAGE, &[1]);
     }
-    let few = Limits {
-        kernel_bytes: 1024,
-        ..LIMITS
-    };
-    assert_eq!(code(world.own().create(few, 1, 1)), K::ResourceShortage);
+    let mut refused = 0;
+    for kernel_bytes in (0..2048).step_by(32) {
+        let few = Limits {
+            kernel_bytes,
+            ..LIMITS
+        };
+        match world.own().create(few, 1, 1) {
+            Ok(right) => {
+                world.client::<dyn Task>(right).terminate().unwrap();
+                world.release(right);
+            }
+            Err(error) => {
+                assert_eq!(error.code(), K::ResourceShortage);
+                refused += 1;
+            }
+        }
+    }
+    assert!((2..64).contains(&refused), "{refused} of 64");
     world.trap(trap::VM_DEALLOCATE, &[at, 200 * PAGE]).unwrap();
     world.at_baseline();
 }
