@@ -44,6 +44,7 @@ fn everybody_may_look() {
     world.at_baseline();
 }
 
+// covers: H-01
 #[test]
 fn only_the_privileged_port_steers() {
     let world = World::single();

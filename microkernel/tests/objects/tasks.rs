@@ -14,7 +14,7 @@ use sim::{Request, image};
 use crate::transport::Give;
 use crate::world::{LIMITS, PAGE, World, code, copy, moved, state};
 
-// covers: T-01 T-06
+// covers: T-01
 #[test]
 fn a_child_is_made_filled_started_and_ended() {
     let world = World::single();
@@ -51,7 +51,6 @@ fn a_child_is_made_filled_started_and_ended() {
     world.at_baseline();
 }
 
-// covers: T-01
 #[test]
 fn a_child_s_limits_are_carved_from_its_parent_s() {
     let world = World::single();
@@ -224,6 +223,7 @@ fn rights_go_into_a_task_and_out_of_it() {
     world.at_baseline();
 }
 
+// covers: T-02
 #[test]
 fn a_dead_task_answers_nothing() {
     let world = World::single();
@@ -238,6 +238,7 @@ fn a_dead_task_answers_nothing() {
     world.at_baseline();
 }
 
+// covers: T-02
 #[test]
 fn a_task_ends_itself() {
     let world = World::single();
@@ -253,6 +254,7 @@ fn a_task_ends_itself() {
     world.at_baseline();
 }
 
+// covers: G-01 G-02
 #[test]
 fn what_is_no_request_is_refused_and_what_it_carries_destroyed() {
     let world = World::single();
@@ -355,6 +357,8 @@ fn a_suspended_task_does_not_run() {
     );
     world.sim.borrow_mut().pass_time(100_000_000);
     assert_eq!(world.sim.borrow().cpu_of(thread), None);
+    let resumed = world.client::<dyn Thread>(right).resume();
+    assert_eq!(code(resumed), K::Failure, "the task holds it");
     child.task.resume().unwrap();
     assert_eq!(code(child.task.resume()), K::Failure);
     assert_eq!(
@@ -395,9 +399,9 @@ fn threads_are_listed_and_bad_registers_refused() {
     world.at_baseline();
 }
 
-//
+// covers: T-01
 #[test]
-fn exceptions_of_a_child_go_where_its_creator_s_go_or_where_it_is_told() {
+fn exceptions_of_a_child_go_where_its_creator_s_go() {
     let world = World::single();
     let handler = world.sim.borrow_mut().on(world.first).port();
     assert_eq!(
@@ -478,7 +482,7 @@ fn a_fork_that_cannot_be_paid_for_leaves_nothing() {
     world.at_baseline();
 }
 
-// covers: T-02
+// covers: T-01
 #[test]
 fn a_fork_inherits_a_snapshot() {
     let world = World::single();

@@ -9,7 +9,7 @@ use sim::{Config, Request, image};
 
 use crate::world::{World, code, copy, state};
 
-// covers: T-07
+// covers: T-07 T-08
 #[test]
 fn a_thread_begins_with_the_registers_that_it_was_given_and_can_be_given_others() {
     let world = World::single();
@@ -101,6 +101,7 @@ fn an_abort_ends_every_wait() {
     world.at_baseline();
 }
 
+// covers: T-07
 #[test]
 fn a_thread_is_ended_whatever_it_does() {
     let world = World::single();
@@ -155,6 +156,7 @@ fn a_thread_suspends_itself_until_another_one_resumes_it() {
     world.at_baseline();
 }
 
+// covers: T-08
 #[test]
 fn a_thread_on_another_cpu_is_stopped_before_its_registers_are_read() {
     let world = World::new(Config::with_cpus(2));
