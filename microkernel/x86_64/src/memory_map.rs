@@ -44,6 +44,12 @@ impl Ranges {
         self.ranges.iter()
     }
 
+    /// Whether a part of an entry lies in the ranges.
+    pub fn touches(&self, entry: &Range<u64>) -> bool {
+        self.iter()
+            .any(|range| range.start < entry.end && entry.start < range.end)
+    }
+
     /// Adds a usable entry, cut to whole pages that lie below the end of the direct map.
     pub fn add(&mut self, entry: Range<u64>) {
         let start = entry.start.div_ceil(PAGE).saturating_mul(PAGE);
@@ -144,6 +150,23 @@ mod tests {
         assert_eq!(list(&ranges), [(0x7000, 0x9000)]);
         ranges.remove(0x20_0000..0x20_0001);
         assert_eq!(list(&ranges), [(0x7000, 0x9000)]);
+    }
+
+    #[test]
+    fn ranges_are_touched_by_what_shares_an_address_with_them() {
+        let mut ranges = Ranges::new();
+        ranges.add(0x1000..0x3000);
+        for (start, end) in [
+            (0, 0x1001),
+            (0x2fff, 0x9000),
+            (0x1800, 0x1900),
+            (0, u64::MAX),
+        ] {
+            assert!(ranges.touches(&(start..end)), "{start:#x}..{end:#x}");
+        }
+        for (start, end) in [(0, 0x1000), (0x3000, 0x4000)] {
+            assert!(!ranges.touches(&(start..end)), "{start:#x}..{end:#x}");
+        }
     }
 
     #[test]

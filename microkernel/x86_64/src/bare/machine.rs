@@ -211,6 +211,11 @@ impl Machine for Hardware {
         self.interrupts.unmask(line)
     }
 
+    fn is_device_memory(&self, pages: Range<Page>) -> bool {
+        let range = address_of(pages.start)..address_of(pages.end);
+        MEMORY.lock().is_device_memory(&range)
+    }
+
     fn mask_interrupt(&mut self, line: u32) -> bool {
         self.interrupts.mask(line)
     }

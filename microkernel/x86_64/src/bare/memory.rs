@@ -80,6 +80,8 @@ pub(crate) struct Memory {
     low_page: Option<u64>,
     next_arena: u64,
     next_device: u64,
+    /// Memory, and the devices that the kernel drives itself: nobody else gets a window on them.
+    own: Ranges,
     pub(crate) contexts: Contexts,
 }
 
@@ -90,6 +92,7 @@ pub(crate) static MEMORY: Lock<Memory> = Lock::new(Memory {
     low_page: None,
     next_arena: ARENAS,
     next_device: DEVICES,
+    own: Ranges::new(),
     contexts: Contexts::new(),
 });
 
@@ -129,6 +132,7 @@ impl Memory {
         image: (u64, &Sections),
     ) -> Result<(), NoTable> {
         self.direct = Direct { offset };
+        self.own = all.clone();
         let mut usable = usable.clone();
         self.low_page = usable.take_page(PAGE, LOW);
         self.frames.add(&usable);
@@ -189,7 +193,14 @@ impl Memory {
         let place = self.next_device;
         self.map(place, address & flags::ADDRESS | flags::DEVICE)?;
         self.next_device += PAGE;
+        self.own
+            .add(address / PAGE * PAGE..address / PAGE * PAGE + PAGE);
         Ok(place + address % PAGE)
+    }
+
+    /// Whether a range is neither memory nor a device that the kernel drives itself.
+    pub(crate) fn is_device_memory(&self, range: &Range<u64>) -> bool {
+        !self.own.touches(range) && self.own.lost() == 0
     }
 
     /// Maps a CPU's stacks; answers where they begin (their upper ends): the one for traps first.
