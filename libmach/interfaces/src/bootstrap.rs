@@ -50,8 +50,7 @@ pub trait Bootstrap {
         service: &str,
         port: SendRight<Untyped>,
     ) -> Result<()>;
-    /// The caller is alive and serves: asked of servers whose manifest has a heartbeat, and taken from
-    /// any as a sign that its deaths before do not count any more.
+    /// The caller is alive: asked of servers whose manifest has a heartbeat.
     #[oneway]
     async fn alive(&mut self, caller: Caller);
     /// The caller ends itself next; `status` is what waits for it get.

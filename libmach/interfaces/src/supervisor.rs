@@ -103,7 +103,7 @@ pub trait Supervisor {
     async fn kill(&mut self, name: &str) -> Result<()>;
     /// Stops and starts a service.
     async fn restart(&mut self, name: &str) -> Result<()>;
-    /// Starts the program `bin/PROGRAM` of the archive. `arguments` are separated by NUL, the name not
+    /// Makes a task of the program `bin/PROGRAM` of the archive, which runs from the first `wait` on. `arguments` are separated by NUL, the name not
     /// among them; `console` is what it finds under that name on its start page, for input and output.
     /// Answers with a number for `wait`, and its control port.
     async fn run(
@@ -112,7 +112,7 @@ pub trait Supervisor {
         arguments: &str,
         console: SendRight<Untyped>,
     ) -> Result<(u64, SendRight<dyn Task>)>;
-    /// Answers when the program has ended. `NO_SUCH_PROGRAM` for a number that `run` did not give, or
+    /// Lets the program run and answers when it has ended. `NO_SUCH_PROGRAM` for a number that `run` did not give, or
     /// gave so long ago that its end is forgotten.
     async fn wait(&mut self, program: u64, reply: Reply<Ended>);
 }

@@ -26,7 +26,7 @@ use libmach::{PortSet, Result, SendRight, abi, time, trap};
 use manifest::{Manifest, Right};
 
 use crate::archive::Archive;
-use crate::launch::{Failure, Launcher, Request};
+use crate::launch::{Failure, Launched, Launcher, Request};
 use crate::life::{Life, Order};
 use crate::programs::Programs;
 use crate::registry::{Owner, Registry, arm_death};
@@ -34,6 +34,9 @@ use crate::registry::{Owner, Registry, arm_death};
 /// The service that gives power over all others.
 pub const SUPERVISOR: &str = "org.mello.supervisor";
 const LOG: &str = "org.mello.log";
+/// How long a start waits for ports that the last life had, in ns. They come with its death; only one
+/// that it gave away does not.
+const RETURN: u64 = 100_000_000;
 /// This task's own identity token, which the kernel gave it.
 const OWN_IDENTITY: u64 = 1;
 
@@ -58,6 +61,8 @@ struct Unit {
     program: String,
     life: Life,
     task: Option<Running>,
+    /// It is to be started as soon as its ports are back, or at this time in ns.
+    postponed: Option<u64>,
 }
 
 /// A unit's task.
@@ -140,8 +145,15 @@ impl<L: Launcher> Hub<L> {
     fn carry_out(&mut self, index: usize, order: Order) {
         match order {
             Order::Nothing => {}
-            Order::Start => {
+            Order::Start if self.registry.of_unit(index).all(|s| s.held().is_some()) => {
                 let next = self.launch_unit(index);
+                self.carry_out(index, next);
+            }
+            Order::Start => {
+                self.units[index].postponed = Some(time::now().saturating_add(RETURN));
+            }
+            Order::End if self.units[index].postponed.take().is_some() => {
+                let next = self.units[index].life.gone(time::now());
                 self.carry_out(index, next);
             }
             Order::End => {
@@ -178,6 +190,7 @@ impl<L: Launcher> Hub<L> {
     /// Makes a unit's task.
     fn launch_unit(&mut self, index: usize) -> Order {
         self.unwatch(index);
+        self.units[index].postponed = None;
         let made = self.try_launch(index);
         let unit = &mut self.units[index];
         match made {
@@ -210,7 +223,7 @@ impl<L: Launcher> Hub<L> {
             rights,
             identity,
         })?;
-        self.await_death(&launched.task)?;
+        self.begin(&launched)?;
         let running = Running {
             port: launched.task,
             identity: launched.identity,
@@ -218,12 +231,15 @@ impl<L: Launcher> Hub<L> {
         Ok((running, launched.index))
     }
 
-    /// Lets a task's death be told; ends it when that cannot be.
-    fn await_death(&mut self, task: &SendRight<dyn Task>) -> Result<(), Failure> {
-        arm_death(task, self.ports.notify).map_err(|error| {
-            self.launcher.end(task);
-            Failure::of("watch over the task", error)
-        })
+    /// Lets a task's death be told, and the task run; ends it when that cannot be.
+    fn begin(&mut self, launched: &Launched) -> Result<(), Failure> {
+        let armed = arm_death(&launched.task, self.ports.notify)
+            .map_err(|error| Failure::of("watch over the task", error));
+        let begun = armed.and_then(|()| self.launcher.begin(&launched.thread));
+        if begun.is_err() {
+            self.launcher.end(&launched.task);
+        }
+        begun
     }
 
     /// The rights that a manifest names, and the name service.
@@ -297,8 +313,9 @@ impl<L: Launcher> Hub<L> {
 
     /// Lets the clock fire when the next life wants to hear of the time.
     fn arm_clock(&mut self) {
-        let due = self.units.iter().filter_map(|unit| unit.life.due()).min();
-        let due = due.unwrap_or(u64::MAX);
+        let all = self.units.iter();
+        let due = all.flat_map(|unit| [unit.life.due(), unit.postponed]);
+        let due = due.flatten().min().unwrap_or(u64::MAX);
         if due != self.armed && trap::timer_arm(self.ports.clock, due).is_ok() {
             self.armed = due;
         }

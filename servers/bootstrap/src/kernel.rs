@@ -11,7 +11,9 @@ use interfaces::interrupt::InterruptRoot;
 use interfaces::io::IoRoot;
 use interfaces::memory::{Entry, MemoryRoot};
 use interfaces::task::Task;
+use interfaces::thread::Thread;
 use libmach::abi::names::Name;
+use libmach::context::HEARTBEAT;
 use libmach::{Context, Result, SendRight, abi};
 use manifest::{Manifest, Right, Root};
 
@@ -23,8 +25,6 @@ use crate::launch::{
 use crate::report::Exception;
 use crate::start_page::Builder;
 
-/// The variable that tells a server how often it is to say that it is alive, in ms.
-pub const HEARTBEAT: &str = "HEARTBEAT";
 /// The most threads of a task that are looked at for the one that raised an exception.
 const MAX_THREADS: u32 = 256;
 /// Bytes of a panic's text that are read.
@@ -74,8 +74,12 @@ impl Kernel {
         }
     }
 
-    /// Fills a new task and lets it run.
-    fn fill(&self, task: &SendRight<dyn Task>, request: Request<'_>) -> Result<u32, Failure> {
+    /// Fills a new task; its first thread, and what `ps` calls the task.
+    fn fill(
+        &self,
+        task: &SendRight<dyn Task>,
+        request: Request<'_>,
+    ) -> Result<(SendRight<dyn Thread>, u32), Failure> {
         let file = self
             .archive
             .file(request.program)
@@ -116,11 +120,7 @@ impl Kernel {
             .info()
             .map_err(failed("read the task's index"))?
             .index;
-        thread
-            .client()
-            .resume()
-            .map_err(failed("start the thread"))?;
-        Ok(index)
+        Ok((thread, index))
     }
 }
 
@@ -154,8 +154,9 @@ impl Launcher for Kernel {
             .create(limits(request.manifest), identity, 0)
             .map_err(|error| Failure::of("make the task", error))?;
         match self.fill(&task, request) {
-            Ok(index) => Ok(Launched {
+            Ok((thread, index)) => Ok(Launched {
                 task,
+                thread,
                 identity,
                 index,
             }),
@@ -164,6 +165,11 @@ impl Launcher for Kernel {
                 Err(failure)
             }
         }
+    }
+
+    fn begin(&mut self, thread: &SendRight<dyn Thread>) -> Result<(), Failure> {
+        let resumed = thread.client().resume();
+        resumed.map_err(|error| Failure::of("start the thread", error))
     }
 
     fn make_right(&mut self, right: &Right) -> Result<SendRight, Failure> {

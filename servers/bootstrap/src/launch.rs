@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use abi::thread_state::ThreadState;
 use abi::{PAGE_SIZE, start};
 use interfaces::task::Task;
+use interfaces::thread::Thread;
 use libmach::{Error, SendRight, abi};
 use manifest::{Manifest, Right};
 
@@ -40,11 +41,13 @@ pub struct Request<'a> {
     pub identity: u64,
 }
 
-/// A started task.
+/// A task that is ready to run.
 #[derive(Debug)]
 pub struct Launched {
     /// Its control port.
     pub task: SendRight<dyn Task>,
+    /// Its first thread, suspended.
+    pub thread: SendRight<dyn Thread>,
     /// The identity token that it got.
     pub identity: u64,
     /// What `ps` calls it.
@@ -76,11 +79,17 @@ impl Failure {
 
 /// What the supervisor needs of the kernel.
 pub trait Launcher: 'static {
-    /// Starts a task.
+    /// Makes a task that is ready to run.
     ///
     /// # Errors
     /// See [`Failure`].
     fn launch(&mut self, request: Request<'_>) -> Result<Launched, Failure>;
+
+    /// Lets a task run.
+    ///
+    /// # Errors
+    /// See [`Failure`]; the task is still there.
+    fn begin(&mut self, thread: &SendRight<dyn Thread>) -> Result<(), Failure>;
 
     /// Makes a right that a manifest asks for and that is no service.
     ///

@@ -184,10 +184,9 @@ impl Life {
         }
     }
 
-    /// It says that it is alive and serves.
+    /// It says that it is alive. That is no health: it may say so and die at the next request.
     pub fn alive(&mut self, now: u64) {
         self.sign = now;
-        self.info.deaths_in_row = 0;
     }
 
     /// It says with which status it will end.

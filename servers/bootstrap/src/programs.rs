@@ -1,15 +1,19 @@
 //! Programs: tasks that live once and that somebody waits for.
 //!
-//! Invariant: at most [`MAX_PROGRAMS`] are known; the longest ended one is forgotten first, a live one
-//! never.
+//! Invariant: at most [`MAX_PROGRAMS`] are known. For a new one the oldest is forgotten that has ended
+//! or that never ran, since nobody waited for it; one that runs is never forgotten.
 
 use alloc::vec::Vec;
 
 use interfaces::supervisor::{End, Ended};
 use interfaces::task::Task;
+use interfaces::thread::Thread;
+use libmach::abi::kern_return::KernReturn;
 use libmach::abi::names::Name;
 use libmach::{Reply, SendRight};
 use manifest::Manifest;
+
+use crate::launch::Launched;
 
 /// The most programs that live, or whose end is remembered.
 pub const MAX_PROGRAMS: usize = 128;
@@ -25,6 +29,8 @@ pub struct Program {
     pub identity: u64,
     /// Its control port, while it lives.
     pub task: Option<SendRight<dyn Task>>,
+    /// Its first thread, until it runs.
+    thread: Option<SendRight<dyn Thread>>,
     /// What is known of its end.
     end: Option<Ended>,
     waiting: Vec<Reply<Ended>>,
@@ -69,27 +75,45 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Makes room for one more; false when too many live.
-    pub fn make_room(&mut self) -> bool {
+    /// Makes room for one more; answers with the program that is forgotten for it, whose task is to be
+    /// ended when it has one still: nobody ever waited for it.
+    ///
+    /// # Errors
+    /// `ResourceShortage` when too many run.
+    pub fn make_room(&mut self) -> Result<Option<Program>, KernReturn> {
         if self.all.len() < MAX_PROGRAMS {
-            return true;
+            return Ok(None);
         }
-        let ended = self.all.iter().position(|program| program.task.is_none());
-        ended.map(|index| self.all.remove(index)).is_some()
+        let idle = |program: &Program| program.task.is_none() || program.thread.is_some();
+        let found = self
+            .all
+            .iter()
+            .position(idle)
+            .ok_or(KernReturn::ResourceShortage)?;
+        Ok(Some(self.all.remove(found)))
     }
 
-    /// Enters a started program; answers with its number.
-    pub fn add(&mut self, manifest: Manifest, identity: u64, task: SendRight<dyn Task>) -> u64 {
+    /// Enters a program that is ready to run; answers with its number.
+    pub fn add(&mut self, manifest: Manifest, launched: Launched) -> u64 {
         self.last += 1;
         self.all.push(Program {
             number: self.last,
             manifest,
-            identity,
-            task: Some(task),
+            identity: launched.identity,
+            task: Some(launched.task),
+            thread: Some(launched.thread),
             end: None,
             waiting: Vec::new(),
         });
         self.last
+    }
+
+    /// The program of this number and its first thread, when it does not run yet. It runs from now on.
+    pub fn to_begin(&mut self, number: u64) -> Option<(&mut Program, SendRight<dyn Thread>)> {
+        let mut all = self.all.iter_mut();
+        let program = all.find(|program| program.number == number)?;
+        let thread = program.thread.take()?;
+        Some((program, thread))
     }
 
     /// The live program with this identity token.

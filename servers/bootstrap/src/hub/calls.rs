@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use abi::kern_return::KernReturn;
 use interfaces::bootstrap::refusal;
 use interfaces::bounded::{List, Text};
+use interfaces::console;
 use interfaces::log::Level;
 use interfaces::supervisor::{Cause, Ended, Info, State};
 use interfaces::task::Task;
@@ -16,9 +17,6 @@ use super::{Hub, OWN_IDENTITY, Who, decode};
 use crate::launch::{Failure, Launcher, Request};
 use crate::life::{Order, Refusal};
 use crate::registry::{Owner, arm_death, arm_return};
-
-/// Under this name a program finds its console.
-pub(super) const CONSOLE: &str = "console";
 
 impl From<Refusal> for KernReturn {
     fn from(refused: Refusal) -> Self {
@@ -159,7 +157,7 @@ impl<L: Launcher> Hub<L> {
     pub fn start(&mut self, name: &str) -> Result<()> {
         let index = self.named(name)?;
         let order = self.units[index].life.start().map_err(KernReturn::from)?;
-        self.begin(index, order)
+        self.start_by(index, order)
     }
 
     /// `restart`.
@@ -169,7 +167,7 @@ impl<L: Launcher> Hub<L> {
     pub fn restart(&mut self, name: &str) -> Result<()> {
         let index = self.named(name)?;
         let order = self.units[index].life.restart();
-        self.begin(index, order)
+        self.start_by(index, order)
     }
 
     /// `stop`.
@@ -195,7 +193,7 @@ impl<L: Launcher> Hub<L> {
         Ok(())
     }
 
-    fn begin(&mut self, index: usize, order: Order) -> Result<()> {
+    fn start_by(&mut self, index: usize, order: Order) -> Result<()> {
         self.carry_out(index, order);
         match self.units[index].life.info().state {
             State::Failed => Err(refusal::NOT_LOADED.into()),
@@ -223,8 +221,9 @@ impl<L: Launcher> Hub<L> {
         if !manifest::is_name(name) || self.archive.file(&program).is_none() {
             return Err(refusal::NO_SUCH_PROGRAM.into());
         }
-        if !self.programs.make_room() {
-            return Err(KernReturn::ResourceShortage.into());
+        let forgotten = self.programs.make_room()?;
+        if let Some(task) = forgotten.and_then(|program| program.task) {
+            self.launcher.end(&task);
         }
         let started = self.try_run(&program, name, (arguments, console));
         started.map_err(|failure| {
@@ -240,12 +239,12 @@ impl<L: Launcher> Hub<L> {
         &mut self,
         program: &str,
         name: &str,
-        (arguments, console): (&str, SendRight),
+        (arguments, terminal): (&str, SendRight),
     ) -> Result<(u64, SendRight<dyn Task>), Failure> {
         let manifest = decode::of_program(&self.archive, name).map_err(Failure::Bad)?;
         let mut rights = self.rights_of(&manifest)?;
-        if !rights.iter().any(|(label, _)| label == CONSOLE) {
-            rights.push((CONSOLE.to_string(), console));
+        if !rights.iter().any(|(label, _)| label == console::RIGHT) {
+            rights.push((console::RIGHT.to_string(), terminal));
         }
         let mut all: Vec<_> = manifest.args.iter().map(|a| a.to_string()).collect();
         if !arguments.is_empty() {
@@ -260,20 +259,32 @@ impl<L: Launcher> Hub<L> {
             rights,
             identity,
         })?;
-        self.await_death(&launched.task)?;
-        let for_caller = launched
-            .task
-            .duplicate()
+        let shared = arm_death(&launched.task, self.ports.notify)
+            .and_then(|()| launched.task.duplicate())
             .map_err(|error| Failure::of("share the task's port", error));
-        let identity = launched.identity;
-        let number = self.programs.add(manifest, identity, launched.task);
-        Ok((number, for_caller?))
+        if shared.is_err() {
+            self.launcher.end(&launched.task);
+        }
+        Ok((self.programs.add(manifest, launched), shared?))
     }
 
-    /// `wait`.
-    pub fn wait(&mut self, program: u64, reply: Reply<Ended>) {
-        if let Err(reply) = self.programs.wait(program, reply) {
+    /// `wait`. A program runs only now, since it may end at once, and the control port with it which
+    /// its starter is to get before.
+    pub fn wait(&mut self, number: u64, reply: Reply<Ended>) {
+        if let Err(reply) = self.programs.wait(number, reply) {
             reply.send(Err(refusal::NO_SUCH_PROGRAM.into()));
+            return;
+        }
+        let Some((program, thread)) = self.programs.to_begin(number) else {
+            return;
+        };
+        if let Err(failure) = self.launcher.begin(&thread) {
+            program.terminated();
+            if let Some(task) = &program.task {
+                self.launcher.end(task);
+            }
+            let name = program.manifest.name.clone();
+            self.log(Level::Error, &format!("{name}: {}", failure.text()));
         }
     }
 }

@@ -52,6 +52,7 @@ impl<L: Launcher> Hub<L> {
             program,
             life,
             task: None,
+            postponed: None,
         });
         self.watch_if_failed(index);
         Ok(())

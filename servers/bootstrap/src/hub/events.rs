@@ -42,7 +42,11 @@ impl<L: Launcher> Hub<L> {
         };
         service.put_back(port);
         if let Owner::Unit(index) = service.owner() {
-            let order = self.units[index].life.at_rest();
+            let order = match self.units[index].postponed.take() {
+                // Postponed again while another port is missing.
+                Some(_) => Order::Start,
+                None => self.units[index].life.at_rest(),
+            };
             self.carry_out(index, order);
         }
     }
@@ -129,7 +133,10 @@ impl<L: Launcher> Hub<L> {
         self.armed = u64::MAX;
         let now = time::now();
         for index in 0..self.units.len() {
-            let order = self.units[index].life.tick(now);
+            let order = match self.units[index].postponed {
+                Some(until) if until <= now => self.launch_unit(index),
+                _ => self.units[index].life.tick(now),
+            };
             self.carry_out(index, order);
         }
         self.arm_clock();

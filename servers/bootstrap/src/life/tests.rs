@@ -133,14 +133,17 @@ impl Life {
 }
 
 #[test]
-fn a_sign_of_serving_makes_deaths_before_not_count() {
+fn a_heartbeat_is_no_health() {
     let mut life = running(policy(Start::Boot), 0);
-    for _ in 0..20 {
-        assert_eq!(life.gone(0), Order::Nothing, "never the eighth in a row");
-        assert_eq!(life.tick(u64::MAX), Order::Start);
-        relaunch(&mut life, 0);
+    for death in 1..=MAX_DEATHS {
         life.alive(0);
+        let order = life.gone(0);
+        assert_eq!(order == Order::Refuse, death == MAX_DEATHS);
+        if life.tick(u64::MAX) == Order::Start {
+            relaunch(&mut life, 0);
+        }
     }
+    assert_eq!(life.info().state, State::Failed);
 }
 
 #[test]
