@@ -1,0 +1,75 @@
+//! The commands: one file each, found by name here.
+
+mod dmesg;
+mod help;
+mod lsmp;
+mod ps;
+mod run;
+mod shutdown;
+mod svc;
+mod target;
+mod trace;
+mod vmmap;
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::future::Future;
+use core::pin::Pin;
+
+use channel::Exit;
+
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::shell::Shell;
+
+/// What a command that does its work inside the monitor ends with.
+type Done = Result<(), Failure>;
+
+/// A command in `help`: how it is used, what it does.
+pub(crate) struct Entry(pub(crate) &'static str, pub(crate) &'static str);
+
+/// All builtin commands.
+pub(crate) const ALL: [Entry; 9] = [
+    help::ENTRY,
+    svc::ENTRY,
+    ps::ENTRY,
+    lsmp::ENTRY,
+    vmmap::ENTRY,
+    dmesg::ENTRY,
+    trace::ENTRY,
+    run::ENTRY,
+    shutdown::ENTRY,
+];
+
+/// Runs the builtin `name`, or else the program of that name. Boxed, since commands run commands.
+pub(crate) fn run<'a>(
+    shell: &'a Shell,
+    name: &'a str,
+    arguments: &'a [&'a str],
+    session: &'a Rc<Session>,
+) -> Pin<Box<dyn Future<Output = Result<Exit, Failure>> + 'a>> {
+    Box::pin(async move {
+        let done = match name {
+            "help" => help::run(arguments, session).await,
+            "svc" => svc::run(shell, arguments, session).await,
+            "ps" => ps::run(shell, arguments, session).await,
+            "lsmp" => lsmp::run(shell, arguments, session).await,
+            "vmmap" => vmmap::run(shell, arguments, session).await,
+            "dmesg" => dmesg::run(shell, arguments, session).await,
+            "shutdown" => shutdown::run(shell, arguments),
+            "trace" => return trace::run(shell, arguments, session).await,
+            "run" => return run::run(shell, arguments, session).await,
+            _ => return run::program(shell, name, arguments, session).await,
+        };
+        done.map(|()| Exit::Exited(0))
+    })
+}
+
+/// A usage failure unless there are no arguments.
+fn none(arguments: &[&str], entry: &Entry) -> Done {
+    if arguments.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Usage(entry.0))
+    }
+}
