@@ -1,0 +1,238 @@
+//! [`Generator`]: the next step, from the seed and what was learnt so far.
+
+use abi::kern_return::{KernReturn, MessageReturn};
+use abi::message::{DESCRIPTOR_SIZE, HEADER_SIZE, descriptor};
+use abi::names::{Name, disposition, port_type, right};
+use abi::registers::{self, Received, ReplyKind, options};
+use abi::trap::{self, construct};
+
+use crate::edges::{self, Terrain};
+use crate::message;
+use crate::pool::Pool;
+use crate::rng::Rng;
+use crate::step::{Answer, Step};
+use crate::traps::{self, TRAPS};
+
+/// Names from which on a task gets rid of some.
+const MANY: usize = 48;
+/// A careful task does something lethal once in so many chances.
+const TIRED: usize = 256;
+/// Once in so many waits one has no end, where that is allowed.
+const PATIENT: usize = 256;
+
+/// What a generator spares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Care {
+    /// Nothing.
+    None,
+    /// The memory that the caller runs on, mostly.
+    OwnLife,
+}
+
+/// Where steps come from.
+#[derive(Clone, Debug)]
+pub struct Generator {
+    /// Names and memory that are known.
+    pub pool: Pool,
+    /// Decides.
+    pub rng: Rng,
+    pub(crate) terrain: Terrain,
+    pub(crate) care: Care,
+    pub(crate) now: u64,
+}
+
+impl Generator {
+    /// The steps of a seed.
+    pub fn new(seed: u64, terrain: Terrain, care: Care) -> Self {
+        Self {
+            pool: Pool::default(),
+            rng: Rng::new(seed),
+            terrain,
+            care,
+            now: 0,
+        }
+    }
+
+    /// The next step.
+    pub fn step(&mut self) -> Step {
+        if self.pool.count() > MANY && self.rng.one_in(3) {
+            let name = self.pool.name(u32::MAX, &mut self.rng);
+            return Step::trap(trap::PORT_DESTROY, [name.0.into(), 0, 0, 0, 0, 0]);
+        }
+        match self.rng.below(1024) {
+            // A number that is no trap ends the task, when nobody handles its exceptions.
+            0 if self.is_tired_of_life() => self.unknown(),
+            1..450 => message::message(self),
+            _ => {
+                let (number, meanings) = TRAPS[self.rng.below(TRAPS.len())];
+                let arguments = traps::arguments(self, meanings);
+                Step::trap(number, arguments)
+            }
+        }
+    }
+
+    fn unknown(&mut self) -> Step {
+        let number = match self.rng.below(4) {
+            0 => self.rng.word() as i64,
+            1 => -(self.rng.below(300) as i64),
+            2 => self.rng.below(400) as i64,
+            _ => self
+                .rng
+                .pick(&[i64::MIN, i64::MAX, 0, -1, -214, i64::from(i32::MIN)]),
+        };
+        Step::trap(number, [(); 6].map(|()| edges::word(&mut self.rng)))
+    }
+
+    /// Whether this one chance to die is taken.
+    pub(crate) fn is_tired_of_life(&mut self) -> bool {
+        let rarely = if self.care == Care::None { 8 } else { TIRED };
+        self.rng.one_in(rarely)
+    }
+
+    /// Whether this one wait may last for ever: who spares its life has nobody to wake it.
+    pub(crate) fn is_patient(&mut self) -> bool {
+        self.care == Care::None && self.rng.one_in(PATIENT)
+    }
+
+    /// Takes in what a step gave. `buffer` is the message buffer, as it is now.
+    pub fn learn(&mut self, step: &Step, answer: &Answer, buffer: &[u8]) {
+        if step.is_message() {
+            return self.learn_message(step, answer, buffer);
+        }
+        let [a, b, ..] = step.registers.arguments;
+        let name = Name(a as u32);
+        let result = answer.results[2];
+        let success = answer.code == KernReturn::Success.0;
+        match step.registers.number {
+            trap::PORT_TYPE if !success => self.pool.doubt(name, &mut self.rng),
+            trap::PORT_TYPE => self
+                .pool
+                .add(name, result as u32 & ALL_TYPES, &mut self.rng),
+            _ if !success => {}
+            trap::CLOCK => self.now = result,
+            trap::VM_ALLOCATE => self.learn_region(result, b),
+            trap::VM_MAP => self.learn_region(result, step.registers.arguments[2]),
+            trap::VM_DEALLOCATE => self.pool.doubt_region(a),
+            trap::PORT_ALLOCATE => {
+                let bits = match a as u32 {
+                    right::PORT_SET => port_type::PORT_SET,
+                    right::DEAD_NAME => port_type::DEAD_NAME,
+                    _ => port_type::RECEIVE,
+                };
+                self.pool.add(Name(result as u32), bits, &mut self.rng);
+            }
+            trap::PORT_CONSTRUCT => {
+                let bits = match a & construct::PORT_SET {
+                    0 => port_type::RECEIVE | port_type::SEND,
+                    _ => port_type::PORT_SET,
+                };
+                self.pool.add(Name(result as u32), bits, &mut self.rng);
+            }
+            trap::PORT_INSERT_RIGHT => self.pool.add(name, port_type::SEND, &mut self.rng),
+            trap::PORT_DESTROY | trap::PORT_DEALLOCATE | trap::PORT_DESTRUCT => {
+                self.pool.doubt(name, &mut self.rng);
+            }
+            trap::THREAD_SELF | trap::TASK_SELF | trap::HOST_SELF => {
+                self.pool.add_service(Name(result as u32), &mut self.rng);
+            }
+            trap::REPLY_SLOT_TAKE | trap::PORT_REQUEST_NOTIFICATION => {
+                let name = Name(result as u32);
+                self.pool.add(name, port_type::SEND_ONCE, &mut self.rng);
+            }
+            _ => {}
+        }
+    }
+
+    fn learn_region(&mut self, address: u64, size: u64) {
+        // Some memory is let go of unnamed, so that the pool does not hold the only mappings.
+        if size > 0 && !self.rng.one_in(16) {
+            self.pool.add_region(address, size, &mut self.rng);
+        }
+    }
+
+    /// Names and memory that a message brought.
+    fn learn_message(&mut self, step: &Step, answer: &Answer, buffer: &[u8]) {
+        let received = step.registers.arguments[0] & u64::from(options::RECEIVE) != 0;
+        if !received || answer.code != MessageReturn::Success.0 {
+            return;
+        }
+        let [word, _, names, _] = answer.results;
+        let what = Received(word as u32);
+        let reply = registers::high_name(names);
+        match what.reply() {
+            ReplyKind::SendOnce => self.pool.add(reply, port_type::SEND_ONCE, &mut self.rng),
+            ReplyKind::Send => self.pool.add(reply, port_type::SEND, &mut self.rng),
+            ReplyKind::None | ReplyKind::Slot | ReplyKind::Dead => {}
+        }
+        let count = what.shape().descriptors() as usize;
+        for n in 0..count.min(64) {
+            let at = HEADER_SIZE + n * DESCRIPTOR_SIZE;
+            let Some(bytes) = buffer.get(at..at + DESCRIPTOR_SIZE) else {
+                return;
+            };
+            self.learn_descriptor(bytes);
+        }
+    }
+
+    fn learn_descriptor(&mut self, bytes: &[u8]) {
+        let number = |from: usize, to: usize| {
+            let bytes = bytes.get(from..to).unwrap_or_default();
+            let fold = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+            bytes.iter().rev().fold(0, fold)
+        };
+        let name = Name(number(4, 8) as u32);
+        match (bytes[0], bytes[1]) {
+            (descriptor::PORT, disposition::MOVE_RECEIVE) => {
+                self.pool.add(name, port_type::RECEIVE, &mut self.rng);
+            }
+            (descriptor::PORT, disposition::MOVE_SEND_ONCE) => {
+                self.pool.add(name, port_type::SEND_ONCE, &mut self.rng);
+            }
+            // What the kernel answers with is mostly an object of its own: somebody to ask.
+            (descriptor::PORT, _) if self.rng.one_in(4) => {
+                self.pool.add_service(name, &mut self.rng);
+            }
+            (descriptor::PORT, _) => self.pool.add(name, port_type::SEND, &mut self.rng),
+            (descriptor::OUT_OF_LINE, _) => self.learn_region(number(8, 16), number(16, 24)),
+            _ => {}
+        }
+    }
+}
+
+const ALL_TYPES: u32 = port_type::SEND
+    | port_type::RECEIVE
+    | port_type::SEND_ONCE
+    | port_type::PORT_SET
+    | port_type::DEAD_NAME;
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::{Care, Generator};
+    use crate::edges::Terrain;
+    use crate::step::Answer;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_seed_gives_the_same_steps_and_every_trap() {
+        let make = || Generator::new(42, Terrain::default(), Care::None);
+        let (mut a, mut b) = (make(), make());
+        let mut numbers = BTreeSet::new();
+        for n in 0..20_000_u64 {
+            let step = a.step();
+            assert_eq!(step, b.step());
+            numbers.insert(step.registers.number);
+            let answer = Answer {
+                code: 0,
+                results: [n; 4],
+            };
+            a.learn(&step, &answer, &[0xa5; 4096]);
+            b.learn(&step, &answer, &[0xa5; 4096]);
+        }
+        for (number, _) in crate::TRAPS {
+            assert!(numbers.contains(&number), "trap {number} never came");
+        }
+        assert!(numbers.len() > 38, "too few numbers that are no traps");
+    }
+}

@@ -1,0 +1,238 @@
+//! `mach_msg` in all its forms, honest and not.
+
+use abi::message::{Descriptor, MAX_DESCRIPTORS, descriptor};
+use abi::names::{Name, disposition, port_type};
+use abi::registers::{self, Shape, options};
+use abi::trap::MACH_MSG;
+
+use crate::edges;
+use crate::generator::Generator;
+use crate::object;
+use crate::step::{Body, Registers, Step};
+use crate::traps;
+
+/// A message being put together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) options: u32,
+    pub(crate) remote: (Name, u8),
+    pub(crate) local: (Name, u8),
+    pub(crate) receive: Name,
+    pub(crate) id: i32,
+    pub(crate) shape: Shape,
+    pub(crate) deadline: u64,
+    pub(crate) words: [u64; 6],
+    pub(crate) body: Option<Body>,
+}
+
+impl Draft {
+    pub(crate) fn step(&self) -> Step {
+        let (remote, local) = (self.remote, self.local);
+        let registers = Registers {
+            number: MACH_MSG,
+            arguments: [
+                registers::send_word(self.options, remote.1, local.1, self.shape),
+                registers::pair(remote.0.0, local.0.0),
+                registers::pair(self.receive.0, self.id as u32),
+                self.deadline,
+            ],
+            words: self.words,
+        };
+        Step {
+            registers,
+            body: self.body,
+        }
+    }
+
+    /// The shape that the body has.
+    pub(crate) fn honest(&self) -> Shape {
+        self.body.as_ref().map_or(Shape::SHORT, |body| {
+            Shape::buffered(body.word_count as u32 * 8, body.descriptor_count as u32)
+        })
+    }
+}
+
+/// Any message.
+pub(crate) fn message(of: &mut Generator) -> Step {
+    match of.rng.below(16) {
+        0..5 => object::request(of),
+        5 => call(of),
+        6 => wild(of),
+        _ => local(of),
+    }
+}
+
+/// The exact form that the fast path takes, to somebody who answers.
+fn call(of: &mut Generator) -> Step {
+    let to = of.pool.service(&mut of.rng);
+    let draft = Draft {
+        options: options::SEND | options::RECEIVE,
+        remote: (to, disposition::COPY_SEND),
+        local: (Name::NULL, disposition::MAKE_SEND_ONCE),
+        id: of.rng.pick(&[4200, 0, -1, 4300, 200]),
+        words: words(of),
+        ..bounded(of)
+    };
+    draft.step()
+}
+
+/// No draft at all: random registers, with bits that would wait for ever taken out.
+fn wild(of: &mut Generator) -> Step {
+    let mut registers = Registers {
+        number: MACH_MSG,
+        ..Registers::default()
+    };
+    for word in registers.arguments.iter_mut().chain(&mut registers.words) {
+        *word = edges::word(&mut of.rng);
+    }
+    registers.arguments[0] |= u64::from(options::SEND_TIMEOUT | options::RECEIVE_TIMEOUT);
+    registers.arguments[3] = edges::soon(of.now, &mut of.rng);
+    Step {
+        registers,
+        body: None,
+    }
+}
+
+/// A message between the names that the task has.
+fn local(of: &mut Generator) -> Step {
+    let mut draft = bounded(of);
+    let sends = of.rng.below(8);
+    if sends < 6 {
+        draft.options |= options::SEND;
+        draft.remote.0 = of.pool.name(SENDABLE, &mut of.rng);
+        draft.remote.1 = how(of);
+        if of.rng.one_in(2) {
+            draft.local = (of.pool.name(SENDABLE, &mut of.rng), how(of));
+        }
+        draft.body = body(of);
+        draft.shape = draft.honest();
+    }
+    if sends > 3 {
+        draft.options |= options::RECEIVE;
+        let sources = port_type::RECEIVE | port_type::PORT_SET;
+        draft.receive = of.pool.name(sources, &mut of.rng);
+    }
+    match of.rng.below(24) {
+        0 => draft.options |= of.rng.word() as u32 & 0xffff,
+        1 => draft.shape = lie(of, draft.shape),
+        2 => draft.local = (Name::NULL, disposition::MAKE_SEND_ONCE),
+        3 => (draft.remote.0, draft.remote.1) = (Name::REPLY_SLOT, disposition::MOVE_SEND_ONCE),
+        4 => draft.options |= options::PEEK,
+        5 => draft.receive = Name::NULL,
+        _ => {}
+    }
+    draft.id = edges::word(&mut of.rng) as i32;
+    draft.words = words(of);
+    draft.step()
+}
+
+const SENDABLE: u32 =
+    port_type::SEND | port_type::RECEIVE | port_type::SEND_ONCE | port_type::DEAD_NAME;
+
+/// An empty draft that waits for no longer than a moment.
+pub(crate) fn bounded(of: &mut Generator) -> Draft {
+    let limits = options::SEND_TIMEOUT | options::RECEIVE_TIMEOUT;
+    Draft {
+        options: if of.is_patient() { 0 } else { limits },
+        deadline: edges::soon(of.now, &mut of.rng),
+        ..Draft::default()
+    }
+}
+
+fn words(of: &mut Generator) -> [u64; 6] {
+    [(); 6].map(|()| edges::word(&mut of.rng))
+}
+
+/// A disposition: mostly one that exists.
+fn how(of: &mut Generator) -> u8 {
+    match of.rng.below(16) {
+        0 => of.rng.below(32) as u8,
+        1 => disposition::NONE,
+        2 | 3 => disposition::MAKE_SEND_ONCE,
+        4 | 5 => disposition::MOVE_SEND_ONCE,
+        6 | 7 => disposition::MOVE_SEND,
+        8..11 => disposition::COPY_SEND,
+        11 => disposition::MOVE_RECEIVE,
+        _ => disposition::MAKE_SEND,
+    }
+}
+
+/// A shape that says something else than what lies there.
+pub(crate) fn lie(of: &mut Generator, shape: Shape) -> Shape {
+    match of.rng.below(5) {
+        0 => Shape(of.rng.word() as u32),
+        1 => Shape::buffered(u32::MAX, MAX_DESCRIPTORS as u32),
+        2 => Shape::buffered(shape.size(), shape.descriptors() + 1),
+        3 => Shape::buffered(shape.size() + 4096, shape.descriptors()),
+        _ => Shape::buffered(0, of.rng.below(256) as u32),
+    }
+}
+
+fn body(of: &mut Generator) -> Option<Body> {
+    if of.rng.one_in(2) {
+        return None;
+    }
+    let mut body = Body::default();
+    for _ in 0..of.rng.below(4) {
+        let descriptor = descriptor(of);
+        body.push(descriptor);
+    }
+    for _ in 0..of.rng.below(12) {
+        body.word(edges::word(&mut of.rng));
+    }
+    Some(body)
+}
+
+/// A descriptor of any kind.
+pub(crate) fn descriptor(of: &mut Generator) -> Descriptor {
+    match of.rng.below(10) {
+        0 => Descriptor {
+            kind: of.rng.word() as u8,
+            disposition: of.rng.word() as u8,
+            flags: of.rng.word() as u16,
+            name: of.rng.word() as u32,
+            address: edges::word(&mut of.rng),
+            size: edges::word(&mut of.rng),
+        },
+        1..4 => memory(of),
+        4 => Descriptor {
+            kind: descriptor::OUT_OF_LINE_PORTS,
+            disposition: how(of),
+            flags: of.rng.below(3) as u16,
+            name: of.rng.pick(&[0, 1, 2, 63, 64, 65, 4096, u32::MAX]),
+            address: traps::address(of),
+            size: of.rng.pick(&[0, 4, 8, 256, 1 << 40, u64::MAX]),
+        },
+        _ => port(of),
+    }
+}
+
+/// A right.
+pub(crate) fn port(of: &mut Generator) -> Descriptor {
+    Descriptor {
+        kind: descriptor::PORT,
+        disposition: how(of),
+        name: of.pool.name(u32::MAX, &mut of.rng).0,
+        ..Descriptor::default()
+    }
+}
+
+/// Out-of-line memory; what leaves the sender is chosen as a trap's victim is.
+pub(crate) fn memory(of: &mut Generator) -> Descriptor {
+    let leaves = of.rng.one_in(4);
+    let (address, flags) = match leaves {
+        true => (traps::victim(of), descriptor::DEALLOCATE),
+        false => (traps::address(of), 0),
+    };
+    let mut size = edges::size(&mut of.rng);
+    if leaves {
+        size = size.min(of.pool.size_of(address).unwrap_or(size));
+    }
+    Descriptor {
+        kind: descriptor::OUT_OF_LINE,
+        flags,
+        address,
+        size,
+        ..Descriptor::default()
+    }
+}

@@ -1,0 +1,160 @@
+//! Requests to the kernel's objects, put together from the descriptions of their interfaces.
+
+use abi::names::{Name, disposition};
+use abi::registers::options;
+use abi::transport::{Argument, Kind, Method};
+use interfaces::ALL;
+
+use crate::edges;
+use crate::generator::Generator;
+use crate::message::{self, Draft};
+use crate::step::{Body, Step};
+use crate::traps;
+
+/// Methods after which the caller does nothing more, or not for long.
+const LETHAL: [&str; 4] = ["terminate", "suspend", "set_state", "abort"];
+
+/// A request with arguments that are of the right kind, mostly.
+pub(crate) fn request(of: &mut Generator) -> Step {
+    let Some(method) = method(of) else {
+        return Step::default();
+    };
+    let mut body = Body::default();
+    for argument in method.arguments {
+        put(of, &mut body, *argument);
+    }
+    spoil(of, &mut body);
+    let mut draft = Draft {
+        remote: (of.pool.service(&mut of.rng), disposition::COPY_SEND),
+        id: method.id,
+        ..message::bounded(of)
+    };
+    draft.options |= options::SEND | options::RECEIVE;
+    draft.local = (Name::NULL, disposition::MAKE_SEND_ONCE);
+    if body.descriptor_count == 0 && body.word_count <= draft.words.len() {
+        let count = draft.words.len();
+        draft.words.copy_from_slice(&body.data[..count]);
+    } else {
+        draft.body = Some(body);
+        draft.shape = draft.honest();
+    }
+    if of.rng.one_in(32) {
+        draft.shape = message::lie(of, draft.shape);
+    }
+    draft.step()
+}
+
+fn method(of: &mut Generator) -> Option<&'static Method> {
+    // The kernel's own interfaces come first in the list; the servers' are asked now and then.
+    let count = if of.rng.one_in(8) { ALL.len() } else { 9 };
+    let interface = ALL.get(of.rng.below(count.min(ALL.len())))?;
+    let method = interface
+        .methods
+        .get(of.rng.below(interface.methods.len()))?;
+    if LETHAL.contains(&method.name) && !of.is_tired_of_life() {
+        return interface
+            .methods
+            .iter()
+            .find(|method| method.name == "info");
+    }
+    Some(method)
+}
+
+fn put(of: &mut Generator, body: &mut Body, argument: Argument) {
+    match argument.kind {
+        Kind::Value(kind) => {
+            for _ in 0..words_of(kind) {
+                let word = word(of, argument.name);
+                body.word(word);
+            }
+        }
+        Kind::Bytes | Kind::Text => {
+            let size = of.rng.pick(&[0, 1, 7, 8, 31, 32, 33, 64]);
+            let said = match of.rng.below(8) {
+                0 => edges::word(&mut of.rng),
+                _ => size,
+            };
+            body.word(said);
+            for _ in 0..size.div_ceil(8) {
+                // Text that is text, half of the time.
+                let letters = of.rng.one_in(2);
+                let word = if letters {
+                    u64::from_le_bytes(*b"mellofuz")
+                } else {
+                    of.rng.word()
+                };
+                body.word(word);
+            }
+        }
+        Kind::Send(_) | Kind::SendOnce(_) | Kind::Receive(_) => {
+            let mut right = message::port(of);
+            if !of.rng.one_in(8) {
+                right.disposition = match argument.kind {
+                    Kind::Receive(_) => disposition::MOVE_RECEIVE,
+                    Kind::SendOnce(_) => disposition::MAKE_SEND_ONCE,
+                    _ => of
+                        .rng
+                        .pick(&[disposition::COPY_SEND, disposition::MAKE_SEND]),
+                };
+            }
+            body.push(right);
+        }
+        Kind::Memory => {
+            let memory = message::memory(of);
+            body.push(memory);
+        }
+    }
+}
+
+/// One word of a plain value, by what the argument is called.
+fn word(of: &mut Generator, name: &str) -> u64 {
+    if of.rng.one_in(8) {
+        return edges::word(&mut of.rng);
+    }
+    match name {
+        "address" => traps::victim(of),
+        "size" | "offset" => {
+            let size = edges::size(&mut of.rng);
+            let region = of.pool.region(&mut of.rng).size;
+            if of.rng.one_in(8) {
+                size
+            } else {
+                size.min(region)
+            }
+        }
+        "name" | "after" => of.pool.name(u32::MAX, &mut of.rng).0.into(),
+        "protection" | "inherit" | "right" | "flags" | "index" | "first" => of.rng.below(9) as u64,
+        "disposition" => u64::from(disposition::MOVE_RECEIVE) + of.rng.below(7) as u64,
+        "limits" => of.rng.pick(&[0, 1, 16, 64, 1 << 16]),
+        "position" => of.rng.below(1 << 16) as u64,
+        "priority" => of.rng.below(132) as u64,
+        _ => match of.rng.below(4) {
+            0 => of.rng.below(3) as u64,
+            1 => traps::address(of),
+            _ => edges::word(&mut of.rng),
+        },
+    }
+}
+
+/// How many words a type takes, as far as that is known here.
+fn words_of(kind: &str) -> usize {
+    match kind {
+        "Limits" => 5,
+        "ThreadState" => 20,
+        _ => 1,
+    }
+}
+
+/// Now and then the request is too short, too long, or carries what nobody asked for.
+fn spoil(of: &mut Generator, body: &mut Body) {
+    match of.rng.below(32) {
+        0 => body.word_count = body.word_count.saturating_sub(1),
+        1 => body.word(of.rng.word()),
+        2 => body.descriptor_count = body.descriptor_count.saturating_sub(1),
+        3 | 4 => {
+            let descriptor = message::descriptor(of);
+            body.push(descriptor);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,307 @@
+//! Every trap but `mach_msg`: what its arguments mean, and values for each meaning.
+
+use abi::names::{disposition, port_type, queue_limit, right};
+use abi::trap::{self, attribute, construct, switch_option};
+use abi::vm::map_flags;
+use abi::{PAGE_SIZE, notify};
+
+use crate::edges;
+use crate::generator::{Care, Generator};
+
+/// What an argument means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Argument {
+    /// Any name.
+    Name,
+    /// A name with a receive right.
+    Receive,
+    /// A name of a port set.
+    Set,
+    /// A name of something that can be sent to or is dead.
+    Send,
+    /// A memory entry.
+    Entry,
+    /// Where memory is.
+    Address,
+    /// Where memory is that the trap takes away.
+    Victim,
+    /// Bytes.
+    Size,
+    /// A protection.
+    Protection,
+    /// 0 or 1.
+    Flag,
+    /// Flags of `vm_map`.
+    MapFlags,
+    /// A kind of right.
+    Right,
+    /// How many user references more.
+    Delta,
+    /// A disposition.
+    Disposition,
+    /// Flags of `mach_port_construct`.
+    Construct,
+    /// A queue limit.
+    Limit,
+    /// An attribute of a port.
+    Attribute,
+    /// Any number.
+    Word,
+    /// An id of a notification.
+    Notification,
+    /// An option of `thread_switch`.
+    Switch,
+    /// A time, which is never far away.
+    Deadline,
+    /// Where the message buffer shall be.
+    Buffer,
+    /// Bytes of the message buffer.
+    BufferSize,
+    /// 1, 2 or 4.
+    Width,
+}
+
+use Argument as A;
+
+/// Every trap but `mach_msg`, with the meaning of its arguments.
+pub const TRAPS: [(i64, &[Argument]); 40] = [
+    (trap::VM_ALLOCATE, &[A::Address, A::Size, A::Flag]),
+    (trap::VM_DEALLOCATE, &[A::Victim, A::Size]),
+    (
+        trap::VM_PROTECT,
+        &[A::Victim, A::Size, A::Flag, A::Protection],
+    ),
+    (
+        trap::VM_MAP,
+        &[A::Entry, A::Victim, A::Size, A::Size, A::MapFlags],
+    ),
+    (trap::PORT_ALLOCATE, &[A::Right]),
+    (trap::PORT_DESTROY, &[A::Name]),
+    (trap::PORT_DEALLOCATE, &[A::Name]),
+    (trap::PORT_MOD_REFS, &[A::Name, A::Right, A::Delta]),
+    (trap::PORT_MOVE_MEMBER, &[A::Receive, A::Set]),
+    (trap::PORT_INSERT_RIGHT, &[A::Name, A::Name, A::Disposition]),
+    (trap::PORT_INSERT_MEMBER, &[A::Receive, A::Set]),
+    (trap::PORT_EXTRACT_MEMBER, &[A::Receive, A::Set]),
+    (trap::PORT_CONSTRUCT, &[A::Construct, A::Limit, A::Word]),
+    (trap::PORT_DESTRUCT, &[A::Receive, A::Delta]),
+    (trap::THREAD_SELF, &[]),
+    (trap::TASK_SELF, &[]),
+    (trap::HOST_SELF, &[]),
+    (trap::PORT_GET_ATTRIBUTE, &[A::Receive, A::Attribute]),
+    (trap::THREAD_SWITCH, &[A::Name, A::Switch, A::Deadline]),
+    (trap::PORT_TYPE, &[A::Name]),
+    (
+        trap::PORT_REQUEST_NOTIFICATION,
+        &[A::Name, A::Notification, A::Flag, A::Receive],
+    ),
+    (trap::WAIT_UNTIL, &[A::Deadline]),
+    (trap::NULL, &[]),
+    (trap::CLOCK, &[]),
+    (trap::FUTEX_WAIT, &[A::Address, A::Flag, A::Deadline]),
+    (trap::FUTEX_WAKE, &[A::Address, A::Word]),
+    (trap::MESSAGE_BUFFER, &[A::Buffer, A::BufferSize]),
+    (trap::REPLY_SLOT_TAKE, &[]),
+    (trap::PORT_SET_LABEL, &[A::Receive, A::Word]),
+    (trap::SET_FS_BASE, &[A::Address]),
+    (trap::INTERRUPT_ACKNOWLEDGE, &[A::Name]),
+    (trap::IO_READ, &[A::Send, A::Word, A::Width]),
+    (trap::IO_WRITE, &[A::Send, A::Word, A::Width, A::Word]),
+    (
+        trap::PORT_SET_ATTRIBUTE,
+        &[A::Receive, A::Attribute, A::Limit],
+    ),
+    (trap::TIMER_ARM, &[A::Receive, A::Deadline]),
+    (trap::PORT_GET_REFS, &[A::Name, A::Right]),
+    // Traps on which much stands come twice.
+    (trap::PORT_ALLOCATE, &[A::Right]),
+    (trap::PORT_CONSTRUCT, &[A::Construct, A::Limit, A::Word]),
+    (
+        trap::PORT_INSERT_RIGHT,
+        &[A::Receive, A::Receive, A::Disposition],
+    ),
+    (trap::VM_ALLOCATE, &[A::Address, A::Size, A::Flag]),
+];
+
+/// A value for an argument: mostly one that makes sense.
+pub(crate) fn value(of: &mut Generator, argument: Argument) -> u64 {
+    // A far deadline or a wild victim costs the task its life: such come only where they are meant.
+    let guarded = matches!(argument, A::Deadline | A::Victim | A::Buffer);
+    if !guarded && of.rng.one_in(8) {
+        return edges::word(&mut of.rng);
+    }
+    match argument {
+        A::Name | A::Receive | A::Set | A::Send | A::Entry => {
+            let name = of.pool.name(kind_of(argument), &mut of.rng);
+            name.0.into()
+        }
+        A::Address => address(of),
+        A::Victim => victim(of),
+        A::Buffer => match of.rng.below(4) {
+            0 => edges::word(&mut of.rng),
+            1 => of.terrain.any(&mut of.rng),
+            2 => of.terrain.buffer,
+            _ => of.pool.region(&mut of.rng).address,
+        },
+        A::Size => edges::size(&mut of.rng),
+        A::Deadline => deadline(of),
+        other => small(of, other),
+    }
+}
+
+fn kind_of(argument: Argument) -> u32 {
+    match argument {
+        A::Receive => port_type::RECEIVE,
+        A::Set => port_type::PORT_SET,
+        A::Send | A::Entry => port_type::SEND | port_type::DEAD_NAME,
+        _ => u32::MAX,
+    }
+}
+
+/// A value of few.
+fn small(of: &mut Generator, argument: Argument) -> u64 {
+    let rng = &mut of.rng;
+    match argument {
+        A::Protection => rng.below(9) as u64,
+        A::Flag => rng.below(3) as u64,
+        A::MapFlags => map_word(rng),
+        A::Right => rng
+            .pick(&[
+                right::RECEIVE,
+                right::RECEIVE,
+                right::RECEIVE,
+                right::PORT_SET,
+                right::DEAD_NAME,
+                right::SEND,
+                right::SEND_ONCE,
+                right::NUMBER,
+            ])
+            .into(),
+        A::Delta => rng.pick(&[-1, -1, -1, -2, 0, 1, 2, 65_534, 65_535, -65_535]) as i64 as u64,
+        A::Disposition => (disposition::MOVE_RECEIVE + rng.below(7) as u8).into(),
+        A::Construct => match rng.below(4) {
+            0 => rng.below(17) as u64,
+            1 => construct::PORT_SET,
+            _ => construct::INSERT_SEND | (rng.below(4) as u64) << 1,
+        },
+        A::Limit => rng
+            .pick(&[0, 1, 2, 5, queue_limit::MAX, queue_limit::MAX + 1])
+            .into(),
+        A::Attribute => rng.below(attribute::LABEL as usize + 2) as u64,
+        A::Notification => rng.pick(&[
+            notify::DEAD_NAME,
+            notify::DEAD_NAME,
+            notify::NO_SENDERS,
+            notify::PORT_DESTROYED,
+            notify::SEND_POSSIBLE,
+            notify::PORT_DELETED,
+        ]) as u64,
+        A::Switch => rng.below(switch_option::WAIT as usize + 2) as u64,
+        A::BufferSize => PAGE_SIZE * rng.below(19) as u64,
+        A::Width => rng.pick(&[1, 2, 4, 4, 8, 3]),
+        _ => edges::word(rng),
+    }
+}
+
+/// The last argument of `vm_map`.
+fn map_word(rng: &mut crate::rng::Rng) -> u64 {
+    let mut word = 0;
+    for (bit, rarely) in [
+        (map_flags::ANYWHERE, 3),
+        (map_flags::COPY, 3),
+        (map_flags::OVERWRITE, 4),
+    ] {
+        if rng.one_in(rarely) {
+            word |= bit;
+        }
+    }
+    word |= (rng.below(8) as u64) << map_flags::CURRENT_SHIFT;
+    word |= (rng.below(8) as u64) << map_flags::MAXIMUM_SHIFT;
+    word |= (rng.below(4) as u64) << map_flags::INHERIT_SHIFT;
+    if rng.one_in(16) {
+        word |= 1 << rng.below(64);
+    }
+    word
+}
+
+pub(crate) fn address(of: &mut Generator) -> u64 {
+    match of.rng.below(8) {
+        0 => edges::word(&mut of.rng),
+        1 => of.terrain.any(&mut of.rng),
+        2 => of
+            .terrain
+            .any(&mut of.rng)
+            .wrapping_add(edges::word(&mut of.rng) & 0x1fff),
+        _ => of.pool.address(&mut of.rng),
+    }
+}
+
+/// An address whose memory the trap takes away or covers.
+pub(crate) fn victim(of: &mut Generator) -> u64 {
+    if of.care == Care::None || of.is_tired_of_life() {
+        return address(of);
+    }
+    match of.rng.below(4) {
+        // No memory of the task: these cannot be its.
+        0 => of.rng.pick(&[
+            0,
+            u64::MAX,
+            1 << 47,
+            0xffff_8000_0000_0000,
+            0xffff_ffff_8000_0000,
+        ]),
+        1 => of.terrain.unmapped,
+        _ => of.pool.region(&mut of.rng).address,
+    }
+}
+
+/// A deadline that is soon, so that nobody waits for long.
+pub(crate) fn deadline(of: &mut Generator) -> u64 {
+    if of.is_patient() {
+        return of.rng.pick(&[u64::MAX, u64::MAX - 1, 1 << 63]);
+    }
+    edges::soon(of.now, &mut of.rng)
+}
+
+/// Arguments of a trap.
+pub(crate) fn arguments(of: &mut Generator, meanings: &[Argument]) -> [u64; 6] {
+    let mut arguments = [0; 6];
+    for (place, meaning) in arguments.iter_mut().zip(meanings) {
+        *place = value(of, *meaning);
+    }
+    // What no trap reads may hold anything.
+    for place in arguments.iter_mut().skip(meanings.len()) {
+        if of.rng.one_in(4) {
+            *place = edges::word(&mut of.rng);
+        }
+    }
+    let takes = meanings.iter().position(|meaning| *meaning == A::Victim);
+    if let (Some(at), Care::OwnLife) = (takes, of.care) {
+        // From a piece of memory on, no more than it has; far sizes only where nothing is.
+        let region = of.pool.size_of(arguments[at]);
+        let limit = region.unwrap_or(u64::MAX);
+        arguments[at + 1] = arguments[at + 1].min(limit);
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::TRAPS;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_trap_of_the_table_is_there() {
+        let text = include_str!("../../../libmach/abi/src/trap.rs");
+        let numbers: BTreeSet<i64> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("pub const ")?.split_once(": i64 = "))
+            .filter_map(|(_, value)| value.strip_suffix(';')?.parse().ok())
+            .collect();
+        let mut known: BTreeSet<i64> = TRAPS.iter().map(|(number, _)| *number).collect();
+        known.insert(abi::trap::MACH_MSG);
+        assert_eq!(known, numbers);
+    }
+}
