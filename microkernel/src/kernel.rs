@@ -80,7 +80,7 @@ impl Kernel {
         let current = self.sched.cpu(cpu).current?;
         let frame = machine.frame(current.index());
         if frame.rax != MACH_MSG as u64 {
-            if frame.rax != abi::trap::NULL as u64 {
+            if frame.rax != abi::trap::NULL as u64 || self.trace.is_detailed() {
                 return None;
             }
             frame.rax = KernReturn::Success.0.into();
