@@ -25,6 +25,9 @@ const DIRECTORIES: u32 = 32;
 /// The most names that a space holds, index 0 included.
 pub const MAX_NAMES: u32 = CHUNK * DIRECTORY * DIRECTORIES;
 
+/// Free entries that [`Names::insert_at`] looks at or makes in one call.
+pub const MAX_GAP: u32 = 4096;
+
 /// 64 entries.
 pub struct Chunk([Entry; CHUNK as usize]);
 
@@ -177,6 +180,67 @@ impl Names {
         Ok(Name::new(index, generation))
     }
 
+    /// Makes an entry under a free name of the caller's choice.
+    ///
+    /// # Errors
+    /// [`Shortage`]: no memory, or the name is too far from those in use: [`MAX_GAP`] is how many free
+    /// entries a call looks at or makes. Names in ascending order, each near the one before, always fit.
+    pub fn insert_at(&mut self, space: SpaceId, name: Name, entry: Entry) -> Result<(), Shortage> {
+        let index = name.index();
+        let used = self.spaces.get(space).ok_or(Shortage)?.used;
+        if index >= used.saturating_add(MAX_GAP) {
+            return Err(Shortage);
+        }
+        for _ in used..=index {
+            let new = self.grow(space)?;
+            self.push_free(space, new);
+        }
+        self.take_free(space, index)?;
+        let slot = self.at_mut(space, index).ok_or(Shortage)?;
+        *slot = Entry {
+            generation: name.generation(),
+            links: Links::LEAF,
+            ..entry
+        };
+        let indexed = slot.is_indexed();
+        if let Some(record) = self.spaces.get_mut(space) {
+            record.count += 1;
+        }
+        if indexed {
+            self.index(space, index);
+        }
+        Ok(())
+    }
+
+    fn push_free(&mut self, space: SpaceId, index: u32) {
+        let Some(record) = self.spaces.get_mut(space) else {
+            return;
+        };
+        let next = core::mem::replace(&mut record.free, index);
+        if let Some(entry) = self.at_mut(space, index) {
+            entry.links.left = next;
+        }
+    }
+
+    /// Takes an entry out of the chain of free ones.
+    fn take_free(&mut self, space: SpaceId, index: u32) -> Result<(), Shortage> {
+        let mut at = self.spaces.get(space).ok_or(Shortage)?.free;
+        let next = self.at(space, index).ok_or(Shortage)?.links.left;
+        if at == index {
+            self.spaces.get_mut(space).ok_or(Shortage)?.free = next;
+            return Ok(());
+        }
+        for _ in 0..MAX_GAP {
+            let entry = self.at_mut(space, at).ok_or(Shortage)?;
+            if entry.links.left == index {
+                entry.links.left = next;
+                return Ok(());
+            }
+            at = entry.links.left;
+        }
+        Err(Shortage)
+    }
+
     /// Frees a name.
     pub fn remove(&mut self, space: SpaceId, name: Name) {
         self.unindex(space, name);
@@ -203,6 +267,12 @@ impl Names {
             entry.rights = Rights::DEAD;
             entry.port = None;
         }
+    }
+
+    /// Whether an index is taken, by a name of any generation.
+    pub fn is_used(&self, space: SpaceId, index: u32) -> bool {
+        self.at(space, index)
+            .is_some_and(|entry| !entry.rights.is_empty())
     }
 
     /// How many names a space holds.

@@ -4,11 +4,16 @@
 //! again when it is asked for; an I/O range, an interrupt line and a memory entry are nothing but their
 //! port, so what they stand for is given back with it.
 
+use abi::kern_return::KernReturn;
+use abi::names::Name;
+
+use super::entry::{Entry, Rights};
 use super::ops::PORT_BYTES;
 use super::port::{Kind, Object};
+use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::Shortage;
-use crate::base::ids::PortId;
+use crate::base::ids::{PortId, SpaceId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::Machine;
 
@@ -49,6 +54,73 @@ impl Ipc {
             port.payer = Some(payer);
         }
         Ok(id)
+    }
+
+    /// Puts a send or receive right into a space under a name of the caller's choice (P-14).
+    ///
+    /// # Errors
+    /// The right, and `InvalidValue`: a name that none can have · `RightExists`: the space holds the port
+    /// under another name · `NameExists`: the name denotes another thing · `InvalidCapability`: the right
+    /// is dead · `ResourceShortage`: the ledger, an index above its limit of
+    /// names, or too far from those in use.
+    pub fn copy_out_as<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        right: Right,
+        name: Name,
+    ) -> Result<Name, (Right, KernReturn)> {
+        let (port, rights) = match right {
+            Right::Send(port) => (port, Rights::SEND),
+            Right::Receive(port) => (port, Rights::RECEIVE),
+            other => return Err((other, KernReturn::InvalidCapability)),
+        };
+        let free = match self.names.name_of(space, port) {
+            Some(held) if held == name => Ok(false),
+            Some(_) => Err(KernReturn::RightExists),
+            None if !name.is_valid() || name.index() == 0 => Err(KernReturn::InvalidValue),
+            None if self.names.is_used(space, name.index()) => Err(KernReturn::NameExists),
+            None => Ok(true),
+        };
+        match free {
+            Err(code) => return Err((right, code)),
+            Ok(false) => {}
+            Ok(true) => {
+                if self.claim(cx, space, (name, port), rights).is_err() {
+                    return Err((right, KernReturn::ResourceShortage));
+                }
+                if rights == Rights::RECEIVE {
+                    self.receive_right_arrived(port, space, name);
+                }
+                return Ok(name);
+            }
+        }
+        self.copy_out(cx, space, right)
+            .map_err(|right| (right, KernReturn::ResourceShortage))
+    }
+
+    fn claim<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        (name, port): (Name, PortId),
+        rights: Rights,
+    ) -> Result<(), Shortage> {
+        let ledger = self.names.space(space).ok_or(Shortage)?.ledger;
+        // So far its table could grow anyway: chosen names cost no more memory than others.
+        if u64::from(name.index()) > cx.ledgers.limit(ledger, Resource::Names) {
+            return Err(Shortage);
+        }
+        cx.ledgers.charge(ledger, Resource::Names, 1)?;
+        let entry = Entry {
+            rights,
+            urefs: u16::from(rights == Rights::SEND),
+            port: Some(port),
+            ..Entry::FREE
+        };
+        self.names.insert_at(space, name, entry).inspect_err(|_| {
+            cx.ledgers.release(ledger, Resource::Names, 1);
+        })
     }
 
     /// The port of an object is gone: gives back what it stood for.

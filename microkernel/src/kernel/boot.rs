@@ -84,6 +84,11 @@ impl Kernel {
             kernel.sched.default_flags = Flags::NO_FAST_PATH;
         }
         kernel.make_first_task(machine, boot, &header)?;
+        let (version, cpus) = (env!("CARGO_PKG_VERSION"), boot.cpus);
+        kernel.log.line(
+            machine.now(),
+            format_args!("MelloOS {version}, {cpus} CPUs, {memory} pages"),
+        );
         Ok(kernel)
     }
 

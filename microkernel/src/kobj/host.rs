@@ -184,9 +184,7 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
     async fn shutdown(&mut self, status: u32) -> Result<()> {
         self.privileged()?;
         let cx = &mut self.core.layers.cx;
-        self.core
-            .log
-            .line(cx.machine.now(), format_args!("shut down, status {status}"));
+        cx.machine.log(format_args!("shut down, status {status}"));
         cx.machine.power_off();
         Ok(())
     }

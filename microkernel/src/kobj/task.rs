@@ -70,39 +70,23 @@ impl<M: Machine> TaskObject<'_, '_, M> {
         Ok(self.core.give(port))
     }
 
-    /// Puts a right of the request into the task's space.
+    /// Puts a right of the request into the task's space, under a name of the caller's choice or a fresh one.
     fn insert(&mut self, name: Name, held: Held) -> KernResult<Name> {
         let space = self.space()?;
-        let port = self.core.port_of(&held)?;
-        if name != Name::NULL {
-            self.check_name(space, name, port)?;
-        }
+        self.core.port_of(&held)?;
         let right = self.core.take(held);
         let layers = &mut self.core.layers;
-        layers
-            .ipc
-            .copy_out(&mut layers.cx, space, right)
-            .map_err(|right| {
-                layers.ipc.release(right);
-                KernReturn::ResourceShortage
-            })
-    }
-
-    /// Whether a right to a port would come to a task under this very name.
-    fn check_name(
-        &mut self,
-        space: SpaceId,
-        name: Name,
-        port: crate::base::ids::PortId,
-    ) -> KernResult<()> {
-        let ipc = &mut *self.core.layers.ipc;
-        match ipc.names.name_of(space, port) {
-            Some(held) if held == name => Ok(()),
-            Some(_) => Err(KernReturn::RightExists),
-            None if ipc.names.get(space, name).is_some() => Err(KernReturn::NameExists),
-            // A free name of the caller's choice: the tables hand out their own.
-            None => Err(KernReturn::NotSupported),
-        }
+        let put = match name {
+            Name::NULL => layers
+                .ipc
+                .copy_out(&mut layers.cx, space, right)
+                .map_err(|right| (right, KernReturn::ResourceShortage)),
+            name => layers.ipc.copy_out_as(&mut layers.cx, space, right, name),
+        };
+        put.map_err(|(right, code)| {
+            layers.ipc.release(right);
+            code
+        })
     }
 
     /// Starts the child that a fork makes, or takes its next step.

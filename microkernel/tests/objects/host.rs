@@ -85,7 +85,7 @@ fn the_trace_shows_marks_and_messages() {
     let position = start + records.len() as u64;
     assert!(host.trace(position).unwrap().1.is_empty());
     host.trace_enable(1).unwrap();
-    world.trap(trap::NULL, &[]).unwrap();
+    world.trap(trap::CLOCK, &[]).unwrap();
     let (_, records) = host.trace(position).unwrap();
     let traps = records
         .iter()

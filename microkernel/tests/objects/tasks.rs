@@ -196,10 +196,6 @@ fn rights_go_into_a_task_and_out_of_it() {
     );
     let other = world.sim.borrow_mut().on(world.first).port();
     assert_eq!(moved(task.insert_send(port, copy(other))), K::NameExists);
-    assert_eq!(
-        moved(task.insert_send(Name::new(60, 1), copy(other))),
-        K::NotSupported
-    );
     let receive = Give(other, disposition::MOVE_RECEIVE);
     assert_eq!(
         moved(task.insert_send(Name::NULL, receive)),
@@ -219,6 +215,62 @@ fn rights_go_into_a_task_and_out_of_it() {
     world.release(copy(other));
     world.release(copy(third));
     world.release(send);
+    child.end();
+    world.at_baseline();
+}
+
+#[test]
+fn rights_come_under_the_names_that_were_chosen() {
+    let world = World::single();
+    let child = world.child();
+    let task = &child.task;
+    let port = || world.sim.borrow_mut().on(world.first).port();
+    let ports = [port(), port(), port(), port(), port()];
+    let chosen = [(3, 1), (4, 7), (2, 255), (70, 0), (4000, 3)].map(|(i, g)| Name::new(i, g));
+    let far = moved(task.insert_send(Name::new(5000, 1), copy(ports[0])));
+    assert_eq!(far, K::ResourceShortage, "too many free names before it");
+    for (name, port) in chosen.iter().zip(ports) {
+        assert_eq!(task.insert_send(*name, copy(port)), Ok(*name));
+        let checked = world.sim.borrow();
+        assert_eq!(checked.kernel.check(&checked.machine), Ok(()));
+    }
+    let other = port();
+    for (name, refused) in [
+        (Name::new(3, 1), K::NameExists),
+        (Name::new(3, 2), K::NameExists),
+        (Name::new(0, 5), K::InvalidValue),
+        (Name::DEAD, K::InvalidValue),
+        (Name::new(8001, 1), K::ResourceShortage),
+    ] {
+        assert_eq!(
+            moved(task.insert_send(name, copy(other))),
+            refused,
+            "{name:?}"
+        );
+    }
+    assert_eq!(
+        moved(task.insert_send(Name::new(9, 1), copy(ports[0]))),
+        K::RightExists
+    );
+    let receive = Give(other, disposition::MOVE_RECEIVE);
+    assert_eq!(
+        task.insert_receive(Name::new(71, 9), receive),
+        Ok(Name::new(71, 9))
+    );
+    // Names of the kernel's choice go between them.
+    let mut fresh: Vec<u32> = (0..80)
+        .map(|_| task.port_allocate(right::DEAD_NAME).unwrap().index())
+        .collect();
+    fresh.sort_unstable();
+    fresh.dedup();
+    assert_eq!(fresh.len(), 80);
+    assert!(chosen.iter().all(|name| !fresh.contains(&name.index())));
+    let listed = task.rights(Name::NULL).unwrap();
+    assert_eq!(listed.len(), 32);
+    for port in ports {
+        world.trap(trap::PORT_DESTROY, &[port.0.into()]).unwrap();
+    }
+    world.release(copy(other));
     child.end();
     world.at_baseline();
 }

@@ -205,3 +205,40 @@ fn a_priority_is_one_of_128() {
     child.end();
     world.at_baseline();
 }
+
+// covers: T-02 T-07
+#[test]
+fn tasks_that_run_everywhere_are_ended_at_any_moment() {
+    for seed in 0..20 {
+        let world = World::new(Config {
+            seed,
+            ..Config::with_cpus(4)
+        });
+        let mut rights = Vec::new();
+        let mut children = Vec::new();
+        for _ in 0..5 {
+            let child = world.child();
+            for _ in 0..3 {
+                rights.push(child.thread().1);
+            }
+            children.push(child);
+        }
+        for (n, child) in children.into_iter().enumerate() {
+            let pause = world.sim.borrow_mut().rng.below(40_000_000) as u64;
+            world.sim.borrow_mut().pass_time(pause);
+            let thread = world.client::<dyn Thread>(rights[3 * n]);
+            match seed % 4 {
+                0 => thread.suspend().unwrap(),
+                1 => thread.terminate().unwrap(),
+                2 => child.task.suspend().unwrap(),
+                _ => {}
+            }
+            child.end();
+        }
+        world.sim.borrow_mut().pass_time(100_000_000);
+        for right in rights {
+            world.release(right);
+        }
+        world.at_baseline();
+    }
+}

@@ -21,7 +21,7 @@ pub(crate) const PAGE: u64 = abi::PAGE_SIZE;
 
 /// What a child of these tests may hold.
 pub(crate) const LIMITS: Limits = Limits {
-    names: 100,
+    names: 8000,
     messages: 100,
     threads: 8,
     pages: 128,
