@@ -1,2 +1,20 @@
-//! To be written.
-fn main() {}
+//! Runs the chosen cases, or dies as ordered.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+
+use libmach::{Context, Result};
+use tests::World;
+
+#[libmach::main]
+fn main(context: Context) -> Result<()> {
+    let arguments: Vec<&str> = context.arguments().skip(1).collect();
+    if let ["--die", kind] = arguments[..] {
+        tests::die::die(&context, kind);
+    }
+    let world = World::of(context)?;
+    let status = tests::run(&world, &arguments)?;
+    context.exit(status)
+}

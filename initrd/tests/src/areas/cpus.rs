@@ -1,0 +1,106 @@
+//! Several CPUs. With one, there is nothing to say.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use interfaces::echo::Echo;
+use interfaces::host::Host;
+use libmach::{SendRight, ms, thread, time, trap};
+
+use super::cases;
+use crate::case::{Check, Verdict, World, check, equal};
+use crate::raw;
+
+cases! { "cpus":
+    "threads run on every CPU at once" => every_cpu,
+    "memory that one CPU frees faults on no other" => shared_memory,
+    "calls are answered on both sides of a CPU's border" => calls,
+}
+
+/// How many CPUs run; skips when it is one.
+fn several() -> Check<u32> {
+    let host = SendRight::<dyn Host>::from_name(trap::host_self()?);
+    match host.client().info()?.cpus {
+        0 | 1 => Err(Verdict::Skipped("one CPU".into())),
+        cpus => Ok(cpus),
+    }
+}
+
+/// Runs `turn` in `count` threads until it says that it is enough or ten seconds are over.
+fn together(count: u32, turn: impl Fn() -> bool + Send + Sync + 'static) -> Check {
+    let turn = Arc::new(turn);
+    let end = time::deadline(ms(10_000));
+    let mut threads = Vec::new();
+    for _ in 0..count {
+        let turn = Arc::clone(&turn);
+        threads.push(thread::spawn(move || {
+            while !turn() && time::now() < end {
+                core::hint::spin_loop();
+            }
+        })?);
+    }
+    threads.into_iter().for_each(thread::Join::join);
+    Ok(())
+}
+
+fn every_cpu(_: &World) -> Check {
+    let cpus = several()?.min(64);
+    let seen = Arc::new(AtomicU64::new(0));
+    let theirs = Arc::clone(&seen);
+    together(cpus, move || {
+        theirs.fetch_or(1 << (raw::cpu() % 64), Ordering::Relaxed);
+        theirs.load(Ordering::Relaxed).count_ones() >= cpus
+    })?;
+    equal(
+        "CPUs that ran user code",
+        seen.load(Ordering::Relaxed).count_ones(),
+        cpus,
+    )
+}
+
+fn shared_memory(_: &World) -> Check {
+    several()?;
+    let word = Arc::new([const { AtomicU32::new(0) }; 2]);
+    let theirs = Arc::clone(&word);
+    // One maps and unmaps, so that both CPUs' translations come and go, the other counts.
+    let other = thread::spawn(move || {
+        while theirs[0].load(Ordering::Relaxed) == 0 {
+            theirs[1].fetch_add(1, Ordering::Relaxed);
+        }
+    })?;
+    let mut outcome = Ok(());
+    for turn in 0..200_u32 {
+        outcome = raw::allocate(4096).and_then(|address| {
+            raw::poke(address, 4096, turn as u8);
+            raw::deallocate(address, 4096)
+        });
+        if outcome.is_err() {
+            break;
+        }
+    }
+    word[0].store(1, Ordering::Relaxed);
+    other.join();
+    outcome?;
+    check!(
+        word[1].load(Ordering::Relaxed) > 0,
+        "the other thread never ran"
+    );
+    Ok(())
+}
+
+fn calls(world: &World) -> Check {
+    let cpus = several()?;
+    let echo: SendRight<dyn Echo> = world.context.send_right("echo")?;
+    let answers = Arc::new([const { AtomicU32::new(0) }; 2]);
+    let theirs = Arc::clone(&answers);
+    let right = echo.duplicate()?;
+    together(cpus, move || {
+        let good = right.client().echo(9) == Ok(9);
+        theirs[usize::from(good)].fetch_add(1, Ordering::Relaxed);
+        theirs[1].load(Ordering::Relaxed) > 2000
+    })?;
+    equal("bad answers", answers[0].load(Ordering::Relaxed), 0)?;
+    check!(answers[1].load(Ordering::Relaxed) > 0, "no answer came");
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! Servers that die while they are called.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use interfaces::echo::Echo;
+use libmach::abi::transport::Result;
+use libmach::{Error, SendRight, ms, thread, time};
+
+use super::cases;
+use crate::case::{Check, World, check, equal};
+
+/// How often the server is killed.
+const KILLS: u32 = 10;
+
+cases! { "deaths":
+    "a restarted server answers under the same right" => same_right,
+    "calls that may be repeated do not notice kills" => idempotent,
+    "calls that may not be repeated fail once a kill at most" => not_idempotent,
+}
+
+fn same_right(world: &World) -> Check {
+    let echo: SendRight<dyn Echo> = world.context.send_right("echo")?;
+    let supervisor = world.supervisor()?;
+    echo.client().add(5)?;
+    supervisor.client().kill("echo")?;
+    equal("answer", echo.client().echo(7), Ok(7))?;
+    equal("the sum of a new life", echo.client().add(0), Ok(0))
+}
+
+/// What a thread that calls in a loop counts.
+#[derive(Default)]
+struct Counts {
+    stop: AtomicU32,
+    answers: AtomicU32,
+    deaths: AtomicU32,
+    others: AtomicU32,
+}
+
+/// Calls in a second thread while the server is killed; waits for answers between the kills.
+fn under_kills(world: &World, call: fn(&SendRight<dyn Echo>) -> Result<u64>) -> Check<Arc<Counts>> {
+    let echo: SendRight<dyn Echo> = world.context.send_right("echo")?;
+    let supervisor = world.supervisor()?;
+    echo.client().echo(0)?;
+    let counts = Arc::new(Counts::default());
+    let theirs = Arc::clone(&counts);
+    let caller = thread::spawn(move || {
+        while theirs.stop.load(Ordering::Relaxed) == 0 {
+            let counter = match call(&echo) {
+                Ok(_) => &theirs.answers,
+                Err(Error::ServerDied { .. }) => &theirs.deaths,
+                Err(_) => &theirs.others,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    })?;
+    let mut killed = Ok(());
+    for _ in 0..KILLS {
+        let seen = counts.answers.load(Ordering::Relaxed);
+        killed = supervisor.client().kill("echo");
+        let end = time::deadline(ms(10_000));
+        while counts.answers.load(Ordering::Relaxed) == seen && time::now() < end {
+            time::sleep(ms(1));
+        }
+        if killed.is_err() {
+            break;
+        }
+    }
+    counts.stop.store(1, Ordering::Relaxed);
+    caller.join();
+    killed?;
+    check!(
+        counts.answers.load(Ordering::Relaxed) >= KILLS,
+        "too few answers"
+    );
+    equal("other errors", counts.others.load(Ordering::Relaxed), 0)?;
+    Ok(counts)
+}
+
+fn idempotent(world: &World) -> Check {
+    let counts = under_kills(world, |echo| echo.client().echo(1))?;
+    equal("deaths seen", counts.deaths.load(Ordering::Relaxed), 0)
+}
+
+fn not_idempotent(world: &World) -> Check {
+    let counts = under_kills(world, |echo| echo.client().add(1))?;
+    let deaths = counts.deaths.load(Ordering::Relaxed);
+    check!(deaths <= KILLS, "{deaths} deaths for {KILLS} kills");
+    Ok(())
+}

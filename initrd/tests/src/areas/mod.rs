@@ -1,0 +1,54 @@
+//! The areas, one module each.
+
+mod calls;
+mod cpus;
+mod deaths;
+mod exceptions;
+mod futex;
+mod memory;
+mod messages;
+mod names;
+mod notifications;
+mod sets;
+mod timers;
+mod traps;
+
+use crate::case::Case;
+
+/// All cases, by area.
+pub const ALL: [&[Case]; 12] = [
+    traps::CASES,
+    names::CASES,
+    messages::CASES,
+    sets::CASES,
+    notifications::CASES,
+    timers::CASES,
+    futex::CASES,
+    memory::CASES,
+    calls::CASES,
+    deaths::CASES,
+    exceptions::CASES,
+    cpus::CASES,
+];
+
+/// The areas that the host backend knows enough for.
+pub const ON_HOST: [&[Case]; 5] = [
+    names::CASES,
+    messages::CASES,
+    sets::CASES,
+    notifications::CASES,
+    timers::CASES,
+];
+
+/// Lists cases of one area: `cases!("area": "name" => function, …)`.
+macro_rules! cases {
+    ($area:literal: $($name:literal => $run:path,)+) => {
+        /// The cases of this area.
+        pub(super) const CASES: &[$crate::Case] = &[$($crate::Case {
+            area: $area,
+            name: $name,
+            run: $run,
+        },)+];
+    };
+}
+use cases;
