@@ -315,7 +315,7 @@ impl Kernel {
 
     /// Works off what follows, settles who is awake, and decides who runs.
     fn leave<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Next {
-        let progress = self.work_off(machine, cpu);
+        let mut progress = self.work_off(machine, cpu);
         self.sched.settle(machine, cpu);
         loop {
             let state = self.sched.cpu(cpu);
@@ -338,6 +338,12 @@ impl Kernel {
                 .map_or(Flags::TERMINATE, |t| t.flags);
             if flags.intersects(Flags::TERMINATE | Flags::SUSPENDED | Flags::UNHANDLED) {
                 self.stop(machine, cpu, current, flags);
+                // What the thread held may have messages to send: without this they would lie until
+                // the next event, which may never come.
+                if !self.is_settled() {
+                    progress = Progress::More;
+                }
+                self.sched.settle(machine, cpu);
                 continue;
             }
             if progress == Progress::More || flags.contains(Flags::RETRY) {
