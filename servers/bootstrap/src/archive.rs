@@ -178,13 +178,43 @@ impl Archive {
         self.files.iter().map(|(path, _)| path.as_str())
     }
 
-    /// Paths of program and manifest of each server and driver, in the archive's order.
-    pub fn units(&self) -> impl Iterator<Item = (String, String)> {
-        self.paths().filter_map(|path| {
-            let folder = path.strip_suffix("/manifest")?;
-            let (kind, name) = folder.split_once('/')?;
-            let counts = matches!(kind, "servers" | "drivers") && !name.contains('/');
-            counts.then(|| (format!("{folder}/program"), path.to_string()))
+    /// Each server, driver and program that has a manifest, in the archive's order.
+    pub fn units(&self) -> impl Iterator<Item = UnitPaths<'_>> {
+        self.paths().filter_map(UnitPaths::of)
+    }
+}
+
+/// Where a server, driver or program lies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnitPaths<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Path of its manifest.
+    pub manifest: &'a str,
+    /// Path of its program.
+    pub program: String,
+}
+
+impl<'a> UnitPaths<'a> {
+    /// Whose manifest lies at this path: `servers/NAME/manifest`, `drivers/NAME/manifest`, or
+    /// `bin/NAME.manifest`.
+    fn of(manifest: &'a str) -> Option<Self> {
+        let (kind, rest) = manifest.split_once('/')?;
+        let (name, program) = match kind {
+            "servers" | "drivers" => {
+                let name = rest.strip_suffix("/manifest")?;
+                (name, format!("{kind}/{name}/program"))
+            }
+            "bin" => {
+                let name = rest.strip_suffix(".manifest")?;
+                (name, format!("bin/{name}"))
+            }
+            _ => return None,
+        };
+        (!name.contains('/')).then_some(Self {
+            name,
+            manifest,
+            program,
         })
     }
 }

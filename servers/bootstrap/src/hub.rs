@@ -118,8 +118,8 @@ impl<L: Launcher> Hub<L> {
             ports,
         };
         hub.registry.enter_own(SUPERVISOR, supervisor)?;
-        for (program, path) in archive.units() {
-            hub.declare(program, &path)?;
+        for paths in archive.units() {
+            hub.declare(paths)?;
         }
         Ok(hub)
     }

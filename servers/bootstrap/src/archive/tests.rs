@@ -33,8 +33,9 @@ fn read(bytes: Vec<u8>) -> Result<Archive, Damage> {
     Archive::read(bytes)
 }
 
-const FILES: [(&str, &[u8]); 5] = [
+const FILES: [(&str, &[u8]); 6] = [
     ("bin/tests", b"program"),
+    ("bin/tests.manifest", b"t"),
     ("drivers/uart/manifest", b"m"),
     ("drivers/uart/program", b"p"),
     ("servers/deep/er/manifest", b"no unit"),
@@ -44,13 +45,21 @@ const FILES: [(&str, &[u8]); 5] = [
 #[test]
 fn files_are_found_and_units_listed() {
     let archive = read(tar(&FILES)).unwrap();
-    assert_eq!(archive.paths().count(), 5);
+    assert_eq!(archive.paths().count(), 6);
     let file = archive.file("servers/echo/manifest").unwrap();
     assert_eq!(file.whole(600), Some([7; 600].to_vec()));
     assert_eq!(file.whole(599), None, "longer than the caller takes");
     assert!(archive.file("servers/echo").is_none());
-    let units: Vec<_> = archive.units().map(|(program, _)| program).collect();
-    assert_eq!(units, ["drivers/uart/program", "servers/echo/program"]);
+    let units: Vec<_> = archive
+        .units()
+        .map(|unit| (unit.name, unit.program))
+        .collect();
+    let expected = [
+        ("tests", "bin/tests"),
+        ("uart", "drivers/uart/program"),
+        ("echo", "servers/echo/program"),
+    ];
+    assert_eq!(units, expected.map(|(name, path)| (name, path.into())));
 }
 
 #[test]
@@ -114,7 +123,7 @@ fn what_is_no_regular_file_is_skipped() {
     seal(&mut bytes[..512]);
     let archive = read(bytes).unwrap();
     assert!(archive.file("bin/tests").is_none());
-    assert_eq!(archive.paths().count(), 4);
+    assert_eq!(archive.paths().count(), 5);
 }
 
 proptest! {
@@ -122,9 +131,9 @@ proptest! {
 
     #[test]
     fn mutated_archives_never_panic(
-        changes in proptest::collection::vec((0_usize..5120, any::<u8>()), 1..8),
+        changes in proptest::collection::vec((0_usize..6144, any::<u8>()), 1..8),
         sealed in any::<bool>(),
-        end in 0_usize..6000,
+        end in 0_usize..7000,
     ) {
         let mut bytes = tar(&FILES);
         for (at, value) in changes {

@@ -7,7 +7,7 @@ use libmach::Result;
 use manifest::{Limits, MAX_ENCODED, Manifest, Restart, Start};
 
 use super::{Hub, Unit};
-use crate::archive::Archive;
+use crate::archive::{Archive, UnitPaths};
 use crate::launch::Launcher;
 use crate::life::{Life, Order, Policy};
 
@@ -21,12 +21,18 @@ const PROGRAM_LIMITS: Limits = Limits {
 };
 
 impl<L: Launcher> Hub<L> {
-    /// Enters the unit whose manifest lies at `path`. What is wrong with it is a reason to have
-    /// failed; only the want of ports is an error.
-    pub(super) fn declare(&mut self, program: String, path: &str) -> Result<()> {
-        let name = path.split('/').nth(1).unwrap_or(path);
+    /// Enters a server or driver, or a program that its manifest makes one; other programs wait for
+    /// `run`. What is wrong with a manifest is a reason to have failed; only the want of ports is an
+    /// error.
+    pub(super) fn declare(&mut self, paths: UnitPaths<'_>) -> Result<()> {
+        let UnitPaths { name, program, .. } = paths;
         let index = self.units.len();
-        let (manifest, mut reason) = match read(&self.archive, path) {
+        let found = read(&self.archive, paths.manifest);
+        let waits = |manifest: &Manifest| manifest.start == Start::Request;
+        if program.starts_with("bin/") && found.as_ref().map_or(true, waits) {
+            return Ok(());
+        }
+        let (manifest, mut reason) = match found {
             Ok(manifest) if manifest.name == name => (manifest, None),
             Ok(manifest) => {
                 let reason = format!("its manifest is that of {}", manifest.name);
