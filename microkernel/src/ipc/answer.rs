@@ -12,6 +12,7 @@ use abi::transport::REPLY_OFFSET;
 
 use super::body::{Body, Carried, PAGE};
 use super::message::{Message, Via};
+use super::port::Kind;
 use super::right::Right;
 use super::send::Call;
 use super::{Context, Ipc};
@@ -178,6 +179,13 @@ impl Ipc {
             self.destroy_message(cx, message);
             return Answered::Sent;
         };
+        if let Kind::Kernel(_) = port.kind {
+            // The kernel receives no answers: it would lie there for ever.
+            let right = Right::Send(message.port);
+            self.destroy_message(cx, message);
+            self.release(right);
+            return Answered::Sent;
+        }
         let waits = call.options & !LIMITS == PLAIN && call.receive == Name::NULL && !port.has_work;
         let own = cx.sched.threads.get(thread).map(|thread| thread.reply_port);
         if waits && own == Some(message.port) {

@@ -9,7 +9,7 @@ use super::port::{Kind, Object};
 use super::right::{Right, needed};
 use super::{Context, Ipc};
 use crate::base::ids::{MessageId, PortId, ThreadId};
-use crate::base::ledger::Resource;
+use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Frame, Machine, Time};
 use crate::sched::{Flags, Wait};
 
@@ -76,6 +76,8 @@ pub struct KernelMessage {
     pub identity: u64,
     /// What to answer with.
     pub reply: Right,
+    /// Whose message it counts as; `send_from_kernel` charges it.
+    pub payer: LedgerId,
 }
 
 /// How a send went.
@@ -180,33 +182,46 @@ impl Ipc {
 
     /// Sends a message of the kernel's own by the right in `to`, which it uses up.
     ///
-    /// A message that finds no memory is lost, as if it had been sent to a dead port; its rights end, so
-    /// that whoever waits for it is told.
-    pub fn send_from_kernel(&mut self, to: Right, content: KernelMessage) {
-        let (Right::Send(port) | Right::SendOnce(port)) = to else {
-            return self.release(content.reply);
+    /// A message that finds no memory, whose payer has no message left, or that goes to the kernel itself,
+    /// is lost, as if it had been sent to a dead port; its rights end, so that whoever waits for it is told.
+    pub fn send_from_kernel<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        to: Right,
+        content: KernelMessage,
+    ) {
+        let (port, via) = match to {
+            Right::Send(port) => (port, Via::Send),
+            Right::SendOnce(port) => (port, Via::SendOnce),
+            _ => return self.release(content.reply),
         };
-        let via = if matches!(to, Right::Send(_)) {
-            Via::Send
-        } else {
-            Via::SendOnce
-        };
-        let place = match self.ports.get(port) {
-            Some(_) => self
-                .messages
-                .insert(Message::from_kernel(port, content.id, content.words)),
-            None => return self.release(content.reply),
-        };
+        let receives = self
+            .ports
+            .get(port)
+            .is_some_and(|port| !matches!(port.kind, Kind::Kernel(_)));
+        let charged = receives
+            && cx
+                .ledgers
+                .charge(content.payer, Resource::Messages, 1)
+                .is_ok();
+        let place = charged.then(|| {
+            let message = Message::from_kernel(port, content.id, content.words);
+            self.messages.insert(message)
+        });
         match place {
-            Ok(id) => {
+            Some(Ok(id)) => {
                 if let Some(message) = self.messages.get_mut(id) {
                     message.via = via;
                     message.identity = content.identity;
                     message.reply = content.reply;
+                    message.payer = Some(content.payer);
                 }
                 self.enqueue(port, id);
             }
-            Err(_) => {
+            lost => {
+                if lost.is_some() {
+                    cx.ledgers.release(content.payer, Resource::Messages, 1);
+                }
                 self.release(content.reply);
                 self.release(to);
             }

@@ -8,6 +8,12 @@
 //! Rights discipline (G-02): a right stays in the request until the method takes it with [`Core::take`],
 //! after its last check. Whatever a failed method left there ends with the request.
 //!
+//! Bounds: what `vm` does in steps has them here too. Walks in one step, each as long as a count that a
+//! ledger limits: `task.thread` to a thread of that index, `task.rights` over free names, suspension of a
+//! task's threads, and `host.set_fast_path`, which is privileged and for comparisons, over all threads.
+//!
+//! Not supported yet: `host.reboot`. CPU times and `space_switches` are 0: nobody counts them yet.
+//!
 //! Deliberately absent: threads that wait in here, and anything that a name could not have asked for.
 
 mod host;

@@ -65,10 +65,11 @@ impl Tasks {
             ],
             identity,
             reply: Right::SendOnce(reply_port),
+            payer: task.ledger,
         };
         layers.cx.sched.block(id);
         let to = layers.ipc.make_send(port);
-        layers.ipc.send_from_kernel(to, content);
+        layers.ipc.send_from_kernel(&mut layers.cx, to, content);
         Raised::Asked
     }
 }

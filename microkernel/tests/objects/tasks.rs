@@ -479,6 +479,75 @@ fn exceptions_of_a_child_go_where_its_creator_s_go() {
 }
 
 #[test]
+fn nothing_gathers_at_ports_of_the_kernel_s() {
+    let world = World::single();
+    let host = Name(world.trap(trap::HOST_SELF, &[]).unwrap() as u32);
+    // A handler of exceptions that is the kernel is none.
+    let child = world.child();
+    assert_eq!(moved(child.task.set_exception_port(copy(host))), K::Success);
+    let (thread, right) = child.thread();
+    let mut sim = world.sim.borrow_mut();
+    let cpu = sim.until_runs(thread);
+    assert!(sim.read(cpu, 0x1000, &mut [0]).is_err());
+    drop(sim);
+    assert_eq!(
+        world
+            .port(child.right.0)
+            .raw(&Request::call(child.right.0))
+            .code,
+        MessageReturn::SendInvalidDest
+    );
+    world.release(right);
+    world.release(child.right);
+    // Nor is it one who receives answers.
+    let own = Name(world.trap(trap::TASK_SELF, &[]).unwrap() as u32);
+    let request = Request::send(own)
+        .id(<dyn Task>::INFO.id)
+        .replying(host, disposition::COPY_SEND);
+    for _ in 0..3 {
+        assert_eq!(world.port(own).raw(&request).code, MessageReturn::Success);
+    }
+    world.release(copy(own));
+    world.release(copy(host));
+    world.at_baseline();
+}
+
+#[test]
+fn exceptions_that_nobody_takes_are_paid_for() {
+    let world = World::single();
+    let child = world.child();
+    let handler = world.sim.borrow_mut().on(world.first).port();
+    assert_eq!(
+        moved(child.task.set_exception_port(copy(handler))),
+        K::Success
+    );
+    let mut raised = 0;
+    for _ in 0..LIMITS.messages + 1 {
+        let (thread, right) = child.thread();
+        let mut sim = world.sim.borrow_mut();
+        let cpu = sim.until_runs(thread);
+        assert!(sim.read(cpu, 0x1000, &mut [0]).is_err());
+        drop(sim);
+        // When the account is empty, the exception finds no handler.
+        if world.client::<dyn Thread>(right).terminate().is_err() {
+            world.release(right);
+            break;
+        }
+        world.release(right);
+        raised += 1;
+    }
+    assert_eq!(raised, LIMITS.messages);
+    world
+        .sim
+        .borrow_mut()
+        .on(world.first)
+        .destroy(handler)
+        .unwrap();
+    world.release(child.right);
+    world.at_baseline();
+}
+
+#[test]
 fn a_personality_gets_the_system_calls_that_are_not_mach_s() {
     let world = World::single();
     let child = world.child();

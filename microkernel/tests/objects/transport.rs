@@ -63,6 +63,9 @@ impl<'s> Port<'s> {
             request.words[..out.words.len()].copy_from_slice(&out.words);
         }
         let reply = self.raw(&request);
+        if reply.code == MessageReturn::SendInvalidDest {
+            return Err(Error::NotSent(reply.code));
+        }
         assert_eq!(reply.code, MessageReturn::Success);
         assert_eq!(reply.id, plan.id + REPLY_OFFSET);
         let code = KernReturn(reply.words[0] as u32);
