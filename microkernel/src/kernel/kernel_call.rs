@@ -3,7 +3,7 @@
 use abi::kern_return::KernReturn;
 
 use super::Kernel;
-use crate::base::ids::ThreadId;
+use crate::base::ids::{TaskId, ThreadId};
 use crate::ipc;
 use crate::ipc::answer::{Answer, Answered};
 use crate::ipc::message::Message;
@@ -11,7 +11,7 @@ use crate::ipc::port::{Kind, Object};
 use crate::ipc::send::Call;
 use crate::kobj::{self, Core, Next, Reply};
 use crate::machine::{Cpu, Machine};
-use crate::task::Layers;
+use crate::task::{Layers, Tasks};
 use crate::trap::{self, Caller, Outcome};
 
 impl Kernel {
@@ -61,6 +61,9 @@ impl Kernel {
             request = kept;
             reply = Reply::code(KernReturn::ResourceShortage);
         }
+        if reply.words[0] != u64::from(KernReturn::Success.0) {
+            abandon(core.tasks, &mut core.layers, core.made);
+        }
         let answer = Answer {
             words: reply.words,
             data: self.scratch.data(&reply),
@@ -75,7 +78,7 @@ impl Kernel {
             return;
         };
         let caller = Caller { thread, task };
-        let (_, mut layers) = self.layers(machine, cpu);
+        let (tasks, mut layers) = self.layers(machine, cpu);
         let Some(request) = layers.ipc.resume_request(&mut layers.cx, thread) else {
             return;
         };
@@ -84,6 +87,7 @@ impl Kernel {
             self.kernel_call(machine, cpu, caller, (object, request))
         } else {
             // The object ended between two steps.
+            abandon(tasks, &mut layers, request.made);
             let answer = Answer {
                 words: Reply::code(KernReturn::Terminated).words,
                 data: &[],
@@ -92,6 +96,14 @@ impl Kernel {
             conclude(&mut layers, caller, request, answer)
         };
         self.conclude(machine, cpu, caller, outcome);
+    }
+}
+
+/// Ends the task that a request which failed had made in its earlier steps.
+fn abandon<M: Machine>(tasks: &mut Tasks, layers: &mut Layers<'_, M>, made: Option<TaskId>) {
+    if let Some(made) = made {
+        // Who found it meanwhile may have ended it.
+        tasks.terminate(layers, made).ok();
     }
 }
 

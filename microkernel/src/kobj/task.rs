@@ -89,7 +89,7 @@ impl<M: Machine> TaskObject<'_, '_, M> {
         })
     }
 
-    /// Starts the child that a fork makes, or takes its next step.
+    /// Starts the child that a fork makes, or takes its next step. When it fails, the child ends with the request.
     fn fork(&mut self, new: NewTask) -> Result<TaskId> {
         let core = &mut *self.core;
         let child = match core.made {
@@ -102,13 +102,9 @@ impl<M: Machine> TaskObject<'_, '_, M> {
         core.made = Some(child);
         let map = core.tasks.get(child).ok_or(KernReturn::Terminated)?.map;
         let (vm, mut context) = core.layers.vm();
-        match vm.fork_step(&mut context, map) {
-            Ok(Progress::Done(())) => Ok(child),
-            Ok(Progress::More) => Err(core.again()),
-            Err(code) => {
-                core.tasks.terminate(&mut core.layers, child)?;
-                Err(code.into())
-            }
+        match vm.fork_step(&mut context, map)? {
+            Progress::Done(()) => Ok(child),
+            Progress::More => Err(core.again()),
         }
     }
 }
