@@ -1,8 +1,9 @@
 //! Turns on the CPU, waits that end by themselves, futexes.
 
-use abi::kern_return::KernReturn as K;
+use abi::kern_return::{KernReturn as K, MessageReturn};
+use abi::notify::pending;
 use abi::trap;
-use sim::{Config, Sim, image};
+use sim::{Config, Request, Sim, image};
 
 /// A word that all threads of a task see.
 const WORD: u64 = image::DATA + 64;
@@ -88,4 +89,28 @@ fn waiting_threads_take_no_pages() {
         assert_eq!(sim.on(thread).start(trap::WAIT_UNTIL, &[never]), None);
     }
     assert_eq!(sim.machine.memory.in_use(), before);
+}
+
+// covers: K-02
+#[test]
+fn a_port_s_timer_becomes_a_message_at_its_deadline() {
+    let (mut sim, first) = Sim::single();
+    for delay in [0, 1_000, 3_000_000_000] {
+        let port = sim.on(first).port();
+        let deadline = sim.now() + delay;
+        let armed = sim
+            .on(first)
+            .trap(trap::TIMER_ARM, &[port.0.into(), deadline]);
+        assert_eq!(armed, Ok(0));
+        let limit = deadline + 9_000_000_000;
+        let reply = sim.on(first).message(&Request::poll(port).until(limit));
+        assert_eq!(
+            (reply.code, reply.id),
+            (MessageReturn::Success, pending::TIMER)
+        );
+        assert_eq!(reply.words[0], deadline);
+        let now = sim.now();
+        assert!((deadline..limit).contains(&now), "{now} for {deadline}");
+        sim.on(first).destroy(port).unwrap();
+    }
 }

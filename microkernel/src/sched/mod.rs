@@ -346,9 +346,12 @@ impl Sched {
             NEVER
         };
         let deadline = match cpu {
-            Cpu(0) => self
-                .first_deadline()
-                .map_or(NEVER, |(deadline, _)| deadline),
+            Cpu(0) => {
+                let first = self.first_deadline();
+                first
+                    .map_or(NEVER, |(deadline, _)| deadline)
+                    .min(self.port_deadline)
+            }
             _ => NEVER,
         };
         let wanted = slice.min(deadline);
