@@ -79,11 +79,9 @@ impl<P: Ports, R: Answer<Bytes<CHUNK>>, W: Answer<u64>> Line<P, R, W> {
     /// # Errors
     /// As [`Uart::reset`].
     pub fn open(ports: P) -> Result<Self> {
-        let mut input = VecDeque::new();
-        let uart = Uart::reset(ports, |byte| input.push_back(byte))?;
         let mut line = Self {
-            uart,
-            input,
+            uart: Uart::reset(ports)?,
+            input: VecDeque::new(),
             reader: None,
             writers: VecDeque::new(),
             counters: Counters::default(),

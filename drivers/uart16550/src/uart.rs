@@ -37,11 +37,11 @@ pub(crate) struct Uart<P> {
 
 impl<P: Ports> Uart<P> {
     /// Brings the device into a known state, whatever a former driver left behind. Bytes that it
-    /// had received go to `keep`, or stay in it; bytes that it has to send go out.
+    /// has received stay in it, bytes that it has to send go out.
     ///
     /// # Errors
     /// `NotSupported` when no 16550 answers.
-    pub(crate) fn reset(ports: P, mut keep: impl FnMut(u8)) -> Result<Self> {
+    pub(crate) fn reset(ports: P) -> Result<Self> {
         let mut uart = Self {
             ports,
             burst: 1,
@@ -52,15 +52,12 @@ impl<P: Ports> Uart<P> {
         INTERRUPT_ENABLE.write(ports, InterruptEnable::empty())?;
         uart.probe()?;
         uart.set_divisor()?;
-        // Switching the FIFOs on clears them (section 8.5), and one byte may wait where they are
-        // off. Where they are on already, they are left as they are.
-        if !uart.fifos()?
-            && let Some(byte) = uart.receive()?.byte
-        {
-            keep(byte);
+        // Switching the FIFOs on clears what was received (section 8.5), and where a byte waits
+        // others follow at once: then the device goes on without FIFOs, slower and whole.
+        if uart.fifos()? || !uart.status()?.contains(LineStatus::DATA_READY) {
+            let control = FifoControl::ENABLE | FifoControl::TRIGGER_AT_8;
+            FIFO_CONTROL.write(&uart.ports, control)?;
         }
-        let ports = &uart.ports;
-        FIFO_CONTROL.write(ports, FifoControl::ENABLE | FifoControl::TRIGGER_AT_8)?;
         if uart.fifos()? {
             uart.burst = FIFO_SIZE;
         }

@@ -221,13 +221,29 @@ fn a_restart_keeps_what_is_in_the_device() {
 }
 
 #[test]
-fn a_byte_from_before_the_first_driver_is_kept() {
+fn input_from_before_the_first_driver_is_kept() {
     let device = Fake::new(Fake16550::default());
     device.device().hear(b'x');
-    let mut line = TestLine::open(device).unwrap();
+    let mut line = TestLine::open(device.clone()).unwrap();
     let answers = Slot::default();
     line.read(answers.place()).unwrap();
     assert_eq!(answers.taken(), [Ok(Bytes::new(b"x").unwrap())]);
+    // Without FIFOs, one byte at a time.
+    for byte in [b'y', b'z'] {
+        device.device().hear(byte);
+        line.service().unwrap();
+    }
+    line.read(answers.place()).unwrap();
+    assert_eq!(answers.taken(), [Ok(Bytes::new(b"yz").unwrap())]);
+    let writes = Slot::default();
+    line.write(b"abc", writes.place()).unwrap();
+    while writes.taken().is_empty() {
+        device.device().carry();
+        line.service().unwrap();
+    }
+    device.device().carry();
+    assert_eq!(device.device().wire, b"abc");
+    assert_eq!(device.device().lost, 0);
 }
 
 #[test]

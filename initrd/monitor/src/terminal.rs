@@ -56,7 +56,7 @@ fn banner(shell: &Shell) -> String {
         }
         Err(error) => format!("(the kernel does not say what it is: {error})"),
     };
-    format!("\r\nMelloOS {machine}\r\nhelp lists commands; shutdown or Ctrl-D leaves\r\n")
+    format!("\r\n{machine}\r\nhelp lists commands; shutdown or Ctrl-D leaves\r\n")
 }
 
 async fn next_event(session: &Session, editor: &mut Editor) -> Result<Event> {

@@ -185,7 +185,7 @@ impl Host for Kernel {
             cpus: 2,
             pages: 65_536,
             free_pages: 60_000,
-            version: Text::cut("9.9"),
+            version: Text::cut("MelloOS 9.9"),
         })
     }
 
