@@ -9,22 +9,39 @@ use crate::case::{Check, World, check, equal};
 
 cases! { "timers":
     "a timer fires at its deadline and not before" => fires,
+    "a timer whose deadline has passed fires at once" => passed,
     "a timer that is disarmed does not fire" => disarmed,
     "a sleep is not shorter than asked" => sleeps,
 }
 
 fn fires(_: &World) -> Check {
     let port = ReceiveRight::<()>::new()?;
-    for delay in [0, 1, 5] {
+    for delay in [1, 5, 2] {
         let deadline = time::deadline(ms(delay));
-        trap::timer_arm(port.name(), deadline)?;
-        let (code, found) = message::receive_until(port.name(), time::deadline(ms(10_000)));
-        equal("receive", code, MessageReturn::Success)?;
-        equal("id", found.id(), pending::TIMER)?;
+        arm_and_wait(&port, deadline)?;
         let now = time::now();
         check!(now >= deadline, "it fired at {now}, before {deadline}");
     }
     Ok(())
+}
+
+fn passed(_: &World) -> Check {
+    let port = ReceiveRight::<()>::new()?;
+    for deadline in [time::now(), 1] {
+        arm_and_wait(&port, deadline)?;
+    }
+    Ok(())
+}
+
+fn arm_and_wait(port: &ReceiveRight<()>, deadline: u64) -> Check {
+    trap::timer_arm(port.name(), deadline)?;
+    let (code, found) = message::receive_until(port.name(), time::deadline(ms(10_000)));
+    equal("receive", code, MessageReturn::Success)?;
+    equal(
+        "message",
+        (found.id(), found.words[0]),
+        (pending::TIMER, deadline),
+    )
 }
 
 fn disarmed(_: &World) -> Check {
