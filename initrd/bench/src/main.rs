@@ -1,4 +1,6 @@
 //! `bench`: measures what the kernel's operations cost and prints one JSON object for each.
+//!
+//! `bench boot` prints only what was executed until it began.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![forbid(unsafe_code)]
 
@@ -7,10 +9,18 @@ use libmach::Context;
 
 #[libmach::main]
 fn main(context: Context) -> Result<()> {
-    let since_reset = time::now();
+    let since_reset = time::start();
     let output = Output::of(&context)?;
+    if !output.is_alone() {
+        output.row(&measure::since_reset(since_reset))?;
+    }
+    if context.arguments().any(|word| word == "boot") {
+        return output.finish();
+    }
     let switch = Switch::of(&context)?;
-    output.row(&measure::since_reset(since_reset))?;
-    measure::all(&switch, |row| output.row(row))?;
+    if let Err(failure) = measure::all(&switch, |row| output.row(row)) {
+        output.failure(failure)?;
+        return Err(failure);
+    }
     output.finish()
 }

@@ -12,7 +12,7 @@ use libmach::abi::start::names;
 use libmach::{Context, SendRight, trap};
 
 use crate::samples::Row;
-use crate::{Result, ensure};
+use crate::{Failure, Result, ensure};
 
 /// What the start page calls a program's console.
 const CONSOLE: &str = "console";
@@ -42,12 +42,28 @@ impl Output {
         Ok(Self::Debug(root.client().range(DEBUG_PORT, 1)?, host))
     }
 
+    /// Whether this program is the first task: there is no system around it.
+    pub const fn is_alone(&self) -> bool {
+        matches!(self, Self::Debug(..))
+    }
+
     /// Prints a row on a line of its own.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn row(&self, row: &Row) -> Result<()> {
-        let line = format!("{row}\n");
+        self.write(&format!("{row}\n"))
+    }
+
+    /// Says why there are no more rows.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn failure(&self, failure: Failure) -> Result<()> {
+        self.write(&format!("failed: {failure:?}\n"))
+    }
+
+    fn write(&self, line: &str) -> Result<()> {
         match self {
             Self::Console(console) => {
                 ensure(line.len() <= CHUNK, "a row is longer than a write")?;

@@ -5,7 +5,7 @@
 
 use libmach::abi::kern_return::MessageReturn;
 use libmach::abi::message::WORDS;
-use libmach::abi::names::{Name, right};
+use libmach::abi::names::Name;
 use libmach::abi::registers::Shape;
 use libmach::abi::trap::construct;
 use libmach::message::{exchange, receive, reply_receive, reply_receive_registers};
@@ -83,18 +83,15 @@ fn words_in_buffer(port: Name, mut request: Registers) -> Option<Registers> {
     Some(request)
 }
 
-/// The right comes under the same name each time and gathers user references, which end here.
+/// The right comes under the same name each time and gathers user references, which all end here.
 fn port_right(port: Name, mut request: Registers) -> Option<Registers> {
-    let mut references = 0;
     let mut name = Name::NULL;
     while request.id() == id::PORT {
         name = Name((buffer::word(0, 0) >> 32) as u32);
-        references += 1;
         let answer = [name.0.into(), 0, 0, 0, 0, 0];
         request = taken(reply_receive(port, id::PORT + id::REPLY, answer))?;
     }
-    // The client has what it wants; a reference too many would end with the task.
-    trap::port_mod_refs(name, right::SEND, -references).ok()?;
+    trap::port_destroy(name).ok()?;
     Some(request)
 }
 

@@ -56,9 +56,9 @@ fn round_trip(bench: &Bench) -> Result<Row> {
 /// Raises exceptions and writes down how long each took.
 extern "C" fn raise(port: Name, times: u64) {
     for index in 0..ALL as u64 {
-        let start = time::now();
+        let start = time::start();
         raw::breakpoint();
-        let end = time::now();
+        let end = time::end();
         raw::write(times + index * 8, end - start);
     }
     let how = disposition::COPY_SEND;

@@ -62,7 +62,7 @@ fn one_way(bench: &Bench) -> Result<Row> {
         .run()?;
     let mut samples = Samples::with_room(COUNT);
     for round in 0..(WARM_UP + COUNT) as u64 {
-        let start = time::now();
+        let start = time::start();
         let code = send(
             peer.port(),
             disposition::COPY_SEND,
@@ -87,7 +87,7 @@ fn one_way(bench: &Bench) -> Result<Row> {
 extern "C" fn note_arrivals(port: Name, page: u64) {
     loop {
         let (code, message) = receive(port);
-        let now = time::now();
+        let now = time::end();
         if delivered(code).is_err() {
             return;
         }

@@ -65,9 +65,9 @@ impl Bench {
         let mut samples = Samples::with_room(COUNT);
         for round in 0..(WARM_UP + COUNT) as u64 {
             let prepared = prepare(round)?;
-            let start = time::now();
+            let start = time::start();
             let outcome = operation(prepared);
-            let end = time::now();
+            let end = time::end();
             check(round, outcome)?;
             if round >= WARM_UP as u64 {
                 samples.push(self.sample(start, end));
@@ -83,6 +83,7 @@ impl Bench {
 }
 
 fn row(name: &'static str, samples: Samples) -> Result<Row> {
+    time::end_row();
     let row = samples.row(name);
     let enough = row.filter(|row| row.samples == COUNT);
     ensure(enough.is_some(), "samples are missing")?;

@@ -38,7 +38,7 @@ fn yields(bench: &Bench) -> Result<Row> {
     let seen = Arc::clone(&done);
     let other = thread::spawn(move || {
         while !seen.load(Relaxed) {
-            GIVEN.store(time::now(), Relaxed);
+            GIVEN.store(time::start(), Relaxed);
             if give_way().is_err() {
                 return;
             }
@@ -46,10 +46,10 @@ fn yields(bench: &Bench) -> Result<Row> {
     })?;
     let mut samples = Samples::with_room(COUNT);
     for round in 0..WARM_UP + COUNT {
-        let own = time::now();
+        let own = time::start();
         GIVEN.store(own, Relaxed);
         let outcome = give_way();
-        let end = time::now();
+        let end = time::end();
         outcome?;
         let start = GIVEN.load(Relaxed);
         // The first yields may come before the other thread runs.
