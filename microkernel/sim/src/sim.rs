@@ -399,6 +399,14 @@ impl Sim {
         panic!("{access:?} of {address:#x} faults for ever");
     }
 
+    /// Somebody may set the registers of a thread that stands still: the next time that it resumes, they
+    /// are not compared, and what it waits for gives no answer.
+    pub fn expect_other_registers(&mut self, thread: FrameIndex) {
+        if let Some(thread) = self.threads.get_mut(&thread) {
+            thread.doing = Doing::Stopped;
+        }
+    }
+
     /// A CPU's thread leaves user mode: what its registers are.
     fn note_departure(&mut self, cpu: Cpu, event: Event) {
         let Some(thread) = self.machine.running(cpu) else {

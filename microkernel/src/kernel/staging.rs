@@ -18,7 +18,7 @@ use crate::task::{NewTask, NewThread};
 impl Kernel {
     /// The task that the kernel made at boot.
     pub fn first_task(&self) -> Option<TaskId> {
-        (0..self.tasks.arena.end()).find_map(|index| self.tasks.arena.id_at(index))
+        self.task_ids().next()
     }
 
     /// A task whose limits are carved from the first task's.
@@ -107,6 +107,11 @@ impl Kernel {
     pub fn stage_rest<M: Machine>(&mut self, machine: &mut M) {
         while self.work_off(machine, Cpu(0)) == Progress::More {}
         self.sched.settle(machine, Cpu(0));
+    }
+
+    /// All tasks that have not quite ended.
+    pub fn task_ids(&self) -> impl Iterator<Item = TaskId> + '_ {
+        (0..self.tasks.arena.end()).filter_map(|index| self.tasks.arena.id_at(index))
     }
 
     /// The task that a thread belongs to.
