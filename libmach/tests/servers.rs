@@ -482,7 +482,7 @@ fn threads_of_a_task_share_its_rights() {
 #[test]
 fn peeking_leaves_the_message_and_discarding_tells_its_sender() {
     use abi::registers::{Shape, options, pair, send_word};
-    let port = libmach::ReceiveRight::<dyn Counter>::with_label(9).unwrap();
+    let port = ReceiveRight::<dyn Counter>::with_label(9).unwrap();
     let to = port.make_send().unwrap();
     let caller = Task::spawn(vec![("to", give(to))], |context| {
         let counter = context.send_right::<dyn Counter>("to").unwrap();

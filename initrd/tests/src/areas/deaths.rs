@@ -4,8 +4,10 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use interfaces::echo::Echo;
+use interfaces::host::{Host, Statistics};
+use interfaces::supervisor::Supervisor;
 use libmach::abi::transport::Result;
-use libmach::{Error, SendRight, ms, thread, time};
+use libmach::{Error, SendRight, ms, thread, time, trap};
 
 use super::cases;
 use crate::case::{Check, World, check, equal};
@@ -13,10 +15,17 @@ use crate::case::{Check, World, check, equal};
 /// How often the server is killed.
 const KILLS: u32 = 10;
 
+/// How often it is killed in search of what is left behind.
+const MANY_KILLS: u32 = 1000;
+
+/// Kills before the first look: tables grow to their size once, and the log's ring fills.
+const WARM_UP: u32 = 1000;
+
 cases! { "deaths":
     "a restarted server answers under the same right" => same_right,
     "calls that may be repeated do not notice kills" => idempotent,
     "calls that may not be repeated fail once a kill at most" => not_idempotent,
+    "a thousand kills leave nothing behind" => nothing_left,
 }
 
 fn same_right(world: &World) -> Check {
@@ -87,4 +96,44 @@ fn not_idempotent(world: &World) -> Check {
     let deaths = counts.deaths.load(Ordering::Relaxed);
     check!(deaths <= KILLS, "{deaths} deaths for {KILLS} kills");
     Ok(())
+}
+
+/// The server of a service that answers is killed so many times.
+fn kill(echo: &SendRight<dyn Echo>, supervisor: &SendRight<dyn Supervisor>, times: u32) -> Check {
+    for _ in 0..times {
+        supervisor.client().kill("echo")?;
+        equal("answer", echo.client().echo(7), Ok(7))?;
+    }
+    Ok(())
+}
+
+/// What exists, once what ends has ended: the census of a system at rest.
+fn census(host: &SendRight<dyn Host>) -> Check<Statistics> {
+    let mut last = host.client().statistics()?;
+    for _ in 0..100 {
+        time::sleep(ms(5));
+        let now = host.client().statistics()?;
+        let same = (now.tasks, now.ports, now.frames) == (last.tasks, last.ports, last.frames);
+        last = now;
+        if same {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+fn nothing_left(world: &World) -> Check {
+    let echo: SendRight<dyn Echo> = world.context.send_right("echo")?;
+    let supervisor = world.supervisor()?;
+    let host = SendRight::<dyn Host>::from_name(trap::host_self()?);
+    kill(&echo, &supervisor, WARM_UP)?;
+    let before = census(&host)?;
+    kill(&echo, &supervisor, MANY_KILLS)?;
+    let after = census(&host)?;
+    equal("tasks", after.tasks, before.tasks)?;
+    equal("threads", after.threads, before.threads)?;
+    equal("ports", after.ports, before.ports)?;
+    equal("queued messages", after.queued_now, before.queued_now)?;
+    equal("frames", after.frames, before.frames)?;
+    equal("kernel memory", after.kernel_bytes, before.kernel_bytes)
 }
