@@ -55,11 +55,25 @@ impl Call {
     }
 }
 
+/// The reply object of a call. It ends with the call, also when that is unwound since the task was
+/// killed: an answer on its way gives its rights back.
+struct ReplyObject(Option<PortId>);
+
+impl Drop for ReplyObject {
+    fn drop(&mut self) {
+        if let Some(port) = self.0 {
+            super::world().destroy_port(port);
+            CHANGED.notify_all();
+        }
+    }
+}
+
 pub(super) fn mach_msg(registers: &Registers) -> (u32, Registers) {
     let call = Call::decode(registers);
     let mut entered = enter();
     let own = (call.options & options::RECEIVE != 0 && call.receive == Name::NULL)
         .then(|| entered.world.new_reply_object());
+    let mut reply_object = ReplyObject(own);
     let mut unsent = Registers::default();
     let mut result = Ok(Registers::default());
     if call.options & options::SEND != 0 {
@@ -78,7 +92,7 @@ pub(super) fn mach_msg(registers: &Registers) -> (u32, Registers) {
     if result.is_ok() && call.options & options::RECEIVE != 0 {
         (entered, result) = receive(entered, &call, own);
     }
-    if let Some(own) = own {
+    if let Some(own) = reply_object.0.take() {
         // The epoch ends: whoever still holds the right to answer holds a dead one.
         entered.world.destroy_port(own);
     }
