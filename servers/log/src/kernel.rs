@@ -48,6 +48,26 @@ impl Reader {
     }
 }
 
+/// A line of the kernel without its time, and that time in ns, when it begins with one as in
+/// `[   12.034567] text`.
+pub fn split_time(line: &str) -> (Option<u64>, &str) {
+    let parts = line.strip_prefix('[').and_then(|rest| {
+        let (time, text) = rest.split_once("] ")?;
+        let (seconds, micros) = time.trim_start().split_once('.')?;
+        let is_number = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_digit());
+        if micros.len() != 6 || !is_number(micros) || !is_number(seconds) {
+            return None;
+        }
+        let seconds = seconds.parse::<u64>().ok()?.checked_mul(1_000_000_000)?;
+        let time = seconds.checked_add(micros.parse::<u64>().ok()? * 1000)?;
+        Some((time, text))
+    });
+    match parts {
+        Some((time, text)) => (Some(time), text),
+        None => (None, line),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
@@ -84,6 +104,26 @@ mod tests {
             lines,
             ["begun", "100 bytes of the kernel's log are lost", "end"]
         );
+    }
+
+    #[test]
+    fn the_kernels_own_time_is_taken_where_there_is_one() {
+        let split = split_time("[   12.034567] up");
+        assert_eq!(split, (Some(12_034_567_000), "up"));
+        for plain in [
+            "up",
+            "[",
+            "[] x",
+            "[1.2] x",
+            "[1.00000x] x",
+            "[-1.000000] x",
+        ] {
+            assert_eq!(split_time(plain), (None, plain));
+        }
+        let huge = "[99999999999999999999.000000] x";
+        assert_eq!(split_time(huge), (None, huge));
+        let large = "[18446744073.999999] x";
+        assert_eq!(split_time(large), (None, large), "more ns than fit");
     }
 
     #[test]

@@ -4,8 +4,7 @@
 //! ones on the console, and [`server`] puts them together. What cannot be kept or shown is counted
 //! and said, never waited for: no writer is held up by the log.
 //!
-//! Deliberately absent: files, filters by writer, times of the kernel's lines (they get that of their
-//! arrival here).
+//! Deliberately absent: files, filters by writer, levels of the kernel's lines (all are information).
 #![cfg_attr(target_os = "none", no_std)]
 #![forbid(unsafe_code)]
 

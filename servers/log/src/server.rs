@@ -9,7 +9,7 @@ use interfaces::host::Host;
 use interfaces::log::{Level, Log, Record};
 use libmach::{Caller, Result, Runtime, SendRight, time};
 
-use crate::kernel::Reader;
+use crate::kernel::{Reader, split_time};
 use crate::ring::{Line, Ring};
 use crate::screen::Screen;
 
@@ -65,8 +65,9 @@ impl Server {
             };
             let time = time::now();
             let new = kernel.take(from, &bytes, |text| {
+                let (written, text) = split_time(text);
                 let line = Line {
-                    time,
+                    time: written.unwrap_or(time),
                     identity: 0,
                     task: Text::cut("kernel"),
                     level: Level::Info,
