@@ -350,6 +350,12 @@ impl<L: Launcher> Hub<L> {
         } else {
             level
         };
-        self.log(level, &format!("{}: {}; {next}", info.name, info.reason));
+        let text = if info.cause == Cause::Exception && info.state == State::Waiting {
+            // The exception itself was reported when it came.
+            format!("{}: {next}", info.name)
+        } else {
+            format!("{}: {}; {next}", info.name, info.reason)
+        };
+        self.log(level, &text);
     }
 }

@@ -300,6 +300,7 @@ fn queued_requests_survive_kills_and_kills_do_not_count() {
     time::sleep(ms(20));
     assert_eq!(system.info("echo").state, State::Stopped);
     system.supervisor.client().start("echo").unwrap();
+    system.wait_for("echo", |info| info.state == State::Running);
     waiting.join();
 }
 
