@@ -92,6 +92,6 @@ pub(crate) fn soon(now: u64, rng: &mut Rng) -> u64 {
         0 => 0,
         1 => rng.below(100) as u64,
         2 => now,
-        _ => now.saturating_add(rng.below(20_000) as u64),
+        _ => now.saturating_add(rng.below(200_000) as u64),
     }
 }

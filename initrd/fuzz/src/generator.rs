@@ -4,7 +4,13 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::{DESCRIPTOR_SIZE, HEADER_SIZE, descriptor};
 use abi::names::{Name, disposition, port_type, right};
 use abi::registers::{self, Received, ReplyKind, options};
+use abi::transport::{Interface, Kind};
 use abi::trap::{self, construct};
+use interfaces::ALL;
+use interfaces::host::Host;
+use interfaces::memory::Entry;
+use interfaces::task::Task;
+use interfaces::thread::Thread;
 
 use crate::edges::{self, Terrain};
 use crate::message;
@@ -51,6 +57,16 @@ impl Generator {
             care,
             now: 0,
         }
+    }
+
+    /// What time it is, in ns since boot: deadlines are chosen by it.
+    pub fn tell_time(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// Where the message buffer is now, as far as is known: bodies go there. `None`: nowhere.
+    pub fn buffer(&self) -> Option<u64> {
+        (self.terrain.buffer != 0).then_some(self.terrain.buffer)
     }
 
     /// The next step.
@@ -110,6 +126,7 @@ impl Generator {
                 .add(name, result as u32 & ALL_TYPES, &mut self.rng),
             _ if !success => {}
             trap::CLOCK => self.now = result,
+            trap::MESSAGE_BUFFER => self.terrain.buffer = if b == 0 { 0 } else { a },
             trap::VM_ALLOCATE => self.learn_region(result, b),
             trap::VM_MAP => self.learn_region(result, step.registers.arguments[2]),
             trap::VM_DEALLOCATE => self.pool.doubt_region(a),
@@ -132,9 +149,9 @@ impl Generator {
             trap::PORT_DESTROY | trap::PORT_DEALLOCATE | trap::PORT_DESTRUCT => {
                 self.pool.doubt(name, &mut self.rng);
             }
-            trap::THREAD_SELF | trap::TASK_SELF | trap::HOST_SELF => {
-                self.pool.add_service(Name(result as u32), &mut self.rng);
-            }
+            trap::THREAD_SELF => self.learn_service(result, <dyn Thread>::NAME),
+            trap::TASK_SELF => self.learn_service(result, <dyn Task>::NAME),
+            trap::HOST_SELF => self.learn_service(result, <dyn Host>::NAME),
             trap::REPLY_SLOT_TAKE | trap::PORT_REQUEST_NOTIFICATION => {
                 let name = Name(result as u32);
                 self.pool.add(name, port_type::SEND_ONCE, &mut self.rng);
@@ -150,10 +167,29 @@ impl Generator {
         }
     }
 
-    /// Names and memory that a message brought.
+    fn learn_service(&mut self, name: u64, interface: &'static str) {
+        let name = Name(name as u32);
+        self.pool.add_service(name, interface, &mut self.rng);
+    }
+
+    /// Names and memory that a message brought, or that turned out to be none.
     fn learn_message(&mut self, step: &Step, answer: &Answer, buffer: &[u8]) {
-        let received = step.registers.arguments[0] & u64::from(options::RECEIVE) != 0;
-        if !received || answer.code != MessageReturn::Success.0 {
+        let [word, names, receive, _] = step.registers.arguments;
+        match MessageReturn(answer.code) {
+            MessageReturn::SendInvalidDest => {
+                self.pool.doubt(registers::low_name(names), &mut self.rng);
+            }
+            MessageReturn::SendInvalidReply => {
+                self.pool.doubt(registers::high_name(names), &mut self.rng);
+            }
+            MessageReturn::ReceiveInvalidName => {
+                self.pool.doubt(registers::low_name(receive), &mut self.rng);
+            }
+            _ => {}
+        }
+        let received = word & u64::from(options::RECEIVE) != 0;
+        let whole = answer.code == MessageReturn::Success.0;
+        if !received || (!whole && answer.code != MessageReturn::ReceiveTooLarge.0) {
             return;
         }
         let [word, _, names, _] = answer.results;
@@ -164,17 +200,18 @@ impl Generator {
             ReplyKind::Send => self.pool.add(reply, port_type::SEND, &mut self.rng),
             ReplyKind::None | ReplyKind::Slot | ReplyKind::Dead => {}
         }
+        let interface = result_of((receive >> 32) as i32);
         let count = what.shape().descriptors() as usize;
         for n in 0..count.min(64) {
             let at = HEADER_SIZE + n * DESCRIPTOR_SIZE;
             let Some(bytes) = buffer.get(at..at + DESCRIPTOR_SIZE) else {
                 return;
             };
-            self.learn_descriptor(bytes);
+            self.learn_descriptor(bytes, interface);
         }
     }
 
-    fn learn_descriptor(&mut self, bytes: &[u8]) {
+    fn learn_descriptor(&mut self, bytes: &[u8], interface: &'static str) {
         let number = |from: usize, to: usize| {
             let bytes = bytes.get(from..to).unwrap_or_default();
             let fold = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
@@ -188,14 +225,30 @@ impl Generator {
             (descriptor::PORT, disposition::MOVE_SEND_ONCE) => {
                 self.pool.add(name, port_type::SEND_ONCE, &mut self.rng);
             }
-            // What the kernel answers with is mostly an object of its own: somebody to ask.
-            (descriptor::PORT, _) if self.rng.one_in(4) => {
-                self.pool.add_service(name, &mut self.rng);
+            (descriptor::PORT, _) if interface.is_empty() => {
+                self.pool.add(name, port_type::SEND, &mut self.rng);
             }
-            (descriptor::PORT, _) => self.pool.add(name, port_type::SEND, &mut self.rng),
+            // What the kernel answers with is an object of its own: somebody to ask.
+            (descriptor::PORT, _) => self.pool.add_service(name, interface, &mut self.rng),
             (descriptor::OUT_OF_LINE, _) => self.learn_region(number(8, 16), number(16, 24)),
             _ => {}
         }
+    }
+}
+
+/// The interface of the right that the answer to a request brings.
+fn result_of(id: i32) -> &'static str {
+    let method = ALL.iter().find_map(|interface| interface.method(id));
+    let kinds = method.map_or(&[][..], |method| method.results);
+    let right = kinds.iter().find_map(|kind| match kind {
+        Kind::Send(of) => Some(*of),
+        _ => None,
+    });
+    match right {
+        Some(of) if of.ends_with("Task") => <dyn Task>::NAME,
+        Some(of) if of.ends_with("Thread") => <dyn Thread>::NAME,
+        Some(of) if of.ends_with("Entry") => <dyn Entry>::NAME,
+        _ => "",
     }
 }
 

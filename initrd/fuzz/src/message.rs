@@ -58,13 +58,14 @@ pub(crate) fn message(of: &mut Generator) -> Step {
         0..5 => object::request(of),
         5 => call(of),
         6 => wild(of),
+        7 | 8 => own_call(of),
         _ => local(of),
     }
 }
 
 /// The exact form that the fast path takes, to somebody who answers.
 fn call(of: &mut Generator) -> Step {
-    let to = of.pool.service(&mut of.rng);
+    let to = of.pool.service(&mut of.rng).name;
     let draft = Draft {
         options: options::SEND | options::RECEIVE,
         remote: (to, disposition::COPY_SEND),
@@ -73,6 +74,21 @@ fn call(of: &mut Generator) -> Step {
         words: words(of),
         ..bounded(of)
     };
+    draft.step()
+}
+
+/// A message to a port of one's own, received at once: its reply right goes into the reply slot.
+fn own_call(of: &mut Generator) -> Step {
+    let port = of.pool.name(port_type::RECEIVE, &mut of.rng);
+    let reply = of.pool.name(port_type::RECEIVE, &mut of.rng);
+    let mut draft = bounded(of);
+    draft.options |= options::SEND | options::RECEIVE;
+    draft.remote = (port, disposition::MAKE_SEND);
+    draft.local = (reply, disposition::MAKE_SEND_ONCE);
+    draft.receive = port;
+    draft.words = words(of);
+    draft.body = body(of);
+    draft.shape = draft.honest();
     draft.step()
 }
 
@@ -100,9 +116,10 @@ fn local(of: &mut Generator) -> Step {
     if sends < 6 {
         draft.options |= options::SEND;
         draft.remote.0 = of.pool.name(SENDABLE, &mut of.rng);
-        draft.remote.1 = how(of);
+        draft.remote.1 = how(of, draft.remote.0);
         if of.rng.one_in(2) {
-            draft.local = (of.pool.name(SENDABLE, &mut of.rng), how(of));
+            draft.local.0 = of.pool.name(SENDABLE, &mut of.rng);
+            draft.local.1 = how(of, draft.local.0);
         }
         draft.body = body(of);
         draft.shape = draft.honest();
@@ -143,8 +160,22 @@ fn words(of: &mut Generator) -> [u64; 6] {
     [(); 6].map(|()| edges::word(&mut of.rng))
 }
 
+/// A disposition: mostly one that the name has.
+fn how(of: &mut Generator, name: Name) -> u8 {
+    let bits = of.pool.bits(name);
+    let once = of.rng.one_in(2);
+    match () {
+        () if of.rng.one_in(8) => any_disposition(of),
+        () if bits & port_type::SEND_ONCE != 0 => disposition::MOVE_SEND_ONCE,
+        () if bits & port_type::RECEIVE != 0 && once => disposition::MAKE_SEND_ONCE,
+        () if bits & port_type::RECEIVE != 0 => disposition::MAKE_SEND,
+        () if bits & port_type::SEND != 0 => disposition::COPY_SEND,
+        () => any_disposition(of),
+    }
+}
+
 /// A disposition: mostly one that exists.
-fn how(of: &mut Generator) -> u8 {
+fn any_disposition(of: &mut Generator) -> u8 {
     match of.rng.below(16) {
         0 => of.rng.below(32) as u8,
         1 => disposition::NONE,
@@ -197,7 +228,7 @@ pub(crate) fn descriptor(of: &mut Generator) -> Descriptor {
         1..4 => memory(of),
         4 => Descriptor {
             kind: descriptor::OUT_OF_LINE_PORTS,
-            disposition: how(of),
+            disposition: any_disposition(of),
             flags: of.rng.below(3) as u16,
             name: of.rng.pick(&[0, 1, 2, 63, 64, 65, 4096, u32::MAX]),
             address: traps::address(of),
@@ -209,10 +240,15 @@ pub(crate) fn descriptor(of: &mut Generator) -> Descriptor {
 
 /// A right.
 pub(crate) fn port(of: &mut Generator) -> Descriptor {
+    let name = of.pool.name(u32::MAX, &mut of.rng);
+    let disposition = match of.rng.one_in(8) {
+        true => disposition::MOVE_RECEIVE,
+        false => how(of, name),
+    };
     Descriptor {
         kind: descriptor::PORT,
-        disposition: how(of),
-        name: of.pool.name(u32::MAX, &mut of.rng).0,
+        disposition,
+        name: name.0,
         ..Descriptor::default()
     }
 }

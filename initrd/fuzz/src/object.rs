@@ -16,7 +16,8 @@ const LETHAL: [&str; 4] = ["terminate", "suspend", "set_state", "abort"];
 
 /// A request with arguments that are of the right kind, mostly.
 pub(crate) fn request(of: &mut Generator) -> Step {
-    let Some(method) = method(of) else {
+    let service = of.pool.service(&mut of.rng);
+    let Some(method) = method(of, service.interface) else {
         return Step::default();
     };
     let mut body = Body::default();
@@ -25,7 +26,7 @@ pub(crate) fn request(of: &mut Generator) -> Step {
     }
     spoil(of, &mut body);
     let mut draft = Draft {
-        remote: (of.pool.service(&mut of.rng), disposition::COPY_SEND),
+        remote: (service.name, disposition::COPY_SEND),
         id: method.id,
         ..message::bounded(of)
     };
@@ -44,10 +45,14 @@ pub(crate) fn request(of: &mut Generator) -> Step {
     draft.step()
 }
 
-fn method(of: &mut Generator) -> Option<&'static Method> {
-    // The kernel's own interfaces come first in the list; the servers' are asked now and then.
-    let count = if of.rng.one_in(8) { ALL.len() } else { 9 };
-    let interface = ALL.get(of.rng.below(count.min(ALL.len())))?;
+/// A method: mostly one that the service knows.
+fn method(of: &mut Generator, known: &str) -> Option<&'static Method> {
+    let any = ALL.get(of.rng.below(ALL.len()))?;
+    let own = ALL.iter().find(|interface| interface.name == known);
+    let interface = match own {
+        Some(own) if !of.rng.one_in(8) => own,
+        _ => any,
+    };
     let method = interface
         .methods
         .get(of.rng.below(interface.methods.len()))?;
@@ -108,6 +113,10 @@ fn put(of: &mut Generator, body: &mut Body, argument: Argument) {
 
 /// One word of a plain value, by what the argument is called.
 fn word(of: &mut Generator, name: &str) -> u64 {
+    // A priority above everybody's would starve the witness: that is allowed, and no fault.
+    if name == "priority" {
+        return of.rng.pick(&[0, 1, 20, 31, 128, u64::MAX, 1 << 32]);
+    }
     if of.rng.one_in(8) {
         return edges::word(&mut of.rng);
     }
@@ -123,11 +132,11 @@ fn word(of: &mut Generator, name: &str) -> u64 {
             }
         }
         "name" | "after" => of.pool.name(u32::MAX, &mut of.rng).0.into(),
-        "protection" | "inherit" | "right" | "flags" | "index" | "first" => of.rng.below(9) as u64,
+        "inherit" => of.rng.below(3) as u64,
+        "protection" | "right" | "flags" | "index" | "first" => of.rng.below(9) as u64,
         "disposition" => u64::from(disposition::MOVE_RECEIVE) + of.rng.below(7) as u64,
-        "limits" => of.rng.pick(&[0, 1, 16, 64, 1 << 16]),
+        "limits" => of.rng.pick(&[4, 16, 64, 64, 64, 1 << 14, 1 << 16, 0]),
         "position" => of.rng.below(1 << 16) as u64,
-        "priority" => of.rng.below(132) as u64,
         _ => match of.rng.below(4) {
             0 => of.rng.below(3) as u64,
             1 => traps::address(of),

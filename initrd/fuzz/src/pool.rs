@@ -10,6 +10,8 @@ const NAMES: usize = 64;
 const STALE: usize = 32;
 /// How many pieces of memory.
 const REGIONS: usize = 24;
+/// How many that answer.
+const SERVICES: usize = 8;
 /// How many names of other tasks.
 const FOREIGN: usize = 16;
 
@@ -18,6 +20,13 @@ const FOREIGN: usize = 16;
 struct Known {
     name: Name,
     bits: u32,
+}
+
+/// Something that answers calls: its name, and that of its interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Service {
+    pub(crate) name: Name,
+    pub(crate) interface: &'static str,
 }
 
 /// A piece of memory.
@@ -35,7 +44,7 @@ pub struct Pool {
     foreign: [Name; FOREIGN],
     regions: [Region; REGIONS],
     /// What was last known to be the name of something that answers.
-    services: [Name; 4],
+    services: [Service; SERVICES],
 }
 
 impl Default for Pool {
@@ -45,7 +54,7 @@ impl Default for Pool {
             stale: [Name::NULL; STALE],
             foreign: [Name::NULL; FOREIGN],
             regions: [Region::default(); REGIONS],
-            services: [Name::NULL; 4],
+            services: [Service::default(); SERVICES],
         }
     }
 }
@@ -67,11 +76,15 @@ impl Pool {
         };
     }
 
-    /// Something that answers calls: a kernel object, or a server.
-    pub fn add_service(&mut self, name: Name, rng: &mut Rng) {
-        let free = self.services.iter().position(|known| !known.is_valid());
-        let place = free.unwrap_or_else(|| rng.below(self.services.len()));
-        self.services[place] = name;
+    /// Something that answers calls: a kernel object or a server, and its interface, if that is known.
+    pub fn add_service(&mut self, name: Name, interface: &'static str, rng: &mut Rng) {
+        if !name.is_valid() {
+            return;
+        }
+        let place = |known: &Service| known.name == name || !known.name.is_valid();
+        let found = self.services.iter().position(place);
+        let place = found.unwrap_or_else(|| rng.below(SERVICES));
+        self.services[place] = Service { name, interface };
         self.add(name, port_type::SEND, rng);
     }
 
@@ -89,8 +102,8 @@ impl Pool {
             }
         }
         for service in &mut self.services {
-            if *service == name {
-                *service = Name::NULL;
+            if service.name == name {
+                *service = Service::default();
             }
         }
     }
@@ -140,13 +153,28 @@ impl Pool {
         }
     }
 
-    /// Something that answers calls.
-    pub(crate) fn service(&self, rng: &mut Rng) -> Name {
-        rng.pick(&self.services)
+    /// Something that answers calls; when nothing is known to, anything.
+    pub(crate) fn service(&self, rng: &mut Rng) -> Service {
+        let start = rng.below(SERVICES);
+        let mut all = self.services.iter().cycle().skip(start).take(SERVICES);
+        match all.find(|service| service.name.is_valid()) {
+            Some(service) if !rng.one_in(32) => *service,
+            _ => Service {
+                name: self.name(port_type::SEND, rng),
+                interface: "",
+            },
+        }
+    }
+
+    /// What was last known of a name, bits of [`port_type`]; 0 of others.
+    pub(crate) fn bits(&self, name: Name) -> u32 {
+        let mut all = self.known.iter();
+        all.find(|known| known.name == name)
+            .map_or(0, |known| known.bits)
     }
 
     /// A name of a kind, mostly; `u32::MAX` for any.
-    pub(crate) fn name(&self, bits: u32, rng: &mut Rng) -> Name {
+    pub fn name(&self, bits: u32, rng: &mut Rng) -> Name {
         match rng.below(32) {
             0 => rng.pick(&[Name::NULL, Name::DEAD, Name::REPLY_SLOT]),
             1 => rng.pick(&self.stale),

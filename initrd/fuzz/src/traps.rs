@@ -23,6 +23,8 @@ pub enum Argument {
     Entry,
     /// Where memory is.
     Address,
+    /// Where threads of the task may meet.
+    Futex,
     /// Where memory is that the trap takes away.
     Victim,
     /// Bytes.
@@ -98,8 +100,8 @@ pub const TRAPS: [(i64, &[Argument]); 40] = [
     (trap::WAIT_UNTIL, &[A::Deadline]),
     (trap::NULL, &[]),
     (trap::CLOCK, &[]),
-    (trap::FUTEX_WAIT, &[A::Address, A::Flag, A::Deadline]),
-    (trap::FUTEX_WAKE, &[A::Address, A::Word]),
+    (trap::FUTEX_WAIT, &[A::Futex, A::Flag, A::Deadline]),
+    (trap::FUTEX_WAKE, &[A::Futex, A::Word]),
     (trap::MESSAGE_BUFFER, &[A::Buffer, A::BufferSize]),
     (trap::REPLY_SLOT_TAKE, &[]),
     (trap::PORT_SET_LABEL, &[A::Receive, A::Word]),
@@ -136,6 +138,8 @@ pub(crate) fn value(of: &mut Generator, argument: Argument) -> u64 {
             name.0.into()
         }
         A::Address => address(of),
+        A::Futex if of.rng.one_in(4) => address(of),
+        A::Futex => of.terrain.stack & !3,
         A::Victim => victim(of),
         A::Buffer => match of.rng.below(4) {
             0 => edges::word(&mut of.rng),
@@ -238,7 +242,7 @@ pub(crate) fn address(of: &mut Generator) -> u64 {
 
 /// An address whose memory the trap takes away or covers.
 pub(crate) fn victim(of: &mut Generator) -> u64 {
-    if of.care == Care::None || of.is_tired_of_life() {
+    if of.is_tired_of_life() {
         return address(of);
     }
     match of.rng.below(4) {
@@ -276,7 +280,7 @@ pub(crate) fn arguments(of: &mut Generator, meanings: &[Argument]) -> [u64; 6] {
         }
     }
     let takes = meanings.iter().position(|meaning| *meaning == A::Victim);
-    if let (Some(at), Care::OwnLife) = (takes, of.care) {
+    if let (Some(at), false) = (takes, of.care == Care::None && of.rng.one_in(8)) {
         // From a piece of memory on, no more than it has; far sizes only where nothing is.
         let region = of.pool.size_of(arguments[at]);
         let limit = region.unwrap_or(u64::MAX);

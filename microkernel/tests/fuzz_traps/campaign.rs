@@ -1,0 +1,333 @@
+//! The attackers, their lives and deaths, and what must hold meanwhile.
+
+use std::collections::BTreeMap;
+
+use abi::message::MIN_BUFFER;
+use abi::names::disposition::{COPY_SEND, MAKE_SEND};
+use abi::names::port_type;
+use abi::transport::Interface;
+use abi::trap::WAIT_UNTIL;
+use fuzz::{Answer, BODY_SIZE, Care, Generator, Step, Terrain};
+use interfaces::echo::Echo;
+use interfaces::thread::Thread;
+use microkernel::base::ids::TaskId;
+use microkernel::kernel::Census;
+use microkernel::machine::{Cpu, Event, FrameIndex, NEVER};
+use sim::user::buffer_address;
+use sim::{Config, Sim, image};
+
+use crate::witness::Witness;
+
+/// How many tasks attack at a time.
+const ATTACKERS: usize = 3;
+/// After so many traps a task is ended, whatever it does.
+const LIFE: u64 = 2_000;
+/// So many traps pass between two checks of the whole kernel.
+const AUDIT: u64 = 256;
+/// So many events without a trap mean that everybody waits for ever.
+const PATIENCE: u32 = 200;
+
+/// What came of a campaign.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Report {
+    /// By trap number: how often it succeeded and failed.
+    pub(crate) answers: BTreeMap<i64, (u64, u64)>,
+    /// Calls that the witness made.
+    pub(crate) witnessed: u64,
+    /// Tasks that lived and died.
+    pub(crate) lives: u64,
+}
+
+/// One thread that attacks.
+struct Attacker {
+    thread: FrameIndex,
+    task: TaskId,
+    generator: Generator,
+    pending: Option<Step>,
+    age: u64,
+}
+
+/// A machine under attack.
+pub(crate) struct Campaign {
+    sim: Sim,
+    witness: Witness,
+    attackers: Vec<Attacker>,
+    report: Report,
+    seed: u64,
+    made: u64,
+    /// The tasks that are there without attackers.
+    natives: Vec<TaskId>,
+    baseline: Baseline,
+}
+
+/// What must be the same again when all attackers are gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Baseline {
+    census: Census,
+    pages: u64,
+    spaces: usize,
+}
+
+impl Baseline {
+    fn of(sim: &Sim) -> Self {
+        Self {
+            census: sim.kernel.census(),
+            pages: sim.machine.memory.in_use(),
+            spaces: sim.machine.spaces.len(),
+        }
+    }
+}
+
+impl Campaign {
+    /// A machine with a witness, not yet under attack.
+    pub(crate) fn boot(config: Config) -> Self {
+        let mut sim = Sim::boot(config);
+        let first = sim.first();
+        let mut witness = Witness::new(&mut sim);
+        // The first thread sleeps: it is nobody's business here.
+        let cpu = sim.until_runs(first);
+        sim.trap(cpu, WAIT_UNTIL, &[NEVER]);
+        witness.rest(&mut sim);
+        Self {
+            natives: sim.kernel.task_ids().collect(),
+            baseline: Baseline::of(&sim),
+            sim,
+            witness,
+            attackers: Vec::new(),
+            report: Report::default(),
+            seed: config.seed,
+            made: 0,
+        }
+    }
+
+    /// Makes so many hostile traps.
+    pub(crate) fn run(&mut self, traps: u64) {
+        let mut idle = 0;
+        let mut audited = 0;
+        while self.made < traps {
+            self.populate();
+            let before = self.made;
+            self.turn();
+            idle = if self.made == before { idle + 1 } else { 0 };
+            if idle > PATIENCE {
+                // All who attack wait for ever: they are ended, as a supervisor would.
+                self.end_attackers();
+                idle = 0;
+            }
+            if self.made - audited >= AUDIT {
+                audited = self.made;
+                self.audit();
+            }
+        }
+    }
+
+    /// Ends all attackers: nothing of them may be left.
+    pub(crate) fn end(mut self) -> Report {
+        self.end_attackers();
+        self.report.witnessed = self.witness.calls;
+        self.report
+    }
+
+    fn audit(&mut self) {
+        if let Err(broken) = self.sim.kernel.check(&self.sim.machine) {
+            panic!("after {} traps: {broken}", self.made);
+        }
+    }
+
+    /// Replaces attackers that are gone.
+    fn populate(&mut self) {
+        let alive: Vec<TaskId> = self.sim.kernel.task_ids().collect();
+        self.attackers
+            .retain(|attacker| alive.contains(&attacker.task));
+        // What the dead have sent to the living is still theirs, and their ledgers with it.
+        let ledgers = self.sim.kernel.census().ledgers - self.baseline.census.ledgers;
+        if ledgers as usize > 2 * ATTACKERS {
+            self.end_attackers();
+        }
+        while self.attackers.len() < 2 * ATTACKERS {
+            let thread = self.sim.add_task();
+            let second = self.sim.add_thread(thread);
+            self.enlist(thread);
+            self.enlist(second);
+        }
+    }
+
+    fn enlist(&mut self, thread: FrameIndex) {
+        self.report.lives += 1;
+        let seed = (self.seed << 32) + self.report.lives;
+        let terrain = Terrain {
+            buffer: buffer_address(thread),
+            stack: image::DATA + 0x1000,
+            code: image::CODE,
+            read_only: image::DATA + 0x3_0000,
+            unmapped: 0x7000_0000_0000,
+        };
+        let mut generator = Generator::new(seed, terrain, Care::None);
+        let service = self.witness.right_for(&mut self.sim, thread);
+        let Generator { pool, rng, .. } = &mut generator;
+        pool.add_service(service, <dyn Echo>::NAME, rng);
+        let task = self.sim.task_of(thread);
+        for other in &self.attackers {
+            let name = other.generator.pool.name(u32::MAX, rng);
+            pool.add_foreign(name, rng);
+            // And a right to what it has, if it can be: they bother each other.
+            let from = (other.task, name, rng.pick(&[COPY_SEND, MAKE_SEND]));
+            let given = self
+                .sim
+                .kernel
+                .stage_right(&mut self.sim.machine, from, task);
+            pool.add(given.unwrap_or_default(), port_type::SEND, rng);
+        }
+        self.attackers.push(Attacker {
+            thread,
+            task,
+            generator,
+            pending: None,
+            age: 0,
+        });
+    }
+
+    /// One event of the machine, or one trap of a thread.
+    fn turn(&mut self) {
+        let mut busy: Vec<Cpu> = self.sim.machine.cpus().collect();
+        busy.retain(|cpu| self.sim.machine.running(*cpu).is_some());
+        if busy.is_empty() || self.sim.rng.one_in(8) {
+            let pause = self.sim.rng.below(30_000) as u64;
+            self.sim.machine.advance(pause);
+            if !self.sim.deliver() && busy.is_empty() {
+                self.sim.turn();
+            }
+            return;
+        }
+        let cpu = self.sim.rng.pick(&busy);
+        let thread = self.sim.current(cpu);
+        if self.witness.has(thread) {
+            return self.witness.step(&mut self.sim, thread);
+        }
+        match self.attackers.iter().position(|own| own.thread == thread) {
+            Some(n) => self.attack(cpu, n),
+            // A thread that an attacker made.
+            None => drop(self.sim.trap(cpu, WAIT_UNTIL, &[NEVER])),
+        }
+    }
+
+    fn attack(&mut self, cpu: Cpu, n: usize) {
+        let thread = self.attackers[n].thread;
+        self.harvest(cpu, n);
+        if self.sim.machine.running(cpu) != Some(thread) {
+            return;
+        }
+        if self.attackers[n].age > LIFE {
+            return self.end_attackers();
+        }
+        let now = self.sim.now();
+        let generator = &mut self.attackers[n].generator;
+        generator.tell_time(now);
+        let step = generator.step();
+        if let (Some(body), Some(buffer)) = (&step.body, generator.buffer()) {
+            let mut bytes = [0; BODY_SIZE];
+            let size = body.write(&mut bytes);
+            let written = self.sim.write(cpu, buffer, &bytes[..size]);
+            // The memory may be gone: then the task is too, or the thread waits for its handler.
+            if written.is_err() {
+                return;
+            }
+        }
+        self.beware(&step);
+        let frame = self.sim.machine.registers(thread);
+        frame.rax = step.registers.number as u64;
+        [frame.rdi, frame.rsi, frame.rdx, frame.r10] = step.registers.arguments;
+        frame.words = step.registers.words;
+        self.made += 1;
+        let attacker = &mut self.attackers[n];
+        attacker.age += 1;
+        attacker.pending = Some(step);
+        if std::env::var_os("FUZZ_TRACE").is_some() {
+            eprintln!("{}: {cpu:?} thread {thread} {:x?}", self.made, step);
+        }
+        self.sim.event(cpu, Event::Trap);
+    }
+
+    /// What a request may do to other threads' registers.
+    fn beware(&mut self, step: &Step) {
+        let id = (step.registers.arguments[2] >> 32) as i32;
+        if !step.is_message() || id != <dyn Thread>::SET_STATE.id {
+            return;
+        }
+        for attacker in &self.attackers {
+            if self.sim.cpu_of(attacker.thread).is_none() {
+                self.sim.expect_other_registers(attacker.thread);
+            }
+        }
+    }
+
+    /// Takes in what the last trap of an attacker, which runs again, gave.
+    fn harvest(&mut self, cpu: Cpu, n: usize) {
+        let thread = self.attackers[n].thread;
+        let Some(step) = self.attackers[n].pending.take() else {
+            return;
+        };
+        let Some(answer) = self.sim.take_answer(thread) else {
+            return;
+        };
+        let frame = answer.frame;
+        let answer = Answer {
+            code: frame.rax as u32,
+            results: [frame.rdi, frame.rsi, frame.rdx, frame.r10],
+        };
+        let tally = self
+            .report
+            .answers
+            .entry(step.registers.number)
+            .or_default();
+        match answer.code {
+            0 => tally.0 += 1,
+            _ => tally.1 += 1,
+        }
+        let mut buffer = vec![0; MIN_BUFFER as usize];
+        let generator = &mut self.attackers[n].generator;
+        if let Some(at) = generator.buffer()
+            && step.is_message()
+            && self.sim.read(cpu, at, &mut buffer).is_err()
+        {
+            return;
+        }
+        generator.learn(&step, &answer, &buffer);
+    }
+
+    /// Ends the attackers' tasks, and their children, and compares what is left with what there was.
+    fn end_attackers(&mut self) {
+        self.attackers.clear();
+        let strangers: Vec<TaskId> = self
+            .sim
+            .kernel
+            .task_ids()
+            .filter(|task| !self.natives.contains(task))
+            .collect();
+        for task in strangers {
+            self.sim
+                .kernel
+                .stage_termination(&mut self.sim.machine, task);
+        }
+        for cpu in self.sim.machine.cpus() {
+            self.sim.event(cpu, Event::Kick);
+        }
+        self.witness.rest(&mut self.sim);
+        self.audit();
+        let now = Baseline::of(&self.sim);
+        if now != self.baseline {
+            for m in self.sim.kernel.debug_dump() {
+                eprintln!(
+                    "MSG {:x?} PORT {:?}",
+                    m.0,
+                    m.1.map(|p| (p.kind, p.space, p.messages, p.limit))
+                );
+            }
+        }
+        assert_eq!(
+            now, self.baseline,
+            "after {} traps: now, and at the start",
+            self.made
+        );
+    }
+}
