@@ -242,9 +242,6 @@ impl Campaign {
         let attacker = &mut self.attackers[n];
         attacker.age += 1;
         attacker.pending = Some(step);
-        if std::env::var_os("FUZZ_TRACE").is_some() {
-            eprintln!("{}: {cpu:?} thread {thread} {:x?}", self.made, step);
-        }
         self.sim.event(cpu, Event::Trap);
     }
 
@@ -315,15 +312,6 @@ impl Campaign {
         self.witness.rest(&mut self.sim);
         self.audit();
         let now = Baseline::of(&self.sim);
-        if now != self.baseline {
-            for m in self.sim.kernel.debug_dump() {
-                eprintln!(
-                    "MSG {:x?} PORT {:?}",
-                    m.0,
-                    m.1.map(|p| (p.kind, p.space, p.messages, p.limit))
-                );
-            }
-        }
         assert_eq!(
             now, self.baseline,
             "after {} traps: now, and at the start",

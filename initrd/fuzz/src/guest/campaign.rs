@@ -1,0 +1,245 @@
+//! One attacker after the other, and what must be as before when the last one is gone.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::{format, vec::Vec};
+use core::sync::atomic::Ordering;
+
+use interfaces::console::{CHUNK, Console, RIGHT};
+use interfaces::host::{Host, Statistics};
+use interfaces::supervisor::{End, Supervisor};
+use interfaces::task::Task;
+use libmach::abi::PAGE_SIZE;
+use libmach::abi::vm::{inherit, map_flags, protection};
+use libmach::{Context, Error, Result, SendRight, ms, thread, time, trap};
+
+use super::witness::{Shared, watch};
+use super::{life, raw};
+
+/// Steps of one life: long enough to tangle things up, short enough that most lives get there.
+const LIFE: u64 = 4_096;
+/// So many lives in a row without a step mean that nothing works.
+const STILLBORN: u32 = 20;
+/// How often the statistics are looked at until what the last death left is cleared away.
+const LOOKS: u32 = 100;
+
+/// What was asked for.
+struct Order {
+    count: u64,
+    seed: u64,
+}
+
+/// How lives ended.
+#[derive(Default)]
+struct Lives {
+    steps: u64,
+    total: u64,
+    exited: u64,
+    excepted: u64,
+    terminated: u64,
+}
+
+/// Runs the campaign; its exit status: 0 when everything held, 1 when not, 2 for bad usage.
+///
+/// # Errors
+/// When it cannot be run.
+pub(crate) fn run(context: &Context, arguments: &[&str]) -> Result<u8> {
+    let console: SendRight<dyn Console> = context.send_right(RIGHT)?;
+    let Some(order) = order(arguments) else {
+        say(&console, "usage: fuzz --count N --seed S\n")?;
+        return Ok(2);
+    };
+    let mut nursery = Nursery::new(context, &console)?;
+    let shared = Arc::new(Shared::new(nursery.progress));
+    let (theirs, echo) = (Arc::clone(&shared), context.send_right("echo")?);
+    let watcher = thread::spawn(move || watch(&theirs, &echo))?;
+    // One life before the count starts: what the system makes once and keeps is there then.
+    let mut warm = Lives::default();
+    nursery.raise(&shared, (order.seed, 64), &mut warm)?;
+    let before = statistics()?;
+    let mut lives = Lives::default();
+    let mut fault = attack(&mut nursery, &shared, &order, &mut lives)?;
+    let after = settled(&before)?;
+    shared.stop.store(1, Ordering::Relaxed);
+    watcher.join();
+    let noticed = shared.fault.lock().take();
+    fault = fault.or(noticed).or(differs(&before, &after));
+    report(&console, &order, &lives, &shared, fault.as_deref())?;
+    Ok(u8::from(fault.is_some()))
+}
+
+fn order(arguments: &[&str]) -> Option<Order> {
+    let mut order = Order {
+        count: 200_000,
+        seed: 1,
+    };
+    for pair in arguments.chunks(2) {
+        match pair {
+            ["--count", count] => order.count = count.parse().ok()?,
+            ["--seed", seed] => order.seed = seed.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some(order)
+}
+
+/// Lives until the steps are done or the witness noticed something; what is wrong, if anything is.
+fn attack(
+    nursery: &mut Nursery,
+    shared: &Shared,
+    order: &Order,
+    lives: &mut Lives,
+) -> Result<Option<String>> {
+    let mut stillborn = 0;
+    while lives.steps < order.count {
+        // Each life has a seed of its own, which a report names.
+        let seed = (order.seed << 20).wrapping_add(lives.total);
+        let steps = LIFE.min(order.count - lives.steps);
+        let done = nursery.raise(shared, (seed, steps), lives)?;
+        stillborn = if done == 0 { stillborn + 1 } else { 0 };
+        let noticed = shared.fault.lock().is_some();
+        if noticed || stillborn == STILLBORN {
+            let what = match noticed {
+                true => "the witness noticed",
+                false => "no attacker gets to do anything",
+            };
+            return Ok(Some(format!("{what} life {seed} at step {done}")));
+        }
+    }
+    Ok(None)
+}
+
+/// Where attackers come from.
+struct Nursery {
+    supervisor: SendRight<dyn Supervisor>,
+    console: SendRight<dyn Console>,
+    entry: SendRight<dyn interfaces::memory::Entry>,
+    /// A page that this task shares with the attacker.
+    progress: u64,
+}
+
+impl Nursery {
+    fn new(context: &Context, console: &SendRight<dyn Console>) -> Result<Self> {
+        let progress = raw::allocate(PAGE_SIZE)?;
+        let own = SendRight::<dyn Task>::from_name(trap::task_self()?);
+        let both = protection::READ | protection::WRITE;
+        let entry = own.client().make_entry(progress, PAGE_SIZE, both)?;
+        Ok(Self {
+            supervisor: context.send_right("supervisor")?,
+            console: console.duplicate()?,
+            entry,
+            progress,
+        })
+    }
+
+    /// Starts a task and waits for its end; how many steps it did.
+    fn raise(
+        &mut self,
+        shared: &Shared,
+        (seed, steps): (u64, u64),
+        lives: &mut Lives,
+    ) -> Result<u64> {
+        let arguments = format!("{}\0{seed}\0{steps}", life::FLAG);
+        let console = self.console.duplicate()?.cast();
+        let started = self.supervisor.client().run("fuzz", &arguments, console);
+        let (number, task) = started.map_err(|refused| refused.error)?;
+        raw::put_word(self.progress, 0);
+        let flags = u64::from(protection::READ | protection::WRITE);
+        let flags = flags << map_flags::CURRENT_SHIFT
+            | flags << map_flags::MAXIMUM_SHIFT
+            | u64::from(inherit::NONE) << map_flags::INHERIT_SHIFT;
+        let entry = self.entry.duplicate()?;
+        task.client()
+            .vm_map(entry, life::PROGRESS, PAGE_SIZE, 0, flags)
+            .map_err(|refused| refused.error)?;
+        shared.attacker.store(task.name().0, Ordering::Release);
+        let ended = self.supervisor.client().wait(number);
+        shared.attacker.store(0, Ordering::Release);
+        let done = raw::word(self.progress);
+        lives.total += 1;
+        lives.steps += done;
+        match ended?.how {
+            End::Exited => lives.exited += 1,
+            End::Exception => lives.excepted += 1,
+            End::Terminated => lives.terminated += 1,
+        }
+        Ok(done)
+    }
+}
+
+fn statistics() -> Result<Statistics> {
+    let host = SendRight::<dyn Host>::from_name(trap::host_self()?);
+    host.client().statistics()
+}
+
+/// What is counted that must come back to where it was.
+fn gauges(statistics: &Statistics) -> [(&'static str, u64); 6] {
+    [
+        ("tasks", statistics.tasks),
+        ("threads", statistics.threads),
+        ("ports", statistics.ports),
+        ("messages", statistics.queued_now),
+        ("frames", statistics.frames),
+        ("kernel bytes", statistics.kernel_bytes),
+    ]
+}
+
+/// The statistics, once they are as before, or after a while.
+fn settled(before: &Statistics) -> Result<Statistics> {
+    for _ in 0..LOOKS {
+        let now = statistics()?;
+        if gauges(&now) == gauges(before) {
+            return Ok(now);
+        }
+        time::sleep(ms(20));
+    }
+    statistics()
+}
+
+fn differs(before: &Statistics, after: &Statistics) -> Option<String> {
+    let pairs = gauges(before).into_iter().zip(gauges(after));
+    let changed: Vec<String> = pairs
+        .filter(|(before, after)| before != after)
+        .map(|((what, before), (_, after))| format!("{what} {before} -> {after}"))
+        .collect();
+    (!changed.is_empty()).then(|| format!("not at the baseline: {}", changed.join(", ")))
+}
+
+/// One JSON object on a line of its own.
+fn report(
+    console: &SendRight<dyn Console>,
+    order: &Order,
+    lives: &Lives,
+    shared: &Shared,
+    fault: Option<&str>,
+) -> Result<()> {
+    let verdict = fault.unwrap_or("held").replace(['"', '\\', '\n'], "'");
+    let Lives {
+        steps,
+        total,
+        exited,
+        excepted,
+        terminated,
+    } = lives;
+    let calls = shared.calls.load(Ordering::Relaxed);
+    let stalled = shared.stalled.load(Ordering::Relaxed);
+    let Order { count, seed } = order;
+    say(
+        console,
+        &format!(
+            "{{\"campaign\":\"traps\",\"seed\":{seed},\"count\":{count},\"steps\":{steps},\
+             \"lives\":{total},\"exited\":{exited},\"exceptions\":{excepted},\
+             \"terminated\":{terminated},\"stalled\":{stalled},\"witness_calls\":{calls},\"verdict\":\"{verdict}\"}}\n"
+        ),
+    )
+}
+
+fn say(console: &SendRight<dyn Console>, text: &str) -> Result<()> {
+    for chunk in text.as_bytes().chunks(CHUNK) {
+        let taken = console.client().write(chunk)?;
+        if taken != chunk.len() as u64 {
+            return Err(Error::TooLarge);
+        }
+    }
+    Ok(())
+}
