@@ -25,6 +25,8 @@ pub enum Argument {
     Address,
     /// Where threads of the task may meet.
     Futex,
+    /// What the memory there may hold.
+    Expected,
     /// Where memory is that the trap takes away.
     Victim,
     /// Bytes.
@@ -66,7 +68,7 @@ pub enum Argument {
 use Argument as A;
 
 /// Every trap but `mach_msg`, with the meaning of its arguments.
-pub const TRAPS: [(i64, &[Argument]); 40] = [
+pub const TRAPS: [(i64, &[Argument]); 41] = [
     (trap::VM_ALLOCATE, &[A::Address, A::Size, A::Flag]),
     (trap::VM_DEALLOCATE, &[A::Victim, A::Size]),
     (
@@ -100,7 +102,7 @@ pub const TRAPS: [(i64, &[Argument]); 40] = [
     (trap::WAIT_UNTIL, &[A::Deadline]),
     (trap::NULL, &[]),
     (trap::CLOCK, &[]),
-    (trap::FUTEX_WAIT, &[A::Futex, A::Flag, A::Deadline]),
+    (trap::FUTEX_WAIT, &[A::Futex, A::Expected, A::Deadline]),
     (trap::FUTEX_WAKE, &[A::Futex, A::Word]),
     (trap::MESSAGE_BUFFER, &[A::Buffer, A::BufferSize]),
     (trap::REPLY_SLOT_TAKE, &[]),
@@ -116,6 +118,7 @@ pub const TRAPS: [(i64, &[Argument]); 40] = [
     (trap::TIMER_ARM, &[A::Receive, A::Deadline]),
     (trap::PORT_GET_REFS, &[A::Name, A::Right]),
     // Traps on which much stands come twice.
+    (trap::FUTEX_WAKE, &[A::Futex, A::Word]),
     (trap::PORT_ALLOCATE, &[A::Right]),
     (trap::PORT_CONSTRUCT, &[A::Construct, A::Limit, A::Word]),
     (
@@ -168,6 +171,7 @@ fn small(of: &mut Generator, argument: Argument) -> u64 {
     match argument {
         A::Protection => rng.below(9) as u64,
         A::Flag => rng.below(3) as u64,
+        A::Expected => rng.pick(&[0, 0, 0, 1]),
         A::MapFlags => map_word(rng),
         A::Right => rng
             .pick(&[
