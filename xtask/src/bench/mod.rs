@@ -1,23 +1,27 @@
 //! `bench`: what operations cost, in executed guest instructions, beside the peers' figures.
 //!
 //! The guest program `bench` prints one JSON object a line; under a clock that counts instructions
-//! its figures repeat. Deliberately absent: wall-clock time, which says nothing under an emulator.
+//! its figures repeat. [`measure`] lets it run, [`steps`] counts what instructions do not show,
+//! [`report`] and [`picture`] show the figures beside the [`peers`]'. Deliberately absent: wall-clock
+//! time, which says nothing under an emulator.
 
+mod measure;
 mod peers;
+mod picture;
 mod report;
+mod steps;
 
-use crate::fault::{Doing, Fault, Result};
+use crate::fault::{Doing, Result};
 use crate::place::Place;
-use crate::run::{Clock, Options, Outcome, Stream, Terminal, execute, prepare, request};
 use lexopt::{Arg, Parser};
-use report::{Row, regressions, rows, table};
-use std::fs;
-use std::io::{Write, empty, stderr, stdout};
-use std::path::PathBuf;
-use std::time::Duration;
+use picture::picture;
+use report::{Row, regressions, table};
 
-/// Host time after which a measurement counts as hanging.
-const LIMIT: Duration = Duration::from_secs(900);
+pub(crate) use measure::measure;
+use measure::measure_all;
+use std::fs;
+use std::io::{Write, stdout};
+use std::path::PathBuf;
 
 /// How the figures are shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,13 +64,15 @@ impl Request {
 
 /// The whole command; its exit status.
 pub(crate) fn bench(place: &Place, request: Request) -> Result<u8> {
-    let rows = measure(place)?;
+    let rows = measure_all(place)?;
     let json = encode(&rows)?;
-    let path = place.other_target("bench").join("report.json");
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).at("make", folder)?;
+    let folder = place.other_target("bench");
+    fs::create_dir_all(&folder).at("make", &folder)?;
+    for (name, content) in [("report.json", &json), ("report.svg", &picture(&rows))] {
+        let path = folder.join(name);
+        fs::write(&path, content).at("write", &path)?;
+        eprintln!("written: {}", path.display());
     }
-    fs::write(&path, &json).at("write", &path)?;
     match request.form {
         Form::Json => stdout().write_all(json.as_bytes()),
         Form::Table => stdout().write_all(table(&rows).as_bytes()),
@@ -100,33 +106,6 @@ pub(crate) fn compare(place: &Place, rows: &[Row]) -> Result<Vec<String>> {
 
 fn baseline(place: &Place) -> PathBuf {
     place.root.join("bench/baseline.json")
-}
-
-/// Boots and measures.
-pub(crate) fn measure(place: &Place) -> Result<Vec<Row>> {
-    let options = Options::default();
-    let boot = prepare(place, &options)?;
-    let mut machine = boot.machine(&options, "command")?;
-    machine.clock = Clock::Instructions;
-    let mut guest = machine.start(Terminal::Untouched)?;
-    let mut output = Vec::new();
-    let payload = request(&["bench".to_owned()])?;
-    let outcome = execute(&mut guest, &payload, empty(), LIMIT, |stream, bytes| {
-        if stream == Stream::Stdout {
-            output.extend_from_slice(bytes);
-        } else {
-            // What cannot be shown does not change the figures.
-            drop(stderr().write_all(bytes));
-        }
-        Ok(())
-    })?;
-    if outcome != Outcome::Exited(0) {
-        eprint!("{}", boot.symbolised(&guest.log_text()));
-        return Err(Fault::new(format!(
-            "the guest's bench ended with {outcome:?}"
-        )));
-    }
-    rows(&String::from_utf8_lossy(&output))
 }
 
 fn encode(rows: &[Row]) -> Result<String> {

@@ -1,6 +1,7 @@
 //! Figures: reading them from the guest, showing them, comparing them.
 
 use super::peers::{SYSTEMS, figures};
+use super::steps::Counts;
 use crate::fault::{Doing, Fault, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -13,13 +14,27 @@ const TOLERANCE: u64 = 2;
 pub(crate) struct Row {
     name: String,
     unit: String,
-    min: u64,
-    median: u64,
-    max: u64,
-    samples: u64,
-    transitions: Option<u64>,
-    cr3_writes: Option<u64>,
-    copied: Option<u64>,
+    pub(super) min: u64,
+    pub(super) median: u64,
+    pub(super) max: u64,
+    pub(super) samples: u64,
+    pub(super) transitions: Option<u64>,
+    pub(super) cr3_writes: Option<u64>,
+    pub(super) copied: Option<u64>,
+}
+
+impl Row {
+    /// The operation.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes what a run in steps counted.
+    pub(super) fn set(&mut self, counts: Counts) {
+        self.transitions = Some(counts.transitions);
+        self.cr3_writes = Some(counts.cr3_writes);
+        self.copied = Some(counts.copied);
+    }
 }
 
 /// The rows that the guest printed, one JSON object a line. Other lines are for people.
@@ -46,10 +61,10 @@ pub(super) fn rows(output: &str) -> Result<Vec<Row>> {
 /// The figures beside the peers', with what theirs is as a multiple of ours.
 pub(super) fn table(rows: &[Row]) -> String {
     let mut out = String::new();
-    let mut line = |cells: [String; 9]| {
+    let mut line = |cells: [String; 10]| {
         let [name, rest @ ..] = cells;
         let row = rest.iter().fold(format!("{name:<24}"), |mut row, cell| {
-            row.push_str(&format!("{cell:>16}"));
+            row.push_str(&format!("{cell:>15}"));
             row
         });
         out.push_str(row.trim_end());
@@ -62,8 +77,9 @@ pub(super) fn table(rows: &[Row]) -> String {
         "max",
         "transitions",
         "CR3 writes",
+        "copied",
     ];
-    let mut cells = [const { String::new() }; 9];
+    let mut cells = [const { String::new() }; 10];
     for (cell, head) in cells.iter_mut().zip(heads.iter().chain(&SYSTEMS)) {
         (*head).clone_into(cell);
     }
@@ -78,6 +94,7 @@ pub(super) fn table(rows: &[Row]) -> String {
             row.max.to_string(),
             count(row.transitions),
             count(row.cr3_writes),
+            count(row.copied),
             mach,
             sel4,
             linux,

@@ -23,7 +23,7 @@ pub(crate) struct Products {
 
 impl Products {
     /// The ELF file of a guest program, with its symbols.
-    pub(super) fn program(&self, unit: &Unit) -> Result<PathBuf> {
+    pub(crate) fn program(&self, unit: &Unit) -> Result<PathBuf> {
         Ok(self.folder.join(unit.binary()?))
     }
 
@@ -73,7 +73,17 @@ pub(crate) fn name_packages(place: &Place, units: &[Unit], command: &mut Command
 
 /// Builds everything that the archive holds, and the boot stub. The caller holds the build's lock.
 pub(crate) fn build(place: &Place) -> Result<Products> {
-    let units = units(place)?;
+    compile(place, units(place)?)
+}
+
+/// Builds the kernel, the boot stub and the one program `name`. The caller holds the build's lock.
+pub(crate) fn build_only(place: &Place, name: &str) -> Result<Products> {
+    let mut units = units(place)?;
+    units.retain(|unit| unit.name == name);
+    compile(place, units)
+}
+
+fn compile(place: &Place, units: Vec<Unit>) -> Result<Products> {
     // Manifests first: a mistake there costs no build.
     for unit in &units {
         unit.manifest()?;

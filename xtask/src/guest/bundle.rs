@@ -31,14 +31,10 @@ pub(crate) struct Addition {
 
 /// The archive of `products` and `additions`.
 pub(crate) fn bundle(products: &Products, additions: &[Addition]) -> Result<Archive> {
-    let mut archive = Archive::default();
-    let kernel = shed("the kernel", &read(&products.kernel)?)?;
-    archive.add("boot/kernel", Mode::Program, kernel)?;
     let first = products
         .first()
         .ok_or_else(|| Fault::new("servers/bootstrap is not there"))?;
-    let image = flatten(&first.name, &read(&products.program(first)?)?)?;
-    archive.add("boot/bootstrap.img", Mode::Data, image)?;
+    let mut archive = bundle_alone(products, first)?;
     for unit in products.units.iter().filter(|u| u.kind != Kind::First) {
         add_unit(&mut archive, unit, &read(&products.program(unit)?)?)?;
     }
@@ -47,6 +43,16 @@ pub(crate) fn bundle(products: &Products, additions: &[Addition]) -> Result<Arch
         let path = addition.guest.trim_start_matches('/');
         archive.add(path, Mode::Data, content)?;
     }
+    Ok(archive)
+}
+
+/// An archive that holds the kernel and one program, as the first task: nothing else will run.
+pub(crate) fn bundle_alone(products: &Products, program: &Unit) -> Result<Archive> {
+    let mut archive = Archive::default();
+    let kernel = shed("the kernel", &read(&products.kernel)?)?;
+    archive.add("boot/kernel", Mode::Program, kernel)?;
+    let image = flatten(&program.name, &read(&products.program(program)?)?)?;
+    archive.add("boot/bootstrap.img", Mode::Data, image)?;
     Ok(archive)
 }
 

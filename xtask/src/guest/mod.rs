@@ -10,6 +10,6 @@ mod sample;
 mod units;
 
 pub(crate) use archive::Archive;
-pub(crate) use build::{Products, build, cargo_guest, name_packages};
-pub(crate) use bundle::{Addition, bundle};
+pub(crate) use build::{Products, build, build_only, cargo_guest, name_packages};
+pub(crate) use bundle::{Addition, bundle, bundle_alone};
 pub(crate) use units::{BOOT, KERNEL, units};

@@ -9,11 +9,11 @@ mod options;
 mod symbols;
 
 pub(crate) use command::{Outcome, Stream, execute, request};
-pub(crate) use machine::{Clock, Guest, Machine, Medium, Terminal, failure};
+pub(crate) use machine::{Clock, Ending, Guest, Machine, Medium, Terminal, failure};
 pub(crate) use options::{Entry, Options};
 
 use crate::fault::{Doing, Fault, Result, USAGE};
-use crate::guest::{Archive, Products, build, bundle};
+use crate::guest::{Archive, Products, build, build_only, bundle, bundle_alone};
 use crate::place::{Place, Slot};
 use crate::setup::{Need, ensure, firmware};
 use console::Typist;
@@ -69,6 +69,22 @@ pub(crate) fn prepare(place: &Place, options: &Options) -> Result<Boot> {
     let products = build(place)?;
     let archive = bundle(&products, &options.additions)?;
     let boot = Boot::lay(place.slot()?, &products, &archive)?;
+    drop(lock);
+    Ok(boot)
+}
+
+/// As [`prepare`], for a kernel whose first and only task is the program `name`. Its ELF file lies in
+/// the folder too, as `program`.
+pub(crate) fn prepare_alone(place: &Place, name: &str) -> Result<Boot> {
+    ensure(&[Need::Emulator])?;
+    let lock = place.lock_build()?;
+    let products = build_only(place, name)?;
+    let unit = products.units.first();
+    let unit = unit.ok_or_else(|| Fault::new(format!("there is no program {name}")))?;
+    let archive = bundle_alone(&products, unit)?;
+    let boot = Boot::lay(place.slot()?, &products, &archive)?;
+    let program = products.program(unit)?;
+    fs::copy(&program, boot.file("program")).at("copy", &program)?;
     drop(lock);
     Ok(boot)
 }
@@ -158,8 +174,8 @@ fn run_console(boot: &Boot, options: &Options) -> Result<u8> {
             eprintln!("error: the time is up");
             Ok(TIMED_OUT)
         }
-        console::Outcome::Ended(machine::Ending::Finished) => Ok(0),
-        console::Outcome::Ended(machine::Ending::Panicked) => {
+        console::Outcome::Ended(Ending::Finished) => Ok(0),
+        console::Outcome::Ended(Ending::Panicked) => {
             boot.report_panic(&guest);
             Ok(PANICKED)
         }

@@ -1,0 +1,165 @@
+//! Lets the guest's bench run: as the only task, again step by step, and once in the whole system.
+//!
+//! Alone nothing disturbs it: all figures but one repeat to the instruction. How much is executed from
+//! reset until a program runs, the whole system must say.
+
+use super::report::{Row, rows};
+use super::steps::{Counts, Places, Reader};
+use crate::fault::{Doing, Fault, Result};
+use crate::place::Place;
+use crate::run::{
+    Boot, Clock, Ending, Machine, Options, Outcome, Stream, Terminal, execute, failure, prepare,
+    prepare_alone, request,
+};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, Read, empty, stderr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Host time after which a run counts as hanging.
+const LIMIT: Duration = Duration::from_secs(900);
+/// Opening a pipe to write fails at once when nobody reads it (Linux, `O_NONBLOCK`).
+const NONBLOCK: i32 = 0o4000;
+
+/// Boots and measures instructions.
+pub(crate) fn measure(place: &Place) -> Result<Vec<Row>> {
+    let (boot, machine) = alone(place)?;
+    let mut rows = rows(&run(&boot, &machine)?)?;
+    add_since_reset(place, &mut rows);
+    Ok(rows)
+}
+
+/// As [`measure`], and counts what instructions do not show.
+pub(super) fn measure_all(place: &Place) -> Result<Vec<Row>> {
+    let (boot, machine) = alone(place)?;
+    let mut rows = rows(&run(&boot, &machine)?)?;
+    eprintln!("measuring: transitions, CR3 writes, copied elements");
+    match step(&boot, machine) {
+        Ok(counts) if counts.len() == rows.len() => {
+            rows.iter_mut().zip(counts).for_each(|(row, c)| row.set(c));
+        }
+        Ok(counts) => {
+            let (found, wanted) = (counts.len(), rows.len());
+            return Err(Fault::new(format!(
+                "the run in steps had {found} rows, not {wanted}"
+            )));
+        }
+        Err(fault) => eprintln!("not measured: {fault}"),
+    }
+    add_since_reset(place, &mut rows);
+    Ok(rows)
+}
+
+/// A machine whose only task is the bench.
+fn alone(place: &Place) -> Result<(Boot, Machine)> {
+    let boot = prepare_alone(place, "bench")?;
+    let mut machine = boot.machine(&Options::default(), "bench")?;
+    machine.clock = Clock::Instructions;
+    eprintln!("measuring: instructions");
+    Ok((boot, machine))
+}
+
+fn add_since_reset(place: &Place, rows: &mut Vec<Row>) {
+    match since_reset(place) {
+        Ok(row) => rows.extend(row),
+        Err(fault) => eprintln!("not measured: boot_to_prompt: {fault}"),
+    }
+}
+
+/// Runs a machine whose only task prints to the kernel log and turns it off; what was printed.
+fn run(boot: &Boot, machine: &Machine) -> Result<String> {
+    let end = Instant::now() + LIMIT;
+    let mut guest = machine.start(Terminal::Untouched)?;
+    // The emulator holds the other end until it ends.
+    let step = Some(Duration::from_secs(1));
+    guest.channel.set_read_timeout(step).doing("set a limit")?;
+    loop {
+        match guest.channel.read(&mut [0; 256]) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                guest.kill();
+                return Err(Fault::new("the guest's bench takes too long"));
+            }
+            Err(error) => return Err(error).doing("wait for the guest's bench"),
+        }
+    }
+    let ending = guest.wait()?;
+    let log = guest.log_text();
+    if ending == Ending::Finished {
+        return Ok(log);
+    }
+    eprint!("{}", boot.symbolised(&log));
+    Err(failure(ending, &log))
+}
+
+/// Runs it again, step by step.
+fn step(boot: &Boot, mut machine: Machine) -> Result<Vec<Counts>> {
+    let read = |name| {
+        let path = boot.file(name);
+        fs::read(&path).at("read", &path)
+    };
+    let places = Places::find(&read("kernel")?, &read("program")?)?;
+    let pipe = boot.file("steps");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    if !made.doing("start mkfifo")?.success() {
+        return Err(Fault::new("mkfifo made no pipe"));
+    }
+    machine.extra.extend(places.arguments(&pipe));
+    let from = pipe.clone();
+    let reading = thread::spawn(move || listen(&from, places));
+    let ran = run(boot, &machine);
+    // An emulator that never opened the pipe leaves its reader waiting: this ends the wait.
+    let last = OpenOptions::new()
+        .write(true)
+        .custom_flags(NONBLOCK)
+        .open(&pipe);
+    drop(last);
+    let counts = reading
+        .join()
+        .map_err(|_| Fault::new("reading the steps failed"))?;
+    ran?;
+    counts
+}
+
+fn listen(pipe: &Path, places: Places) -> Result<Vec<Counts>> {
+    let mut lines = BufReader::with_capacity(1 << 20, File::open(pipe).at("open", pipe)?);
+    let mut reader = Reader::new(places);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).at("read", pipe)? > 0 {
+        reader.line(&line);
+        line.clear();
+    }
+    Ok(reader.finish())
+}
+
+/// What the whole system executes until a program that was asked for on the channel begins.
+fn since_reset(place: &Place) -> Result<Vec<Row>> {
+    let options = Options::default();
+    let boot = prepare(place, &options)?;
+    let mut machine = boot.machine(&options, "command")?;
+    machine.clock = Clock::Instructions;
+    let mut guest = machine.start(Terminal::Untouched)?;
+    let mut output = Vec::new();
+    let payload = request(&["bench".to_owned(), "boot".to_owned()])?;
+    let outcome = execute(&mut guest, &payload, empty(), LIMIT, |stream, bytes| {
+        if stream == Stream::Stdout {
+            output.extend_from_slice(bytes);
+        } else {
+            // What cannot be shown does not change the figures.
+            drop(std::io::Write::write_all(&mut stderr(), bytes));
+        }
+        Ok(())
+    })?;
+    if outcome != Outcome::Exited(0) {
+        eprint!("{}", boot.symbolised(&guest.log_text()));
+        return Err(Fault::new(format!(
+            "the guest's bench ended with {outcome:?}"
+        )));
+    }
+    rows(&String::from_utf8_lossy(&output))
+}
