@@ -36,6 +36,24 @@ fn a_server_that_dies_leaves_no_caller_waiting() {
     }
 }
 
+// covers: N-07
+#[test]
+fn a_thread_that_ends_itself_leaves_no_caller_waiting() {
+    // Nobody else can run when it ends, and no event will come: its end itself must wake the caller.
+    let (mut sim, client) = Sim::single();
+    let server = sim.add_thread(client);
+    let port = sim.on(client).port();
+    let me = sim.on(server).trap(abi::trap::THREAD_SELF, &[]).unwrap();
+    let call = Request::call(port).disposed(disposition::MAKE_SEND);
+    assert_eq!(sim.on(client).start_message(&call), None);
+    assert_eq!(sim.on(server).poll(port).code, Code::Success);
+    let terminate = <dyn interfaces::thread::Thread>::TERMINATE.id;
+    let end = Request::call(Name(me as u32)).id(terminate);
+    assert_eq!(sim.on(server).start_message(&end), None);
+    let answer = sim.on(client).finish_message();
+    assert_eq!((answer.code, answer.id), (Code::Success, notify::SEND_ONCE));
+}
+
 // covers: N-05 B-05 P-32
 #[test]
 fn a_service_port_outlives_its_server_with_what_is_queued() {
