@@ -105,6 +105,8 @@ fn step(boot: &Boot, mut machine: Machine) -> Result<Vec<Counts>> {
     };
     let places = Places::find(&read("kernel")?, &read("program")?)?;
     let pipe = boot.file("steps");
+    // An earlier run in this folder left its own; without one there is nothing to remove.
+    drop(fs::remove_file(&pipe));
     let made = Command::new("mkfifo").arg(&pipe).status();
     if !made.doing("start mkfifo")?.success() {
         return Err(Fault::new("mkfifo made no pipe"));
