@@ -1,8 +1,8 @@
 //! `tests --die KIND`: ends in a way that the supervisor must see.
 
-use libmach::Context;
 use libmach::abi::exception;
 use libmach::abi::vm::protection;
+use libmach::{Context, ReceiveRight};
 
 use crate::raw;
 
@@ -33,6 +33,9 @@ const PROTECTION: Seen = Seen::Exception(&[exception::BAD_INSTRUCTION, exception
 
 /// Where the kernel lives: the upper half of the address space.
 const KERNEL: u64 = 0xffff_8000_0000_0000;
+/// A page that the ledger has no room for.
+const HOG: Seen = Seen::Exception(&[exception::RESOURCE, exception::BAD_ACCESS]);
+const HOG_SIZE: u64 = 1 << 20;
 const NON_CANONICAL: u64 = 0x8000_0000_0000_0000;
 const PAGE: u64 = 4096;
 
@@ -41,7 +44,7 @@ const fn kind(name: &'static str, seen: Seen, act: fn()) -> Kind {
 }
 
 /// All of them.
-pub const ALL: [Kind; 16] = [
+pub const ALL: [Kind; 18] = [
     kind("regularly", Seen::Exit(7), || {}),
     kind("null-read", ACCESS, || drop(raw::peek(0, 1))),
     kind("null-write", ACCESS, || raw::poke(8, 1, 1)),
@@ -87,6 +90,18 @@ pub const ALL: [Kind; 16] = [
     kind("privileged-instruction", PROTECTION, || {
         raw::privileged();
         raw::touch_port();
+    }),
+    kind("memory-hog", HOG, || {
+        while let Ok(address) = raw::allocate(HOG_SIZE) {
+            raw::poke(address, HOG_SIZE as usize, 1);
+        }
+    }),
+    kind("name-hog", Seen::Exit(7), || {
+        // The ledger answers a call with an error, which is no reason to end. Ending takes one name.
+        let mut last = None;
+        while let Ok(port) = ReceiveRight::<()>::new() {
+            last.replace(port).map(ReceiveRight::into_name);
+        }
     }),
     kind(
         "unknown-trap",

@@ -26,6 +26,8 @@ cases! { "exceptions":
     "an undefined instruction ends the task" => undefined_instruction,
     "a privileged instruction ends the task" => privileged_instruction,
     "a trap that is none ends the task" => unknown_trap,
+    "who takes more memory than it may ends alone" => memory_hog,
+    "who takes more names than it may is refused" => name_hog,
 }
 
 /// Lets another instance die as `kind` says, and looks at what the supervisor saw.
@@ -76,4 +78,6 @@ deaths! {
     undefined_instruction => "undefined-instruction",
     privileged_instruction => "privileged-instruction",
     unknown_trap => "unknown-trap",
+    memory_hog => "memory-hog",
+    name_hog => "name-hog",
 }
