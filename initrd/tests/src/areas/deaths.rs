@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use interfaces::echo::Echo;
 use interfaces::host::{Host, Statistics};
-use interfaces::supervisor::Supervisor;
+use interfaces::supervisor::{Cause, Info, State, Supervisor};
 use libmach::abi::transport::Result;
 use libmach::{Error, SendRight, ms, thread, time, trap};
 
@@ -26,6 +26,7 @@ cases! { "deaths":
     "calls that may be repeated do not notice kills" => idempotent,
     "calls that may not be repeated fail once a kill at most" => not_idempotent,
     "a thousand kills leave nothing behind" => nothing_left,
+    "a server that dies at each start fails, and an order clears it" => fails,
 }
 
 fn same_right(world: &World) -> Check {
@@ -136,4 +137,51 @@ fn nothing_left(world: &World) -> Check {
     equal("queued messages", after.queued_now, before.queued_now)?;
     equal("frames", after.frames, before.frames)?;
     equal("kernel memory", after.kernel_bytes, before.kernel_bytes)
+}
+
+/// What the supervisor says of a service.
+fn service(supervisor: &SendRight<dyn Supervisor>, name: &str) -> Check<Info> {
+    let mut first = 0;
+    loop {
+        let page = supervisor.client().services(first)?;
+        check!(!page.is_empty(), "no service {name}");
+        if let Some(found) = page.iter().find(|service| service.name.as_str() == name) {
+            return Ok(*found);
+        }
+        first += page.len() as u32;
+    }
+}
+
+/// Waits until a service is in a state; the back-offs before a failure are 1.3 s in all.
+fn until(supervisor: &SendRight<dyn Supervisor>, name: &str, state: State) -> Check<Info> {
+    let end = time::deadline(ms(60_000));
+    loop {
+        let found = service(supervisor, name)?;
+        if found.state == state {
+            return Ok(found);
+        }
+        check!(
+            time::now() < end,
+            "{name} is {:?}, not {state:?}",
+            found.state
+        );
+        time::sleep(ms(5));
+    }
+}
+
+fn fails(world: &World) -> Check {
+    let supervisor = world.supervisor()?;
+    supervisor.client().start("crash")?;
+    let failed = until(&supervisor, "crash", State::Failed)?;
+    equal("deaths in a row", failed.deaths_in_row, 8)?;
+    equal("cause", failed.cause, Cause::Exception)?;
+    check!(
+        failed.reason.as_str().contains("as it is made to"),
+        "the reason is {:?}",
+        failed.reason.as_str()
+    );
+    supervisor.client().start("crash")?;
+    let cleared = service(&supervisor, "crash")?;
+    check!(cleared.state != State::Failed, "start clears nothing");
+    until(&supervisor, "crash", State::Failed).map(|_| ())
 }
