@@ -5,7 +5,7 @@ use super::tally::Tally;
 use crate::bench;
 use crate::fault::Result;
 use crate::place::Place;
-use crate::run::{Boot, Entry, Options, Outcome, Stream, Terminal, execute, prepare, request};
+use crate::run::{Boot, Options, Outcome, Stream, Terminal, execute, prepare, request};
 use std::io::{Write, empty, stderr};
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ fn one(boot: &Boot, cpus: u32, program: &[&str], filter: &str, tally: &mut Tally
 }
 
 /// Boots, runs one command, and shows what it says. A bad end shows the kernel log too.
-fn command(
+pub(super) fn command(
     boot: &Boot,
     options: &Options,
     name: &str,
@@ -91,30 +91,4 @@ fn command(
         eprint!("{}", boot.symbolised(&guest.log_text()));
     }
     Ok((outcome, String::from_utf8_lossy(&output).into_owned()))
-}
-
-/// Stories of use: the whole system as a person meets it.
-pub(super) fn story(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
-    let boot = prepare(place, &Options::default())?;
-    for entry in [Entry::Direct, Entry::Bios, Entry::Uefi] {
-        let name = format!("boot to a command, {entry:?}");
-        if name.contains(filter) {
-            let options = Options {
-                entry,
-                ..Options::default()
-            };
-            let (outcome, output) = command(&boot, &options, &name, &["help"])?;
-            tally.one(&name, helped(outcome, &output));
-        }
-    }
-    Ok(())
-}
-
-/// Whether `help` came from the system that was booted.
-fn helped(outcome: Outcome, output: &str) -> std::result::Result<(), String> {
-    match outcome {
-        Outcome::Exited(0) if output.contains("svc") => Ok(()),
-        Outcome::Exited(0) => Err("help says nothing of svc".to_owned()),
-        other => Err(format!("{other:?}")),
-    }
 }

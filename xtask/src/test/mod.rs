@@ -3,6 +3,7 @@
 mod count;
 mod guest;
 mod host;
+mod story;
 mod tally;
 
 use crate::fault::{Fault, Result};
@@ -37,7 +38,7 @@ const PARTS: [Part; 5] = [
     },
     Part {
         name: "story",
-        run: guest::story,
+        run: story::story,
     },
 ];
 
