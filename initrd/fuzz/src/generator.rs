@@ -1,7 +1,7 @@
 //! [`Generator`]: the next step, from the seed and what was learnt so far.
 
 use abi::kern_return::{KernReturn, MessageReturn};
-use abi::message::{DESCRIPTOR_SIZE, HEADER_SIZE, descriptor};
+use abi::message::{DESCRIPTOR_SIZE, HEADER_SIZE, MIN_BUFFER, descriptor};
 use abi::names::{Name, disposition, port_type, right};
 use abi::registers::{self, Received, ReplyKind, options};
 use abi::transport::{Interface, Kind};
@@ -50,9 +50,11 @@ pub struct Generator {
 impl Generator {
     /// The steps of a seed.
     pub fn new(seed: u64, terrain: Terrain, care: Care) -> Self {
+        let (mut pool, mut rng) = (Pool::default(), Rng::new(seed));
+        pool.add_region(terrain.buffer, MIN_BUFFER, &mut rng);
         Self {
-            pool: Pool::default(),
-            rng: Rng::new(seed),
+            pool,
+            rng,
             terrain,
             care,
             now: 0,
@@ -115,6 +117,9 @@ impl Generator {
         if step.is_message() {
             return self.learn_message(step, answer, buffer);
         }
+        if step.registers.number == trap::MESSAGE_BUFFER {
+            return self.learn_buffer(step, answer);
+        }
         let [a, b, ..] = step.registers.arguments;
         let name = Name(a as u32);
         let result = answer.results[2];
@@ -126,7 +131,6 @@ impl Generator {
                 .add(name, result as u32 & ALL_TYPES, &mut self.rng),
             _ if !success => {}
             trap::CLOCK => self.now = result,
-            trap::MESSAGE_BUFFER => self.terrain.buffer = if b == 0 { 0 } else { a },
             trap::VM_ALLOCATE => self.learn_region(result, b),
             trap::VM_MAP => self.learn_region(result, step.registers.arguments[2]),
             trap::VM_DEALLOCATE => self.pool.doubt_region(a),
@@ -158,6 +162,13 @@ impl Generator {
             }
             _ => {}
         }
+    }
+
+    /// The old buffer is gone, whatever the answer is.
+    fn learn_buffer(&mut self, step: &Step, answer: &Answer) {
+        let [address, size, ..] = step.registers.arguments;
+        let there = answer.code == KernReturn::Success.0 && size > 0;
+        self.terrain.buffer = if there { address } else { 0 };
     }
 
     fn learn_region(&mut self, address: u64, size: u64) {
@@ -272,7 +283,7 @@ mod tests {
         let make = || Generator::new(42, Terrain::default(), Care::None);
         let (mut a, mut b) = (make(), make());
         let mut numbers = BTreeSet::new();
-        for n in 0..20_000_u64 {
+        for n in 0..100_000_u64 {
             let step = a.step();
             assert_eq!(step, b.step());
             numbers.insert(step.registers.number);

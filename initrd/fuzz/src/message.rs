@@ -65,15 +65,17 @@ pub(crate) fn message(of: &mut Generator) -> Step {
 
 /// The exact form that the fast path takes, to somebody who answers.
 fn call(of: &mut Generator) -> Step {
-    let to = of.pool.service(&mut of.rng).name;
-    let draft = Draft {
-        options: options::SEND | options::RECEIVE,
-        remote: (to, disposition::COPY_SEND),
-        local: (Name::NULL, disposition::MAKE_SEND_ONCE),
-        id: of.rng.pick(&[4200, 0, -1, 4300, 200]),
-        words: words(of),
-        ..bounded(of)
-    };
+    let to = of.pool.service(&mut of.rng);
+    let mut draft = bounded(of);
+    if !to.interface.is_empty() {
+        // No limits: the fast path takes none.
+        draft.options = 0;
+    }
+    draft.options |= options::SEND | options::RECEIVE;
+    draft.remote = (to.name, disposition::COPY_SEND);
+    draft.local = (Name::NULL, disposition::MAKE_SEND_ONCE);
+    draft.id = of.rng.pick(&[4200, 4200, 0, -1, 4300, 200]);
+    draft.words = words(of);
     draft.step()
 }
 
@@ -262,7 +264,7 @@ pub(crate) fn memory(of: &mut Generator) -> Descriptor {
     };
     let mut size = edges::size(&mut of.rng);
     if leaves {
-        size = size.min(of.pool.size_of(address).unwrap_or(size));
+        size = traps::extent(of, address, size);
     }
     Descriptor {
         kind: descriptor::OUT_OF_LINE,

@@ -124,12 +124,10 @@ fn word(of: &mut Generator, name: &str) -> u64 {
         "address" => traps::victim(of),
         "size" | "offset" => {
             let size = edges::size(&mut of.rng);
-            let region = of.pool.region(&mut of.rng).size;
-            if of.rng.one_in(8) {
-                size
-            } else {
-                size.min(region)
+            if of.is_tired_of_life() {
+                return size;
             }
+            size.min(of.pool.region(&mut of.rng).size)
         }
         "name" | "after" => of.pool.name(u32::MAX, &mut of.rng).0.into(),
         "inherit" => of.rng.below(3) as u64,

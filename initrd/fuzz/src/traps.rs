@@ -2,11 +2,11 @@
 
 use abi::names::{disposition, port_type, queue_limit, right};
 use abi::trap::{self, attribute, construct, switch_option};
-use abi::vm::map_flags;
+use abi::vm::{MAX_ADDRESS, map_flags};
 use abi::{PAGE_SIZE, notify};
 
 use crate::edges;
-use crate::generator::{Care, Generator};
+use crate::generator::Generator;
 
 /// What an argument means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,10 +144,9 @@ pub(crate) fn value(of: &mut Generator, argument: Argument) -> u64 {
         A::Futex if of.rng.one_in(4) => address(of),
         A::Futex => of.terrain.stack & !3,
         A::Victim => victim(of),
-        A::Buffer => match of.rng.below(4) {
+        A::Buffer => match of.rng.below(16) {
             0 => edges::word(&mut of.rng),
             1 => of.terrain.any(&mut of.rng),
-            2 => of.terrain.buffer,
             _ => of.pool.region(&mut of.rng).address,
         },
         A::Size => edges::size(&mut of.rng),
@@ -205,7 +204,7 @@ fn small(of: &mut Generator, argument: Argument) -> u64 {
             notify::PORT_DELETED,
         ]) as u64,
         A::Switch => rng.below(switch_option::WAIT as usize + 2) as u64,
-        A::BufferSize => PAGE_SIZE * rng.below(19) as u64,
+        A::BufferSize => PAGE_SIZE * rng.pick(&[2, 2, 2, 2, 3, 16, 17, 1, 0]),
         A::Width => rng.pick(&[1, 2, 4, 4, 8, 3]),
         _ => edges::word(rng),
     }
@@ -263,6 +262,21 @@ pub(crate) fn victim(of: &mut Generator) -> u64 {
     }
 }
 
+/// How much of the memory at a victim's address is taken: what is known to begin there, or little. Now
+/// and then as much as was said.
+pub(crate) fn extent(of: &mut Generator, address: u64, size: u64) -> u64 {
+    if of.is_tired_of_life() {
+        return size;
+    }
+    // Of what is no user address any size may be said.
+    let nowhere = if address >= MAX_ADDRESS {
+        u64::MAX
+    } else {
+        PAGE_SIZE
+    };
+    size.min(of.pool.size_of(address).unwrap_or(nowhere))
+}
+
 /// A deadline that is soon, so that nobody waits for long.
 pub(crate) fn deadline(of: &mut Generator) -> u64 {
     if of.is_patient() {
@@ -283,12 +297,8 @@ pub(crate) fn arguments(of: &mut Generator, meanings: &[Argument]) -> [u64; 6] {
             *place = edges::word(&mut of.rng);
         }
     }
-    let takes = meanings.iter().position(|meaning| *meaning == A::Victim);
-    if let (Some(at), false) = (takes, of.care == Care::None && of.rng.one_in(8)) {
-        // From a piece of memory on, no more than it has; far sizes only where nothing is.
-        let region = of.pool.size_of(arguments[at]);
-        let limit = region.unwrap_or(u64::MAX);
-        arguments[at + 1] = arguments[at + 1].min(limit);
+    if let Some(at) = meanings.iter().position(|meaning| *meaning == A::Victim) {
+        arguments[at + 1] = extent(of, arguments[at], arguments[at + 1]);
     }
     arguments
 }

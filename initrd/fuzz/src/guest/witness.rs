@@ -15,7 +15,7 @@ use libmach::{SendRight, ms, time};
 use super::raw;
 
 /// How long a task may do nothing before it is ended: it waits for something that will not come.
-const STILL: Duration = ms(400);
+const STILL: Duration = ms(150);
 /// Between two calls.
 const PAUSE: Duration = Duration::from_micros(200);
 /// Words of memory that are watched.
