@@ -6,6 +6,7 @@
 
 mod bench;
 mod fault;
+mod fuzz;
 mod gdb;
 mod guest;
 mod packages;
@@ -64,6 +65,7 @@ fn dispatch(mut parser: Parser) -> Result<u8> {
         },
         "new" => scaffold::new(&place, &scaffold::Request::parse(&mut parser)?),
         "bench" => bench::bench(&place, bench::Request::parse(&mut parser)?),
+        "fuzz" => fuzz::fuzz(&place, &fuzz::Campaign::parse(&mut parser)?),
         "gdb" => gdb::gdb(&place, &run::Options::parse(&mut parser)?),
         "image" => {
             nothing_more(&mut parser)?;
@@ -73,9 +75,7 @@ fn dispatch(mut parser: Parser) -> Result<u8> {
             nothing_more(&mut parser)?;
             doc(&place)
         }
-        "chaos" | "fuzz" | "mutants" | "trace" => {
-            Err(Fault::usage(format!("{command} is not there yet")))
-        }
+        "chaos" | "mutants" | "trace" => Err(Fault::usage(format!("{command} is not there yet"))),
         other => Err(Fault::usage(format!("no command is called {other}"))),
     }
 }
