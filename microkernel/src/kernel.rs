@@ -14,6 +14,7 @@ pub use census::{Broken, Census};
 
 use abi::exception;
 use abi::kern_return::KernReturn;
+use abi::registers::Shape;
 use abi::trace::{Kind as TraceKind, Record};
 use abi::trap::MACH_MSG;
 
@@ -23,9 +24,9 @@ use crate::base::ledger::Ledgers;
 use crate::base::log::Log;
 use crate::base::trace::Trace;
 use crate::ipc::agenda::Progress;
-use crate::ipc::fast;
 use crate::ipc::receive::End;
 use crate::ipc::{self, Ipc};
+use crate::ipc::{Letter, fast};
 use crate::kobj::Scratch;
 use crate::machine::{Access, Cpu, Event, Frame, Machine, Next, Resume};
 use crate::sched::{Flags, Sched, Wait};
@@ -87,16 +88,34 @@ impl Kernel {
             frame.rdx = 0;
             return Some(Next::Run(current.index()));
         }
-        let next = match frame.rdi {
-            fast::CALL => self.ipc.fast_call(&mut self.sched, machine, cpu, current),
-            fast::REPLY => self.ipc.fast_reply(&mut self.sched, machine, cpu, current),
-            _ => None,
+        let word = frame.rdi;
+        let (ipc, sched) = (&mut self.ipc, &mut self.sched);
+        let next = match word {
+            fast::CALL => ipc.fast_call(sched, machine, cpu, (current, None)),
+            fast::REPLY => ipc.fast_reply(sched, machine, cpu, (current, None)),
+            _ => self.try_letter(machine, cpu, (current, word)),
         }?;
         self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
         if self.trace.is_detailed() {
             self.note(machine, cpu, TraceKind::Handoff, u64::from(next.index()), 0);
         }
         Some(Next::Pass(next.index()))
+    }
+
+    /// The same for a message in the buffer.
+    fn try_letter<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        (current, word): (ThreadId, u64),
+    ) -> Option<ThreadId> {
+        let letter = Some(Letter::new(&self.vm, Shape((word >> 32) as u32))?);
+        let (ipc, sched) = (&mut self.ipc, &mut self.sched);
+        match u64::from(word as u32) {
+            fast::CALL => ipc.fast_call(sched, machine, cpu, (current, letter)),
+            fast::REPLY => ipc.fast_reply(sched, machine, cpu, (current, letter)),
+            _ => None,
+        }
     }
 
     #[inline(never)]

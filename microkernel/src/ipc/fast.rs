@@ -2,7 +2,8 @@
 //!
 //! It is the general path with everything left out that such a message does not need: nothing is
 //! allocated, queued or scheduled, no name is made, and the CPU goes from one thread to the other with the
-//! rest of the slice. A condition that does not hold changes nothing and answers `None`; the general path
+//! rest of the slice. A message in the buffer goes the same way if it is inline data only: it is copied
+//! once, from buffer to buffer. A condition that does not hold changes nothing and answers `None`; the general path
 //! then does the whole trap. Tests run every program with and without it and compare.
 //!
 //! What the caller lends: the receiver runs at the caller's priority if that is higher, on the caller's
@@ -12,8 +13,10 @@ use abi::names::{Name, disposition};
 use abi::registers::{self, ReplyKind, Shape, options};
 
 use super::Ipc;
+use super::body::HeaderFacts;
 use super::entry::Rights;
-use super::port::Kind;
+use super::letter::{Letter, Pages};
+use super::port::{Kind, Port};
 use crate::base::ids::ThreadId;
 use crate::machine::{Cpu, Machine};
 use crate::sched::{Flags, Sched, State, Thread, ThreadQueue, Wait};
@@ -35,14 +38,14 @@ pub const REPLY: u64 = registers::send_word(
 );
 
 impl Ipc {
-    /// Sends the current thread's short call to a waiting receiver, which runs next.
+    /// Sends the current thread's call to a waiting receiver, which runs next.
     #[inline(always)]
     pub fn fast_call<M: Machine>(
         &mut self,
         sched: &mut Sched,
         machine: &mut M,
         cpu: Cpu,
-        caller: ThreadId,
+        (caller, letter): (ThreadId, Option<Letter<'_>>),
     ) -> Option<ThreadId> {
         let frame = machine.frame(caller.index());
         let (destination, receive_and_id) = (frame.rsi, frame.rdx);
@@ -63,19 +66,37 @@ impl Ipc {
         }
         let (label, name) = (port.label, port.name);
         // Every message counts, on whatever path it comes (P-32).
-        let (receiver, identity) = if port.receivers.is_empty() {
+        let (handed, sequence) = if port.receivers.is_empty() {
             let set = port.set;
             let (port, set) = self.ports.get_pair_mut(target?, set)?;
-            let handed = hand_call(sched, cpu, caller, &mut set.receivers)?;
-            port.sequence = port.sequence.wrapping_add(1);
-            handed
+            let handed = hand_call(sched, cpu, (caller, letter), &mut set.receivers)?;
+            (handed, count(port))
         } else {
-            let handed = hand_call(sched, cpu, caller, &mut port.receivers)?;
-            port.sequence = port.sequence.wrapping_add(1);
-            handed
+            let handed = hand_call(sched, cpu, (caller, letter), &mut port.receivers)?;
+            (handed, count(port))
         };
+        let Handed {
+            receiver,
+            identity,
+            pages,
+        } = handed;
+        let shape = letter.map_or(Shape::SHORT, |letter| letter.shape);
+        if let Some(pages) = pages {
+            pages.deliver(
+                machine,
+                &HeaderFacts {
+                    shape,
+                    remote: Name::REPLY_SLOT,
+                    local: name,
+                    id: (receive_and_id >> 32) as i32,
+                    label,
+                    identity,
+                    sequence,
+                },
+            );
+        }
         let frame = machine.frame(receiver.index());
-        let kind = registers::Received::new(Shape::SHORT, ReplyKind::Slot);
+        let kind = registers::Received::new(shape, ReplyKind::Slot);
         frame.rax = 0;
         frame.rdi = registers::pair(kind.0, name.0);
         frame.rsi = label;
@@ -84,7 +105,7 @@ impl Ipc {
         Some(receiver)
     }
 
-    /// Sends the current thread's short reply through its slot to the waiting caller, which runs next,
+    /// Sends the current thread's reply through its slot to the waiting caller, which runs next,
     /// and makes the current thread wait for its next message.
     #[inline(always)]
     pub fn fast_reply<M: Machine>(
@@ -92,7 +113,7 @@ impl Ipc {
         sched: &mut Sched,
         machine: &mut M,
         cpu: Cpu,
-        server: ThreadId,
+        (server, letter): (ThreadId, Option<Letter<'_>>),
     ) -> Option<ThreadId> {
         let frame = machine.frame(server.index());
         let (destination, receive_and_id) = (frame.rsi, frame.rdx);
@@ -120,6 +141,10 @@ impl Ipc {
         {
             return None;
         }
+        let pages = match letter {
+            Some(letter) => Some(letter.pages(from.buffer, to.buffer)?),
+            None => None,
+        };
         let waits_too = queue.receivers.append(server, &mut from.link);
         from.slot = None;
         from.flags = Flags::empty();
@@ -130,11 +155,25 @@ impl Ipc {
             ThreadQueue::learn_next(&mut sched.threads, last, server);
         }
         sched.cpu(cpu).current = Some(caller);
+        let shape = letter.map_or(Shape::SHORT, |letter| letter.shape);
+        if let Some(pages) = pages {
+            // A reply object has neither name nor label, and its messages no number.
+            pages.deliver(
+                machine,
+                &HeaderFacts {
+                    shape,
+                    remote: Name::NULL,
+                    local: Name::NULL,
+                    id: (receive_and_id >> 32) as i32,
+                    label: 0,
+                    identity,
+                    sequence: 0,
+                },
+            );
+        }
         let frame = machine.frame(caller.index());
         frame.rax = 0;
-        frame.rdi = registers::Received::new(Shape::SHORT, ReplyKind::None)
-            .0
-            .into();
+        frame.rdi = registers::Received::new(shape, ReplyKind::None).0.into();
         frame.rsi = 0;
         frame.rdx = receive_and_id >> 32;
         frame.r10 = identity;
@@ -142,22 +181,41 @@ impl Ipc {
     }
 }
 
-/// The first thread of a queue gets the caller's reply object, and the CPU; the caller waits.
-///
-/// Answers which thread that is, and the caller's identity.
+/// Counts a message; answers its number.
 #[inline(always)]
-fn hand_call(
+fn count(port: &mut Port) -> u32 {
+    let number = port.sequence;
+    port.sequence = number.wrapping_add(1);
+    number
+}
+
+/// What a call that was handed over leaves to do.
+struct Handed<'a> {
+    receiver: ThreadId,
+    /// The caller's.
+    identity: u64,
+    /// What is to be copied, of a message in the buffer.
+    pages: Option<Pages<'a>>,
+}
+
+/// The first thread of a queue gets the caller's reply object, and the CPU; the caller waits.
+#[inline(always)]
+fn hand_call<'a>(
     sched: &mut Sched,
     cpu: Cpu,
-    caller: ThreadId,
+    (caller, letter): (ThreadId, Option<Letter<'a>>),
     queue: &mut ThreadQueue,
-) -> Option<(ThreadId, u64)> {
+) -> Option<Handed<'a>> {
     let receiver = queue.first()?;
     let (from, to) = sched.threads.get_pair_mut(caller, Some(receiver))?;
     // The receiver's slot must be free, and nothing else may be special about either.
     if !(to.flags | (from.flags - Flags::SLOT_FULL)).is_empty() {
         return None;
     }
+    let pages = match letter {
+        Some(letter) => Some(letter.pages(from.buffer, to.buffer)?),
+        None => None,
+    };
     let waits_too = queue.advance(&mut to.link);
     to.slot = Some(from.reply_port);
     to.flags = Flags::SLOT_FULL;
@@ -170,7 +228,11 @@ fn hand_call(
         ThreadQueue::forget_previous(&mut sched.threads, next);
     }
     sched.cpu(cpu).current = Some(receiver);
-    Some((receiver, identity))
+    Some(Handed {
+        receiver,
+        identity,
+        pages,
+    })
 }
 
 /// The CPU goes from one thread to the other.
