@@ -1,7 +1,7 @@
 //! What the operations of PERFORMANCE.md cost, measured from ring 3.
 //!
 //! The unit is what `rdtsc` counts: one executed guest instruction, when the emulator runs with
-//! `-icount shift=0,sleep=off`. A sample is one operation, from before the client's stub to after
+//! `-icount shift=0,sleep=off`; else a row says `ticks`, which under an emulator mean nothing. A sample is one operation, from before the client's stub to after
 //! it, less what an empty pair of `rdtsc` costs ([`time`]). The stubs are inlined, a message in
 //! the buffer is filled in before the first `rdtsc`, nobody sets a deadline, the server does a real
 //! receive and reply, and every answer is checked behind the second `rdtsc`.

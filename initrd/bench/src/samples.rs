@@ -6,7 +6,7 @@ use core::fmt;
 /// How many samples a repeatable operation has.
 pub const COUNT: usize = 1024;
 
-/// Samples of one operation, in instructions.
+/// Samples of one operation.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<u64>);
 
@@ -26,11 +26,12 @@ impl Samples {
     }
 
     /// The figures; `None` without samples.
-    pub fn row(mut self, name: &'static str) -> Option<Row> {
+    pub fn row(mut self, name: &'static str, unit: &'static str) -> Option<Row> {
         self.0.sort_unstable();
         let (first, last) = (*self.0.first()?, *self.0.last()?);
         Some(Row {
             name,
+            unit,
             min: first,
             median: self.0[(self.0.len() - 1) / 2],
             max: last,
@@ -46,6 +47,8 @@ impl Samples {
 pub struct Row {
     /// The operation.
     pub name: &'static str,
+    /// What the figures count.
+    pub unit: &'static str,
     /// The cheapest sample.
     pub min: u64,
     /// The lower median.
@@ -60,6 +63,7 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             name,
+            unit,
             min,
             median,
             max,
@@ -68,7 +72,7 @@ impl fmt::Display for Row {
         // The names hold nothing that JSON would have to escape.
         write!(
             f,
-            "{{\"name\":\"{name}\",\"unit\":\"instructions\",\"min\":{min},\"median\":{median},\
+            "{{\"name\":\"{name}\",\"unit\":\"{unit}\",\"min\":{min},\"median\":{median},\
              \"max\":{max},\"samples\":{samples},\"transitions\":null,\"cr3_writes\":null,\
              \"copied\":null}}"
         )
@@ -83,7 +87,7 @@ mod tests {
     fn row(values: &[u64]) -> Option<Row> {
         let mut samples = Samples::with_room(4);
         values.iter().for_each(|value| samples.push(*value));
-        samples.row("x")
+        samples.row("x", "instructions")
     }
 
     #[test]

@@ -52,3 +52,20 @@ pub fn empty_pair() -> u64 {
     // An interrupt in between would only make one larger.
     (0..64).map(|_| pair()).min().unwrap_or(0)
 }
+
+/// What the clock counts: instructions, when a known number of them shows as that number.
+pub fn unit() -> &'static str {
+    let nothing = empty_pair();
+    let start = start();
+    // SAFETY: it does nothing.
+    unsafe {
+        asm!(
+            ".rept 100",
+            "nop",
+            ".endr",
+            options(nomem, nostack, preserves_flags)
+        )
+    };
+    let exact = end().wrapping_sub(start) == nothing + 100;
+    if exact { "instructions" } else { "ticks" }
+}

@@ -11,9 +11,10 @@ use crate::samples::{COUNT, Row, Samples};
 use crate::{Result, Switch, ensure, time};
 
 /// What was executed from the machine's reset to `now`.
-pub const fn since_reset(now: u64) -> Row {
+pub fn since_reset(now: u64) -> Row {
     Row {
         name: "boot_to_prompt",
+        unit: time::unit(),
         min: now,
         median: now,
         max: now,
@@ -84,7 +85,7 @@ impl Bench {
 
 fn row(name: &'static str, samples: Samples) -> Result<Row> {
     time::end_row();
-    let row = samples.row(name);
+    let row = samples.row(name, time::unit());
     let enough = row.filter(|row| row.samples == COUNT);
     ensure(enough.is_some(), "samples are missing")?;
     row.ok_or(crate::Failure::Wrong("samples are missing"))
