@@ -5,8 +5,11 @@
 //! guest says [`Frame::Ready`], the host answers with one [`Frame::Run`], then both stream until
 //! [`Frame::Exit`]; [`Frame::Shutdown`] ends the guest.
 //!
+//! Before the guest is up its firmware may write to the port: [`Frame::Ready`] carries a mark, and the
+//! host's decoder passes over everything before it ([`Decoder::after_noise`]).
+//!
 //! Invariants: a payload has at most [`MAX_PAYLOAD`] bytes; a decoder that met an error stays
-//! failed, since the stream has no mark to find the next frame by.
+//! failed, since no other frame has a mark to be found by.
 //!
 //! Deliberately absent: I/O, allocation, checksums (the emulated line loses nothing), flow control
 //! (the serial port's own holds the sender back).
@@ -19,6 +22,10 @@ pub const HEADER_SIZE: usize = 3;
 /// The most bytes in one payload: bounds the decoder's buffer. A longer stream takes more frames,
 /// an argument list must fit into one.
 pub const MAX_PAYLOAD: usize = 4096;
+
+/// The whole of [`Frame::Ready`] as it stands on the wire. Its first byte occurs nowhere else in it.
+const READY: [u8; HEADER_SIZE + 16] = *b"\x81\x10\x00MelloOS-channel1";
+const _: () = assert!(READY[0] == kind::READY && READY[1] as usize + HEADER_SIZE == READY.len());
 
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,7 +108,7 @@ pub fn encode(frame: &Frame<'_>, out: &mut [u8]) -> Result<usize, Error> {
         Frame::Stdin(bytes) => (kind::STDIN, bytes),
         Frame::StdinEof => (kind::STDIN_EOF, &[]),
         Frame::Shutdown => (kind::SHUTDOWN, &[]),
-        Frame::Ready => (kind::READY, &[]),
+        Frame::Ready => (kind::READY, &READY[HEADER_SIZE..]),
         Frame::Stdout(bytes) => (kind::STDOUT, bytes),
         Frame::Stderr(bytes) => (kind::STDERR, bytes),
         Frame::Exit(status) => {
@@ -151,6 +158,8 @@ fn decode_exit(payload: &[u8]) -> Result<Exit, Error> {
 pub struct Decoder {
     buffer: [u8; HEADER_SIZE + MAX_PAYLOAD],
     used: usize,
+    /// Whether [`Frame::Ready`] is still being looked for.
+    searching: bool,
     failed: Option<Error>,
 }
 
@@ -167,7 +176,17 @@ impl Decoder {
         Self {
             buffer: [0; HEADER_SIZE + MAX_PAYLOAD],
             used: 0,
+            searching: false,
             failed: None,
+        }
+    }
+
+    /// A decoder that passes over everything before the first [`Frame::Ready`].
+    #[must_use]
+    pub const fn after_noise() -> Self {
+        Self {
+            searching: true,
+            ..Self::new()
         }
     }
 
@@ -178,6 +197,13 @@ impl Decoder {
     pub fn push(&mut self, byte: u8) -> Result<Option<Frame<'_>>, Error> {
         if let Some(error) = self.failed {
             return Err(error);
+        }
+        if self.searching && byte != READY[self.used] {
+            // The frame's first byte occurs nowhere else in it: nothing that was passed over can begin one.
+            self.used = 0;
+            if byte != READY[0] {
+                return Ok(None);
+            }
         }
         if let Some(slot) = self.buffer.get_mut(self.used) {
             *slot = byte;
@@ -196,6 +222,7 @@ impl Decoder {
             return Ok(None);
         }
         self.used = 0;
+        self.searching = false;
         match decode(self.buffer[0], &self.buffer[HEADER_SIZE..size]) {
             Ok(frame) => Ok(Some(frame)),
             Err(error) => {
@@ -217,7 +244,8 @@ fn decode(kind: u8, payload: &[u8]) -> Result<Frame<'_>, Error> {
         kind::STDIN => Ok(Frame::Stdin(payload)),
         kind::STDIN_EOF => bare(Frame::StdinEof),
         kind::SHUTDOWN => bare(Frame::Shutdown),
-        kind::READY => bare(Frame::Ready),
+        kind::READY if payload == &READY[HEADER_SIZE..] => Ok(Frame::Ready),
+        kind::READY => Err(Error::Malformed),
         kind::STDOUT => Ok(Frame::Stdout(payload)),
         kind::STDERR => Ok(Frame::Stderr(payload)),
         kind::EXIT => decode_exit(payload).map(Frame::Exit),
@@ -235,7 +263,9 @@ pub fn arguments(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
+    use std::vec::Vec;
 
     const SAMPLES: [Frame<'static>; 10] = [
         Frame::Run(b"echo\0two words\0\0"),
@@ -249,6 +279,25 @@ mod tests {
         Frame::Exit(Exit::NoSuchCommand),
         Frame::Exit(Exit::Exception(1)),
     ];
+
+    #[test]
+    fn noise_before_the_first_frame_is_passed_over() {
+        let mut stream = b"\x1b[2J\xff\xff\x81\x81\x10\x00MelloOS-chan".to_vec();
+        let mut frames = [0; 64];
+        let size = encode(&Frame::Ready, &mut frames).unwrap();
+        stream.extend_from_slice(&frames[..size]);
+        let size = encode(&Frame::Stdout(b"\x81out"), &mut frames).unwrap();
+        stream.extend_from_slice(&frames[..size]);
+        let mut decoder = Decoder::after_noise();
+        let mut found = Vec::new();
+        for byte in stream {
+            if let Some(frame) = decoder.push(byte).unwrap() {
+                found.push(std::format!("{frame:?}"));
+            }
+        }
+        let expected = [Frame::Ready, Frame::Stdout(b"\x81out")];
+        assert_eq!(found, expected.map(|frame| std::format!("{frame:?}")));
+    }
 
     #[test]
     fn a_stream_of_frames_comes_back_in_order() {

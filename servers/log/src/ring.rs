@@ -25,11 +25,21 @@ pub struct Line<'a> {
     pub text: &'a str,
 }
 
-/// The ring.
-#[derive(Debug, Default)]
+/// The ring. All its memory is taken and touched when it is made, so that the log neither grows with what is
+/// said nor fails to note that the system has no memory left.
+#[derive(Debug)]
 pub struct Ring {
     records: VecDeque<Record>,
     next: u64,
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        let mut records = VecDeque::new();
+        records.resize(CAPACITY, Record::default());
+        records.clear();
+        Self { records, next: 0 }
+    }
 }
 
 impl Ring {

@@ -165,7 +165,7 @@ fn hear(mut console: UnixStream, report: &Sender<Event>) {
 
 fn receive(mut channel: UnixStream, report: &Sender<Event>) {
     let mut buffer = [0; 4096];
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::after_noise();
     while let Ok(count @ 1..) = channel.read(&mut buffer) {
         for &byte in &buffer[..count] {
             let event = match decoder.push(byte) {

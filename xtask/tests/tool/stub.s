@@ -16,8 +16,9 @@ _start:
     je console
 
     mov ebp, 0x2f8
-    mov ecx, 0x000081               # Ready
-    call put_header
+    mov esi, offset ready
+    mov edi, 19
+    call put_bytes
     call get_frame                  # Run
     mov al, [payload]
     cmp al, 'c'
@@ -103,10 +104,11 @@ put_frame:
     mov esi, offset header
     movzx edi, word ptr [header + 1]
     add edi, 3
-1:  lodsb
+put_bytes:                          # edi of them, from esi on
+    lodsb
     call put
     dec edi
-    jnz 1b
+    jnz put_bytes
     ret
 get_frame:
     mov ebx, offset header
@@ -149,6 +151,9 @@ get:
 no_table:
     .word 0
     .long 0
+ready:
+    .byte 0x81, 16, 0
+    .ascii "MelloOS-channel1"
 last_words:
     .asciz "panic: on purpose\n"
 header:
