@@ -146,9 +146,3 @@ fn loom(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
     command.args(["--", filter]);
     libtest("loom on ksync", &mut command, tally)
 }
-
-/// The fuzz targets, each for a short time.
-pub(super) fn fuzz(_: &Place, _: &str, tally: &mut Tally) -> Result<()> {
-    tally.skip("fuzz", "there are no fuzz targets yet");
-    Ok(())
-}

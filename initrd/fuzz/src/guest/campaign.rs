@@ -40,6 +40,7 @@ struct Lives {
     exited: u64,
     excepted: u64,
     terminated: u64,
+    orphans: u64,
 }
 
 /// Runs the campaign; its exit status: 0 when everything held, 1 when not, 2 for bad usage.
@@ -119,6 +120,9 @@ struct Nursery {
     entry: SendRight<dyn interfaces::memory::Entry>,
     /// A page that this task shares with the attacker.
     progress: u64,
+    host: SendRight<dyn Host>,
+    /// Index and identity of the tasks that are there without attackers.
+    natives: Vec<(u32, u64)>,
 }
 
 impl Nursery {
@@ -127,12 +131,28 @@ impl Nursery {
         let own = SendRight::<dyn Task>::from_name(trap::task_self()?);
         let both = protection::READ | protection::WRITE;
         let entry = own.client().make_entry(progress, PAGE_SIZE, both)?;
+        let host = context.send_right("host")?;
         Ok(Self {
             supervisor: context.send_right("supervisor")?,
             console: console.duplicate()?,
             entry,
             progress,
+            natives: tasks(&host)?,
+            host,
         })
+    }
+
+    /// Ends the tasks that an attacker made and left: no task ends with its creator.
+    fn end_orphans(&self) -> Result<u64> {
+        let mut ended = 0;
+        for task in tasks(&self.host)? {
+            if !self.natives.contains(&task) {
+                let port = self.host.client().task(task.0);
+                // One that is gone by now needs no ending.
+                ended += u64::from(port.is_ok_and(|port| port.client().terminate().is_ok()));
+            }
+        }
+        Ok(ended)
     }
 
     /// Starts a task and waits for its end; how many steps it did.
@@ -159,6 +179,7 @@ impl Nursery {
         let ended = self.supervisor.client().wait(number);
         shared.attacker.store(0, Ordering::Release);
         let done = raw::word(self.progress);
+        lives.orphans += self.end_orphans()?;
         lives.total += 1;
         lives.steps += done;
         match ended?.how {
@@ -176,6 +197,19 @@ struct Gauges {
     objects: [(&'static str, u64); 4],
     /// Pages of physical memory that no living task accounts for.
     kernel_pages: u64,
+}
+
+/// Index and identity of every task.
+fn tasks(host: &SendRight<dyn Host>) -> Result<Vec<(u32, u64)>> {
+    let mut found = Vec::new();
+    loop {
+        let next = found.last().map_or(0, |(index, _)| index + 1);
+        let tasks = host.client().tasks(next)?;
+        if tasks.iter().next().is_none() {
+            return Ok(found);
+        }
+        found.extend(tasks.iter().map(|task| (task.index, task.identity)));
+    }
 }
 
 impl Gauges {
@@ -246,6 +280,7 @@ fn report(
         exited,
         excepted,
         terminated,
+        orphans,
     } = lives;
     let calls = shared.calls.load(Ordering::Relaxed);
     let stalled = shared.stalled.load(Ordering::Relaxed);
@@ -255,7 +290,7 @@ fn report(
         &format!(
             "{{\"campaign\":\"traps\",\"seed\":{seed},\"count\":{count},\"steps\":{steps},\
              \"lives\":{total},\"exited\":{exited},\"exceptions\":{excepted},\
-             \"terminated\":{terminated},\"stalled\":{stalled},\"witness_calls\":{calls},\"verdict\":\"{verdict}\"}}\n"
+             \"terminated\":{terminated},\"stalled\":{stalled},\"orphans\":{orphans},\"witness_calls\":{calls},\"verdict\":\"{verdict}\"}}\n"
         ),
     )
 }

@@ -54,8 +54,10 @@ fn prepare(context: &Context, seed: u64) -> trap::Outcome<Generator> {
     let mut generator = Generator::new(seed, terrain, Care::OwnLife);
     let Generator { pool, rng, .. } = &mut generator;
     // The manifest gives these to whoever runs the campaign; an attacker has no such power.
-    if let Some(supervisor) = context.port("supervisor") {
-        trap::port_destroy(supervisor)?;
+    for power in ["supervisor", "host"] {
+        if let Some(name) = context.port(power) {
+            trap::port_destroy(name)?;
+        }
     }
     let known = [
         ("echo", <dyn Echo>::NAME),
