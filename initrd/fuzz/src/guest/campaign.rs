@@ -60,6 +60,7 @@ pub(crate) fn run(context: &Context, arguments: &[&str]) -> Result<u8> {
     // One life before the count starts: what the system makes once and keeps is there then.
     let mut warm = Lives::default();
     nursery.raise(&shared, (order.seed, 64), &mut warm)?;
+    nursery.natives = tasks(&nursery.host)?;
     let before = Gauges::read()?;
     let mut lives = Lives::default();
     let mut fault = attack(&mut nursery, &shared, &order, &mut lives)?;
@@ -137,7 +138,7 @@ impl Nursery {
             console: console.duplicate()?,
             entry,
             progress,
-            natives: tasks(&host)?,
+            natives: Vec::new(),
             host,
         })
     }
@@ -145,6 +146,10 @@ impl Nursery {
     /// Ends the tasks that an attacker made and left: no task ends with its creator.
     fn end_orphans(&self) -> Result<u64> {
         let mut ended = 0;
+        if self.natives.is_empty() {
+            // The first life: services that are started on demand are not all there yet.
+            return Ok(0);
+        }
         for task in tasks(&self.host)? {
             if !self.natives.contains(&task) {
                 let port = self.host.client().task(task.0);
