@@ -1,8 +1,7 @@
 //! What ring 0 shares between CPUs: the [`Lock`] around the kernel, and the [`Rendezvous`] by which one
 //! CPU waits until others have done something.
 //!
-//! Invariants: a lock is fair (tickets are served in order), so a CPU waits for at most one kernel section
-//! of each other CPU. Neither type disables interrupts: ring 0 runs with interrupts off, its idle loop
+//! Invariants: one CPU at a time holds a lock; which of those that wait is next is not promised. Neither type disables interrupts: ring 0 runs with interrupts off, its idle loop
 //! holds no lock, and handlers that may interrupt anything (NMI) take none.
 //!
 //! Deliberately absent: sleeping, poisoning (a panic in ring 0 ends the run), reader-writer locks.
