@@ -47,14 +47,19 @@ impl Pages<'_> {
     /// Copies the data, and writes the receiver's header.
     #[inline(always)]
     pub(super) fn deliver<M: Machine>(&self, machine: &mut M, facts: &HeaderFacts) {
-        if let Some(page) = self.to.first() {
-            machine.write((*page, 0), &facts.bytes());
+        let (Some(from), Some(to)) = (self.from.first(), self.to.first()) else {
+            return;
+        };
+        machine.write((*to, 0), &facts.bytes());
+        if HEADER_SIZE + self.size <= PAGE_SIZE as usize {
+            machine.copy((*from, HEADER_SIZE), (*to, HEADER_SIZE), self.size);
+        } else {
+            copy_span(
+                machine,
+                (self.from, HEADER_SIZE),
+                (self.to, HEADER_SIZE),
+                self.size,
+            );
         }
-        copy_span(
-            machine,
-            (self.from, HEADER_SIZE),
-            (self.to, HEADER_SIZE),
-            self.size,
-        );
     }
 }

@@ -130,6 +130,7 @@ impl Machine for Hardware {
         user_memory::zero(page);
     }
 
+    #[inline(always)]
     fn copy(&mut self, from: (Page, usize), to: (Page, usize), length: usize) {
         user_memory::copy(from, to, length);
     }
@@ -138,6 +139,7 @@ impl Machine for Hardware {
         user_memory::read(from, bytes);
     }
 
+    #[inline(always)]
     fn write(&mut self, to: (Page, usize), bytes: &[u8]) {
         user_memory::write(to, bytes);
     }

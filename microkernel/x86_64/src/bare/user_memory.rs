@@ -8,6 +8,7 @@ use core::arch::asm;
 use microkernel::machine::Page;
 use microkernel_x86_64::layout::{DIRECT, PAGE};
 
+#[inline(always)]
 fn place((page, offset): (Page, usize), length: usize) -> *mut u8 {
     assert!(
         offset <= PAGE as usize && length <= PAGE as usize - offset,
@@ -21,6 +22,7 @@ fn place((page, offset): (Page, usize), length: usize) -> *mut u8 {
 /// # Safety
 /// `length` bytes from `from` on may be read and from `to` on be written; if they overlap, `to` is not
 /// above `from`.
+#[inline(always)]
 unsafe fn copy_bytes(from: *const u8, to: *mut u8, length: usize) {
     // SAFETY: the contract; the direction flag is clear in ring 0.
     unsafe {
@@ -38,6 +40,7 @@ unsafe fn copy_bytes(from: *const u8, to: *mut u8, length: usize) {
 }
 
 /// Copies bytes of one page to another one.
+#[inline(always)]
 pub(crate) fn copy(from: (Page, usize), to: (Page, usize), length: usize) {
     let (from, to) = (place(from, length), place(to, length));
     // SAFETY: both ranges lie inside pages of the direct map. Within one page the kernel copies to
@@ -52,6 +55,7 @@ pub(crate) fn read(from: (Page, usize), bytes: &mut [u8]) {
 }
 
 /// Writes bytes of a page.
+#[inline(always)]
 pub(crate) fn write(to: (Page, usize), bytes: &[u8]) {
     // SAFETY: the target lies inside a page of the direct map that holds user memory.
     unsafe { copy_bytes(bytes.as_ptr(), place(to, bytes.len()), bytes.len()) };
