@@ -23,12 +23,13 @@ use crate::base::ids::ThreadId;
 use crate::base::ledger::Ledgers;
 use crate::base::log::Log;
 use crate::base::trace::Trace;
+use crate::ipc::Letter;
 use crate::ipc::agenda::Progress;
+use crate::ipc::fast::{self, Hands};
 use crate::ipc::receive::End;
 use crate::ipc::{self, Ipc};
-use crate::ipc::{Letter, fast};
 use crate::kobj::Scratch;
-use crate::machine::{Access, Cpu, Event, Frame, Machine, Next, Resume};
+use crate::machine::{Access, Cpu, Delivery, Event, Frame, Machine, Next, Request, Resume};
 use crate::sched::{Flags, Sched, Wait};
 use crate::task::{Exception, Layers, Raised, Tasks};
 use crate::trap::{self, Caller, Outcome, Trap};
@@ -55,14 +56,41 @@ pub struct Kernel {
 
 impl Kernel {
     /// Takes an event of a CPU; answers what that CPU does now.
-    #[inline]
     pub fn handle<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, event: Event) -> Next {
-        if event == Event::Trap
-            && let Some(next) = self.try_fast(machine, cpu)
-        {
-            return next;
+        if event != Event::Trap {
+            return self.handle_generally(machine, cpu, event);
         }
-        self.handle_slowly(machine, cpu, event)
+        let message = self.sched.cpu(cpu).current.and_then(|current| {
+            let frame = machine.frame(current.index());
+            (frame.rax == MACH_MSG as u64).then_some(Request {
+                word: frame.rdi,
+                names: frame.rsi,
+                receive: frame.rdx,
+            })
+        });
+        match message.and_then(|request| self.pass(machine, cpu, request)) {
+            Some(delivery) => {
+                delivery.write(machine.frame(delivery.thread));
+                Next::Pass(delivery.thread)
+            }
+            None => self.trap(machine, cpu),
+        }
+    }
+
+    /// [`Event::Trap`], once it is known that no message can be [passed](Self::pass).
+    #[inline(always)]
+    pub fn trap<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Next {
+        if !self.trace.is_detailed()
+            && let Some(current) = self.sched.cpu(cpu).current
+        {
+            let frame = machine.frame(current.index());
+            if frame.rax == abi::trap::NULL as u64 {
+                frame.rax = KernReturn::Success.0.into();
+                frame.rdx = 0;
+                return Next::Run(current.index());
+            }
+        }
+        self.handle_generally(machine, cpu, Event::Trap)
     }
 
     /// The trace ring, for panics and tools.
@@ -75,54 +103,56 @@ impl Kernel {
         &self.counters
     }
 
-    /// A message that meets its receiver: from thread to thread, nothing else. And the trap that does nothing.
+    /// The message fast path: the current thread's message goes to a thread that waits for it, which runs
+    /// now. `None`: nothing has changed, and the trap takes the general way.
+    ///
+    /// A machine whose entry code has the registers at hand calls this first; [`handle`](Self::handle) does it for
+    /// the others. Inlined where `word` is a constant, it shrinks to that one case.
     #[inline(always)]
-    fn try_fast<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Option<Next> {
-        let current = self.sched.cpu(cpu).current?;
-        let frame = machine.frame(current.index());
-        if frame.rax != MACH_MSG as u64 {
-            if frame.rax != abi::trap::NULL as u64 || self.trace.is_detailed() {
-                return None;
-            }
-            frame.rax = KernReturn::Success.0.into();
-            frame.rdx = 0;
-            return Some(Next::Run(current.index()));
-        }
-        let word = frame.rdi;
-        let (ipc, sched) = (&mut self.ipc, &mut self.sched);
-        let next = match word {
-            fast::CALL => ipc.fast_call(sched, machine, cpu, (current, None)),
-            fast::REPLY => ipc.fast_reply(sched, machine, cpu, (current, None)),
-            _ => self.try_letter(machine, cpu, (current, word)),
-        }?;
-        self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
-        if self.trace.is_detailed() {
-            self.note(machine, cpu, TraceKind::Handoff, u64::from(next.index()), 0);
-        }
-        Some(Next::Pass(next.index()))
-    }
-
-    /// The same for a message in the buffer.
-    fn try_letter<M: Machine>(
+    pub fn pass<M: Machine>(
         &mut self,
         machine: &mut M,
         cpu: Cpu,
-        (current, word): (ThreadId, u64),
-    ) -> Option<ThreadId> {
-        let letter = Some(Letter::new(&self.vm, Shape((word >> 32) as u32))?);
-        let (ipc, sched) = (&mut self.ipc, &mut self.sched);
-        match u64::from(word as u32) {
-            fast::CALL => ipc.fast_call(sched, machine, cpu, (current, letter)),
-            fast::REPLY => ipc.fast_reply(sched, machine, cpu, (current, letter)),
-            _ => None,
+        request: Request,
+    ) -> Option<Delivery> {
+        let current = self.sched.cpu(cpu).current?;
+        let (vm, word) = (&self.vm, request.word);
+        let mut hands = Hands {
+            sched: &mut self.sched,
+            machine,
+            cpu,
+        };
+        let ipc = &mut self.ipc;
+        let delivery = match word {
+            fast::CALL => ipc.fast_call(&mut hands, current, request, None),
+            fast::REPLY => ipc.fast_reply(&mut hands, current, request, None),
+            _ => {
+                let letter = Some(Letter::new(vm, Shape((word >> 32) as u32))?);
+                match u64::from(word as u32) {
+                    fast::CALL => ipc.fast_call(&mut hands, current, request, letter),
+                    fast::REPLY => ipc.fast_reply(&mut hands, current, request, letter),
+                    _ => None,
+                }
+            }
+        }?;
+        self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
+        if self.trace.is_detailed() {
+            self.note(machine, cpu, TraceKind::Handoff, delivery.thread.into(), 0);
         }
+        Some(delivery)
     }
 
+    /// Any event, by the general way.
     #[inline(never)]
-    fn handle_slowly<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, event: Event) -> Next {
+    pub fn handle_generally<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        event: Event,
+    ) -> Next {
         let current = self.sched.cpu(cpu).current;
         match (event, current) {
-            (Event::Trap, Some(thread)) => self.trap(machine, cpu, thread),
+            (Event::Trap, Some(thread)) => self.perform(machine, cpu, thread),
             (Event::Fault { address, access }, Some(thread)) => {
                 self.fault(machine, cpu, thread, (address, access));
             }
@@ -144,7 +174,7 @@ impl Kernel {
     }
 
     /// A trap, by the general path.
-    fn trap<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
+    fn perform<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
         self.counters.traps += 1;
         let frame = *machine.frame(thread.index());
         if self.trace.is_detailed() {
@@ -327,7 +357,7 @@ impl Kernel {
             if record.parked.is_some() {
                 self.resume_call(machine, cpu, thread);
             } else {
-                self.trap(machine, cpu, thread);
+                self.perform(machine, cpu, thread);
             }
         }
     }

@@ -65,7 +65,7 @@ pub enum Resume {
 
 /// A thread's user registers, at a fixed place for each thread.
 ///
-/// The entry code writes them before it takes the kernel lock. Field order is the order of the entry
+/// The entry code writes them before it takes the kernel lock. The order of the first fields is that of the entry
 /// code's pushes, last one first; nothing else depends on it. `rcx` and `r11` matter for [`Resume::Full`] only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C, align(64))]
@@ -73,16 +73,16 @@ pub enum Resume {
 pub struct Frame {
     /// `r8 r9 r12 r13 r14 r15`: a message's payload.
     pub words: [u64; 6],
-    pub rdi: u64,
-    pub rsi: u64,
-    pub rdx: u64,
     pub r10: u64,
-    pub rax: u64,
     pub rbx: u64,
     pub rbp: u64,
     pub rflags: u64,
     pub rip: u64,
     pub rsp: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub rax: u64,
     pub rcx: u64,
     pub r11: u64,
     /// Written at each switch to the thread; set by trap, never read back from hardware.
@@ -99,6 +99,44 @@ pub struct Frame {
 
 /// Index of a thread's frame: the index of the thread in its arena.
 pub type FrameIndex = u32;
+
+/// A `mach_msg` in its registers, as the current thread trapped with it. The payload stays in the frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// `rdi`: options, dispositions, shape.
+    pub word: u64,
+    /// `rsi`: destination and reply name.
+    pub names: u64,
+    /// `rdx`: receive name and message id.
+    pub receive: u64,
+}
+
+/// A message that went straight to a thread, which runs now: what it finds in its registers, with 0 in `rax`
+/// and the sender's payload words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    /// Who gets it.
+    pub thread: FrameIndex,
+    /// `rdi`: shape, kind of the reply right, local name.
+    pub word: u64,
+    /// `rsi`: the port's label.
+    pub label: u64,
+    /// `rdx`: message id and reply name.
+    pub reply: u64,
+    /// `r10`: the sender's identity.
+    pub identity: u64,
+}
+
+impl Delivery {
+    /// Writes the registers; the words are not among them.
+    pub fn write(&self, frame: &mut Frame) {
+        frame.rax = 0;
+        frame.rdi = self.word;
+        frame.rsi = self.label;
+        frame.rdx = self.reply;
+        frame.r10 = self.identity;
+    }
+}
 
 /// Why the kernel was entered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,8 +177,6 @@ pub enum Event {
 pub enum Next {
     /// As [`Run`](Self::Run), with the payload words of the thread that the CPU ran until now: they stay in
     /// that thread's frame, and the machine takes them from there to the registers.
-    ///
-    /// It stands first because the message fast path answers with it: comparing with 0 comes first.
     Pass(FrameIndex),
     /// Run the thread with this frame, in the address space that the frame names.
     Run(FrameIndex),
@@ -190,6 +226,12 @@ pub trait Machine {
     fn read(&mut self, from: (Page, usize), bytes: &mut [u8]);
     /// Writes bytes inside a page.
     fn write(&mut self, to: (Page, usize), bytes: &[u8]);
+    /// Writes words from the beginning of a page on.
+    fn write_words<const COUNT: usize>(&mut self, to: Page, words: [u64; COUNT]) {
+        for (index, word) in words.into_iter().enumerate() {
+            self.write((to, index * size_of::<u64>()), &word.to_le_bytes());
+        }
+    }
     /// Reads an aligned `u32` in one access (futex words).
     fn read_u32(&mut self, from: (Page, usize)) -> u32;
 

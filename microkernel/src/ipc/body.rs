@@ -450,7 +450,7 @@ impl Ipc {
             sequence: port.sequence.wrapping_sub(1),
         };
         if let Some(page) = cx.vm.buffer_pages(buffer).first() {
-            cx.machine.write((*page, 0), &facts.bytes());
+            cx.machine.write_words(*page, facts.words());
         }
     }
 }
@@ -467,13 +467,13 @@ pub(super) struct HeaderFacts {
 }
 
 impl HeaderFacts {
-    /// The bytes of an [`abi::message::Header`].
+    /// An [`abi::message::Header`], as words.
     #[inline(always)]
-    pub(super) fn bytes(&self) -> [u8; HEADER_SIZE] {
+    pub(super) fn words(&self) -> [u64; HEADER_SIZE / size_of::<u64>()] {
         let descriptors = self.shape.descriptors();
         let size = data_offset(descriptors) as u32 + self.shape.size();
         let bits = if descriptors > 0 { 1_u32 << 31 } else { 0 };
-        let words = [
+        [
             u64::from(bits) | u64::from(size) << 32,
             u64::from(self.remote.0) | u64::from(self.local.0) << 32,
             u64::from(self.id as u32) << 32,
@@ -482,12 +482,7 @@ impl HeaderFacts {
             u64::from(self.sequence) | u64::from(descriptors) << 32,
             0,
             0,
-        ];
-        let mut bytes = [0; HEADER_SIZE];
-        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        bytes
+        ]
     }
 }
 

@@ -16,9 +16,9 @@ use super::Ipc;
 use super::body::HeaderFacts;
 use super::entry::Rights;
 use super::letter::{Letter, Pages};
-use super::port::{Kind, Port};
+use super::port::Port;
 use crate::base::ids::ThreadId;
-use crate::machine::{Cpu, Machine};
+use crate::machine::{Cpu, Delivery, Machine, Request};
 use crate::sched::{Flags, Sched, State, Thread, ThreadQueue, Wait};
 
 /// `rdi` of a short call: send by a send right, reply to the own reply object.
@@ -37,25 +37,33 @@ pub const REPLY: u64 = registers::send_word(
     Shape::SHORT,
 );
 
+/// What the fast path works with beside the ports.
+pub struct Hands<'a, M> {
+    /// The threads, and who runs.
+    pub sched: &'a mut Sched,
+    /// The hardware.
+    pub machine: &'a mut M,
+    /// The CPU that the trap came from.
+    pub cpu: Cpu,
+}
+
 impl Ipc {
     /// Sends the current thread's call to a waiting receiver, which runs next.
     #[inline(always)]
     pub fn fast_call<M: Machine>(
         &mut self,
-        sched: &mut Sched,
-        machine: &mut M,
-        cpu: Cpu,
-        (caller, letter): (ThreadId, Option<Letter<'_>>),
-    ) -> Option<ThreadId> {
-        let frame = machine.frame(caller.index());
-        let (destination, receive_and_id) = (frame.rsi, frame.rdx);
+        hands: &mut Hands<'_, M>,
+        caller: ThreadId,
+        request: Request,
+        letter: Option<Letter<'_>>,
+    ) -> Option<Delivery> {
         // The reply name and the receive name are both null: the own reply object.
-        if destination >> 32 | u64::from(receive_and_id as u32) != 0 {
+        if request.names >> 32 | u64::from(request.receive as u32) != 0 {
             return None;
         }
-        let from = sched.threads.get(caller)?;
+        let from = hands.sched.threads.get(caller)?;
         let names = (from.space, from.first_names);
-        let entry = self.names.get_near(names, Name(destination as u32))?;
+        let entry = self.names.get_near(names, Name(request.names as u32))?;
         if !entry.rights.contains(Rights::SEND) {
             return None;
         }
@@ -64,45 +72,40 @@ impl Ipc {
         if port.has_work {
             return None;
         }
-        let (label, name) = (port.label, port.name);
         // Every message counts, on whatever path it comes (P-32).
-        let (handed, sequence) = if port.receivers.is_empty() {
+        let (handed, sequence, port) = if port.receivers.is_empty() {
             let set = port.set;
             let (port, set) = self.ports.get_pair_mut(target?, set)?;
-            let handed = hand_call(sched, cpu, (caller, letter), &mut set.receivers)?;
-            (handed, count(port))
+            let handed = hand_call(hands, (caller, letter), &mut set.receivers)?;
+            (handed, count(port), port)
         } else {
-            let handed = hand_call(sched, cpu, (caller, letter), &mut port.receivers)?;
-            (handed, count(port))
+            let handed = hand_call(hands, (caller, letter), &mut port.receivers)?;
+            (handed, count(port), port)
         };
-        let Handed {
-            receiver,
-            identity,
-            pages,
-        } = handed;
+        let (label, name) = (port.label, port.name);
         let shape = letter.map_or(Shape::SHORT, |letter| letter.shape);
-        if let Some(pages) = pages {
+        if let Some(pages) = handed.pages {
             pages.deliver(
-                machine,
+                hands.machine,
                 &HeaderFacts {
                     shape,
                     remote: Name::REPLY_SLOT,
                     local: name,
-                    id: (receive_and_id >> 32) as i32,
+                    id: (request.receive >> 32) as i32,
                     label,
-                    identity,
+                    identity: handed.identity,
                     sequence,
                 },
             );
         }
-        let frame = machine.frame(receiver.index());
         let kind = registers::Received::new(shape, ReplyKind::Slot);
-        frame.rax = 0;
-        frame.rdi = registers::pair(kind.0, name.0);
-        frame.rsi = label;
-        frame.rdx = receive_and_id >> 32 | u64::from(Name::REPLY_SLOT.0) << 32;
-        frame.r10 = identity;
-        Some(receiver)
+        Some(Delivery {
+            thread: handed.receiver.index(),
+            word: registers::pair(kind.0, name.0),
+            label,
+            reply: request.receive >> 32 | u64::from(Name::REPLY_SLOT.0) << 32,
+            identity: handed.identity,
+        })
     }
 
     /// Sends the current thread's reply through its slot to the waiting caller, which runs next,
@@ -110,28 +113,28 @@ impl Ipc {
     #[inline(always)]
     pub fn fast_reply<M: Machine>(
         &mut self,
-        sched: &mut Sched,
-        machine: &mut M,
-        cpu: Cpu,
-        (server, letter): (ThreadId, Option<Letter<'_>>),
-    ) -> Option<ThreadId> {
-        let frame = machine.frame(server.index());
-        let (destination, receive_and_id) = (frame.rsi, frame.rdx);
-        if destination != u64::from(Name::REPLY_SLOT.0) {
+        hands: &mut Hands<'_, M>,
+        server: ThreadId,
+        request: Request,
+        letter: Option<Letter<'_>>,
+    ) -> Option<Delivery> {
+        if request.names != u64::from(Name::REPLY_SLOT.0) {
             return None;
         }
+        let sched = &mut *hands.sched;
         let highest = sched.ready.highest();
         let from = sched.threads.get(server)?;
-        let Kind::Reply(caller) = self.ports.find(from.slot)?.kind else {
-            return None;
-        };
-        let source = from.source?;
+        let (caller, source) = (from.slot_of?, from.source?);
         let queue = self.ports.get_mut(source)?;
         // The guess is right if the port is still the space's, under this name.
-        if queue.name != Name(receive_and_id as u32) || queue.space != Some(from.space) {
+        if queue.name != Name(request.receive as u32) || queue.space != Some(from.space) {
             return None;
         }
         let (from, to) = sched.threads.get_pair_mut(server, Some(caller))?;
+        // So is this one: a reply port lives as long as its thread, and gets another id when a call is given up.
+        if from.slot != Some(to.reply_port) {
+            return None;
+        }
         let flags = (from.flags ^ Flags::SLOT_FULL) | (to.flags - Flags::SLOT_FULL);
         // Somebody who waits at a higher priority than the caller's comes first.
         if queue.has_work
@@ -142,7 +145,7 @@ impl Ipc {
             return None;
         }
         let pages = match letter {
-            Some(letter) => Some(letter.pages(from.buffer, to.buffer)?),
+            Some(letter) => Some(letter.pages(from, to)?),
             None => None,
         };
         let waits_too = queue.receivers.append(server, &mut from.link);
@@ -154,30 +157,30 @@ impl Ipc {
         if let Some(last) = waits_too {
             ThreadQueue::learn_next(&mut sched.threads, last, server);
         }
-        sched.cpu(cpu).current = Some(caller);
+        sched.cpu(hands.cpu).current = Some(caller);
         let shape = letter.map_or(Shape::SHORT, |letter| letter.shape);
         if let Some(pages) = pages {
             // A reply object has neither name nor label, and its messages no number.
             pages.deliver(
-                machine,
+                hands.machine,
                 &HeaderFacts {
                     shape,
                     remote: Name::NULL,
                     local: Name::NULL,
-                    id: (receive_and_id >> 32) as i32,
+                    id: (request.receive >> 32) as i32,
                     label: 0,
                     identity,
                     sequence: 0,
                 },
             );
         }
-        let frame = machine.frame(caller.index());
-        frame.rax = 0;
-        frame.rdi = registers::Received::new(shape, ReplyKind::None).0.into();
-        frame.rsi = 0;
-        frame.rdx = receive_and_id >> 32;
-        frame.r10 = identity;
-        Some(caller)
+        Some(Delivery {
+            thread: caller.index(),
+            word: registers::Received::new(shape, ReplyKind::None).0.into(),
+            label: 0,
+            reply: request.receive >> 32,
+            identity,
+        })
     }
 }
 
@@ -200,12 +203,12 @@ struct Handed<'a> {
 
 /// The first thread of a queue gets the caller's reply object, and the CPU; the caller waits.
 #[inline(always)]
-fn hand_call<'a>(
-    sched: &mut Sched,
-    cpu: Cpu,
+fn hand_call<'a, M: Machine>(
+    hands: &mut Hands<'_, M>,
     (caller, letter): (ThreadId, Option<Letter<'a>>),
     queue: &mut ThreadQueue,
 ) -> Option<Handed<'a>> {
+    let sched = &mut *hands.sched;
     let receiver = queue.first()?;
     let (from, to) = sched.threads.get_pair_mut(caller, Some(receiver))?;
     // The receiver's slot must be free, and nothing else may be special about either.
@@ -213,11 +216,12 @@ fn hand_call<'a>(
         return None;
     }
     let pages = match letter {
-        Some(letter) => Some(letter.pages(from.buffer, to.buffer)?),
+        Some(letter) => Some(letter.pages(from, to)?),
         None => None,
     };
     let waits_too = queue.advance(&mut to.link);
     to.slot = Some(from.reply_port);
+    to.slot_of = Some(caller);
     to.flags = Flags::SLOT_FULL;
     if from.priority > to.priority {
         lend(to, from.priority);
@@ -227,7 +231,7 @@ fn hand_call<'a>(
     if let Some(next) = waits_too {
         ThreadQueue::forget_previous(&mut sched.threads, next);
     }
-    sched.cpu(cpu).current = Some(receiver);
+    sched.cpu(hands.cpu).current = Some(receiver);
     Some(Handed {
         receiver,
         identity,

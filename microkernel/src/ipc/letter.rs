@@ -5,8 +5,8 @@ use abi::message::HEADER_SIZE;
 use abi::registers::Shape;
 
 use super::body::{HeaderFacts, copy_span};
-use crate::base::ids::BufferId;
 use crate::machine::{Machine, Page};
+use crate::sched::Thread;
 use crate::vm::Vm;
 
 /// The message, in nobody's keeping: the sender's buffer holds it until it is copied.
@@ -17,11 +17,13 @@ pub struct Letter<'a> {
     pub(super) shape: Shape,
 }
 
-/// The pages of both buffers, large enough for the message.
+/// Where to copy from and to.
 pub(super) struct Pages<'a> {
-    from: &'a [Page],
-    to: &'a [Page],
+    from: Page,
+    to: Page,
     size: usize,
+    /// All pages of both buffers, when the message is longer than one.
+    long: Option<[&'a [Page]; 2]>,
 }
 
 impl<'a> Letter<'a> {
@@ -35,11 +37,27 @@ impl<'a> Letter<'a> {
 
     /// The pages to copy from and to, if both threads have a buffer that is large enough.
     #[inline(always)]
-    pub(super) fn pages(self, from: Option<BufferId>, to: Option<BufferId>) -> Option<Pages<'a>> {
-        let (from, to) = (self.vm.buffer_pages(from?), self.vm.buffer_pages(to?));
+    pub(super) fn pages(self, from: &Thread, to: &Thread) -> Option<Pages<'a>> {
         let size = self.shape.size() as usize;
-        let room = from.len().min(to.len()) * PAGE_SIZE as usize;
-        (HEADER_SIZE + size <= room).then_some(Pages { from, to, size })
+        let long = if HEADER_SIZE + size > PAGE_SIZE as usize {
+            Some(self.long(from, to)?)
+        } else {
+            None
+        };
+        Some(Pages {
+            from: from.buffer_page?,
+            to: to.buffer_page?,
+            size,
+            long,
+        })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn long(self, from: &Thread, to: &Thread) -> Option<[&'a [Page]; 2]> {
+        let pages = [from.buffer?, to.buffer?].map(|buffer| self.vm.buffer_pages(buffer));
+        let room = pages[0].len().min(pages[1].len()) * PAGE_SIZE as usize;
+        (HEADER_SIZE + self.shape.size() as usize <= room).then_some(pages)
     }
 }
 
@@ -47,19 +65,12 @@ impl Pages<'_> {
     /// Copies the data, and writes the receiver's header.
     #[inline(always)]
     pub(super) fn deliver<M: Machine>(&self, machine: &mut M, facts: &HeaderFacts) {
-        let (Some(from), Some(to)) = (self.from.first(), self.to.first()) else {
-            return;
-        };
-        machine.write((*to, 0), &facts.bytes());
-        if HEADER_SIZE + self.size <= PAGE_SIZE as usize {
-            machine.copy((*from, HEADER_SIZE), (*to, HEADER_SIZE), self.size);
-        } else {
-            copy_span(
-                machine,
-                (self.from, HEADER_SIZE),
-                (self.to, HEADER_SIZE),
-                self.size,
-            );
+        machine.write_words(self.to, facts.words());
+        match self.long {
+            None => machine.copy((self.from, HEADER_SIZE), (self.to, HEADER_SIZE), self.size),
+            Some([from, to]) => {
+                copy_span(machine, (from, HEADER_SIZE), (to, HEADER_SIZE), self.size);
+            }
         }
     }
 }

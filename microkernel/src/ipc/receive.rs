@@ -259,8 +259,9 @@ impl Ipc {
         let kind = match right {
             Right::None => return Ok((ReplyKind::None, Name::NULL)),
             Right::SendOnce(id) => match self.ports.get(id).map(|port| port.kind) {
-                Some(Kind::Reply(_)) if record.slot.is_none() => {
+                Some(Kind::Reply(of)) if record.slot.is_none() => {
                     record.slot = Some(id);
+                    record.slot_of = Some(of);
                     record.flags |= Flags::SLOT_FULL;
                     return Ok((ReplyKind::Slot, Name::REPLY_SLOT));
                 }

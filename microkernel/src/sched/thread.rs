@@ -5,7 +5,7 @@
 
 use crate::base::ids::{BufferId, ChunkId, MessageId, PortId, SpaceId, TaskId, ThreadId};
 use crate::base::tree::Links;
-use crate::machine::{NEVER, Time};
+use crate::machine::{NEVER, Page, Time};
 
 /// Where a thread stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,12 +121,16 @@ pub struct Thread {
     pub reply_port: PortId,
     /// The reply slot: a send-once right.
     pub slot: Option<PortId>,
+    /// Whose reply port that was when the slot was filled: a guess, right if it still is that thread's.
+    pub slot_of: Option<ThreadId>,
     /// The message that a blocked send keeps until there is room for it.
     pub parked: Option<MessageId>,
     /// Identity token of its task, stamped on every message that it sends.
     pub identity: u64,
     /// Its message buffer.
     pub buffer: Option<BufferId>,
+    /// The buffer's first page, at hand for the fast path.
+    pub buffer_page: Option<Page>,
     /// Its task.
     pub task: TaskId,
     /// When it is woken at the latest, while `TIMED`.
@@ -162,9 +166,11 @@ impl Thread {
             source: None,
             reply_port,
             slot: None,
+            slot_of: None,
             parked: None,
             identity,
             buffer: None,
+            buffer_page: None,
             task,
             deadline: NEVER,
             timer: Links::LEAF,

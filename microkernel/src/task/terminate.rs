@@ -138,6 +138,7 @@ impl Tasks {
         };
         let (task, reply_port, self_port) = (thread.task, thread.reply_port, thread.self_port);
         let buffer = thread.buffer.take();
+        thread.buffer_page = None;
         let slot = thread.slot.take().map_or(Right::None, Right::SendOnce);
         layers.ipc.release(slot);
         layers.ipc.release(Right::Receive(reply_port));

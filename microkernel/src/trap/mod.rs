@@ -388,7 +388,10 @@ fn message_buffer<M: Machine>(
         .sched
         .threads
         .get_mut(caller.thread)
-        .and_then(|t| t.buffer.take());
+        .and_then(|thread| {
+            thread.buffer_page = None;
+            thread.buffer.take()
+        });
     let (vm, mut context) = layers.vm();
     if let Some(old) = old {
         vm.unwire_buffer(&mut context, old);
@@ -397,8 +400,10 @@ fn message_buffer<M: Machine>(
         return Ok(0);
     }
     let buffer = vm.wire_buffer(&mut context, task.map, address, size)?;
+    let first = vm.buffer_pages(buffer).first().copied();
     if let Some(thread) = layers.cx.sched.threads.get_mut(caller.thread) {
         thread.buffer = Some(buffer);
+        thread.buffer_page = first;
     }
     Ok(0)
 }

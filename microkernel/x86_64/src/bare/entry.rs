@@ -1,8 +1,9 @@
 //! The trap entry: from `syscall` to [`Kernel::handle`](microkernel::kernel::Kernel::handle).
 //!
-//! The registers are pushed straight into the current thread's frame, whose end lies in the CPU's area:
-//! 21 instructions, of which 16 save a register. `rcx` and `r11`, which `syscall` fills, are the
-//! thread's `rip` and flags.
+//! Registers are pushed straight into the current thread's frame, whose end lies in the CPU's area. `rcx` and
+//! `r11`, which `syscall` fills, are the thread's `rip` and flags. What says what a `mach_msg` is stays in registers,
+//! and goes to memory only when the message cannot be passed on at once: each of the two usual kinds, a short
+//! call and a short reply, has a function of its own, so that the compiler needs few registers for it.
 //!
 //! Interrupts are off (`SFMASK`), and an NMI has its own stack and does not use GS, so that the first
 //! instructions may run on the user's stack and GS.
@@ -10,9 +11,12 @@
 use core::arch::naked_asm;
 use core::mem::offset_of;
 
-use microkernel::machine::{Event, Frame, Next};
+use abi::trap::MACH_MSG;
+use ksync::Guard;
+use microkernel::ipc::fast;
+use microkernel::machine::{Event, Frame, Next, Request};
 
-use super::kernel::KERNEL;
+use super::kernel::{Guarded, KERNEL};
 use super::percpu::{self, FRAME_END, SCRATCH, STACK};
 use super::{exit, shootdown};
 
@@ -21,17 +25,16 @@ pub(crate) const SAVED: usize = offset_of!(Frame, rsp) + 8;
 
 // The order of the pushes below and of the pops in `exit`.
 const _: () = {
-    assert!(SAVED == 16 * 8);
-    assert!(offset_of!(Frame, rip) == 14 * 8);
-    assert!(offset_of!(Frame, rflags) == 13 * 8);
-    assert!(offset_of!(Frame, rbp) == 12 * 8);
-    assert!(offset_of!(Frame, rbx) == 11 * 8);
-    assert!(offset_of!(Frame, rax) == 10 * 8);
-    assert!(offset_of!(Frame, r10) == 9 * 8);
-    assert!(offset_of!(Frame, rdx) == 8 * 8);
-    assert!(offset_of!(Frame, rsi) == 7 * 8);
-    assert!(offset_of!(Frame, rdi) == 6 * 8);
+    assert!(SAVED == 12 * 8);
+    assert!(offset_of!(Frame, rip) == 10 * 8);
+    assert!(offset_of!(Frame, rflags) == 9 * 8);
+    assert!(offset_of!(Frame, rbp) == 8 * 8);
+    assert!(offset_of!(Frame, rbx) == 7 * 8);
+    assert!(offset_of!(Frame, r10) == 6 * 8);
     assert!(offset_of!(Frame, words) == 0);
+    // What the trap entry compares with, in one instruction each.
+    assert!(fast::CALL <= i32::MAX as u64);
+    assert!(fast::REPLY <= i32::MAX as u64);
 };
 
 /// Where `syscall` goes.
@@ -50,33 +53,98 @@ pub(crate) unsafe extern "C" fn trap() -> ! {
         "push r11",
         "push rbp",
         "push rbx",
-        "push rax",
         "push r10",
-        "push rdx",
-        "push rsi",
-        "push rdi",
         "push r15",
         "push r14",
         "push r13",
         "push r12",
         "push r9",
         "push r8",
+        "cmp rax, {mach_msg}",
+        "jne 2f",
         "mov rsp, gs:[{stack}]",
-        "jmp {handle}",
+        "cmp rdi, {call}",
+        "je {call_handler}",
+        "cmp rdi, {reply}",
+        "je {reply_handler}",
+        "jmp {message_handler}",
+        "2:",
+        "mov [rsp + {rdi}], rdi",
+        "mov [rsp + {rsi}], rsi",
+        "mov [rsp + {rdx}], rdx",
+        "mov [rsp + {rax}], rax",
+        "mov rsp, gs:[{stack}]",
+        "jmp {other_handler}",
         scratch = const SCRATCH,
         frame_end = const FRAME_END,
         stack = const STACK,
-        handle = sym handle_trap,
+        mach_msg = const MACH_MSG,
+        call = const fast::CALL,
+        reply = const fast::REPLY,
+        rdi = const offset_of!(Frame, rdi),
+        rsi = const offset_of!(Frame, rsi),
+        rdx = const offset_of!(Frame, rdx),
+        rax = const offset_of!(Frame, rax),
+        call_handler = sym call,
+        reply_handler = sym reply,
+        message_handler = sym message,
+        other_handler = sym other,
     )
 }
 
-/// Asks the kernel, and leaves.
-extern "C" fn handle_trap() -> ! {
+extern "C" fn call(_: u64, names: u64, receive: u64) -> ! {
+    pass(Request {
+        word: fast::CALL,
+        names,
+        receive,
+    })
+}
+
+extern "C" fn reply(_: u64, names: u64, receive: u64) -> ! {
+    pass(Request {
+        word: fast::REPLY,
+        names,
+        receive,
+    })
+}
+
+extern "C" fn message(word: u64, names: u64, receive: u64) -> ! {
+    pass(Request {
+        word,
+        names,
+        receive,
+    })
+}
+
+/// A `mach_msg`: by the fast path, if that takes it.
+#[inline(always)]
+fn pass(request: Request) -> ! {
     let mut kernel = KERNEL.lock_with(shootdown::answer);
+    match kernel.pass(percpu::number(), request) {
+        Some(delivery) => exit::pass(kernel, delivery),
+        None => ask(kernel, request),
+    }
+}
+
+/// A `mach_msg` by the general way, which wants all registers in the frame.
+#[cold]
+#[inline(never)]
+fn ask(mut kernel: Guard<'_, Guarded>, request: Request) -> ! {
+    // SAFETY: the frame is that of the thread that trapped on this CPU.
+    let frame = unsafe { &mut *exit::current(percpu::this()) };
+    frame.rax = MACH_MSG as u64;
+    frame.rdi = request.word;
+    frame.rsi = request.names;
+    frame.rdx = request.receive;
     let next = kernel.handle(percpu::number(), Event::Trap);
-    match next {
+    exit::leave(kernel, next)
+}
+
+/// Any other trap: asks the kernel, and leaves.
+extern "C" fn other() -> ! {
+    let mut kernel = KERNEL.lock_with(shootdown::answer);
+    match kernel.trap(percpu::number()) {
         Next::Run(thread) => exit::run(kernel, thread),
-        Next::Pass(thread) => exit::pass(kernel, thread),
         next => exit::leave(kernel, next),
     }
 }

@@ -273,8 +273,8 @@ fn refused(number: u8, rip: u64) -> Option<Refused> {
     match unsafe { (rip as *const [u8; 5]).read() } {
         // wrfsbase rcx
         [0xf3, 0x48, 0x0f, 0xae, 0xd1] => Some(Refused::FsBase),
-        // wrgsbase rdx, iretq
-        [0xf3, 0x48, 0x0f, 0xae, 0xda] | [0x48, 0xcf, ..] => Some(Refused::Later),
+        // wrgsbase rcx, iretq
+        [0xf3, 0x48, 0x0f, 0xae, 0xd9] | [0x48, 0xcf, ..] => Some(Refused::Later),
         _ => None,
     }
 }

@@ -13,7 +13,7 @@ use core::sync::atomic::Ordering;
 use abi::thread_state::{FIXED_FLAGS, USER_FLAGS};
 use abi::vm::MAX_ADDRESS;
 use ksync::Guard;
-use microkernel::machine::{Event, Frame, FrameIndex, Next, Resume};
+use microkernel::machine::{Delivery, Event, Frame, FrameIndex, Next, Resume};
 use microkernel_x86_64::layout::{THREAD_SIZE, THREADS};
 
 use super::asm::{self, msr};
@@ -38,15 +38,18 @@ pub(crate) fn frame_of(thread: FrameIndex) -> *mut Frame {
 /// Where what the trap entry saves ends in a thread's frame.
 #[inline(always)]
 fn end_of(thread: FrameIndex) -> u64 {
-    let mut end = u64::from(thread) * THREAD_SIZE;
-    // The area holds where thread 0's ends: one instruction, where a constant of 64 bits takes two.
-    // SAFETY: GS is this CPU's area.
+    let mut end = u64::from(thread);
+    // Written out, for the compiler would clear the upper half of what it shifted by two instructions more.
+    // SAFETY: GS is this CPU's area, which holds where thread 0's ends: a constant of 64 bits takes two instructions.
     unsafe {
-        asm!("add {end}, gs:[{first}]", end = inout(reg) end, first = const FIRST_END,
+        asm!("shl {end}, {shift}", "add {end}, gs:[{first}]", end = inout(reg) end,
+            shift = const THREAD_SIZE.trailing_zeros(), first = const FIRST_END,
             options(pure, readonly, nostack));
     }
     end
 }
+
+const _: () = assert!(THREAD_SIZE.is_power_of_two());
 
 /// A field's distance from there.
 const fn from_end(offset: usize) -> isize {
@@ -73,41 +76,36 @@ macro_rules! attend {
     };
 }
 
-/// Makes a frame's thread the current one, loads its registers and returns to it. `$words` loads the
-/// first six, or has them loaded, and points the stack at the seventh. Fields are reached from the end of
-/// what the trap entry saves, which is what the CPU's area holds.
+/// Makes a frame's thread the current one, loads its registers and returns to it. `$registers` loads what is not in
+/// registers already, all but those after `own`, and points the stack there. Fields are reached from the end of
+/// what the trap entry saves, which is what the CPU's area holds; `$end` is in `r11`.
 macro_rules! return_from_trap {
-    ($end:expr, [$($words:literal),*], $($operand:tt)*) => {
+    ($end:expr, [$($registers:literal),*], $($operand:tt)*) => {
         // SAFETY: the frame is that of a thread that runs, so it has a root whose upper half is the
         // kernel's; its registers were filled by the trap entry or by the kernel. A base that the CPU
         // does not take faults, which `exceptions` turns into an exception of the thread.
         unsafe {
             asm!(
-                "mov gs:[{frame_end}], rdi",
-                "mov rcx, [rdi + {root_field}]",
+                "mov gs:[{frame_end}], r11",
+                "mov rcx, [r11 + {root_field}]",
                 "cmp rcx, gs:[{root}]",
                 "je 2f",
                 "mov gs:[{root}], rcx",
                 "mov cr3, rcx",
                 "2:",
-                "mov rcx, [rdi + {fs}]",
+                "mov rcx, [r11 + {fs}]",
                 "wrfsbase rcx",
-                "mov rdx, [rdi + {gs}]",
+                "mov rcx, [r11 + {gs}]",
                 "swapgs",
-                "wrgsbase rdx",
-                $($words,)*
-                "pop rdi",
-                "pop rsi",
-                "pop rdx",
-                "pop r10",
-                "pop rax",
+                "wrgsbase rcx",
+                $($registers,)*
                 "pop rbx",
                 "pop rbp",
                 "pop r11",
                 "pop rcx",
                 "pop rsp",
                 "sysretq",
-                in("rdi") $end,
+                in("r11") $end,
                 $($operand)*
                 frame_end = const FRAME_END,
                 root_field = const from_end(offset_of!(Frame, root)),
@@ -128,22 +126,33 @@ pub(crate) fn run(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
     kernel.unlock();
     return_from_trap!(end,
         [
-            "lea rsp, [rdi + {words}]",
+            "lea rsp, [r11 + {words}]",
+            "mov rdi, [r11 + {rdi}]",
+            "mov rsi, [r11 + {rsi}]",
+            "mov rdx, [r11 + {rdx}]",
+            "mov rax, [r11 + {rax}]",
             "pop r8",
             "pop r9",
             "pop r12",
             "pop r13",
             "pop r14",
-            "pop r15"
-        ], words = const from_end(0),
+            "pop r15",
+            "pop r10"
+        ],
+        words = const from_end(0),
+        rdi = const from_end(offset_of!(Frame, rdi)),
+        rsi = const from_end(offset_of!(Frame, rsi)),
+        rdx = const from_end(offset_of!(Frame, rdx)),
+        rax = const from_end(offset_of!(Frame, rax)),
     )
 }
 
-/// Releases the kernel and runs a thread with the payload words of the one that ran until now.
+/// Releases the kernel and runs the thread that a message was delivered to, with the payload words of the
+/// one that ran until now.
 #[inline(always)]
-pub(crate) fn pass(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
-    let end = end_of(thread);
-    attend!(end, pass_slowly(kernel, thread));
+pub(crate) fn pass(kernel: Guard<'_, Guarded>, delivery: Delivery) -> ! {
+    let end = end_of(delivery.thread);
+    attend!(end, pass_slowly(kernel, delivery));
     let from: *const [u64; 6];
     // SAFETY: GS is this CPU's area.
     unsafe {
@@ -156,26 +165,34 @@ pub(crate) fn pass(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
     let [r8, r9, r12, r13, r14, r15] = *words;
     kernel.unlock();
     return_from_trap!(end,
-        ["lea rsp, [rdi + {own}]"],
+        ["lea rsp, [r11 + {own}]"],
+        in("rax") 0,
+        in("rdi") delivery.word,
+        in("rsi") delivery.label,
+        in("rdx") delivery.reply,
+        in("r10") delivery.identity,
         in("r8") r8,
         in("r9") r9,
         in("r12") r12,
         in("r13") r13,
         in("r14") r14,
         in("r15") r15,
-        own = const from_end(offset_of!(Frame, rdi)),
+        own = const from_end(offset_of!(Frame, rbx)),
     )
 }
 
 /// [`pass`] with something to attend to.
 #[cold]
 #[inline(never)]
-fn pass_slowly(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
-    let from = current(percpu::this()).cast::<[u64; 6]>();
-    // SAFETY: both frames are this CPU's threads', who are two, and the lock is held. The words are a
-    // frame's first field.
-    unsafe { from.copy_to_nonoverlapping(frame_of(thread).cast(), 1) };
-    run_slowly(kernel, thread)
+fn pass_slowly(kernel: Guard<'_, Guarded>, delivery: Delivery) -> ! {
+    let (from, to) = (current(percpu::this()), frame_of(delivery.thread));
+    // SAFETY: the frame is that of the thread that trapped on this CPU, and the lock is held.
+    let words = unsafe { (*from).words };
+    // SAFETY: the thread is this CPU's from now on.
+    let to = unsafe { &mut *to };
+    to.words = words;
+    delivery.write(to);
+    run_slowly(kernel, delivery.thread)
 }
 
 /// [`run`] with something to attend to.
@@ -199,7 +216,8 @@ pub(crate) fn run_slowly(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
 pub(crate) fn leave(kernel: Guard<'_, Guarded>, next: Next) -> ! {
     match next {
         Next::Run(thread) => run_slowly(kernel, thread),
-        Next::Pass(thread) => pass_slowly(kernel, thread),
+        // Only the fast path passes, and `entry` asks for it by itself.
+        Next::Pass(_) => unreachable!("a message passed on the general way"),
         Next::Idle => idle(kernel),
         Next::Continue => work(kernel),
     }
@@ -211,7 +229,7 @@ pub(crate) fn resume(area: &'static PerCpu) -> ! {
 }
 
 /// The frame of this CPU's current thread.
-fn current(area: &PerCpu) -> *mut Frame {
+pub(crate) fn current(area: &PerCpu) -> *mut Frame {
     (area.frame_end.get() - SAVED as u64) as *mut Frame
 }
 
@@ -336,11 +354,11 @@ unsafe extern "C" fn restore(frame: *mut Frame, gs: u64) -> ! {
         "push qword ptr [rdi + {rflags}]",
         "push {user_code}",
         "push qword ptr [rdi + {rip}]",
-        "mov rdx, [rdi + {gs}]",
+        "mov rcx, [rdi + {gs}]",
         "swapgs",
         "test esi, esi",
         "jz 2f",
-        "wrgsbase rdx",
+        "wrgsbase rcx",
         "2:",
         "mov r8, [rdi]",
         "mov r9, [rdi + 8]",

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use ksync::Lock;
 use microkernel::kernel::{Boot, BootError, Kernel};
-use microkernel::machine::{Cpu, Event, Next};
+use microkernel::machine::{Cpu, Delivery, Event, Next, Request};
 
 use super::machine::Hardware;
 
@@ -34,14 +34,34 @@ impl Guarded {
         Ok(())
     }
 
-    /// Asks the kernel what a CPU does after an event.
+    /// Asks the kernel what a CPU does after an event, other than a message that it could pass on.
     #[inline(always)]
     pub(crate) fn handle(&mut self, cpu: Cpu, event: Event) -> Next {
+        let (kernel, machine) = self.parts();
+        kernel.handle_generally(machine, cpu, event)
+    }
+
+    /// As [`handle`](Self::handle), of a trap.
+    #[inline(always)]
+    pub(crate) fn trap(&mut self, cpu: Cpu) -> Next {
+        let (kernel, machine) = self.parts();
+        kernel.trap(machine, cpu)
+    }
+
+    /// Asks the kernel to pass a message on.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self, cpu: Cpu, request: Request) -> Option<Delivery> {
+        let (kernel, machine) = self.parts();
+        kernel.pass(machine, cpu, request)
+    }
+
+    #[inline(always)]
+    fn parts(&mut self) -> (&mut Kernel, &mut Hardware) {
         debug_assert!(self.ready);
         // SAFETY: events come from user mode, which `boot` makes possible, and from CPUs that idle,
         // which they do after `boot` only.
         let kernel = unsafe { self.kernel.assume_init_mut() };
-        kernel.handle(&mut self.machine, cpu, event)
+        (kernel, &mut self.machine)
     }
 
     /// The kernel, if there is one already.

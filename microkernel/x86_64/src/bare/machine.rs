@@ -144,6 +144,11 @@ impl Machine for Hardware {
         user_memory::write(to, bytes);
     }
 
+    #[inline(always)]
+    fn write_words<const COUNT: usize>(&mut self, to: Page, words: [u64; COUNT]) {
+        user_memory::write_words(to, words);
+    }
+
     fn read_u32(&mut self, from: (Page, usize)) -> u32 {
         user_memory::read_u32(from)
     }

@@ -61,6 +61,16 @@ pub(crate) fn write(to: (Page, usize), bytes: &[u8]) {
     unsafe { copy_bytes(bytes.as_ptr(), place(to, bytes.len()), bytes.len()) };
 }
 
+/// Writes words from the beginning of a page on.
+#[inline(always)]
+pub(crate) fn write_words<const COUNT: usize>(to: Page, words: [u64; COUNT]) {
+    let place = place((to, 0), COUNT * size_of::<u64>()).cast::<u64>();
+    for (index, word) in words.into_iter().enumerate() {
+        // SAFETY: `place` has looked that all words lie inside a page of the direct map, which is aligned.
+        unsafe { place.wrapping_add(index).write(word) };
+    }
+}
+
 /// Fills a page with zeros.
 pub(crate) fn zero(page: Page) {
     let place = place((page, 0), PAGE as usize);
