@@ -137,13 +137,20 @@ fn ask(mut kernel: Guard<'_, Guarded>, request: Request) -> ! {
     frame.rsi = request.names;
     frame.rdx = request.receive;
     let next = kernel.handle(percpu::number(), Event::Trap);
-    exit::leave(kernel, next)
+    leave(kernel, next)
 }
 
 /// Any other trap: asks the kernel, and leaves.
 extern "C" fn other() -> ! {
     let mut kernel = KERNEL.lock_with(shootdown::answer);
-    match kernel.trap(percpu::number()) {
+    let next = kernel.trap(percpu::number());
+    leave(kernel, next)
+}
+
+/// Leaves after a trap: the short way back, most of the time.
+#[inline(always)]
+fn leave(kernel: Guard<'_, Guarded>, next: Next) -> ! {
+    match next {
         Next::Run(thread) => exit::run(kernel, thread),
         next => exit::leave(kernel, next),
     }
