@@ -14,7 +14,7 @@ use core::cell::UnsafeCell;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 
-use crate::atomic::{AtomicU32, Ordering, pause};
+use crate::atomic::{AtomicU32, Ordering, pause, test_and_set};
 
 /// A value that one CPU at a time may use.
 pub struct Lock<T> {
@@ -65,8 +65,7 @@ impl<T> Lock<T> {
 
     #[inline(always)]
     fn take(&self) -> bool {
-        // One instruction and a jump: `lock bts`.
-        self.taken.fetch_or(1, Ordering::Acquire) & 1 == 0
+        !test_and_set(&self.taken)
     }
 
     /// Takes the lock.
