@@ -16,7 +16,6 @@ use abi::exception;
 use abi::kern_return::KernReturn;
 use abi::registers::Shape;
 use abi::trace::{Kind as TraceKind, Record};
-use abi::trap::MACH_MSG;
 
 use crate::base::counters::Counters;
 use crate::base::ids::ThreadId;
@@ -25,11 +24,11 @@ use crate::base::log::Log;
 use crate::base::trace::Trace;
 use crate::ipc::Letter;
 use crate::ipc::agenda::Progress;
-use crate::ipc::fast::{self, Hands};
+use crate::ipc::fast::Hands;
 use crate::ipc::receive::End;
 use crate::ipc::{self, Ipc};
 use crate::kobj::Scratch;
-use crate::machine::{Access, Cpu, Delivery, Event, Frame, Machine, Next, Request, Resume};
+use crate::machine::{Access, Cpu, Delivery, Direct, Event, Frame, Machine, Next, Request, Resume};
 use crate::sched::{Flags, Sched, Wait};
 use crate::task::{Exception, Layers, Raised, Tasks};
 use crate::trap::{self, Caller, Outcome, Trap};
@@ -60,14 +59,8 @@ impl Kernel {
         if event != Event::Trap {
             return self.handle_generally(machine, cpu, event);
         }
-        let message = self.sched.cpu(cpu).current.and_then(|current| {
-            let frame = machine.frame(current.index());
-            (frame.rax == MACH_MSG as u64).then_some(Request {
-                word: frame.rdi,
-                names: frame.rsi,
-                receive: frame.rdx,
-            })
-        });
+        let current = self.sched.cpu(cpu).current;
+        let message = current.and_then(|current| Request::of(machine.frame(current.index())));
         match message.and_then(|request| self.pass(machine, cpu, request)) {
             Some(delivery) => {
                 delivery.write(machine.frame(delivery.thread));
@@ -107,7 +100,7 @@ impl Kernel {
     /// now. `None`: nothing has changed, and the trap takes the general way.
     ///
     /// A machine whose entry code has the registers at hand calls this first; [`handle`](Self::handle) does it for
-    /// the others. Inlined where `word` is a constant, it shrinks to that one case.
+    /// the others. Inlined where parts of the request are constants, it shrinks to that one case.
     #[inline(always)]
     pub fn pass<M: Machine>(
         &mut self,
@@ -116,24 +109,22 @@ impl Kernel {
         request: Request,
     ) -> Option<Delivery> {
         let current = self.sched.cpu(cpu).current?;
-        let (vm, word) = (&self.vm, request.word);
+        let letter = if request.shape.is_buffered() {
+            Some(Letter::new(&self.vm, request.shape)?)
+        } else if request.shape == Shape::SHORT {
+            None
+        } else {
+            return None;
+        };
         let mut hands = Hands {
             sched: &mut self.sched,
             machine,
             cpu,
         };
         let ipc = &mut self.ipc;
-        let delivery = match word {
-            fast::CALL => ipc.fast_call(&mut hands, current, request, None),
-            fast::REPLY => ipc.fast_reply(&mut hands, current, request, None),
-            _ => {
-                let letter = Some(Letter::new(vm, Shape((word >> 32) as u32))?);
-                match u64::from(word as u32) {
-                    fast::CALL => ipc.fast_call(&mut hands, current, request, letter),
-                    fast::REPLY => ipc.fast_reply(&mut hands, current, request, letter),
-                    _ => None,
-                }
-            }
+        let delivery = match request.direct {
+            Direct::Call => ipc.fast_call(&mut hands, current, request, letter),
+            Direct::Reply => ipc.fast_reply(&mut hands, current, request, letter),
         }?;
         self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
         if self.trace.is_detailed() {

@@ -5,6 +5,9 @@
 
 use core::ops::Range;
 
+use abi::names::disposition;
+use abi::registers::{Shape, options, send_word};
+use abi::trap::MACH_MSG;
 use arena::Region;
 
 /// A processor, numbered from 0 in the order in which they started.
@@ -100,15 +103,67 @@ pub struct Frame {
 /// Index of a thread's frame: the index of the thread in its arena.
 pub type FrameIndex = u32;
 
-/// A `mach_msg` in its registers, as the current thread trapped with it. The payload stays in the frame.
+/// Which messages may go straight to their receiver.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direct {
+    /// Send by a send right, and receive on the own reply object.
+    Call,
+    /// Send by the right in the reply slot, and receive the next message.
+    Reply,
+}
+
+impl Direct {
+    /// The lower half of a call's `rdi`; the upper half is the message's shape.
+    pub const CALL: u32 = word(disposition::COPY_SEND, disposition::MAKE_SEND_ONCE);
+    /// The lower half of a reply's `rdi`.
+    pub const REPLY: u32 = word(disposition::MOVE_SEND_ONCE, disposition::NONE);
+
+    /// Which one a `mach_msg` is, by its `rdi`.
+    pub fn of(word: u64) -> Option<Self> {
+        match word as u32 {
+            Self::CALL => Some(Self::Call),
+            Self::REPLY => Some(Self::Reply),
+            _ => None,
+        }
+    }
+}
+
+const fn word(remote: u8, local: u8) -> u32 {
+    send_word(
+        options::SEND | options::RECEIVE,
+        remote,
+        local,
+        Shape::SHORT,
+    ) as u32
+}
+
+/// A `mach_msg` that may go straight to its receiver, in the registers that the current thread trapped with. The
+/// payload stays in the frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Request {
-    /// `rdi`: options, dispositions, shape.
-    pub word: u64,
+    /// Which one.
+    pub direct: Direct,
+    /// The upper half of `rdi`.
+    pub shape: Shape,
     /// `rsi`: destination and reply name.
     pub names: u64,
     /// `rdx`: receive name and message id.
     pub receive: u64,
+}
+
+impl Request {
+    /// The `mach_msg` whose registers lie in a frame.
+    pub fn of(frame: &Frame) -> Option<Self> {
+        if frame.rax != MACH_MSG as u64 {
+            return None;
+        }
+        Some(Self {
+            direct: Direct::of(frame.rdi)?,
+            shape: Shape((frame.rdi >> 32) as u32),
+            names: frame.rsi,
+            receive: frame.rdx,
+        })
+    }
 }
 
 /// A message that went straight to a thread, which runs now: what it finds in its registers, with 0 in `rax`

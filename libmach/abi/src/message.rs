@@ -27,7 +27,7 @@ pub struct Header {
     pub sequence: u32,
     /// How many descriptors follow.
     pub descriptors: u32,
-    /// Reserved, 0.
+    /// Reserved, left as it was.
     pub reserved: [u64; 2],
 }
 

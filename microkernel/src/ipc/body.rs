@@ -5,9 +5,11 @@
 //! both go into the receiver's buffer. What fails on the way in destroys the message (M-08); what fails on
 //! the way out delivers the rest (M-22).
 
+use core::mem::offset_of;
+
 use abi::PAGE_SIZE;
 use abi::kern_return::{KernReturn, MessageReturn, resource};
-use abi::message::{DESCRIPTOR_SIZE, Descriptor, HEADER_SIZE, MAX_DESCRIPTORS, descriptor};
+use abi::message::{DESCRIPTOR_SIZE, Descriptor, HEADER_SIZE, Header, MAX_DESCRIPTORS, descriptor};
 use abi::names::{Name, disposition};
 use abi::registers::Shape;
 use arena::Arena;
@@ -467,9 +469,9 @@ pub(super) struct HeaderFacts {
 }
 
 impl HeaderFacts {
-    /// An [`abi::message::Header`], as words.
+    /// An [`abi::message::Header`], as words, without what is reserved at its end.
     #[inline(always)]
-    pub(super) fn words(&self) -> [u64; HEADER_SIZE / size_of::<u64>()] {
+    pub(super) fn words(&self) -> [u64; offset_of!(Header, reserved) / size_of::<u64>()] {
         let descriptors = self.shape.descriptors();
         let size = data_offset(descriptors) as u32 + self.shape.size();
         let bits = if descriptors > 0 { 1_u32 << 31 } else { 0 };
@@ -480,8 +482,6 @@ impl HeaderFacts {
             self.label,
             self.identity,
             u64::from(self.sequence) | u64::from(descriptors) << 32,
-            0,
-            0,
         ]
     }
 }

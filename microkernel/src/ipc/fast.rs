@@ -9,8 +9,8 @@
 //! What the caller lends: the receiver runs at the caller's priority if that is higher, on the caller's
 //! slice. The loan ends when the receiver next receives, or when the slice is used up.
 
-use abi::names::{Name, disposition};
-use abi::registers::{self, ReplyKind, Shape, options};
+use abi::names::Name;
+use abi::registers::{self, ReplyKind, Shape};
 
 use super::Ipc;
 use super::body::HeaderFacts;
@@ -20,22 +20,6 @@ use super::port::Port;
 use crate::base::ids::ThreadId;
 use crate::machine::{Cpu, Delivery, Machine, Request};
 use crate::sched::{Flags, Sched, State, Thread, ThreadQueue, Wait};
-
-/// `rdi` of a short call: send by a send right, reply to the own reply object.
-pub const CALL: u64 = registers::send_word(
-    options::SEND | options::RECEIVE,
-    disposition::COPY_SEND,
-    disposition::MAKE_SEND_ONCE,
-    Shape::SHORT,
-);
-
-/// `rdi` of a short reply, with the next receive.
-pub const REPLY: u64 = registers::send_word(
-    options::SEND | options::RECEIVE,
-    disposition::MOVE_SEND_ONCE,
-    disposition::NONE,
-    Shape::SHORT,
-);
 
 /// What the fast path works with beside the ports.
 pub struct Hands<'a, M> {
@@ -219,7 +203,7 @@ fn hand_call<'a, M: Machine>(
         Some(letter) => Some(letter.pages(from, to)?),
         None => None,
     };
-    let waits_too = queue.advance(&mut to.link);
+    let waits_too = queue.advance(&to.link);
     to.slot = Some(from.reply_port);
     to.slot_of = Some(caller);
     to.flags = Flags::SLOT_FULL;

@@ -27,12 +27,11 @@ pub(super) struct Pages<'a> {
 }
 
 impl<'a> Letter<'a> {
-    /// `None`: the message consists of more, or of nothing that there is.
+    /// `None`: the message is another one than inline data in the buffer.
     #[inline(always)]
     pub fn new(vm: &'a Vm, shape: Shape) -> Option<Self> {
-        // Nothing but the data's size beside the bit that says "in the buffer".
-        (shape.is_buffered() && shape == Shape::buffered(shape.size(), 0))
-            .then_some(Self { vm, shape })
+        let plain = Shape::buffered(shape.size(), 0);
+        (shape == plain).then_some(Self { vm, shape: plain })
     }
 
     /// The pages to copy from and to, if both threads have a buffer that is large enough.

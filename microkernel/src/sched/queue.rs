@@ -55,9 +55,8 @@ impl ThreadQueue {
     /// Takes out the first thread, at hand with its link; answers the new first one, whose own link then
     /// still has to [forget](Self::forget_previous) it.
     #[inline(always)]
-    pub fn advance(&mut self, first: &mut Link) -> Option<ThreadId> {
+    pub fn advance(&mut self, first: &Link) -> Option<ThreadId> {
         let next = first.next;
-        *first = Link::default();
         self.head = next;
         if next.is_none() {
             self.tail = None;

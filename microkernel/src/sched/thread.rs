@@ -70,7 +70,7 @@ bitflags::bitflags! {
     }
 }
 
-/// Neighbours in the one queue that a thread is in.
+/// Neighbours in the one queue that a thread is in; nothing, while it is in none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Link {
     pub(crate) previous: Option<ThreadId>,

@@ -33,8 +33,13 @@ impl Products {
     }
 }
 
+/// Guest code stays where it is linked, and its addresses fit into 32 bits with a sign: the kernel's are in the last
+/// 2 GiB, a program's in the first. Compared with code that could lie anywhere, this saves 1 % of a call's
+/// instructions and 4 % of the simple traps' (2026-11).
+const GUEST_FLAGS: &str = "-Crelocation-model=static\x1f-Ccode-model=kernel";
+
 /// A cargo command for guest crates. The user's flags for the host's compiler are not the guest's:
-/// they are replaced by none.
+/// they are replaced by ours.
 pub(crate) fn cargo_guest(place: &Place, verb: &str) -> Result<Command> {
     let toolchain = guest_toolchain()?;
     let mut command = process::cargo(place);
@@ -49,7 +54,7 @@ pub(crate) fn cargo_guest(place: &Place, verb: &str) -> Result<Command> {
             command.env("CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER", linker);
         }
     }
-    command.env("CARGO_ENCODED_RUSTFLAGS", "");
+    command.env("CARGO_ENCODED_RUSTFLAGS", GUEST_FLAGS);
     command.env_remove("RUSTFLAGS");
     command.args([verb, "--release", "--target", GUEST_TARGET, "--target-dir"]);
     command.arg(place.guest_target());

@@ -11,10 +11,10 @@
 use core::arch::naked_asm;
 use core::mem::offset_of;
 
+use abi::registers::Shape;
 use abi::trap::MACH_MSG;
 use ksync::Guard;
-use microkernel::ipc::fast;
-use microkernel::machine::{Event, Frame, Next, Request};
+use microkernel::machine::{Direct, Event, Frame, Next, Request};
 
 use super::kernel::{Guarded, KERNEL};
 use super::percpu::{self, FRAME_END, SCRATCH, STACK};
@@ -33,8 +33,8 @@ const _: () = {
     assert!(offset_of!(Frame, r10) == 6 * 8);
     assert!(offset_of!(Frame, words) == 0);
     // What the trap entry compares with, in one instruction each.
-    assert!(fast::CALL <= i32::MAX as u64);
-    assert!(fast::REPLY <= i32::MAX as u64);
+    assert!(Direct::CALL <= i32::MAX as u32);
+    assert!(Direct::REPLY <= i32::MAX as u32);
 };
 
 /// Where `syscall` goes.
@@ -67,7 +67,11 @@ pub(crate) unsafe extern "C" fn trap() -> ! {
         "je {call_handler}",
         "cmp rdi, {reply}",
         "je {reply_handler}",
-        "jmp {message_handler}",
+        "cmp edi, {call}",
+        "je {letter_call_handler}",
+        "cmp edi, {reply}",
+        "je {letter_reply_handler}",
+        "jmp {ask_handler}",
         "2:",
         "mov [rsp + {rdi}], rdi",
         "mov [rsp + {rsi}], rsi",
@@ -79,63 +83,78 @@ pub(crate) unsafe extern "C" fn trap() -> ! {
         frame_end = const FRAME_END,
         stack = const STACK,
         mach_msg = const MACH_MSG,
-        call = const fast::CALL,
-        reply = const fast::REPLY,
+        call = const Direct::CALL,
+        reply = const Direct::REPLY,
         rdi = const offset_of!(Frame, rdi),
         rsi = const offset_of!(Frame, rsi),
         rdx = const offset_of!(Frame, rdx),
         rax = const offset_of!(Frame, rax),
         call_handler = sym call,
         reply_handler = sym reply,
-        message_handler = sym message,
+        letter_call_handler = sym letter_call,
+        letter_reply_handler = sym letter_reply,
+        ask_handler = sym ask,
         other_handler = sym other,
     )
 }
 
-extern "C" fn call(_: u64, names: u64, receive: u64) -> ! {
-    pass(Request {
-        word: fast::CALL,
-        names,
-        receive,
-    })
+extern "C" fn call(word: u64, names: u64, receive: u64) -> ! {
+    pass((Direct::Call, Shape::SHORT), (word, names, receive))
 }
 
-extern "C" fn reply(_: u64, names: u64, receive: u64) -> ! {
-    pass(Request {
-        word: fast::REPLY,
-        names,
-        receive,
-    })
+extern "C" fn reply(word: u64, names: u64, receive: u64) -> ! {
+    pass((Direct::Reply, Shape::SHORT), (word, names, receive))
 }
 
-extern "C" fn message(word: u64, names: u64, receive: u64) -> ! {
-    pass(Request {
-        word,
-        names,
-        receive,
-    })
+extern "C" fn letter_call(word: u64, names: u64, receive: u64) -> ! {
+    letter(Direct::Call, (word, names, receive))
 }
 
-/// A `mach_msg`: by the fast path, if that takes it.
+extern "C" fn letter_reply(word: u64, names: u64, receive: u64) -> ! {
+    letter(Direct::Reply, (word, names, receive))
+}
+
+/// As `pass`, of a message that is not short.
 #[inline(always)]
-fn pass(request: Request) -> ! {
+fn letter(direct: Direct, (word, names, receive): (u64, u64, u64)) -> ! {
+    let shape = Shape((word >> 32) as u32);
+    if !shape.is_buffered() {
+        ask(word, names, receive)
+    }
+    pass((direct, shape), (word, names, receive))
+}
+
+/// A `mach_msg` of the given kind: by the fast path, if that takes it.
+#[inline(always)]
+fn pass((direct, shape): (Direct, Shape), (word, names, receive): (u64, u64, u64)) -> ! {
     let mut kernel = KERNEL.lock_with(shootdown::answer);
+    let request = Request {
+        direct,
+        shape,
+        names,
+        receive,
+    };
     match kernel.pass(percpu::number(), request) {
         Some(delivery) => exit::pass(kernel, delivery),
-        None => ask(kernel, request),
+        None => general(word, names, receive, kernel),
     }
 }
 
-/// A `mach_msg` by the general way, which wants all registers in the frame.
-#[cold]
+/// A `mach_msg` that the fast path never takes.
 #[inline(never)]
-fn ask(mut kernel: Guard<'_, Guarded>, request: Request) -> ! {
+extern "C" fn ask(word: u64, names: u64, receive: u64) -> ! {
+    general(word, names, receive, KERNEL.lock_with(shootdown::answer))
+}
+
+/// A `mach_msg` by the general way, which wants all registers in the frame.
+#[inline(never)]
+fn general(word: u64, names: u64, receive: u64, mut kernel: Guard<'_, Guarded>) -> ! {
     // SAFETY: the frame is that of the thread that trapped on this CPU.
     let frame = unsafe { &mut *exit::current(percpu::this()) };
     frame.rax = MACH_MSG as u64;
-    frame.rdi = request.word;
-    frame.rsi = request.names;
-    frame.rdx = request.receive;
+    frame.rdi = word;
+    frame.rsi = names;
+    frame.rdx = receive;
     let next = kernel.handle(percpu::number(), Event::Trap);
     leave(kernel, next)
 }
