@@ -36,7 +36,7 @@ pub(crate) fn measure(place: &Place) -> Result<Vec<Row>> {
 pub(super) fn measure_all(place: &Place) -> Result<Vec<Row>> {
     let (boot, machine) = alone(place)?;
     let mut rows = rows(&run(&boot, &machine)?)?;
-    eprintln!("measuring: transitions, CR3 writes, copied elements");
+    eprintln!("measuring: transitions, CR3 and MSR writes, copied elements");
     match step(&boot, machine) {
         Ok(counts) if counts.len() == rows.len() => {
             rows.iter_mut().zip(counts).for_each(|(row, c)| row.set(c));

@@ -20,6 +20,9 @@ pub(crate) struct Row {
     pub(super) samples: u64,
     pub(super) transitions: Option<u64>,
     pub(super) cr3_writes: Option<u64>,
+    /// The guest does not know of it.
+    #[serde(default)]
+    pub(super) msr_writes: Option<u64>,
     pub(super) copied: Option<u64>,
 }
 
@@ -33,6 +36,7 @@ impl Row {
     pub(super) fn set(&mut self, counts: Counts) {
         self.transitions = Some(counts.transitions);
         self.cr3_writes = Some(counts.cr3_writes);
+        self.msr_writes = Some(counts.msr_writes);
         self.copied = Some(counts.copied);
     }
 }
@@ -61,7 +65,7 @@ pub(super) fn rows(output: &str) -> Result<Vec<Row>> {
 /// The figures beside the peers', with what theirs is as a multiple of ours.
 pub(super) fn table(rows: &[Row]) -> String {
     let mut out = String::new();
-    let mut line = |cells: [String; 10]| {
+    let mut line = |cells: [String; 11]| {
         let [name, rest @ ..] = cells;
         let row = rest.iter().fold(format!("{name:<24}"), |mut row, cell| {
             row.push_str(&format!("{cell:>15}"));
@@ -77,9 +81,10 @@ pub(super) fn table(rows: &[Row]) -> String {
         "max",
         "transitions",
         "CR3 writes",
+        "MSR writes",
         "copied",
     ];
-    let mut cells = [const { String::new() }; 10];
+    let mut cells = [const { String::new() }; 11];
     for (cell, head) in cells.iter_mut().zip(heads.iter().chain(&SYSTEMS)) {
         (*head).clone_into(cell);
     }
@@ -94,6 +99,7 @@ pub(super) fn table(rows: &[Row]) -> String {
             row.max.to_string(),
             count(row.transitions),
             count(row.cr3_writes),
+            count(row.msr_writes),
             count(row.copied),
             mach,
             sel4,
@@ -127,10 +133,25 @@ pub(super) fn regressions(old: &[Row], new: &[Row]) -> Vec<String> {
                     now.name, now.median, now.unit, before.median
                 ));
             }
-            Some(_) => {}
+            Some(now) => worse.extend(costlier(before, now)),
         }
     }
     worse
+}
+
+/// What happens more often than before, of what costs more on hardware than its instructions say. Nothing is
+/// tolerated, where both were counted.
+fn costlier(before: &Row, now: &Row) -> Option<String> {
+    let counts = [
+        ("transitions", before.transitions, now.transitions),
+        ("CR3 writes", before.cr3_writes, now.cr3_writes),
+        ("MSR writes", before.msr_writes, now.msr_writes),
+    ];
+    let more = counts.into_iter().find_map(|(what, was, is)| {
+        let (was, is) = was.zip(is)?;
+        (is > was).then_some((what, was, is))
+    });
+    more.map(|(what, was, is)| format!("{}: {is} {what}, was {was}", now.name))
 }
 
 #[cfg(test)]
@@ -179,5 +200,16 @@ mod tests {
         assert_eq!(regressions(&old, &with_median(409)).len(), 1);
         assert!(regressions(&old, &with_median(1)).is_empty());
         assert_eq!(regressions(&old, &[]).len(), 1);
+    }
+
+    #[test]
+    fn another_switch_is_not_tolerated() {
+        let old = with_median(400);
+        let mut new = with_median(300);
+        new[0].msr_writes = Some(1);
+        // Nobody counted them before.
+        assert!(regressions(&old, &new).is_empty());
+        new[0].cr3_writes = Some(3);
+        assert_eq!(regressions(&old, &new), ["rpc_empty: 3 CR3 writes, was 2"]);
     }
 }

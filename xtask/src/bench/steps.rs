@@ -1,9 +1,9 @@
-//! What a figure in instructions does not show: privilege transitions, CR3 writes, copied elements.
+//! What a figure in instructions does not show: privilege transitions, CR3 and MSR writes, copied elements.
 //!
 //! The same programs run again, and the emulator, one instruction at a time, writes down when it
 //! executes one of a few: clock readings of the guest's bench, which say where a sample begins and
 //! ends and where a row does (`initrd/bench/src/time.rs`), and the kernel's returns to user mode, loads
-//! of CR3 and string instructions. They are found by their bytes; a place where these bytes are not an
+//! of CR3, writes of model-specific registers and string instructions. They are found by their bytes; a place where these bytes are not an
 //! instruction is never executed, so nothing has to be disassembled. The kernel stays as it is.
 
 use crate::fault::{Doing, Result};
@@ -20,6 +20,7 @@ enum Step {
     EndRow,
     Leave,
     LoadRoot,
+    WriteRegister,
     Copy,
 }
 
@@ -30,10 +31,11 @@ const OF_BENCH: [(&[u8], Step); 3] = [
     (&[0x40, 0x0f, 0x31], Step::EndRow),
 ];
 
-/// Instructions of the kernel: `sysretq`, `iretq`, `rep movs`, `rep stos`.
-const OF_KERNEL: [(&[u8], Step); 8] = [
+/// Instructions of the kernel: `sysretq`, `iretq`, `wrmsr`, `rep movs`, `rep stos`.
+const OF_KERNEL: [(&[u8], Step); 9] = [
     (&[0x48, 0x0f, 0x07], Step::Leave),
     (&[0x48, 0xcf], Step::Leave),
+    (&[0x0f, 0x30], Step::WriteRegister),
     (&[0xf3, 0xa4], Step::Copy),
     (&[0xf3, 0xa5], Step::Copy),
     (&[0xf3, 0x48, 0xa5], Step::Copy),
@@ -100,6 +102,8 @@ pub(super) struct Counts {
     pub(super) transitions: u64,
     /// Loads of CR3.
     pub(super) cr3_writes: u64,
+    /// Writes of model-specific registers by `wrmsr`.
+    pub(super) msr_writes: u64,
     /// Elements that string instructions copied or filled, of whatever size.
     pub(super) copied: u64,
 }
@@ -147,8 +151,9 @@ impl Reader {
             // Every way out of the kernel was a way in before.
             (Step::Leave, Some(sample)) => sample.transitions += 2,
             (Step::LoadRoot, Some(sample)) => sample.cr3_writes += 1,
+            (Step::WriteRegister, Some(sample)) => sample.msr_writes += 1,
             (Step::Copy, Some(sample)) => sample.copied += 1,
-            (Step::Leave | Step::LoadRoot | Step::Copy, None) => {}
+            (Step::Leave | Step::LoadRoot | Step::WriteRegister | Step::Copy, None) => {}
         }
     }
 
@@ -168,6 +173,7 @@ fn medians(samples: &[Counts]) -> Counts {
     Counts {
         transitions: median(|counts| counts.transitions),
         cr3_writes: median(|counts| counts.cr3_writes),
+        msr_writes: median(|counts| counts.msr_writes),
         copied: median(|counts| counts.copied),
     }
 }
@@ -189,6 +195,7 @@ mod tests {
             (0xffff_ffff_8000_0001, Step::Leave),
             (0xffff_ffff_8000_0002, Step::LoadRoot),
             (0xffff_ffff_8000_0003, Step::Copy),
+            (0xffff_ffff_8000_0004, Step::WriteRegister),
         ]);
         let mut executed = |places: &[u64]| {
             for at in places {
@@ -200,13 +207,14 @@ mod tests {
         // Outside a sample nothing counts, and a second start begins again.
         executed(&[kernel + 1, 1, kernel + 2, 1, kernel + 3, kernel + 3]);
         executed(&[kernel + 1, kernel + 2, 0x77, kernel + 1, 2, kernel + 1, 3]);
-        executed(&[1, kernel + 1, 2, 3]);
-        let row = |transitions, cr3_writes, copied| Counts {
+        executed(&[1, kernel + 1, kernel + 4, 2, 3]);
+        let row = |transitions, cr3_writes, msr_writes, copied| Counts {
             transitions,
             cr3_writes,
+            msr_writes,
             copied,
         };
-        assert_eq!(reader.finish(), [row(4, 1, 2), row(2, 0, 0)]);
+        assert_eq!(reader.finish(), [row(4, 1, 0, 2), row(2, 0, 1, 0)]);
     }
 
     #[test]
