@@ -125,11 +125,16 @@ impl Context {
 
     /// The value of an environment variable.
     pub fn variable(&self, key: &str) -> Option<&'static str> {
+        self.variables()
+            .find_map(|(found, value)| (found == key).then_some(value))
+    }
+
+    /// The environment: keys and values.
+    pub fn variables(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
         self.strings()
             .skip(self.page.argument_count as usize)
             .take(self.page.environment_count as usize)
             .filter_map(|pair| pair.split_once('='))
-            .find_map(|(found, value)| (found == key).then_some(value))
     }
 
     /// The task's identity token, which its messages carry.

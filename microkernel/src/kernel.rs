@@ -8,20 +8,22 @@ mod boot;
 mod census;
 mod kernel_call;
 mod staging;
+mod variables;
 
 pub use boot::{Boot, BootError};
 pub use census::{Broken, Census};
+pub use variables::Variables;
 
 use abi::exception;
 use abi::kern_return::KernReturn;
 use abi::registers::Shape;
-use abi::trace::{Kind as TraceKind, Record};
+use abi::trace::{self, Kind as TraceKind};
 
 use crate::base::counters::Counters;
 use crate::base::ids::ThreadId;
 use crate::base::ledger::Ledgers;
 use crate::base::log::Log;
-use crate::base::trace::Trace;
+use crate::base::trace::{Detail, Trace};
 use crate::ipc::Letter;
 use crate::ipc::agenda::Progress;
 use crate::ipc::fast::Hands;
@@ -29,8 +31,8 @@ use crate::ipc::receive::End;
 use crate::ipc::{self, Ipc};
 use crate::kobj::Scratch;
 use crate::machine::{Access, Cpu, Delivery, Direct, Event, Frame, Machine, Next, Request, Resume};
-use crate::sched::{Flags, Sched, Wait};
-use crate::task::{Exception, Layers, Raised, Tasks};
+use crate::sched::{Flags, Sched, View, Wait};
+use crate::task::{Exception, Layers, Raised, Task, Tasks};
 use crate::trap::{self, Caller, Outcome, Trap};
 use crate::vm::{self, FaultOutcome, Vm};
 
@@ -44,7 +46,6 @@ pub struct Kernel {
     pub(crate) vm: Vm,
     pub(crate) tasks: Tasks,
     pub(crate) ledgers: Ledgers,
-    pub(crate) trace: Trace,
     pub(crate) counters: Counters,
     /// The last lines of the kernel's own log.
     pub(crate) log: Log,
@@ -73,7 +74,7 @@ impl Kernel {
     /// [`Event::Trap`], once it is known that no message can be [passed](Self::pass).
     #[inline(always)]
     pub fn trap<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Next {
-        if !self.trace.is_detailed()
+        if !self.sched.trace.is_detailed()
             && let Some(current) = self.sched.cpu(cpu).current
         {
             let frame = machine.frame(current.index());
@@ -88,7 +89,23 @@ impl Kernel {
 
     /// The trace ring, for panics and tools.
     pub fn trace(&self) -> &Trace {
-        &self.trace
+        &self.sched.trace
+    }
+
+    /// Who runs on each CPU, for reports.
+    pub fn running(&self) -> impl Iterator<Item = (Cpu, Option<ThreadId>)> {
+        self.sched.running()
+    }
+
+    /// All threads and the names of their tasks, for reports.
+    pub fn threads(&self) -> impl Iterator<Item = (View, &str)> {
+        let name = |view: &View| self.tasks.get(view.task).map_or("", Task::name);
+        self.sched.views(0).map(move |view| (view, name(&view)))
+    }
+
+    /// Sets how much the trace ring takes.
+    pub fn set_trace_detail(&mut self, detail: Detail) {
+        self.sched.trace.set_detail(detail);
     }
 
     /// What happened since boot.
@@ -103,6 +120,20 @@ impl Kernel {
     /// the others. Inlined where parts of the request are constants, it shrinks to that one case.
     #[inline(always)]
     pub fn pass<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        request: Request,
+    ) -> Option<Delivery> {
+        // What is traced is passed on from there.
+        if self.sched.trace.is_detailed() {
+            return None;
+        }
+        self.pass_untold(machine, cpu, request)
+    }
+
+    #[inline(always)]
+    fn pass_untold<M: Machine>(
         &mut self,
         machine: &mut M,
         cpu: Cpu,
@@ -127,10 +158,28 @@ impl Kernel {
             Direct::Reply => ipc.fast_reply(&mut hands, current, request, letter),
         }?;
         self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
-        if self.trace.is_detailed() {
-            self.note(machine, cpu, TraceKind::Handoff, delivery.thread.into(), 0);
-        }
         Some(delivery)
+    }
+
+    /// A trap while the ring takes what happens on the message path. Whether that was all: a message was passed.
+    #[cold]
+    #[inline(never)]
+    fn trace_trap<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) -> bool {
+        let frame = *machine.frame(thread.index());
+        let told = (cpu, Some(thread));
+        let what = (frame.rax, frame.rdi);
+        self.sched.record(machine, told, TraceKind::Trap, what);
+        let request = Request::of(&frame);
+        let Some(delivery) = request.and_then(|request| self.pass_untold(machine, cpu, request))
+        else {
+            return false;
+        };
+        let receiver = machine.frame(delivery.thread);
+        delivery.write(receiver);
+        receiver.words = frame.words;
+        let what = (delivery.thread.into(), (delivery.reply as u32).into());
+        self.sched.record(machine, told, TraceKind::Handoff, what);
+        true
     }
 
     /// Any event, by the general way.
@@ -166,11 +215,11 @@ impl Kernel {
 
     /// A trap, by the general path.
     fn perform<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
+        if self.sched.trace.is_detailed() && self.trace_trap(machine, cpu, thread) {
+            return;
+        }
         self.counters.traps += 1;
         let frame = *machine.frame(thread.index());
-        if self.trace.is_detailed() {
-            self.note(machine, cpu, TraceKind::Trap, frame.rax, frame.rdi);
-        }
         let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else {
             return;
         };
@@ -201,7 +250,7 @@ impl Kernel {
             Outcome::Message(code) => frame.rax = code.0.into(),
             Outcome::Received => {}
             Outcome::Yielded => frame.rax = KernReturn::Success.0.into(),
-            Outcome::Blocked => self.sched.block(caller.thread),
+            Outcome::Blocked => self.block(machine, cpu, caller.thread),
             Outcome::Again => self.set_flag(caller.thread, Flags::RETRY),
             Outcome::KernelCall(object, message) => {
                 let outcome = self.kernel_call(machine, cpu, caller, (object, message));
@@ -239,7 +288,8 @@ impl Kernel {
         (address, access): (u64, Access),
     ) {
         self.counters.faults += 1;
-        self.note(machine, cpu, TraceKind::Fault, address, access as u64);
+        let what = (address, access as u64);
+        self.sched.note(machine, cpu, TraceKind::Fault, what);
         let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else {
             return;
         };
@@ -262,6 +312,25 @@ impl Kernel {
         }
     }
 
+    /// The current thread waits: its wait is set.
+    #[inline(always)]
+    fn block<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
+        if self.sched.trace.is_detailed() {
+            self.trace_block(machine, cpu, thread);
+        }
+        self.sched.block(thread);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn trace_block<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
+        let thread = self.sched.threads.get(thread);
+        let wait = thread.map_or(Wait::None, |thread| thread.wait);
+        let at = wait.object().map_or(trace::NONE, u64::from);
+        let what = (wait.code().into(), at);
+        self.sched.note(machine, cpu, TraceKind::Block, what);
+    }
+
     /// Asks the handler of a thread's exceptions, or ends its task.
     fn raise<M: Machine>(
         &mut self,
@@ -271,13 +340,8 @@ impl Kernel {
         exception: Exception,
     ) {
         self.counters.exceptions += 1;
-        self.note(
-            machine,
-            cpu,
-            TraceKind::Exception,
-            exception.kind.into(),
-            exception.code,
-        );
+        let what = (exception.kind.into(), exception.code);
+        self.sched.note(machine, cpu, TraceKind::Exception, what);
         let (tasks, mut layers) = self.layers(machine, cpu);
         if tasks.raise(&mut layers, thread, exception) == Raised::Unhandled {
             let frame = machine.frame(thread.index());
@@ -294,8 +358,10 @@ impl Kernel {
 
     fn interrupt<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, line: u32) {
         self.counters.interrupts += 1;
-        self.note(machine, cpu, TraceKind::Interrupt, line.into(), 0);
         let port = self.ipc.lines.bound(line);
+        let told = port.map_or(trace::NONE, |port| port.index().into());
+        let what = (line.into(), told);
+        self.sched.note(machine, cpu, TraceKind::Interrupt, what);
         let delivered = port.is_some_and(|port| self.ipc.interrupt(port).is_ok());
         if !delivered {
             // Nobody to acknowledge it: the line stays masked.
@@ -310,8 +376,12 @@ impl Kernel {
             let Some(thread) = self.sched.expired(now) else {
                 break;
             };
+            let what = (thread.index().into(), 0);
+            self.sched.note(machine, cpu, TraceKind::Timer, what);
             self.time_out(machine, cpu, thread);
         }
+        let what = (trace::NONE, 0);
+        self.sched.note(machine, cpu, TraceKind::Timer, what);
         let next = self.ipc.fire_timers(now, STEP);
         self.sched.set_port_deadline(machine, cpu, next);
         self.sched.end_slice(machine, cpu);
@@ -400,9 +470,8 @@ impl Kernel {
             && Some(next) != before
         {
             self.counters.switches += 1;
-            if self.trace.is_detailed() {
-                self.note(machine, cpu, TraceKind::Switch, next.index().into(), 0);
-            }
+            let what = (next.index().into(), 0);
+            self.sched.note(machine, cpu, TraceKind::Switch, what);
         }
         next
     }
@@ -430,13 +499,6 @@ impl Kernel {
         cpu: Cpu,
         task: crate::base::ids::TaskId,
     ) {
-        self.note(
-            machine,
-            cpu,
-            TraceKind::TaskTerminate,
-            task.index().into(),
-            0,
-        );
         let (tasks, mut layers) = self.layers(machine, cpu);
         if tasks.terminate(&mut layers, task).is_ok() {
             self.counters.tasks_terminated += 1;
@@ -499,30 +561,6 @@ impl Kernel {
         if let Some(thread) = self.sched.threads.get_mut(id) {
             thread.flags |= flag;
         }
-    }
-
-    pub(crate) fn note<M: Machine>(
-        &mut self,
-        machine: &mut M,
-        cpu: Cpu,
-        kind: TraceKind,
-        a: u64,
-        b: u64,
-    ) {
-        let thread = self
-            .sched
-            .cpu(cpu)
-            .current
-            .map_or(u32::MAX, ThreadId::index);
-        self.trace.record(Record {
-            time: machine.now(),
-            kind: kind as u8,
-            cpu: cpu.0 as u8,
-            reserved: 0,
-            thread,
-            a,
-            b,
-        });
     }
 }
 

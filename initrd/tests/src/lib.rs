@@ -5,6 +5,8 @@
 //! found. Whatever must end a task is done by another instance of this program (`tests --die KIND`,
 //! [`die`]), which the supervisor runs and reports on.
 //!
+//! `tests --hang KIND` never ends ([`hang`]): the host's tool tries on it what it does about a hang.
+//!
 //! Unsafe code lies in `raw`, which does what no safe program can.
 //!
 //! Deliberately absent: timing. A case may wait for an event, never for a while to be long enough.
@@ -15,6 +17,7 @@ extern crate alloc;
 pub mod areas;
 mod case;
 pub mod die;
+pub mod hang;
 mod raw;
 mod run;
 mod tap;

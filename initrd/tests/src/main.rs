@@ -14,6 +14,9 @@ fn main(context: Context) -> Result<()> {
     if let ["--die", kind] = arguments[..] {
         tests::die::die(&context, kind);
     }
+    if let ["--hang", kind] = arguments[..] {
+        tests::hang::hang(&context, kind);
+    }
     let world = World::of(context)?;
     let status = tests::run(&world, &arguments)?;
     context.exit(status)

@@ -73,6 +73,23 @@ pub struct TaskEntry {
     pub name: Text<32>,
 }
 
+/// One thread, by the numbers that traces carry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct ThreadEntry {
+    /// Its index.
+    pub index: u32,
+    /// Its task's.
+    pub task: u32,
+    /// Its priority now, 0 (lowest) to 127.
+    pub priority: u32,
+    /// What it waits for (`abi::trace::wait`).
+    pub state: u32,
+    /// Index of the port or thread that it waits for; `u32::MAX`: none.
+    pub waits_at: u32,
+    /// The CPU that runs it; `u32::MAX`: none.
+    pub cpu: u32,
+}
+
 /// Operations on the machine as a whole.
 #[interface(name = "org.mello.host", subsystem = 200)]
 pub trait Host {
@@ -99,4 +116,6 @@ pub trait Host {
     async fn reboot(&mut self) -> Result<()>;
     /// Switches the fast path on (1) or off (0), for comparison. Privileged.
     async fn set_fast_path(&mut self, on: u32) -> Result<()>;
+    /// Threads with an index of at least `first`, ascending; an empty list is the end.
+    async fn threads(&self, first: u32) -> Result<List<ThreadEntry, 64>>;
 }

@@ -71,6 +71,9 @@ pub struct Arena<T, K = T> {
 unsafe impl<T: Send, K> Send for Arena<T, K> {}
 
 impl<T, K> Arena<T, K> {
+    /// Bytes of memory that one object takes.
+    pub const PLACE: usize = size_of::<Slot<T>>();
+
     /// An empty arena in `region`. The region's size bounds how many objects it can ever hold.
     pub fn new(region: Region) -> Self {
         const { assert!(align_of::<Slot<T>>() <= region::PAGE) };
@@ -197,7 +200,15 @@ impl<T, K> Arena<T, K> {
     /// As [`at`](Self::at).
     #[inline(always)]
     pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
-        self.get_mut(self.id_at(index)?)
+        if index >= self.used {
+            return None;
+        }
+        let slot = self.slot_mut(index);
+        if slot.stamp & GENERATION == 0 {
+            return None;
+        }
+        // SAFETY: the generation is odd; as in `get`.
+        Some(unsafe { slot.value.assume_init_mut() })
     }
 
     /// Puts a value in; its id says where.

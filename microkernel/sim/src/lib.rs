@@ -24,5 +24,5 @@ pub mod user;
 pub use message::{Reply, Request};
 pub use play::Actor;
 pub use rng::Rng;
-pub use sim::{Answer, Config, Faulted, Path, Sim};
+pub use sim::{Answer, Config, Faulted, Path, Sim, VARIABLE};
 pub use user::User;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use abi::trap::MACH_MSG;
 use abi::vm::MAX_ADDRESS;
 use microkernel::base::ids::TaskId;
-use microkernel::kernel::{Boot, Kernel};
+use microkernel::kernel::{Boot, Kernel, Variables};
 use microkernel::machine::{Access, Cpu, Event, Frame, FrameIndex, NEVER, Next, Resume};
 
 use crate::image;
@@ -23,6 +23,9 @@ const MAX_FAULTS: u32 = 8;
 
 /// How many events a wait for something that must happen takes at most.
 const PATIENCE: u32 = 10_000;
+
+/// What the first task finds in its environment.
+pub const VARIABLE: &str = "machine=simulated";
 
 /// What to simulate.
 #[derive(Clone, Copy, Debug)]
@@ -121,11 +124,15 @@ impl Sim {
     /// When the kernel does not start.
     pub fn boot(config: Config) -> Self {
         let mut machine = SimMachine::new(config.size);
+        let mut variables = Variables::NONE;
+        assert_eq!(variables.push(VARIABLE), Ok(()));
         let boot = Boot {
             image: machine.memory.place(&image::standard()),
             archive: machine.memory.place(b"archive"),
             cpus: config.size.cpus,
             fast_path: config.path == Path::Fast,
+            trace_events: 1024,
+            variables,
         };
         let kernel = match Kernel::new(&mut machine, &boot) {
             Ok(kernel) => kernel,

@@ -38,4 +38,6 @@ kinds! {
     BufferId = BufferKind;
     /// A port's membership of a set.
     MembershipId = MembershipKind;
+    /// A place in the trace ring.
+    RecordId = RecordKind;
 }

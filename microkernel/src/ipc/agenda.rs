@@ -6,6 +6,7 @@
 //! one more stack frame (M-27).
 
 use abi::kern_return::MessageReturn;
+use abi::trace::Kind as TraceKind;
 
 use super::message::Message;
 use super::ops::PORT_BYTES;
@@ -112,6 +113,7 @@ impl Ipc {
         let Some(port) = self.ports.remove(id) else {
             return;
         };
+        cx.note(TraceKind::PortDeath, (id.index().into(), 0));
         if let Some(payer) = port.payer {
             cx.ledgers.release(payer, Resource::KernelBytes, PORT_BYTES);
         }

@@ -8,11 +8,13 @@ use abi::kern_return::KernReturn;
 use abi::message::WORDS;
 use abi::names::Name;
 use abi::registers::{Shape, options};
+use abi::trace;
 use abi::transport::REPLY_OFFSET;
 
 use super::body::{Body, Carried, PAGE};
 use super::message::{Message, Via};
 use super::port::Kind;
+use super::receive::note_receive;
 use super::right::Right;
 use super::send::Call;
 use super::{Context, Ipc};
@@ -191,6 +193,7 @@ impl Ipc {
         if waits && own == Some(message.port) {
             port.sequence = port.sequence.wrapping_add(1);
             let port = message.port;
+            note_receive(cx, thread, port, trace::message(message.id, u32::MAX));
             self.deliver(cx, thread, port, message);
             return Answered::Received;
         }
@@ -208,7 +211,7 @@ impl Ipc {
                 if let Some(place) = self.messages.get_mut(id) {
                     *place = message;
                 }
-                self.enqueue(port, id);
+                self.enqueue(cx, port, id);
             }
             Err(_) => {
                 self.destroy_message(cx, message);

@@ -32,6 +32,7 @@ pub mod send;
 pub mod set;
 pub mod timer;
 
+use abi::trace::Kind as TraceKind;
 use arena::Arena;
 
 use crate::base::Shortage;
@@ -91,6 +92,12 @@ pub struct Ipc {
 }
 
 impl<M: Machine> Context<'_, M> {
+    /// Records an event of the current thread, if events of its kind are recorded.
+    #[inline(always)]
+    pub fn note(&mut self, kind: TraceKind, what: (u64, u64)) {
+        self.sched.note(self.machine, self.cpu, kind, what);
+    }
+
     /// The part of it that `vm` works with.
     pub fn vm(&mut self) -> (&mut Vm, vm::Context<'_, M>) {
         (

@@ -4,6 +4,7 @@ use abi::kern_return::{KernReturn, MessageReturn, resource};
 use abi::names::Name;
 use abi::notify;
 use abi::registers::{self, ReplyKind, Shape, options};
+use abi::trace::{self, Kind as TraceKind};
 
 use super::entry::Rights;
 use super::message::{Message, Via};
@@ -13,7 +14,7 @@ use super::right::Right;
 use super::send::Call;
 use super::{Context, Ipc};
 use crate::base::KernResult;
-use crate::base::ids::{PortId, SpaceId, ThreadId};
+use crate::base::ids::{MessageId, PortId, SpaceId, ThreadId};
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
 use crate::sched::{Flags, Wait};
@@ -154,10 +155,42 @@ impl Ipc {
         if self.refuses_large(cx, thread, port) {
             return;
         }
-        if let Some(message) = self.take(port) {
+        if let Some(message) = self.take_for(cx, thread, port) {
             self.deliver(cx, thread, port, message);
             self.admit_sender(cx, port);
         }
+    }
+
+    /// [`take`](Self::take) for a thread, which the trace tells.
+    #[inline(always)]
+    fn take_for<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        port: PortId,
+    ) -> Option<Message> {
+        if cx.sched.trace.is_detailed() {
+            self.take_traced(cx, thread, port)
+        } else {
+            self.take(port)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_traced<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        port: PortId,
+    ) -> Option<Message> {
+        let first = self.ports.get(port).and_then(|port| port.messages.first());
+        let message = self.take(port)?;
+        // What the kernel made of a pending word or a notice was never queued.
+        let queued = first.filter(|id| self.messages.get(*id).is_none());
+        let number = queued.map_or(u32::MAX, MessageId::index);
+        note_receive(cx, thread, port, trace::message(message.id, number));
+        Some(message)
     }
 
     /// Takes the next thing that waits at a port: pending word, notice, message, in this order.
@@ -336,7 +369,7 @@ impl Ipc {
         thread: ThreadId,
         port: PortId,
     ) {
-        let Some(message) = self.take(port) else {
+        let Some(message) = self.take_for(cx, thread, port) else {
             return;
         };
         // A send-once notification is no answer: the handler died or dropped the right.
@@ -431,6 +464,18 @@ impl Ipc {
         cx.machine.frame(thread.index()).rax = code.0.into();
         cx.sched.wake(thread);
     }
+}
+
+/// The trace tells that a thread received a message ([`trace::message`]).
+#[inline(always)]
+pub(super) fn note_receive<M: Machine>(
+    cx: &mut Context<'_, M>,
+    thread: ThreadId,
+    port: PortId,
+    message: u64,
+) {
+    let place = u64::from(port.index()) | u64::from(thread.index()) << 32;
+    cx.note(TraceKind::Receive, (place, message));
 }
 
 /// One message's worth of a pending word.

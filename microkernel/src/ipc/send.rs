@@ -3,6 +3,7 @@
 use abi::kern_return::MessageReturn;
 use abi::names::{Name, disposition};
 use abi::registers::{self, Shape, options};
+use abi::trace::{self, Kind as TraceKind};
 
 use super::message::{Message, Via};
 use super::port::{Kind, Object};
@@ -162,12 +163,17 @@ impl Ipc {
             self.park(cx, thread, port_id, id);
             return Sent::Blocked;
         }
-        self.enqueue(port_id, id);
+        self.enqueue(cx, port_id, id);
         Sent::Done
     }
 
     /// Adds a message to its port's queue.
-    pub(super) fn enqueue(&mut self, port_id: PortId, id: MessageId) {
+    pub(super) fn enqueue<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        port_id: PortId,
+        id: MessageId,
+    ) {
         let Some(port) = self.ports.get_mut(port_id) else {
             return;
         };
@@ -177,7 +183,19 @@ impl Ipc {
             port.send_once_rights -= 1;
         }
         port.messages.push(&mut self.messages, id);
+        if cx.sched.trace.is_detailed() {
+            self.trace_queued(cx, port_id, id);
+        }
         self.port_has_work(port_id);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn trace_queued<M: Machine>(&self, cx: &mut Context<'_, M>, port: PortId, id: MessageId) {
+        if let Some(message) = self.messages.get(id) {
+            let message = trace::message(message.id, id.index());
+            cx.note(TraceKind::Queue, (port.index().into(), message));
+        }
     }
 
     /// Sends a message of the kernel's own by the right in `to`, which it uses up.
@@ -216,7 +234,7 @@ impl Ipc {
                     message.reply = content.reply;
                     message.payer = Some(content.payer);
                 }
-                self.enqueue(port, id);
+                self.enqueue(cx, port, id);
             }
             lost => {
                 if lost.is_some() {
@@ -272,7 +290,7 @@ impl Ipc {
             .get_mut(thread)
             .and_then(|thread| thread.parked.take());
         if let Some(message) = parked {
-            self.enqueue(port_id, message);
+            self.enqueue(cx, port_id, message);
         }
         self.sent_from_wait(cx, thread);
     }

@@ -11,13 +11,12 @@ use abi::thread_state::ThreadState;
 use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, flags, protection};
 use abi::{ABI_VERSION, PAGE_SIZE};
 
-use super::Kernel;
-use crate::base::KernResult;
+use super::{Kernel, Variables};
 use crate::base::counters::Counters;
 use crate::base::ids::{PortId, TaskId};
 use crate::base::ledger::Ledgers;
 use crate::base::log::Log;
-use crate::base::trace::Trace;
+use crate::base::{KernResult, Shortage};
 use crate::ipc::Ipc;
 use crate::ipc::port::{Kind, Object};
 use crate::kobj::Scratch;
@@ -37,6 +36,10 @@ pub struct Boot {
     pub cpus: u32,
     /// Whether messages may take the fast path.
     pub fast_path: bool,
+    /// How many events the trace ring keeps: a power of two.
+    pub trace_events: u32,
+    /// What the first task finds in its environment.
+    pub variables: Variables,
 }
 
 /// Why the kernel cannot start.
@@ -46,6 +49,14 @@ pub enum BootError {
     BadImage(&'static str),
     /// The first task could not be made.
     FirstTask(KernReturn),
+    /// There is not enough memory for what the kernel takes at once.
+    NoMemory,
+}
+
+impl From<Shortage> for BootError {
+    fn from(_: Shortage) -> Self {
+        Self::NoMemory
+    }
 }
 
 impl From<KernReturn> for BootError {
@@ -69,12 +80,11 @@ impl Kernel {
         let header = read_header(machine, boot)?;
         let memory = machine.free_pages();
         let mut kernel = Self {
-            sched: Sched::new(machine),
+            sched: Sched::new(machine, boot.trace_events)?,
             ipc: Ipc::new(machine),
             vm: Vm::new(machine),
             tasks: Tasks::new(machine),
             ledgers: Ledgers::new(machine.reserve(4 << 20)),
-            trace: Trace::new(),
             counters: Counters::default(),
             log: Log::new(),
             scratch: Scratch::new(),
@@ -193,6 +203,16 @@ impl Kernel {
             offset_of!(start::Page, identity),
             &FIRST_IDENTITY.to_le_bytes(),
         )?;
+        put(
+            offset_of!(start::Page, environment_count),
+            &boot.variables.count().to_le_bytes(),
+        )?;
+        let strings = boot.variables.bytes();
+        put(
+            offset_of!(start::Page, strings_size),
+            &(strings.len() as u32).to_le_bytes(),
+        )?;
+        put(offset_of!(start::Page, strings), strings)?;
         for (index, (name, port)) in rights.iter().enumerate() {
             let right = offset_of!(start::Page, rights) + index * size_of::<start::Right>();
             put(right + offset_of!(start::Right, name), name.as_bytes())?;

@@ -1,6 +1,7 @@
 //! Messages to the kernel's own ports.
 
 use abi::kern_return::KernReturn;
+use abi::trace::{self, Kind as TraceKind};
 
 use super::Kernel;
 use crate::base::ids::{TaskId, ThreadId};
@@ -24,6 +25,11 @@ impl Kernel {
         (object, mut request): (Object, Message),
     ) -> Outcome {
         self.counters.kernel_calls += 1;
+        let what = (
+            request.port.index().into(),
+            trace::message(request.id, u32::MAX),
+        );
+        self.sched.note(machine, cpu, TraceKind::KernelCall, what);
         let mut core = Core {
             tasks: &mut self.tasks,
             layers: Layers {
@@ -37,7 +43,6 @@ impl Kernel {
                 },
             },
             counters: &mut self.counters,
-            trace: &mut self.trace,
             log: &mut self.log,
             memory: self.memory,
             caller: kobj::Caller {

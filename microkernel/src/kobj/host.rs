@@ -4,14 +4,14 @@ use abi::kern_return::KernReturn;
 use abi::trace::{Kind as TraceKind, Record};
 use abi::transport::Result;
 use interfaces::bounded::{Bytes, List, Text};
-use interfaces::host::{Host, Info, Statistics, TaskEntry};
+use interfaces::host::{Host, Info, Statistics, TaskEntry, ThreadEntry};
 
 use super::transport::{Held, KernelRights, Reply, Request, serve as dispatch};
 use super::{Core, listing};
 use crate::base::KernResult;
 use crate::base::ids::TaskId;
 use crate::base::ledger::Resource;
-use crate::base::trace::{Detail, RECORDS};
+use crate::base::trace::Detail;
 use crate::machine::Machine;
 use crate::sched::Flags;
 use crate::task::Stage;
@@ -155,9 +155,9 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
     }
 
     async fn trace(&self, position: u64) -> Result<(u64, List<Record, 64>)> {
-        let trace = &*self.core.trace;
+        let trace = &self.core.layers.cx.sched.trace;
         let (end, mut list) = (trace.next_sequence(), List::default());
-        let start = position.clamp(end.saturating_sub(RECORDS as u64), end);
+        let start = position.clamp(trace.oldest(), end);
         for record in (start..end).map_while(|sequence| trace.get(sequence)) {
             if !list.push(*record) {
                 break;
@@ -173,7 +173,7 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
 
     async fn trace_enable(&mut self, on: u32) -> Result<()> {
         self.privileged()?;
-        self.core.trace.set_detail(if switch(on)? {
+        self.core.layers.cx.sched.trace.set_detail(if switch(on)? {
             Detail::Messages
         } else {
             Detail::Rare
@@ -192,6 +192,24 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
     async fn reboot(&mut self) -> Result<()> {
         self.privileged()?;
         Err(KernReturn::NotSupported.into())
+    }
+
+    async fn threads(&self, first: u32) -> Result<List<ThreadEntry, 64>> {
+        let mut list = List::default();
+        for view in self.core.layers.cx.sched.views(first) {
+            let entry = ThreadEntry {
+                index: view.id.index(),
+                task: view.task.index(),
+                priority: view.priority.into(),
+                state: view.wait.code(),
+                waits_at: view.wait.object().unwrap_or(u32::MAX),
+                cpu: view.cpu.map_or(u32::MAX, |cpu| cpu.0),
+            };
+            if !list.push(entry) {
+                break;
+            }
+        }
+        Ok(list)
     }
 
     /// For comparisons: switches it for every thread there is, and for those to come.

@@ -14,10 +14,7 @@ use crate::vm::{MapId, Vm};
 
 /// What a task was called.
 pub(super) fn label(task: &Task) -> Text<LABEL_SIZE> {
-    let end = task.label.iter().position(|byte| *byte == 0);
-    let bytes = &task.label[..end.unwrap_or(LABEL_SIZE)];
-    // Only `set_name` and boot write labels, in UTF-8.
-    Text::cut(core::str::from_utf8(bytes).unwrap_or(""))
+    Text::cut(task.name())
 }
 
 /// An account.

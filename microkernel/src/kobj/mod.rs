@@ -28,7 +28,7 @@ mod transport;
 pub use transport::{Reply, Scratch};
 
 use abi::kern_return::KernReturn;
-use abi::trace::{Kind as TraceKind, Record};
+use abi::trace::Kind as TraceKind;
 use abi::transport::Error;
 
 use crate::base::KernResult;
@@ -36,7 +36,6 @@ use crate::base::counters::Counters;
 use crate::base::ids::{BodyId, PortId, TaskId, ThreadId};
 use crate::base::ledger::LedgerId;
 use crate::base::log::Log;
-use crate::base::trace::Trace;
 use crate::ipc::message::Message;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
@@ -71,8 +70,6 @@ pub struct Core<'a, M: Machine> {
     pub layers: Layers<'a, M>,
     /// What happened since boot.
     pub counters: &'a mut Counters,
-    /// The trace ring.
-    pub trace: &'a mut Trace,
     /// The kernel's log.
     pub log: &'a mut Log,
     /// Pages that the machine had to give when the kernel started.
@@ -183,15 +180,6 @@ impl<M: Machine> Core<'_, M> {
     }
 
     fn note(&mut self, kind: TraceKind, a: u64, b: u64) {
-        let cx = &mut self.layers.cx;
-        self.trace.record(Record {
-            time: cx.machine.now(),
-            kind: kind as u8,
-            cpu: cx.cpu.0 as u8,
-            reserved: 0,
-            thread: self.caller.thread.index(),
-            a,
-            b,
-        });
+        self.layers.cx.note(kind, (a, b));
     }
 }

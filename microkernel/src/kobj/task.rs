@@ -116,7 +116,6 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         let core = &mut *self.core;
         core.tasks.terminate(&mut core.layers, self.id)?;
         core.counters.tasks_terminated += 1;
-        core.note(TraceKind::TaskTerminate, self.id.index().into(), 0);
         Ok(())
     }
 
@@ -358,6 +357,15 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         if let Some(task) = self.core.tasks.arena.get_mut(self.id) {
             task.label = [0; task::LABEL_SIZE];
             task.label[..name.len()].copy_from_slice(name.as_bytes());
+            let word = |at: usize| {
+                let mut bytes = [0; 8];
+                bytes.copy_from_slice(&task.label[at..at + 8]);
+                u64::from_le_bytes(bytes)
+            };
+            let (start, rest) = (word(0), word(8));
+            let index = u64::from(self.id.index());
+            self.core
+                .note(TraceKind::TaskName, index | rest << 32, start);
         }
         Ok(())
     }

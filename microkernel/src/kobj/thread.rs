@@ -132,7 +132,7 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
             index: self.id.index(),
             suspend_count: thread.suspend_count,
             priority: thread.base.into(),
-            state: wait_code(thread.wait),
+            state: thread.wait.code(),
             cpu_time: 0,
         })
     }
@@ -188,19 +188,5 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
         cx.sched.settle(cx.machine, cx.cpu);
         cx.sched.set_priority(self.id, priority, policy);
         Ok(())
-    }
-}
-
-/// What a thread waits for, as a number.
-fn wait_code(wait: Wait) -> u32 {
-    match wait {
-        Wait::None => 0,
-        Wait::Reply => 1,
-        Wait::Receive(_) => 2,
-        Wait::Send(_) => 3,
-        Wait::Exception => 4,
-        Wait::Futex(_) => 5,
-        Wait::Deadline => 6,
-        Wait::Stop(_) => 7,
     }
 }

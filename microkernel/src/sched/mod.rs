@@ -13,13 +13,19 @@ pub mod queue;
 pub mod run_queue;
 pub mod thread;
 mod timers;
+mod tracing;
+mod view;
 
 pub use queue::ThreadQueue;
 pub use thread::{Flags, Policy, State, Thread, Wait};
+pub use view::View;
 
+use abi::trace::Kind as TraceKind;
 use arena::Arena;
 
+use crate::base::Shortage;
 use crate::base::ids::{ThreadId, ThreadKind};
+use crate::base::trace::Trace;
 use crate::base::tree::Tree;
 use crate::machine::{Cpu, MAX_CPUS, Machine, NEVER, Time};
 use run_queue::RunQueue;
@@ -62,6 +68,9 @@ pub struct Sched {
     pub woken: ThreadQueue,
     /// Flags that every new thread begins with.
     pub default_flags: Flags,
+    /// What happened. It lies here because all that is recorded concerns threads, and every layer that
+    /// records reaches them.
+    pub trace: Trace,
     deadlines: Tree,
     /// The first deadline of a port's timer.
     port_deadline: Time,
@@ -69,8 +78,12 @@ pub struct Sched {
 }
 
 impl Sched {
-    /// No threads, no CPU online.
-    pub fn new<M: Machine>(machine: &mut M) -> Self {
+    /// No threads, no CPU online, a trace ring for so many events.
+    ///
+    /// # Errors
+    /// [`Shortage`]: no memory for the ring.
+    pub fn new<M: Machine>(machine: &mut M, trace_events: u32) -> Result<Self, Shortage> {
+        let trace = Trace::new(machine.reserve(Trace::bytes(trace_events)), trace_events)?;
         let cpu = CpuState {
             current: None,
             online: false,
@@ -78,17 +91,18 @@ impl Sched {
             reschedule: false,
             timer: NEVER,
         };
-        Self {
+        Ok(Self {
             threads: Arena::new(machine.reserve(128 << 20)),
             cpus: [cpu; MAX_CPUS],
             cpu_end: 0,
             ready: RunQueue::new(),
             woken: ThreadQueue::default(),
             default_flags: Flags::empty(),
+            trace,
             deadlines: Tree::new(),
             port_deadline: NEVER,
             futexes: futex::Futexes::new(),
-        }
+        })
     }
 
     /// The state of a CPU.
@@ -212,6 +226,8 @@ impl Sched {
             }
             let priority = thread.priority;
             self.ready.push(&mut self.threads, id);
+            let woken = (id.index().into(), priority.into());
+            self.note(machine, here, TraceKind::Wake, woken);
             if let Some(cpu) = self.cpu_for(here, priority) {
                 self.cpu(cpu).reschedule = true;
                 if cpu != here {

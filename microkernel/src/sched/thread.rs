@@ -3,6 +3,8 @@
 //! It is plain data: `sched` decides when a thread runs, `ipc` what it waits for, `task` when it ends.
 //! It lies in `sched` because every layer above needs it and none below does.
 
+use abi::trace::wait;
+
 use crate::base::ids::{BufferId, ChunkId, MessageId, PortId, SpaceId, TaskId, ThreadId};
 use crate::base::tree::Links;
 use crate::machine::{NEVER, Page, Time};
@@ -39,6 +41,31 @@ pub enum Wait {
     Deadline,
     /// That another thread has stopped.
     Stop(ThreadId),
+}
+
+impl Wait {
+    /// As a number, for tools ([`abi::trace::wait`]).
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::None => wait::NONE,
+            Self::Reply => wait::REPLY,
+            Self::Receive(_) => wait::RECEIVE,
+            Self::Send(_) => wait::SEND,
+            Self::Exception => wait::EXCEPTION,
+            Self::Futex(_) => wait::FUTEX,
+            Self::Deadline => wait::DEADLINE,
+            Self::Stop(_) => wait::STOP,
+        }
+    }
+
+    /// Index of what is waited at or for, where there is such a thing.
+    pub fn object(self) -> Option<u32> {
+        match self {
+            Self::Receive(port) | Self::Send(port) => Some(port.index()),
+            Self::Stop(thread) => Some(thread.index()),
+            Self::None | Self::Reply | Self::Exception | Self::Futex(_) | Self::Deadline => None,
+        }
+    }
 }
 
 bitflags::bitflags! {

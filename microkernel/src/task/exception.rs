@@ -1,6 +1,7 @@
 //! Exceptions: a call that the kernel makes for the thread that caused one.
 
 use abi::exception;
+use abi::trace::{Kind as TraceKind, wait};
 
 use super::{Layers, Tasks};
 use crate::base::ids::ThreadId;
@@ -67,6 +68,8 @@ impl Tasks {
             reply: Right::SendOnce(reply_port),
             payer: task.ledger,
         };
+        let what = (wait::EXCEPTION.into(), port.index().into());
+        layers.cx.note(TraceKind::Block, what);
         layers.cx.sched.block(id);
         let to = layers.ipc.make_send(port);
         layers.ipc.send_from_kernel(&mut layers.cx, to, content);

@@ -75,6 +75,16 @@ pub struct Task {
     next_dying: Option<TaskId>,
 }
 
+impl Task {
+    /// What tools call it.
+    pub fn name(&self) -> &str {
+        let end = self.label.iter().position(|byte| *byte == 0);
+        let bytes = &self.label[..end.unwrap_or(LABEL_SIZE)];
+        // Only `set_name` and boot write labels, in UTF-8.
+        core::str::from_utf8(bytes).unwrap_or("")
+    }
+}
+
 /// All tasks.
 pub struct Tasks {
     /// The tasks themselves.

@@ -1,6 +1,7 @@
 //! The end of threads and tasks.
 
 use abi::kern_return::KernReturn;
+use abi::trace::Kind as TraceKind;
 
 use super::{Layers, Stage, Tasks, release_thread};
 use crate::base::KernResult;
@@ -31,6 +32,8 @@ impl Tasks {
         }
         task.stage = Stage::Threads;
         task.next_dying = self.dying.replace(id);
+        let what = (id.index().into(), 0);
+        layers.cx.note(TraceKind::TaskTerminate, what);
         // Nobody reaches a task that is ending.
         layers.ipc.release(Right::Receive(task.port));
         let exception_port = core::mem::replace(&mut task.exception_port, Right::None);
@@ -151,6 +154,8 @@ impl Tasks {
         }
         self.unlink_thread(layers, task, id);
         layers.cx.sched.threads.remove(id);
+        let what = (id.index().into(), task.index().into());
+        layers.cx.note(TraceKind::ThreadTerminate, what);
         if let Some(task) = self.arena.get(task) {
             release_thread(layers.cx.ledgers, task.ledger);
         }

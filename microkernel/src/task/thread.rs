@@ -2,6 +2,7 @@
 
 use abi::kern_return::KernReturn;
 use abi::thread_state::{FIXED_FLAGS, ThreadState, USER_FLAGS};
+use abi::trace::Kind as TraceKind;
 use abi::vm::MAX_ADDRESS;
 
 use super::{Layers, Stage, Task, Tasks, charge_thread, release_thread};
@@ -50,6 +51,8 @@ impl Tasks {
         };
         set_state(frame, &new.state);
         let suspended = task.suspend_count > 0;
+        let what = (id.index().into(), new.task.index().into());
+        layers.cx.note(TraceKind::ThreadCreate, what);
         self.link_thread(layers, new.task, id);
         if suspended {
             Self::add_suspension(layers, id);

@@ -44,6 +44,25 @@ fn everybody_may_look() {
     world.at_baseline();
 }
 
+#[test]
+fn threads_are_listed_with_what_they_do() {
+    let world = World::single();
+    let host = world.client::<dyn Host>(copy(ordinary(&world)));
+    let child = world.child();
+    let (thread, right) = child.thread();
+    let all = host.threads(0).unwrap();
+    let own = all.iter().find(|entry| entry.cpu == 0).unwrap();
+    assert_eq!((own.state, own.waits_at), (0, u32::MAX), "it runs");
+    let made = all.iter().find(|entry| entry.index == thread).unwrap();
+    assert_eq!(made.task, child.task.info().unwrap().index);
+    assert_eq!(made.cpu, u32::MAX);
+    let last = all.last().unwrap().index;
+    assert!(host.threads(last + 1).unwrap().is_empty());
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
 // covers: H-01
 #[test]
 fn only_the_privileged_port_steers() {

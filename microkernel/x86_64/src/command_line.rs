@@ -1,4 +1,9 @@
 //! The kernel's command line: words separated by blanks.
+//!
+//! `KEY=VALUE` words with a key that is not the kernel's go to the first task, which passes them on: `mode` is the
+//! monitor's.
+
+use microkernel::kernel::Variables;
 
 /// What the command line asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -7,6 +12,10 @@ pub struct Options {
     pub fast_path: bool,
     /// `log=quiet|info`: whether the machine tells what it found while starting.
     pub verbose: bool,
+    /// `watchdog=SECONDS`: how long the run may take, since boot; then all threads are told and the run ends.
+    pub watchdog: Option<u32>,
+    /// What is not the kernel's.
+    pub variables: Variables,
 }
 
 impl Default for Options {
@@ -14,6 +23,8 @@ impl Default for Options {
         Self {
             fast_path: true,
             verbose: true,
+            watchdog: None,
+            variables: Variables::NONE,
         }
     }
 }
@@ -23,15 +34,28 @@ impl Options {
     pub fn parse(line: &str, mut unknown: impl FnMut(&str)) -> Self {
         let mut options = Self::default();
         for word in line.split_ascii_whitespace() {
-            match word {
-                "fast-path=on" => options.fast_path = true,
-                "fast-path=off" => options.fast_path = false,
-                "log=quiet" => options.verbose = false,
-                "log=info" => options.verbose = true,
-                _ => unknown(word),
+            if !options.take(word) {
+                unknown(word);
             }
         }
         options
+    }
+
+    /// Takes a word; whether it means anything.
+    fn take(&mut self, word: &str) -> bool {
+        match word.split_once('=') {
+            Some(("fast-path", "on")) => self.fast_path = true,
+            Some(("fast-path", "off")) => self.fast_path = false,
+            Some(("log", "quiet")) => self.verbose = false,
+            Some(("log", "info")) => self.verbose = true,
+            Some(("watchdog", seconds)) => match seconds.parse() {
+                Ok(seconds @ 1..) => self.watchdog = Some(seconds),
+                _ => return false,
+            },
+            Some(("fast-path" | "log", _)) => return false,
+            _ => return self.variables.push(word).is_ok(),
+        }
+        true
     }
 }
 
@@ -43,11 +67,19 @@ mod tests {
     #[test]
     fn the_last_word_counts_and_unknown_ones_are_told() {
         let mut unknown = Vec::new();
-        let line = " fast-path=on fast-path=off  what log=quiet log=";
+        let line = " fast-path=on fast-path=off  what log=quiet log= watchdog=0 watchdog=x =x";
         let options = Options::parse(line, |word| unknown.push(std::string::String::from(word)));
         assert!(!options.fast_path && !options.verbose);
-        assert_eq!(unknown, ["what", "log="]);
+        let expected = ["what", "log=", "watchdog=0", "watchdog=x", "=x"];
+        assert_eq!(unknown, expected);
         let options = Options::parse("", |_| unreachable!());
         assert_eq!(options, Options::default());
+    }
+
+    #[test]
+    fn what_is_not_the_kernel_s_goes_to_the_first_task() {
+        let options = Options::parse("mode=command watchdog=30 x=y=z", |_| unreachable!());
+        assert_eq!(options.watchdog, Some(30));
+        assert_eq!(options.variables.bytes(), b"mode=command\0x=y=z\0");
     }
 }

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use abi::PAGE_SIZE;
 use abi::start::names;
@@ -43,6 +44,8 @@ pub struct Kernel {
     interrupts: SendRight<dyn InterruptRoot>,
     memory: SendRight<dyn MemoryRoot>,
     archive_entry: SendRight<dyn Entry>,
+    /// What the kernel's command line says to everybody; a manifest's own variables come first.
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Kernel {
@@ -61,6 +64,7 @@ impl Kernel {
             interrupts: context.send_right(names::INTERRUPT_ROOT)?,
             memory: context.send_right(names::MEMORY_ROOT)?,
             archive_entry: context.send_right(names::ARCHIVE)?,
+            variables: context.variables().collect(),
         })
     }
 
@@ -101,6 +105,9 @@ impl Kernel {
         if let Some(period) = request.manifest.heartbeat {
             page.variable(HEARTBEAT, &format!("{period}"))
                 .map_err(full)?;
+        }
+        for (key, value) in &self.variables {
+            page.variable(key, value).map_err(full)?;
         }
         for (label, right) in request.rights {
             let given = client.insert_send(Name::NULL, right);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use interfaces::bounded::{Bytes, List, Text};
 use interfaces::console::{CHUNK, Console};
-use interfaces::host::{self, Host, Statistics, TaskEntry};
+use interfaces::host::{self, Host, Statistics, TaskEntry, ThreadEntry};
 use interfaces::log::{Level, Log, Record};
 use interfaces::supervisor::{self, End, Ended, Supervisor};
 use interfaces::task::Task as TaskInterface;
@@ -217,6 +217,10 @@ impl Host for Kernel {
     }
 
     async fn trace(&self, _position: u64) -> Result<(u64, List<trace::Record, 64>)> {
+        unsupported()
+    }
+
+    async fn threads(&self, _first: u32) -> Result<List<ThreadEntry, 64>> {
         unsupported()
     }
 

@@ -11,6 +11,7 @@ cases! { "traps":
     "the clock does not go back" => clock,
     "task, thread and host name themselves" => selves,
     "asking for oneself twice gives the same name" => same_name,
+    "the command line's variables arrive" => variables,
 }
 
 fn null(_: &World) -> Check {
@@ -44,4 +45,9 @@ fn same_name(_: &World) -> Check {
     let first = SendRight::<Untyped>::from_name(trap::task_self()?);
     let second = SendRight::<Untyped>::from_name(trap::task_self()?);
     equal("name", second.name(), first.name())
+}
+
+/// Bootstrap has them from the kernel, and passes them on.
+fn variables(world: &World) -> Check {
+    equal("mode", world.context.variable("mode"), Some("command"))
 }

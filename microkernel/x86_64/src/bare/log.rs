@@ -19,6 +19,8 @@ pub(crate) enum Ending {
     Finished = 0x10,
     /// The kernel panicked.
     Panicked = 0x11,
+    /// It took longer than the command line allows.
+    Hung = 0x12,
 }
 
 struct Console;

@@ -81,6 +81,7 @@ impl Machine for Hardware {
 
     fn set_timer(&mut self, cpu: Cpu, deadline: Time) {
         let area = percpu::of(cpu);
+        let deadline = deadline.min(self.time.latest(cpu));
         let before = area.deadline.swap(deadline, Ordering::Relaxed);
         if deadline >= before {
             return;

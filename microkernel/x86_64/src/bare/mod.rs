@@ -29,3 +29,4 @@ mod start;
 mod time;
 mod user_memory;
 mod vector;
+mod watchdog;

@@ -8,6 +8,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use abi::trace::Kind;
+use microkernel::kernel::Kernel;
 use microkernel_x86_64::backtrace::follows_call;
 
 use super::exceptions::Interrupted;
@@ -141,12 +142,16 @@ fn log_last_events() {
     // SAFETY: all other CPUs are stopped, and this one does not go on. One of them may have been inside
     // the kernel: what is read is plain numbers, whose content is only printed.
     let guarded = unsafe { &*KERNEL.as_ptr() };
-    let Some(kernel) = guarded.kernel() else {
-        return;
-    };
+    if let Some(kernel) = guarded.kernel() {
+        log_events(kernel, LAST_EVENTS);
+    }
+}
+
+/// Prints the newest `count` records of the trace ring.
+pub(crate) fn log_events(kernel: &Kernel, count: u64) {
     let trace = kernel.trace();
     let next = trace.next_sequence();
-    for sequence in next.saturating_sub(LAST_EVENTS)..next {
+    for sequence in next.saturating_sub(count)..next {
         let Some(record) = trace.get(sequence) else {
             continue;
         };

@@ -53,6 +53,9 @@ unsafe impl GlobalAlloc for NoHeap {
 #[global_allocator]
 static HEAP: NoHeap = NoHeap;
 
+/// Events that the trace ring keeps: 384 KiB of memory.
+const TRACE_EVENTS: u32 = 8192;
+
 /// What the first half hands to the second one.
 static BOOT: Lock<MaybeUninit<BootInfo>> = Lock::new(MaybeUninit::uninit());
 
@@ -139,6 +142,8 @@ extern "C" fn on_own_tables() -> ! {
         archive: info.archive.clone(),
         cpus,
         fast_path: info.options.fast_path,
+        trace_events: TRACE_EVENTS,
+        variables: info.options.variables,
     };
     if info.options.verbose {
         log!("kernel: {cpus} CPUs");
@@ -146,6 +151,9 @@ extern "C" fn on_own_tables() -> ! {
     if let Err(error) = kernel.boot(&boot) {
         log!("kernel: cannot start: {error:?}");
         log::end(Ending::Panicked);
+    }
+    if let Some(seconds) = info.options.watchdog {
+        kernel.machine.time.set_watchdog(area, seconds);
     }
     drop(kernel);
     drop(guard);

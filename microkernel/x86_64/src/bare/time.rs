@@ -6,7 +6,7 @@
 
 use core::sync::atomic::Ordering;
 
-use microkernel::machine::{NEVER, Time};
+use microkernel::machine::{Cpu, NEVER, Time};
 use microkernel_x86_64::acpi::Acpi;
 use microkernel_x86_64::clock::Clock;
 
@@ -15,7 +15,7 @@ use super::kernel::KERNEL;
 use super::log::log;
 use super::memory::Memory;
 use super::percpu::{self, PerCpu};
-use super::{apic, asm, ports, shootdown};
+use super::{apic, asm, ports, shootdown, watchdog};
 
 /// How long the timer's speed is measured, in ns.
 const MEASURED: Time = 10_000_000;
@@ -49,6 +49,8 @@ pub(crate) struct Clocks {
     ticks: u64,
     /// Time stamps in 2^20 ns.
     stamps: u64,
+    /// When the run counts as hanging; [`NEVER`] when nobody asked.
+    watchdog: Time,
 }
 
 impl Counter {
@@ -74,6 +76,7 @@ impl Clocks {
             clock: None,
             ticks: 0,
             stamps: 0,
+            watchdog: NEVER,
         }
     }
 
@@ -119,6 +122,23 @@ impl Clocks {
             "kernel: clock {name}, timer {} MHz",
             (self.ticks * 1000) >> 20
         );
+    }
+
+    /// Has the first CPU, whose area this is, end the run when it takes longer than this.
+    pub(crate) fn set_watchdog(&mut self, area: &PerCpu, seconds: u32) {
+        self.watchdog = Time::from(seconds) * 1_000_000_000;
+        area.deadline.fetch_min(self.watchdog, Ordering::Relaxed);
+        self.program(area);
+    }
+
+    /// The latest deadline that a CPU may have: the first one wakes in time for the watchdog.
+    pub(crate) fn latest(&self, cpu: Cpu) -> Time {
+        if cpu == Cpu(0) { self.watchdog } else { NEVER }
+    }
+
+    /// Whether the run takes too long.
+    fn is_over(&mut self) -> bool {
+        self.watchdog != NEVER && self.now() >= self.watchdog
     }
 
     /// Nanoseconds since boot.
@@ -176,9 +196,10 @@ impl Clocks {
         let deadline = area.deadline.load(Ordering::Relaxed);
         let wraps = self.wraps();
         if deadline <= self.now() {
-            area.deadline.store(NEVER, Ordering::Relaxed);
-            if wraps {
-                self.start_timer(area, NEVER);
+            let latest = self.latest(area.cpu());
+            area.deadline.store(latest, Ordering::Relaxed);
+            if latest != NEVER || wraps {
+                self.start_timer(area, latest);
             }
             return true;
         }
@@ -217,11 +238,11 @@ pub(crate) fn program(area: &PerCpu) {
         .program(area);
 }
 
-/// See [`Clocks::is_due`].
+/// See [`Clocks::is_due`]. The run ends here when the watchdog's time has come.
 pub(crate) fn is_due(area: &PerCpu) -> bool {
-    KERNEL
-        .lock_with(shootdown::answer)
-        .machine
-        .time
-        .is_due(area)
+    let mut kernel = KERNEL.lock_with(shootdown::answer);
+    if kernel.machine.time.is_over() {
+        watchdog::end_run(&mut kernel);
+    }
+    kernel.machine.time.is_due(area)
 }

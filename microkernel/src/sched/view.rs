@@ -1,0 +1,52 @@
+//! What a person may want to know of a thread.
+
+use super::{Sched, State, Wait};
+use crate::base::ids::{TaskId, ThreadId};
+use crate::machine::{Cpu, MAX_CPUS};
+
+/// A thread as tools see it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct View {
+    /// Which one.
+    pub id: ThreadId,
+    /// Its task.
+    pub task: TaskId,
+    /// Where it stands.
+    pub state: State,
+    /// What it waits for.
+    pub wait: Wait,
+    /// Its effective priority.
+    pub priority: u8,
+    /// How often it was suspended.
+    pub suspend_count: u32,
+    /// The CPU that runs it.
+    pub cpu: Option<Cpu>,
+}
+
+impl Sched {
+    /// All threads with an index of at least `first`, ascending.
+    pub fn views(&self, first: u32) -> impl Iterator<Item = View> + '_ {
+        let ids = (first..self.threads.end()).filter_map(|index| self.threads.id_at(index));
+        ids.filter_map(|id| self.view(id))
+    }
+
+    fn view(&self, id: ThreadId) -> Option<View> {
+        let thread = self.threads.get(id)?;
+        Some(View {
+            id,
+            task: thread.task,
+            state: thread.state,
+            wait: thread.wait,
+            priority: thread.priority,
+            suspend_count: thread.suspend_count,
+            cpu: self.cpu_of(id),
+        })
+    }
+
+    /// Who runs on each CPU, by its number.
+    pub fn running(&self) -> impl Iterator<Item = (Cpu, Option<ThreadId>)> + '_ {
+        let cpus = self.cpus.iter().enumerate().take(MAX_CPUS);
+        cpus.filter(|(_, cpu)| cpu.online)
+            .map(|(index, cpu)| (Cpu(index as u32), cpu.current))
+    }
+}
