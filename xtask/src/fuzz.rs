@@ -103,6 +103,7 @@ impl Campaign {
         )?;
         if !matches!(outcome, Outcome::Exited(_)) {
             eprint!("{}", boot.symbolised(&guest.log_text()));
+            eprint!("{}", boot.symbolised(guest.registers()));
         }
         let report = report(&String::from_utf8_lossy(&output)).unwrap_or_default();
         Ok((outcome, self.judge(place, outcome, report)))

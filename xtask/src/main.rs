@@ -20,6 +20,7 @@ mod scratch;
 mod setup;
 mod test;
 mod tidy;
+mod trace;
 
 use fault::{Fault, Result};
 use lexopt::{Arg, Parser, ValueExt};
@@ -75,7 +76,8 @@ fn dispatch(mut parser: Parser) -> Result<u8> {
             nothing_more(&mut parser)?;
             doc(&place)
         }
-        "chaos" | "mutants" | "trace" => Err(Fault::usage(format!("{command} is not there yet"))),
+        "trace" => trace::trace(&place, trace::Request::parse(&mut parser)?),
+        "chaos" | "mutants" => Err(Fault::usage(format!("{command} is not there yet"))),
         other => Err(Fault::usage(format!("no command is called {other}"))),
     }
 }

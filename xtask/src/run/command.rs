@@ -1,6 +1,6 @@
 //! `run -- CMD`: one command in the guest over the command channel, as if it ran here.
 
-use super::machine::{Ending, Guest};
+use super::machine::{Ending, Guest, REGISTERS_END};
 use crate::fault::{Doing, Fault, Result};
 use channel::{Decoder, Exit, Frame, HEADER_SIZE, MAX_PAYLOAD, encode};
 use std::io::{Read, Write};
@@ -24,6 +24,8 @@ pub(crate) enum Outcome {
     Exception(u32),
     /// The time was up.
     TimedOut,
+    /// The guest's own watchdog ended it, and said what all threads did.
+    Hung,
     /// The kernel panicked.
     Panicked,
     /// The guest ended before its command did.
@@ -35,7 +37,7 @@ impl Outcome {
     pub(crate) fn status(self) -> u8 {
         match self {
             Self::Exited(code) => code,
-            Self::TimedOut => 124,
+            Self::TimedOut | Self::Hung => 124,
             Self::Lost(_) => 125,
             Self::Panicked => 126,
             Self::NoSuchCommand => 127,
@@ -131,16 +133,35 @@ pub(crate) fn execute(
             Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => {
                 return Ok(match guest.wait()? {
                     Ending::Panicked => Outcome::Panicked,
+                    Ending::Hung => Outcome::Hung,
                     other => Outcome::Lost(other),
                 });
             }
             Err(RecvTimeoutError::Timeout) => {
+                ask_registers(guest, &happened);
                 guest.kill();
                 guest.wait()?;
                 return Ok(Outcome::TimedOut);
             }
         }
     }
+}
+
+/// Has the emulator tell where all processors are, for whoever asks the guest afterwards.
+fn ask_registers(guest: &mut Guest, happened: &Receiver<Event>) {
+    let end = Instant::now() + GRACE;
+    let mut said = Vec::new();
+    if !guest.ask_registers() {
+        return;
+    }
+    while !String::from_utf8_lossy(&said).contains(REGISTERS_END) {
+        match happened.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(Event::Said(Stream::Console, bytes)) => said.extend(bytes),
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    guest.keep_registers(&String::from_utf8_lossy(&said));
 }
 
 fn listen(guest: &Guest) -> Result<Receiver<Event>> {
@@ -251,6 +272,7 @@ mod tests {
             (Outcome::Exited(0), 0),
             (Outcome::Exited(255), 255),
             (Outcome::TimedOut, 124),
+            (Outcome::Hung, 124),
             (Outcome::Lost(Ending::Finished), 125),
             (Outcome::Panicked, 126),
             (Outcome::NoSuchCommand, 127),

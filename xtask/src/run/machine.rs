@@ -8,6 +8,7 @@ use super::guardian::Guardian;
 use crate::fault::{Doing, Fault, Result};
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -82,8 +83,19 @@ pub(crate) struct Machine {
     pub(crate) medium: Medium,
     /// Where the kernel log goes.
     pub(crate) log: PathBuf,
+    /// Whether the emulator itself can be asked something.
+    pub(crate) monitor: Monitor,
     /// Further arguments of the emulator.
     pub(crate) extra: Vec<OsString>,
+}
+
+/// Where the emulator's own monitor is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Monitor {
+    /// Nowhere: all that goes to the console is the guest's.
+    None,
+    /// Behind Ctrl-A C on the console, where nobody types.
+    OnConsole,
 }
 
 /// The status that the guest's `isa-debug-exit` device turns a written value into.
@@ -94,6 +106,8 @@ const fn exit_status(value: i32) -> i32 {
 const FINISHED: i32 = exit_status(0x10);
 /// The guest writes this when its kernel has panicked.
 const PANICKED: i32 = exit_status(0x11);
+/// The guest writes this when its watchdog has ended the run.
+const HUNG: i32 = exit_status(0x12);
 
 /// How a guest ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,6 +116,8 @@ pub(crate) enum Ending {
     Finished,
     /// Its kernel panicked.
     Panicked,
+    /// Its kernel ended it, because it took longer than it may.
+    Hung,
     /// The emulator failed, or the guest reset the machine.
     Failed(Option<i32>),
 }
@@ -112,6 +128,7 @@ impl Ending {
         match code {
             Some(FINISHED) => Self::Finished,
             Some(PANICKED) => Self::Panicked,
+            Some(HUNG) => Self::Hung,
             other => Self::Failed(other),
         }
     }
@@ -122,7 +139,15 @@ impl Machine {
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let mut line = self.hardware();
         let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
-        add(&["-chardev", "socket,id=console,fd=0"]);
+        match self.monitor {
+            Monitor::None => add(&["-chardev", "socket,id=console,fd=0"]),
+            Monitor::OnConsole => add(&[
+                "-chardev",
+                "socket,id=console,fd=0,mux=on",
+                "-mon",
+                "chardev=console,mode=readline",
+            ]),
+        }
         add(&["-chardev", "socket,id=channel,fd=1"]);
         add(&["-serial", "chardev:console", "-serial", "chardev:channel"]);
         line
@@ -181,12 +206,23 @@ impl Machine {
             console,
             channel,
             log: self.log.clone(),
+            monitor: self.monitor,
+            registers: String::new(),
         };
         // Without a guardian the guest's drop still ends the emulator.
         guest.guardian = Some(guardian?);
         Ok(guest)
     }
 }
+
+/// To the monitor (Ctrl-A C), all registers, and something whose answer is known.
+const ASK_REGISTERS: &[u8] = b"\x01cinfo registers -a\ninfo status\n";
+/// How the lines of the answer begin that are kept.
+const REGISTERS: [&str; 8] = [
+    "CPU#", "RAX=", "RSI=", "R8 =", "R12=", "RIP=", "EIP=", "CR0=",
+];
+/// What the answer to it ends with.
+pub(crate) const REGISTERS_END: &str = "VM status:";
 
 /// Whether the terminal is changed for the run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -221,9 +257,31 @@ pub(crate) struct Guest {
     pub(crate) channel: UnixStream,
     /// The kernel log's file.
     pub(crate) log: PathBuf,
+    monitor: Monitor,
+    registers: String,
 }
 
 impl Guest {
+    /// Where the processors were when the time was up, if the emulator told.
+    pub(crate) fn registers(&self) -> &str {
+        &self.registers
+    }
+
+    /// Keeps what the emulator's monitor said, but for what no hang is found with: vectors, descriptors, echo.
+    pub(crate) fn keep_registers(&mut self, said: &str) {
+        let lines = said.lines().map(str::trim_end);
+        for line in lines.filter(|line| REGISTERS.iter().any(|start| line.starts_with(start))) {
+            self.registers.push_str(line);
+            self.registers.push('\n');
+        }
+    }
+
+    /// Asks the emulator for the registers of all processors. The answer comes on the console, its last line has
+    /// [`REGISTERS_END`] in it. Whether there is one to ask.
+    pub(crate) fn ask_registers(&mut self) -> bool {
+        self.monitor == Monitor::OnConsole && self.console.write_all(ASK_REGISTERS).is_ok()
+    }
+
     /// Ends it at once.
     pub(crate) fn kill(&mut self) {
         // It may have ended by itself.
@@ -264,6 +322,7 @@ pub(crate) fn failure(ending: Ending, log: &str) -> Fault {
         Ending::Failed(None) => "the emulator was ended by a signal".to_owned(),
         Ending::Finished => "the guest shut down too early".to_owned(),
         Ending::Panicked => "the kernel panicked".to_owned(),
+        Ending::Hung => "the run took longer than its watchdog allows".to_owned(),
     };
     match last {
         Some(line) => Fault::new(format!("{how}; its last word: {line}")),
@@ -282,6 +341,7 @@ mod tests {
             clock: Clock::Host,
             medium,
             log: "/a b,c/log".into(),
+            monitor: Monitor::None,
             extra: Vec::new(),
         }
     }
@@ -290,6 +350,7 @@ mod tests {
     fn exit_codes_of_the_emulator_have_a_meaning() {
         assert_eq!(Ending::of(Some(33)), Ending::Finished);
         assert_eq!(Ending::of(Some(35)), Ending::Panicked);
+        assert_eq!(Ending::of(Some(37)), Ending::Hung);
         assert_eq!(Ending::of(Some(0)), Ending::Failed(Some(0)));
         assert_eq!(Ending::of(None), Ending::Failed(None));
     }

@@ -9,7 +9,7 @@ mod options;
 mod symbols;
 
 pub(crate) use command::{Outcome, Stream, execute, request};
-pub(crate) use machine::{Clock, Ending, Guest, Machine, Medium, Terminal, failure};
+pub(crate) use machine::{Clock, Ending, Guest, Machine, Medium, Monitor, Terminal, failure};
 pub(crate) use options::{Entry, Options};
 
 use crate::fault::{Doing, Fault, Result, USAGE};
@@ -111,12 +111,20 @@ impl Boot {
         if options.fast_path == options::FastPath::Off {
             command_line.push_str(" fast-path=off");
         }
+        if let Some(seconds) = options.watchdog {
+            command_line.push_str(&format!(" watchdog={seconds}"));
+        }
         Ok(Machine {
             cpus: options.cpus,
             memory: options.memory,
             clock: Clock::Host,
             medium: self.medium(options.entry, command_line)?,
             log: self.file("kernel.log"),
+            monitor: match mode {
+                // Only a person or a script at the console types there.
+                "console" => Monitor::None,
+                _ => Monitor::OnConsole,
+            },
             extra: Vec::new(),
         })
     }
@@ -148,8 +156,9 @@ impl Boot {
         }
     }
 
-    fn report_panic(&self, guest: &Guest) {
-        eprintln!("error: the kernel panicked; its log:");
+    /// Tells what the kernel said before a run ended badly.
+    fn report(&self, guest: &Guest, what: &str) {
+        eprintln!("error: {what}; the kernel's log:");
         eprint!("{}", self.symbolised(&guest.log_text()));
         eprintln!("the whole log: {}", guest.log.display());
     }
@@ -176,20 +185,34 @@ fn run_console(boot: &Boot, options: &Options) -> Result<u8> {
         }
         console::Outcome::Ended(Ending::Finished) => Ok(0),
         console::Outcome::Ended(Ending::Panicked) => {
-            boot.report_panic(&guest);
+            boot.report(&guest, "the kernel panicked");
             Ok(PANICKED)
+        }
+        console::Outcome::Ended(Ending::Hung) => {
+            boot.report(&guest, "the watchdog ended the run");
+            Ok(TIMED_OUT)
         }
         console::Outcome::Ended(other) => Err(failure(other, &guest.log_text())),
     }
 }
 
 fn run_command(boot: &Boot, options: &Options, words: &[String]) -> Result<u8> {
+    attend(boot, options, words, show)
+}
+
+/// Boots, runs a command as if it ran here, and hands what is written to `take`. A bad end is told; the exit status.
+pub(crate) fn attend(
+    boot: &Boot,
+    options: &Options,
+    words: &[String],
+    take: impl FnMut(Stream, &[u8]) -> Result<()>,
+) -> Result<u8> {
     let payload = request(words)?;
     let limit = options.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let mut guest = boot
         .machine(options, "command")?
         .start(Terminal::Untouched)?;
-    let outcome = execute(&mut guest, &payload, stdin(), limit, show)?;
+    let outcome = execute(&mut guest, &payload, stdin(), limit, take)?;
     match outcome {
         Outcome::Exited(_) => {}
         Outcome::NoSuchCommand => {
@@ -199,14 +222,19 @@ fn run_command(boot: &Boot, options: &Options, words: &[String]) -> Result<u8> {
         Outcome::Exception(exception) => {
             eprintln!("error: the command was ended by exception {exception}");
         }
-        Outcome::TimedOut => eprintln!("error: the command took longer than {} s", limit.as_secs()),
-        Outcome::Panicked => boot.report_panic(&guest),
+        Outcome::TimedOut => {
+            eprint!("{}", boot.symbolised(guest.registers()));
+            eprintln!("error: the command took longer than {} s", limit.as_secs());
+        }
+        Outcome::Hung => boot.report(&guest, "the watchdog ended the run"),
+        Outcome::Panicked => boot.report(&guest, "the kernel panicked"),
         Outcome::Lost(ending) => return Err(failure(ending, &guest.log_text())),
     }
     Ok(outcome.status())
 }
 
-fn show(stream: Stream, bytes: &[u8]) -> Result<()> {
+/// Writes what a command wrote to where it belongs.
+pub(crate) fn show(stream: Stream, bytes: &[u8]) -> Result<()> {
     let shown = match stream {
         Stream::Stdout => {
             let mut out = stdout();

@@ -46,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) fast_path: FastPath,
     /// Time from the emulator's start to its forced end.
     pub(crate) timeout: Option<Duration>,
+    /// Guest seconds after which the kernel tells what all threads do, and ends the run.
+    pub(crate) watchdog: Option<u32>,
     /// Files to put into the archive.
     pub(crate) additions: Vec<Addition>,
     /// The command and its arguments; without one, the console.
@@ -60,6 +62,7 @@ impl Default for Options {
             entry: Entry::Direct,
             fast_path: FastPath::On,
             timeout: None,
+            watchdog: None,
             additions: Vec::new(),
             command: None,
         }
@@ -82,6 +85,10 @@ impl Options {
                 Arg::Long("timeout") => {
                     let seconds = within("--timeout", parser.value()?.parse()?, 1, 86_400)?;
                     options.timeout = Some(Duration::from_secs(seconds.into()));
+                }
+                Arg::Long("watchdog") => {
+                    let seconds = within("--watchdog", parser.value()?.parse()?, 1, 86_400)?;
+                    options.watchdog = Some(seconds);
                 }
                 Arg::Long("image") => options.entry = entry(&parser.value()?.string()?)?,
                 Arg::Long("no-fast-path") => options.fast_path = FastPath::Off,
@@ -169,6 +176,7 @@ mod tests {
             "--mem=512",
             "--timeout",
             "9",
+            "--watchdog=8",
             "--no-fast-path",
             "--accel",
             "tcg",
@@ -182,6 +190,7 @@ mod tests {
         .unwrap();
         assert_eq!((options.cpus, options.memory), (4, 512));
         assert_eq!(options.timeout, Some(Duration::from_secs(9)));
+        assert_eq!(options.watchdog, Some(8));
         assert_eq!(options.fast_path, FastPath::Off);
         assert_eq!(options.additions[0].host, PathBuf::from("/a:b/c"));
         assert_eq!(options.command.unwrap(), ["ls", "--smp", "-x"]);

@@ -18,6 +18,10 @@ const CPUS: [u32; 2] = [1, 2];
 /// Host time after which a system that still runs counts as hanging.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Guest time after which a system that still runs tells what all threads do, and ends. Less than [`LIMIT`], which
+/// is for systems that cannot even do that.
+const WATCHDOG: u32 = 240;
+
 /// Every program on every machine, and the figures beside the committed ones.
 pub(super) fn guest(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
     let boot = prepare(place, &Options::default())?;
@@ -44,6 +48,7 @@ fn one(boot: &Boot, cpus: u32, program: &[&str], filter: &str, tally: &mut Tally
     let name = format!("guest with {cpus} CPU: {}", program.join(" "));
     let options = Options {
         cpus,
+        watchdog: Some(WATCHDOG),
         ..Options::default()
     };
     let mut words: Vec<&str> = program.to_vec();
@@ -89,6 +94,7 @@ pub(super) fn command(
     })?;
     if !matches!(outcome, Outcome::Exited(_)) {
         eprint!("{}", boot.symbolised(&guest.log_text()));
+        eprint!("{}", boot.symbolised(guest.registers()));
     }
     Ok((outcome, String::from_utf8_lossy(&output).into_owned()))
 }

@@ -1,10 +1,13 @@
 //! Stories of use: the whole system as a person meets it.
 
 use super::guest::command;
+use super::perfetto;
 use super::tally::Tally;
 use crate::fault::{Doing, Fault, Result};
 use crate::place::Place;
-use crate::run::{Entry, Options, Outcome, prepare};
+use crate::run::{Boot, Entry, Options, Outcome, Stream, attend, prepare};
+use crate::trace;
+use lexopt::Parser;
 use std::env;
 use std::fs;
 use std::io::Write;
@@ -25,12 +28,119 @@ pub(super) fn story(place: &Place, filter: &str, tally: &mut Tally) -> Result<()
             tally.one(&name, helped(outcome, &output));
         }
     }
+    for (name, tell) in OTHERS {
+        if name.contains(filter) {
+            eprintln!("testing: {name}");
+            tally.one(name, tell(place, &boot).map_err(|fault| fault.to_string()));
+        }
+    }
     let name = "a new server boots";
     if name.contains(filter) {
         eprintln!("testing: {name}");
         tally.one(name, new_server(place).map_err(|fault| fault.to_string()));
     }
     Ok(())
+}
+
+/// A story of one system that boots.
+type Story = fn(&Place, &Boot) -> Result<()>;
+
+const OTHERS: [(&str, Story); 4] = [
+    ("a command leaves the console alone", quiet_console),
+    ("a call is traced at both ends", traced_call),
+    ("a thread that waits for ever is found", |_, boot| {
+        hang(boot, "wait", "waits for a message")
+    }),
+    ("a thread that never waits is found", |_, boot| {
+        hang(boot, "spin", "runs on cpu")
+    }),
+];
+
+/// For one command the monitor does not prompt: `mode` has come to it from the kernel's command line.
+fn quiet_console(_: &Place, boot: &Boot) -> Result<()> {
+    let (mut console, mut output) = (Vec::new(), Vec::new());
+    let status = attend(
+        boot,
+        &Options::default(),
+        &["svc".to_owned()],
+        |stream, bytes| {
+            match stream {
+                Stream::Stdout => output.extend_from_slice(bytes),
+                Stream::Console => console.extend_from_slice(bytes),
+                Stream::Stderr => {}
+            }
+            Ok(())
+        },
+    )?;
+    let (console, output) = (text(&console), text(&output));
+    if status != 0 || !output.contains("echo") {
+        return Err(Fault::new(format!("svc ended with {status}: {output}")));
+    }
+    match console.contains("mello>") {
+        true => Err(Fault::new(format!("the monitor prompts: {console}"))),
+        false => Ok(()),
+    }
+}
+
+/// `trace` writes a file in which a client's call and the server's work on it are joined.
+fn traced_call(place: &Place, boot: &Boot) -> Result<()> {
+    let file = boot.file("story.perfetto");
+    let mut words = vec!["-o".into(), file.clone().into_os_string()];
+    words.extend(["--", "tests", "calls: a call answers"].map(Into::into));
+    let request = trace::Request::parse(&mut Parser::from_args(words))?;
+    let status = trace::trace(place, request)?;
+    if status != 0 {
+        return Err(Fault::new(format!(
+            "the traced command ended with {status}"
+        )));
+    }
+    let bytes = fs::read(&file).at("read", &file)?;
+    let shown = perfetto::decode(&bytes).map_err(Fault::new)?;
+    let of = |process: &str, name: &str| {
+        let slices = shown.slices.iter();
+        let wanted =
+            slices.filter(|slice| slice.process.starts_with(process) && slice.name == name);
+        wanted.cloned().collect::<Vec<_>>()
+    };
+    let calls = of("tests ", "org.mello.echo.echo");
+    let served = of("echo ", "serves org.mello.echo.echo");
+    // The case makes 201 calls.
+    let joined = calls.iter().filter(|call| {
+        served.iter().any(|serves| {
+            serves.flow == call.flow && call.start <= serves.start && serves.end <= call.end
+        })
+    });
+    match (calls.len(), joined.count()) {
+        (201, 201) => Ok(()),
+        (calls, joined) => Err(Fault::new(format!(
+            "{calls} calls, {joined} of them joined"
+        ))),
+    }
+}
+
+/// A program that hangs is ended by the watchdog, which says what its thread does.
+fn hang(boot: &Boot, kind: &str, expected: &str) -> Result<()> {
+    // Long enough to boot on a slow host, and short enough to wait for.
+    let options = Options {
+        cpus: 2,
+        watchdog: Some(20),
+        ..Options::default()
+    };
+    let (outcome, _) = command(boot, &options, kind, &["tests", "--hang", kind])?;
+    if outcome != Outcome::Hung {
+        return Err(Fault::new(format!("{outcome:?}")));
+    }
+    let path = boot.file("kernel.log");
+    let log = text(&fs::read(&path).at("read", &path)?);
+    expect(&log, |line| {
+        line.contains(" tests: ") && line.contains(expected)
+    })?;
+    expect(&log, |line| line.contains(" monitor: waits for a message"))?;
+    expect(&log, |line| line == "the last events:")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Whether `help` came from the system that was booted.

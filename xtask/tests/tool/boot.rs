@@ -64,6 +64,9 @@ fn commands_run_as_if_they_ran_here() {
     }
     let output = run(&tree, &["run", "--timeout", "1", "--", "hang"], b"");
     assert_eq!(output.status.code(), Some(124));
+    // The guest itself says nothing any more: the emulator is asked.
+    let said = text(&output.stderr);
+    assert!(said.contains("CPU#0") && said.contains("IP="), "{said}");
 }
 
 #[test]
