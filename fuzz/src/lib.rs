@@ -12,7 +12,7 @@ pub use message::message;
 use bootstrap::archive::{Archive, Bytes};
 use bootstrap::elf::Plan;
 use manifest::Manifest;
-use microkernel::kernel::{Boot, Kernel};
+use microkernel::kernel::{Boot, Kernel, Variables};
 use microkernel_x86_64::acpi::{self, Memory};
 use sim::machine::{SimMachine, Size};
 
@@ -129,6 +129,8 @@ pub fn image(bytes: &[u8]) {
         archive: machine.memory.place(b"archive"),
         cpus: 1,
         fast_path: true,
+        trace_events: 64,
+        variables: Variables::NONE,
     };
     if let Ok(kernel) = Kernel::new(&mut machine, &boot) {
         assert_eq!(kernel.check(&machine), Ok(()));
