@@ -9,6 +9,7 @@
 //! written by `unsafe` code alone.
 
 use abi::kern_return::MessageReturn;
+use abi::message::WORDS;
 use abi::names::{Name, disposition};
 use abi::registers::{Received, Shape, high_name, options, pair, send_word};
 
@@ -62,36 +63,57 @@ impl Registers {
     }
 }
 
-/// The registers of a call: send to `destination` (copied), receive on the own reply object.
+/// What is sent.
+impl Registers {
+    /// The same message, with a receive on `port` behind it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn receiving_on(self, port: Name) -> Self {
+        let receive = pair(port.0, high_name(self.receive).0);
+        Self { receive, ..self }
+    }
+}
+
+/// The registers that send a message, with these options beside [`options::SEND`].
+///
+/// `to` is the destination and how its right is used, `reply` the same of the reply right.
 #[inline(always)]
-pub const fn call_registers(
-    destination: Name,
+pub const fn send_registers(
+    option: u32,
+    to: (Name, u8),
+    reply: (Name, u8),
     id: i32,
     shape: Shape,
-    words: [u64; abi::message::WORDS],
+    words: [u64; WORDS],
 ) -> Registers {
-    const CALL: u32 = options::SEND | options::RECEIVE;
     Registers {
-        word: send_word(
-            CALL,
-            disposition::COPY_SEND,
-            disposition::MAKE_SEND_ONCE,
-            shape,
-        ),
-        names: pair(destination.0, Name::NULL.0),
+        word: send_word(options::SEND | option, to.1, reply.1, shape),
+        names: pair(to.0.0, reply.0.0),
         receive: pair(Name::NULL.0, id.cast_unsigned()),
         deadline: 0,
         words,
     }
 }
 
-/// A call of six words: one trap.
+/// The reply right of a message that expects no answer.
+pub const NO_REPLY: (Name, u8) = (Name::NULL, disposition::NONE);
+
+/// The registers of a call: send to `destination` (copied), receive on the own reply object.
 #[inline(always)]
-pub fn call(
+pub const fn call_registers(
     destination: Name,
     id: i32,
-    words: [u64; abi::message::WORDS],
-) -> (MessageReturn, Registers) {
+    shape: Shape,
+    words: [u64; WORDS],
+) -> Registers {
+    let to = (destination, disposition::COPY_SEND);
+    let reply = (Name::NULL, disposition::MAKE_SEND_ONCE);
+    send_registers(options::RECEIVE, to, reply, id, shape, words)
+}
+
+/// A call of six words: one trap.
+#[inline(always)]
+pub fn call(destination: Name, id: i32, words: [u64; WORDS]) -> (MessageReturn, Registers) {
     exchange(call_registers(destination, id, Shape::SHORT, words))
 }
 
@@ -101,51 +123,44 @@ pub const fn reply_receive_registers(
     receive: Name,
     id: i32,
     shape: Shape,
-    words: [u64; abi::message::WORDS],
+    words: [u64; WORDS],
 ) -> Registers {
-    const BOTH: u32 = options::SEND | options::RECEIVE;
-    Registers {
-        word: send_word(BOTH, disposition::MOVE_SEND_ONCE, disposition::NONE, shape),
-        names: pair(Name::REPLY_SLOT.0, Name::NULL.0),
-        receive: pair(receive.0, id.cast_unsigned()),
-        deadline: 0,
-        words,
-    }
+    let to = (Name::REPLY_SLOT, disposition::MOVE_SEND_ONCE);
+    send_registers(options::RECEIVE, to, NO_REPLY, id, shape, words).receiving_on(receive)
 }
 
 /// Answers the caller in the reply slot and receives the next message on `receive`: one trap.
 #[inline(always)]
-pub fn reply_receive(
-    receive: Name,
-    id: i32,
-    words: [u64; abi::message::WORDS],
-) -> (MessageReturn, Registers) {
+pub fn reply_receive(receive: Name, id: i32, words: [u64; WORDS]) -> (MessageReturn, Registers) {
     exchange(reply_receive_registers(receive, id, Shape::SHORT, words))
+}
+
+/// The registers that receive the next message on a port or set.
+#[inline(always)]
+pub const fn receive_registers(port: Name) -> Registers {
+    Registers {
+        word: send_word(options::RECEIVE, 0, 0, Shape::SHORT),
+        names: 0,
+        receive: pair(port.0, 0),
+        deadline: 0,
+        words: [0; WORDS],
+    }
 }
 
 /// Receives the next message on a port or set, without end.
 #[inline(always)]
 pub fn receive(port: Name) -> (MessageReturn, Registers) {
-    exchange(Registers {
-        word: send_word(options::RECEIVE, 0, 0, Shape::SHORT),
-        receive: pair(port.0, 0),
-        ..Registers::default()
-    })
+    exchange(receive_registers(port))
 }
 
 /// Receives the next message on a port or set, until `deadline` (absolute ns).
 #[inline(always)]
 pub fn receive_until(port: Name, deadline: u64) -> (MessageReturn, Registers) {
+    let registers = receive_registers(port);
     exchange(Registers {
-        word: send_word(
-            options::RECEIVE | options::RECEIVE_TIMEOUT,
-            0,
-            0,
-            Shape::SHORT,
-        ),
-        receive: pair(port.0, 0),
+        word: registers.word | u64::from(options::RECEIVE_TIMEOUT),
         deadline,
-        ..Registers::default()
+        ..registers
     })
 }
 
@@ -156,14 +171,8 @@ pub fn send(
     how: u8,
     id: i32,
     shape: Shape,
-    words: [u64; abi::message::WORDS],
+    words: [u64; WORDS],
 ) -> MessageReturn {
-    let registers = Registers {
-        word: send_word(options::SEND, how, disposition::NONE, shape),
-        names: pair(destination.0, Name::NULL.0),
-        receive: pair(Name::NULL.0, id.cast_unsigned()),
-        deadline: 0,
-        words,
-    };
+    let registers = send_registers(0, (destination, how), NO_REPLY, id, shape, words);
     exchange(registers).0
 }

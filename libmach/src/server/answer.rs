@@ -2,7 +2,7 @@
 
 use abi::kern_return::MessageReturn;
 use abi::names::{Name, disposition};
-use abi::registers::{ReplyKind, options, pair, send_word};
+use abi::registers::{ReplyKind, options};
 
 use super::request::Answer;
 use crate::packet::In;
@@ -65,18 +65,17 @@ impl ReplyTo {
 
     /// Sends an answer that lies in registers and buffer, and does not wait for anything.
     pub(crate) fn send(self, answer: Answer) {
-        let Some((registers, to)) = self.registers(answer, options::SEND) else {
-            return;
-        };
-        let (code, back) = message::exchange(registers);
-        to.settle(code, &back, answer);
+        if let Some(registers) = self.registers(answer, 0) {
+            let (code, back) = message::exchange(registers);
+            self.settle(code, &back, answer);
+        }
     }
 
-    /// The registers that send `answer`, with further options; `None` when there is nothing to
+    /// The registers that send `answer`, with options beside sending; `None` when there is nothing to
     /// send, and then the right is given up and the answer's content released.
     #[inline(always)]
-    pub(crate) fn registers(self, answer: Answer, option: u32) -> Option<(Registers, Self)> {
-        let (Answer::Message { id, words, shape }, Some((name, how))) =
+    pub(crate) fn registers(self, answer: Answer, option: u32) -> Option<Registers> {
+        let (Answer::Message { id, words, shape }, Some(destination)) =
             (answer, self.destination())
         else {
             self.nothing(answer);
@@ -89,14 +88,15 @@ impl ReplyTo {
             } else {
                 0
             };
-        let registers = Registers {
-            word: send_word(option, how, disposition::NONE, shape),
-            names: pair(name.0, 0),
-            receive: pair(0, id.cast_unsigned()),
-            deadline: 0,
+        let reply = message::NO_REPLY;
+        Some(message::send_registers(
+            option,
+            destination,
+            reply,
+            id,
+            shape,
             words,
-        };
-        Some((registers, self))
+        ))
     }
 
     #[cold]

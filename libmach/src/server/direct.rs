@@ -11,7 +11,7 @@ use core::future::Future;
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::WORDS;
 use abi::names::Name;
-use abi::registers::{Shape, options, pair, send_word};
+use abi::registers::{Shape, options};
 use abi::transport::{Caller, Direct, Plan, Request, Result, Serve, poll_once};
 
 use super::answer::ReplyTo;
@@ -89,17 +89,6 @@ impl<'s> Request<'s> for DirectRequest<'_> {
     }
 }
 
-/// The registers that receive on `port`.
-const fn receive_only(port: Name) -> Registers {
-    Registers {
-        word: send_word(options::RECEIVE, 0, 0, Shape::SHORT),
-        names: 0,
-        receive: pair(port.0, 0),
-        deadline: 0,
-        words: [0; WORDS],
-    }
-}
-
 /// Serves `I` on `port` until receiving fails.
 pub(crate) fn serve<I, S>(port: Name, server: S) -> Result<()>
 where
@@ -107,7 +96,7 @@ where
 {
     let state = Direct::new(server);
     let reply = Cell::new(ReplyTo::Nobody);
-    let mut next = receive_only(port);
+    let mut next = message::receive_registers(port);
     let mut sending = None;
     loop {
         let (code, got) = message::exchange(next);
@@ -115,7 +104,7 @@ where
             // A copy: a reference to `got` itself would make every round spill it.
             let back = got;
             failed(code, &back, sending.take())?;
-            next = receive_only(port);
+            next = message::receive_registers(port);
             continue;
         }
         reply.set(ReplyTo::of(&got));
@@ -135,17 +124,13 @@ where
         };
         let answer = I::dispatch(&state, request);
         let to = reply.take();
-        match to.registers(answer, options::SEND | options::RECEIVE) {
-            Some((registers, _)) => {
-                let receive = pair(port.0, (registers.receive >> 32) as u32);
-                next = Registers {
-                    receive,
-                    ..registers
-                };
+        match to.registers(answer, options::RECEIVE) {
+            Some(registers) => {
+                next = registers.receiving_on(port);
                 sending = Some((answer, to));
             }
             None => {
-                next = receive_only(port);
+                next = message::receive_registers(port);
                 sending = None;
             }
         }

@@ -11,7 +11,7 @@ use core::time::Duration;
 use abi::kern_return::MessageReturn;
 use abi::names::Name;
 use abi::notify;
-use abi::registers::{options, pair};
+use abi::registers::options;
 use abi::transport::{Error, Result, Serve};
 
 use super::answer::ReplyTo;
@@ -231,15 +231,10 @@ impl Inner {
     #[inline(always)]
     fn exchange(&self, sending: Option<(Answer, ReplyTo)>) -> (MessageReturn, Registers) {
         let set = self.set.name();
-        let both = options::SEND | options::RECEIVE;
         if let Some((answer, to)) = sending
-            && let Some((registers, _)) = to.registers(answer, both)
+            && let Some(registers) = to.registers(answer, options::RECEIVE)
         {
-            let receive = pair(set.0, (registers.receive >> 32) as u32);
-            return message::exchange(Registers {
-                receive,
-                ..registers
-            });
+            return message::exchange(registers.receiving_on(set));
         }
         message::receive(set)
     }
