@@ -7,6 +7,7 @@ use abi::start::{Page, names};
 use abi::transport::{Error, Interface, Result};
 use interfaces::bootstrap::{Bootstrap, refusal};
 
+use crate::blocking::Blocking;
 use crate::ignore;
 use crate::rights::{ReceiveRight, SendRight, Untyped};
 use crate::server::Service;
@@ -65,7 +66,7 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::NoService`] when bootstrap does not know it.
-    pub fn look_up<I>(&self) -> Result<I::Client<SendRight<I>>>
+    pub fn look_up<I>(&self) -> Result<I::Client<Blocking<SendRight<I>>>>
     where
         I: ?Sized + Interface + 'static,
     {

@@ -14,6 +14,7 @@ extern crate alloc;
 pub mod blocking;
 pub mod buffer;
 pub mod context;
+mod failure;
 #[cfg(not(target_os = "none"))]
 pub mod host;
 #[cfg(target_os = "none")]

@@ -110,16 +110,13 @@ impl<I: ?Sized> SendRight<I> {
 impl<I: ?Sized + Interface> SendRight<I> {
     /// The interface's client on this right.
     #[inline(always)]
-    pub fn client(&self) -> I::Client<Blocking<'_>> {
-        I::client(Blocking::new(self.name))
+    pub fn client(&self) -> I::Client<Blocking<&Self>> {
+        I::client(Blocking::new(self))
     }
 
     /// The interface's client, which owns this right.
-    pub fn into_client(self) -> I::Client<Self>
-    where
-        I: 'static,
-    {
-        I::client(self)
+    pub fn into_client(self) -> I::Client<Blocking<Self>> {
+        I::client(Blocking::new(self))
     }
 }
 

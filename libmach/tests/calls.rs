@@ -6,6 +6,7 @@ mod common;
 use abi::kern_return::KernReturn;
 use abi::trap;
 use common::{Counter, CounterClient, Events, Server};
+use libmach::blocking::Blocking;
 use libmach::host::Names;
 use libmach::packet::In;
 use libmach::server::Message;
@@ -15,7 +16,7 @@ use libmach::{Error, ReceiveRight, Refused, SendRight, ms};
 fn counter() -> (
     Names,
     libmach::host::Task,
-    CounterClient<SendRight<dyn Counter>>,
+    CounterClient<Blocking<SendRight<dyn Counter>>>,
 ) {
     let names = Names::start().unwrap();
     let task = names
@@ -229,7 +230,7 @@ fn a_released_message_takes_its_rights_along() {
     let events = ReceiveRight::<dyn Events>::new().unwrap();
     let names = Names::start().unwrap();
     let name = events.make_send().unwrap();
-    let send = libmach::host::give(client.into_transport());
+    let send = libmach::host::give(client.into_transport().into_right());
     let event = libmach::host::give(name);
     let sender = libmach::host::Task::spawn(vec![("to", send), ("event", event)], |context| {
         let client = context

@@ -5,6 +5,7 @@ mod common;
 
 use abi::kern_return::KernReturn;
 use common::{Counter, Server};
+use libmach::blocking::Blocking;
 use libmach::host::{Names, Task, give};
 use libmach::{Error, Mach, Memory, ReceiveRight, Reply, Result, Runtime, SendRight, Service, ms};
 
@@ -211,7 +212,11 @@ impl Counter for Relay {
 }
 
 /// A relay in front of a counter, and its client.
-fn relay() -> (Task, Task, common::CounterClient<SendRight<dyn Counter>>) {
+fn relay() -> (
+    Task,
+    Task,
+    common::CounterClient<Blocking<SendRight<dyn Counter>>>,
+) {
     let counter = ReceiveRight::<dyn Counter>::new().unwrap();
     let relayed = ReceiveRight::<dyn Counter>::new().unwrap();
     let (to, client) = (counter.make_send().unwrap(), relayed.make_send().unwrap());

@@ -15,14 +15,14 @@ use alloc::boxed::Box;
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, disposition};
 use abi::notify;
-use abi::registers::{options, pair, send_word};
+use abi::registers::options;
 use abi::transport::{Error, Plan, REPLY_OFFSET, Refused, Result, Transport};
 
 use super::inbox::{Inbox, Message};
 use super::runtime::Runtime;
-use crate::blocking::{Failure, all_of, failed, give_back};
-use crate::packet::{In, Mach, Out, Unsent};
-use crate::trap::Registers;
+use crate::blocking::{Blocking, Limited};
+use crate::failure::{Failure, failed};
+use crate::packet::{In, Mach, Out};
 use crate::{message, trap};
 
 /// Calls on a borrowed send right, each a future.
@@ -44,23 +44,36 @@ impl Concurrent<'_> {
         }
     }
 
+    /// A call under way, or one that has failed already: `lost` says with what.
+    fn begin<O: 'static, E: From<Error> + 'static>(
+        &self,
+        plan: Plan,
+        write: impl FnOnce(&mut Out),
+        read: fn(&mut In) -> Result<O>,
+        lost: impl FnOnce(Failure) -> E,
+    ) -> Call<O, E> {
+        let mut out = Out::request(&plan);
+        write(&mut out);
+        Call(match self.start(&plan, &out) {
+            Ok(inbox) => Box::pin(async move { Ok(finish(inbox, plan, read).await?) }),
+            Err(failure) => Box::pin(core::future::ready(Err(lost(failure)))),
+        })
+    }
+
     /// Sends the request; the reply will come through the inbox.
     fn start(&self, plan: &Plan, out: &Out) -> Result<Inbox, Failure> {
-        let unsent = |error| Failure::Unsent(error, all_of(plan), Unsent::Refused);
+        let unsent = |error| Failure::unsent(plan, error);
         let (words, shape) = out.finish().map_err(unsent)?;
         let inbox = self.runtime.inbox().map_err(unsent)?;
         if let Some(limit) = self.limit {
             let deadline = crate::time::deadline(limit);
             trap::timer_arm(inbox.name(), deadline).map_err(|code| unsent(code.into()))?;
         }
-        let (how, reply) = (disposition::COPY_SEND, disposition::MAKE_SEND_ONCE);
-        let (code, received) = message::exchange(Registers {
-            word: send_word(options::SEND | options::SEND_TIMEOUT, how, reply, shape),
-            names: pair(self.destination.0, inbox.name().0),
-            receive: pair(0, plan.id.cast_unsigned()),
-            deadline: 0,
-            words,
-        });
+        let to = (self.destination, disposition::COPY_SEND);
+        let reply = (inbox.name(), disposition::MAKE_SEND_ONCE);
+        let registers =
+            message::send_registers(options::SEND_TIMEOUT, to, reply, plan.id, shape, words);
+        let (code, received) = message::exchange(registers);
         if code == MessageReturn::Success {
             Ok(inbox)
         } else {
@@ -126,12 +139,7 @@ impl Transport for Concurrent<'_> {
         write: impl Fn(&mut Out),
         read: fn(&mut In) -> Result<O>,
     ) -> Call<O, Error> {
-        let mut out = Out::request(&plan);
-        write(&mut out);
-        Call(match self.start(&plan, &out) {
-            Ok(inbox) => Box::pin(finish(inbox, plan, read)),
-            Err(failure) => Box::pin(core::future::ready(Err(failure.discard(&plan)))),
-        })
+        self.begin(plan, write, read, |failure| failure.discard(&plan))
     }
 
     fn call_moving<O: 'static, B: 'static>(
@@ -141,27 +149,9 @@ impl Transport for Concurrent<'_> {
         read: fn(&mut In) -> Result<O>,
         restore: fn(&mut In) -> Result<B>,
     ) -> Call<O, Refused<B>> {
-        let mut out = Out::request(&plan);
-        write(&mut out);
-        Call(match self.start(&plan, &out) {
-            Ok(inbox) => Box::pin(async move {
-                let result = finish(inbox, plan, read).await;
-                result.map_err(|error| Refused {
-                    error,
-                    rights: None,
-                })
-            }),
-            Err(failure) => {
-                let refused = give_back(&failure, &plan, restore);
-                Box::pin(core::future::ready(Err(refused)))
-            }
+        self.begin(plan, write, read, |failure| {
+            failure.give_back(&plan, restore)
         })
-    }
-
-    fn send(&self, plan: Plan, write: impl Fn(&mut Out)) -> Result<()> {
-        crate::blocking::Blocking::new(self.destination)
-            .limited(Duration::ZERO)
-            .send(plan, write)
     }
 
     fn send_moving<B: 'static>(
@@ -170,8 +160,7 @@ impl Transport for Concurrent<'_> {
         write: impl FnOnce(&mut Out),
         restore: fn(&mut In) -> Result<B>,
     ) -> Result<(), Refused<B>> {
-        crate::blocking::Blocking::new(self.destination)
-            .limited(Duration::ZERO)
+        Blocking::new(Limited::new(self.destination, Duration::ZERO))
             .send_moving(plan, write, restore)
     }
 }

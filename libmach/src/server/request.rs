@@ -76,7 +76,9 @@ impl Answer {
                 shape,
             },
             Err(error) => {
-                drop(In::unsent_answer(crate::blocking::all_of_reply(plan)));
+                // Too large: all that it would have moved is released.
+                let all = Shape::buffered(0, plan.reply_descriptors as u32);
+                drop(In::unsent_answer(all));
                 Self::code(plan, error.code().0)
             }
         }

@@ -201,14 +201,7 @@ impl Transport for Port<'_> {
     ) -> Result<O, Refused<B>> {
         let mut out = Out::default();
         write(&mut out);
-        self.exchange(plan, out, read).map_err(|error| Refused {
-            error,
-            rights: None,
-        })
-    }
-
-    fn send(&self, _: Plan, _: impl Fn(&mut Out)) -> Result<()> {
-        Err(Error::NoService)
+        Ok(self.exchange(plan, out, read)?)
     }
 
     fn send_moving<B: 'static>(
@@ -217,19 +210,6 @@ impl Transport for Port<'_> {
         _: impl FnOnce(&mut Out),
         _: fn(&mut In) -> Result<B>,
     ) -> Result<(), Refused<B>> {
-        Err(Error::NoService.into_refused())
-    }
-}
-
-trait IntoRefused<B> {
-    fn into_refused(self) -> Refused<B>;
-}
-
-impl<B> IntoRefused<B> for Error {
-    fn into_refused(self) -> Refused<B> {
-        Refused {
-            error: self,
-            rights: None,
-        }
+        Err(Error::NoService.into())
     }
 }

@@ -92,6 +92,16 @@ pub struct Refused<B> {
     pub rights: Option<B>,
 }
 
+/// The rights went with the message, or there are none.
+impl<B> From<Error> for Refused<B> {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            rights: None,
+        }
+    }
+}
+
 impl<B> From<Refused<B>> for Error {
     fn from(refused: Refused<B>) -> Self {
         refused.error

@@ -165,7 +165,10 @@ pub trait Transport {
     ) -> Self::Answer<O, Refused<B>>;
 
     /// A message without an answer.
-    fn send(&self, plan: Plan, write: impl Fn(&mut Self::Out)) -> Result<()>;
+    fn send(&self, plan: Plan, write: impl FnOnce(&mut Self::Out)) -> Result<()> {
+        self.send_moving(plan, write, |_| Ok(()))
+            .map_err(|refused| refused.error)
+    }
 
     /// A message without an answer that moves rights.
     fn send_moving<B: 'static>(
