@@ -7,7 +7,7 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::registers::Shape;
 use abi::transport::{Error, Plan, Refused, Result};
 
-use crate::packet::{In, Unsent};
+use crate::packet::{In, Unsent, release_all};
 use crate::server::ReplyTo;
 use crate::trap::Registers;
 
@@ -49,14 +49,8 @@ impl Failure {
 #[cold]
 #[inline(never)]
 pub(crate) fn refused(reply: Registers) -> Failure {
-    drop(In::kept(&reply));
+    release_all(&reply);
     Failure::Sent(Error::Code(KernReturn(reply.words[0] as u32)))
-}
-
-/// Releases a message that is not what was awaited.
-fn release(reply: &Registers) {
-    drop(In::kept(reply));
-    ReplyTo::of(reply).release();
 }
 
 /// What a code other than the awaited reply means.
@@ -66,7 +60,7 @@ pub(crate) fn failed(code: MessageReturn, reply: Registers, shape: Shape) -> Fai
     let died = |maybe_executed| Error::ServerDied { maybe_executed };
     match code.without_resources() {
         MessageReturn::Success => {
-            release(&reply);
+            release_all(&reply);
             Failure::Sent(match reply.id() {
                 abi::notify::SEND_ONCE => died(true),
                 _ => Error::BadReply,
@@ -101,7 +95,7 @@ pub(crate) fn failed(code: MessageReturn, reply: Registers, shape: Shape) -> Fai
         MessageReturn::ReceiveInterrupted => Failure::Sent(Error::Aborted),
         MessageReturn::ReceivePortDied => Failure::Sent(died(true)),
         MessageReturn::ReceiveBodyError => {
-            release(&reply);
+            release_all(&reply);
             Failure::Sent(Error::NotReceived(code))
         }
         _ => Failure::Sent(Error::NotReceived(code)),

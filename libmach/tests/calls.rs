@@ -4,6 +4,7 @@
 mod common;
 
 use abi::kern_return::KernReturn;
+use abi::names::{Name, disposition};
 use abi::trap;
 use common::{Counter, CounterClient, Events, Server};
 use libmach::blocking::Blocking;
@@ -29,7 +30,7 @@ fn counter() -> (
     (names, task, client)
 }
 
-fn references(name: abi::names::Name) -> u64 {
+fn references(name: Name) -> u64 {
     libmach::trap::port_get_refs(name, abi::names::right::SEND).unwrap_or(0)
 }
 
@@ -199,6 +200,30 @@ fn bad_arguments_are_refused() {
     let (_, reply) = libmach::message::call(counter.transport().name(), id, [0; 6]);
     assert_eq!(reply.words[0] as u32, KernReturn::MigTypeError.0);
     assert_eq!(counter.get(), Ok(0), "the server goes on");
+}
+
+#[test]
+fn a_reply_that_wants_an_answer_is_none() {
+    let port = ReceiveRight::<dyn Counter>::new().unwrap();
+    let counter = port.make_send().unwrap().into_client();
+    let server = libmach::host::Task::spawn(vec![("port", libmach::host::give(port))], |context| {
+        let port = context.receive_right::<dyn Counter>("port").unwrap();
+        let answers = ReceiveRight::<dyn Counter>::new().unwrap();
+        for words in [[0; 6], [KernReturn::NoAccess.0.into(), 0, 0, 0, 0, 0]] {
+            let (_, request) = libmach::message::receive(port.name());
+            let to = (Name::REPLY_SLOT, disposition::MOVE_SEND_ONCE);
+            let reply = (answers.name(), disposition::MAKE_SEND_ONCE);
+            let (id, shape) = (request.id() + 100, abi::registers::Shape::SHORT);
+            let registers = libmach::message::send_registers(0, to, reply, id, shape, words);
+            libmach::message::exchange(registers);
+            // The client gave the right back, instead of gathering one with each reply.
+            let (_, released) = libmach::message::receive(answers.name());
+            assert_eq!(released.id(), abi::notify::SEND_ONCE);
+        }
+    });
+    assert_eq!(counter.get(), Err(Error::BadReply));
+    assert_eq!(counter.get(), Err(Error::Code(KernReturn::NoAccess)));
+    server.join();
 }
 
 #[test]

@@ -113,6 +113,9 @@ pub enum ReplyKind {
 pub struct Received(pub u32);
 
 impl Received {
+    /// Words only, and no reply right.
+    pub const SHORT: Self = Self(0);
+
     /// Puts shape and kind together.
     pub const fn new(shape: Shape, reply: ReplyKind) -> Self {
         Self(shape.0 | (reply as u32) << 28)

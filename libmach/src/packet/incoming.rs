@@ -5,12 +5,13 @@ use alloc::vec::Vec;
 use abi::kern_return::KernReturn;
 use abi::message::{Descriptor, WORDS, descriptor};
 use abi::names::{Name, disposition, right};
-use abi::registers::Shape;
+use abi::registers::{Received, ReplyKind, Shape};
 use abi::transport::{Error, Incoming, Plan, REPLY_WORDS, REQUEST_WORDS, Result, Source, Span};
 
 use super::Mach;
 use crate::memory::Memory;
 use crate::rights::{ReceiveRight, SendOnce, SendRight};
+use crate::server::ReplyTo;
 use crate::trap::Registers;
 use crate::{buffer, ignore, trap};
 
@@ -105,25 +106,25 @@ impl In {
     /// A reply of which the code was read already.
     ///
     /// # Errors
-    /// [`Error::BadReply`] when it is not of the plan's shape; its rights are released.
+    /// [`Error::BadReply`] when it is not of the plan's shape, or has a reply right of its own,
+    /// which nobody would answer; its rights are released.
     #[inline(always)]
     pub(crate) fn reply(registers: Registers, plan: &Plan) -> Result<Self> {
-        let shape = registers.received().shape();
+        let received = registers.received();
+        let place = Place::of_reply(plan);
         if plan.reply_words <= REPLY_WORDS && plan.reply_descriptors == 0 {
-            return match shape {
-                // Said with a constant, so that nothing of the buffer is left in the stub.
-                Shape::SHORT => Ok(Self::new(
-                    registers.words,
-                    Shape::SHORT,
-                    Place::of_reply(plan),
-                )),
+            // Said with a constant, so that nothing of the buffer is left in the stub.
+            return match received {
+                Received::SHORT => Ok(Self::new(registers.words, Shape::SHORT, place)),
                 _ => Err(bad_reply(registers)),
             };
         }
-        if !shape.is_buffered() || shape.descriptors() as usize != plan.reply_descriptors {
+        let shape = received.shape();
+        let expected = Shape::buffered(shape.size(), plan.reply_descriptors as u32);
+        if received != Received::new(expected, ReplyKind::None) {
             return Err(bad_reply(registers));
         }
-        Ok(Self::new(registers.words, shape, Place::of_reply(plan)))
+        Ok(Self::new(registers.words, shape, place))
     }
 
     /// Any received message, kept: the buffer is free for the next one.
@@ -239,8 +240,14 @@ impl In {
 #[cold]
 #[inline(never)]
 fn bad_reply(registers: Registers) -> Error {
-    drop(In::kept(&registers));
+    release_all(&registers);
     Error::BadReply
+}
+
+/// Releases all that a message brought; who waits for an answer learns that there will be none.
+pub(crate) fn release_all(registers: &Registers) {
+    drop(In::kept(registers));
+    ReplyTo::of(registers).release();
 }
 
 /// Gives back what a descriptor brought into the task.

@@ -7,7 +7,7 @@ mod incoming;
 mod outgoing;
 
 pub use incoming::In;
-pub(crate) use incoming::Unsent;
+pub(crate) use incoming::{Unsent, release_all};
 pub use outgoing::Out;
 
 use abi::transport::Rights;

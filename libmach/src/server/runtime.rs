@@ -20,7 +20,7 @@ use super::inbox::{Inbox, Message, Shared, put};
 use super::object::{Object, object};
 use super::request::Answer;
 use super::tasks::{Boxed, Tasks};
-use crate::packet::{In, Mach};
+use crate::packet::{Mach, release_all};
 use crate::rights::{PortSet, ReceiveRight, SendRight, Untyped};
 use crate::trap::Registers;
 use crate::{message, trap};
@@ -207,8 +207,7 @@ pub(crate) fn not_received(code: MessageReturn, registers: &Registers) -> Result
     match code.without_resources() {
         // It came without some of its rights or memory: nothing a handler could rely on.
         MessageReturn::ReceiveBodyError => {
-            drop(In::kept(registers));
-            ReplyTo::of(registers).release();
+            release_all(registers);
             Ok(())
         }
         MessageReturn::ReceiveInvalidName | MessageReturn::ReceivePortDied => {
@@ -320,8 +319,7 @@ impl Inner {
                 }
                 _ => {
                     // Its target has ended: released, and the sender learns it.
-                    drop(In::kept(registers));
-                    ReplyTo::of(registers).release();
+                    release_all(registers);
                     return None;
                 }
             }
