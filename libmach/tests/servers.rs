@@ -313,6 +313,60 @@ fn shared_handlers_overlap_and_an_exclusive_one_waits_its_turn() {
 }
 
 #[test]
+fn a_flood_of_calls_that_wait_ends_in_refusals() {
+    let names = Names::start().unwrap();
+    let _server = start(&names, Server::default);
+    let counter = names.context().unwrap().look_up::<dyn Counter>().unwrap();
+    let answers = ReceiveRight::<dyn Counter>::new().unwrap();
+    // What a client may do that does not wait for its answers.
+    let to = (
+        counter.transport().name(),
+        abi::names::disposition::COPY_SEND,
+    );
+    let reply = (answers.name(), abi::names::disposition::MAKE_SEND_ONCE);
+    let shape = abi::registers::Shape::SHORT;
+    for _ in 0..1024 {
+        let id = <dyn Counter>::NEVER.id;
+        let registers = libmach::message::send_registers(0, to, reply, id, shape, [0; 6]);
+        let (code, _) = libmach::message::exchange(registers);
+        assert_eq!(code, abi::kern_return::MessageReturn::Success);
+    }
+    let shortage = Err(Error::Code(KernReturn::ResourceShortage));
+    assert_eq!(counter.never(), shortage);
+    assert_eq!(counter.get(), Ok(0), "who need not wait is served");
+}
+
+#[test]
+fn an_inbox_that_nobody_reads_holds_so_many_messages_and_no_more() {
+    let runtime = Runtime::new().unwrap();
+    let inbox = runtime.inbox().unwrap();
+    let to = inbox.port().make_send().unwrap();
+    let port = ReceiveRight::<dyn Counter>::new().unwrap();
+    let end = port.make_send().unwrap();
+    let rights = vec![("to", give(to)), ("end", give(end))];
+    let sender = Task::spawn(rights, |context| {
+        let to = context.send_right::<dyn Counter>("to").unwrap();
+        for n in 0..1500 {
+            to.client().note(n).unwrap();
+        }
+        let end = context.send_right::<dyn Counter>("end").unwrap();
+        end.client().note(0).unwrap();
+    });
+    let end = runtime.listen(port).unwrap();
+    runtime.spawn(async move {
+        end.next().await;
+        for n in 0..1024 {
+            assert_eq!(inbox.next().await.word(), n);
+        }
+        assert!(abi::transport::poll_once(inbox.next()).is_none());
+        std::panic::panic_any("done");
+    });
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.run()));
+    assert_eq!(ended.unwrap_err().downcast_ref::<&str>(), Some(&"done"));
+    sender.join();
+}
+
+#[test]
 fn an_exported_object_ends_with_its_last_send_right() {
     struct Object(std::sync::mpsc::Sender<&'static str>);
     impl common::Events for Object {

@@ -9,83 +9,38 @@ use core::cell::Cell;
 use core::future::Future;
 
 use abi::kern_return::{KernReturn, MessageReturn};
-use abi::message::WORDS;
 use abi::names::Name;
-use abi::registers::{Shape, options};
-use abi::transport::{Caller, Direct, Plan, Request, Result, Serve, poll_once};
+use abi::registers::options;
+use abi::transport::{Direct, Result, Serve, poll_once};
 
 use super::answer::ReplyTo;
-use super::reply::Reply;
-use super::request::Answer;
+use super::request::{Answer, Run, ServerRequest};
 use super::runtime::not_received;
 use crate::message;
-use crate::packet::{In, Mach, Out};
+use crate::packet::Mach;
 use crate::trap::Registers;
 
-/// A request whose handler runs to its end at once.
-struct DirectRequest<'a> {
-    id: i32,
-    caller: Caller,
-    input: In,
-    reply: &'a Cell<ReplyTo>,
-}
+/// Runs handlers to their end at once; the reply right lies in the cell.
+struct AtOnce<'a>(&'a Cell<ReplyTo>);
 
-impl<'s> Request<'s> for DirectRequest<'_> {
-    type Rights = Mach;
-    type In = In;
-    type Out = Out;
-    type Answer = Answer;
+impl<'s> Run<'s> for AtOnce<'_> {
+    const MAY_NOT_WAIT: KernReturn = KernReturn::NotSupported;
 
     #[inline(always)]
-    fn id(&self) -> i32 {
-        self.id
-    }
-
-    #[inline(always)]
-    fn caller(&self) -> Caller {
-        self.caller
-    }
-
-    #[inline(always)]
-    fn input(&mut self) -> &mut In {
-        &mut self.input
-    }
-
-    #[inline(always)]
-    fn take_input(&mut self) -> In {
-        core::mem::replace(&mut self.input, In::short([0; WORDS]))
-    }
-
-    #[inline(always)]
-    fn answer<T>(self, plan: Plan, result: Result<T>, write: fn(T, &mut Out)) -> Answer {
-        drop(self);
-        Answer::of(&plan, result, write)
-    }
-
-    #[inline(always)]
-    fn handle<T: 'static, F>(self, plan: Plan, handler: F, write: fn(T, &mut Out)) -> Answer
+    fn run<O, F>(
+        self,
+        _: i32,
+        handler: F,
+        finish: impl FnOnce(O) -> Answer + 'static,
+    ) -> Option<Answer>
     where
-        F: Future<Output = Result<T>> + 's,
+        F: Future<Output = O> + 's,
     {
-        let waits = || Err(KernReturn::NotSupported.into());
-        self.answer(plan, poll_once(handler).unwrap_or_else(waits), write)
+        poll_once(handler).map(finish)
     }
 
-    #[inline(always)]
-    fn run<F>(self, _: Plan, handler: F) -> Answer
-    where
-        F: Future<Output = ()> + 's,
-    {
-        poll_once(handler);
-        Answer::None
-    }
-
-    fn defer<T: 'static>(&mut self, plan: Plan, write: fn(T, &mut Out)) -> Reply<T> {
-        Reply::new(self.reply.take().kept(), plan, write)
-    }
-
-    fn done(self) -> Answer {
-        Answer::None
+    fn take_reply(&self) -> ReplyTo {
+        self.0.take().kept()
     }
 }
 
@@ -108,20 +63,7 @@ where
             continue;
         }
         reply.set(ReplyTo::of(&got));
-        let input = match got.received().shape() {
-            Shape::SHORT => In::short(got.words),
-            _ => In::kept(&got),
-        };
-        let caller = Caller {
-            identity: got.identity(),
-            label: got.label(),
-        };
-        let request = DirectRequest {
-            id: got.id(),
-            caller,
-            input,
-            reply: &reply,
-        };
+        let request = ServerRequest::new(&got, AtOnce(&reply));
         let answer = I::dispatch(&state, request);
         let to = reply.take();
         match to.registers(answer, options::RECEIVE) {

@@ -64,10 +64,16 @@ pub(crate) struct Queue {
 
 pub(crate) type Shared = Rc<RefCell<Queue>>;
 
-/// Puts a message in and wakes the reader.
+/// How many messages wait for an inbox's reader. The kernel's own queue was emptied into this one,
+/// so that nothing else bounds what a flood of messages costs this task.
+const MAX_QUEUED: usize = 1024;
+
+/// Puts a message in and wakes the reader; when it is full the message is released.
 pub(crate) fn put(queue: &Shared, message: Message) {
     let mut queue = queue.borrow_mut();
-    queue.messages.push_back(message);
+    if queue.messages.len() < MAX_QUEUED {
+        queue.messages.push_back(message);
+    }
     if let Some(waker) = queue.waker.take() {
         waker.wake();
     }

@@ -25,6 +25,5 @@ pub use concurrent::{Call, Concurrent};
 pub use inbox::{Inbox, Message, discard};
 pub use lock::Locked;
 pub use reply::Reply;
-pub use request::{Answer, ServerRequest};
 pub use runtime::Runtime;
 pub use service::Service;

@@ -5,12 +5,16 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::cell::RefCell;
+use core::future::Future;
 use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
 
+use abi::kern_return::KernReturn;
 use abi::transport::Serve;
 
+use super::answer::ReplyTo;
 use super::lock::Locked;
-use super::request::{Answer, ServerRequest};
+use super::request::{Answer, Run, ServerRequest};
 use super::runtime::Inner;
 use crate::packet::Mach;
 use crate::trap::Registers;
@@ -49,8 +53,66 @@ where
     S: 'static,
 {
     fn deliver(&self, runtime: &Inner, registers: &Registers) -> Answer {
-        let request = ServerRequest::new(registers, runtime, &self.places);
-        I::dispatch(Rc::clone(&self.state), request)
+        let on = Dispatch {
+            runtime,
+            places: &self.places,
+        };
+        I::dispatch(Rc::clone(&self.state), ServerRequest::new(registers, on))
+    }
+}
+
+/// Runs one request of an object.
+struct Dispatch<'a> {
+    runtime: &'a Inner,
+    places: &'a Places,
+}
+
+impl Run<'static> for Dispatch<'_> {
+    const MAY_NOT_WAIT: KernReturn = KernReturn::ResourceShortage;
+
+    #[inline(always)]
+    fn run<O, F>(
+        self,
+        id: i32,
+        handler: F,
+        finish: impl FnOnce(O) -> Answer + 'static,
+    ) -> Option<Answer>
+    where
+        F: Future<Output = O> + 'static,
+    {
+        let mut place = self.places.take::<F>(id);
+        place.set(Some(handler));
+        let future = (*place).as_mut().as_pin_mut()?;
+        match future.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => {
+                place.set(None);
+                self.places.put(id, place);
+                Some(finish(output))
+            }
+            Poll::Pending => {
+                let waiting = async move { finish(Placed(*place).await) };
+                self.runtime.wait(Box::pin(waiting)).then_some(Answer::None)
+            }
+        }
+    }
+
+    fn take_reply(&self) -> ReplyTo {
+        self.runtime.take_reply()
+    }
+}
+
+/// A handler that waits, in the place where it was built.
+struct Placed<F>(Place<F>);
+
+impl<F: Future> Future for Placed<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        match self.0.as_mut().as_pin_mut() {
+            Some(future) => future.poll(context),
+            // Only filled places are made.
+            None => Poll::Pending,
+        }
     }
 }
 

@@ -1,41 +1,51 @@
-//! A received request, as the generated dispatch sees it.
+//! A received request, as the generated dispatch sees it, and what it ends with.
+//!
+//! Both loops dispatch the same request; they differ in where a handler runs ([`Run`]): the
+//! runtime lets it wait (`object`), the direct loop does not (`direct`).
 
-use alloc::boxed::Box;
-use core::fmt;
 use core::future::Future;
-use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
 
+use abi::kern_return::KernReturn;
 use abi::message::WORDS;
 use abi::registers::Shape;
 use abi::transport::{Caller, Plan, REPLY_OFFSET, Request, Result};
 
-use super::object::{Place, Places};
+use super::answer::ReplyTo;
 use super::reply::Reply;
-use super::runtime::Inner;
 use crate::packet::{In, Mach, Out};
 use crate::trap::Registers;
 
-/// A request that a [`super::Runtime`] dispatches.
-pub struct ServerRequest<'a> {
+/// Where the handlers of a loop run, and where the reply right lies meanwhile.
+pub(crate) trait Run<'s> {
+    /// What a caller is told whose handler wants to wait, but may not.
+    const MAY_NOT_WAIT: KernReturn;
+
+    /// Runs the handler of request `id`; `finish` makes the answer of what it ends with, now or
+    /// later. `None` when it may not wait: it was dropped.
+    fn run<O, F>(
+        self,
+        id: i32,
+        handler: F,
+        finish: impl FnOnce(O) -> Answer + 'static,
+    ) -> Option<Answer>
+    where
+        F: Future<Output = O> + 's;
+
+    /// Takes the reply right, to be used after the next receive.
+    fn take_reply(&self) -> ReplyTo;
+}
+
+/// A request that a loop dispatches.
+pub(crate) struct ServerRequest<R> {
     id: i32,
     caller: Caller,
     input: In,
-    runtime: &'a Inner,
-    places: &'a Places,
-}
-
-impl fmt::Debug for ServerRequest<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerRequest")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
+    on: R,
 }
 
 /// What a dispatch ends with.
 #[derive(Clone, Copy, Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// No answer, or not now.
     None,
     /// A message in registers and buffer, to be sent before anything else is.
@@ -85,13 +95,13 @@ impl Answer {
     }
 }
 
-impl<'a> ServerRequest<'a> {
+impl<R> ServerRequest<R> {
+    /// A received request, whose handler will run on `on`.
     #[inline(always)]
-    pub(crate) fn new(registers: &Registers, runtime: &'a Inner, places: &'a Places) -> Self {
-        let input = if registers.received().shape() == Shape::SHORT {
-            In::short(registers.words)
-        } else {
-            In::kept(registers)
+    pub(crate) fn new(registers: &Registers, on: R) -> Self {
+        let input = match registers.received().shape() {
+            Shape::SHORT => In::short(registers.words),
+            _ => In::kept(registers),
         };
         let caller = Caller {
             identity: registers.identity(),
@@ -101,63 +111,29 @@ impl<'a> ServerRequest<'a> {
             id: registers.id(),
             caller,
             input,
-            runtime,
-            places,
+            on,
         }
     }
 
-    /// Polls a handler once; `finish` makes the answer of what it ends with, now or later.
+    /// Lets the handler run. What the request still holds goes first: there is one buffer, which
+    /// the answer is written to.
     #[inline(always)]
-    fn poll<F, O>(self, handler: F, finish: impl FnOnce(O) -> Answer + 'static) -> Answer
+    fn start<'s, O, F>(
+        self,
+        handler: F,
+        finish: impl FnOnce(O) -> Answer + 'static,
+    ) -> Option<Answer>
     where
-        F: Future<Output = O> + 'static,
+        R: Run<'s>,
+        F: Future<Output = O> + 's,
     {
-        let Self {
-            id,
-            input,
-            runtime,
-            places,
-            ..
-        } = self;
-        // What the request still holds goes before the answer is written: the buffer is one.
+        let Self { id, input, on, .. } = self;
         drop(input);
-        let mut place = places.take::<F>(id);
-        place.set(Some(handler));
-        let mut context = Context::from_waker(Waker::noop());
-        let Some(future) = (*place).as_mut().as_pin_mut() else {
-            return Answer::None;
-        };
-        match future.poll(&mut context) {
-            Poll::Ready(output) => {
-                place.set(None);
-                places.put(id, place);
-                finish(output)
-            }
-            Poll::Pending => {
-                let waiting = async move { finish(Placed(*place).await) };
-                runtime.wait(Box::pin(waiting));
-                Answer::None
-            }
-        }
+        on.run(id, handler, finish)
     }
 }
 
-/// A handler that waits, in the place where it was built.
-struct Placed<F>(Place<F>);
-
-impl<F: Future> Future for Placed<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        match self.0.as_mut().as_pin_mut() {
-            Some(future) => future.poll(context),
-            // Only filled places are made.
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Request<'static> for ServerRequest<'_> {
+impl<'s, R: Run<'s>> Request<'s> for ServerRequest<R> {
     type Rights = Mach;
     type In = In;
     type Out = Out;
@@ -183,6 +159,7 @@ impl Request<'static> for ServerRequest<'_> {
         core::mem::replace(&mut self.input, In::short([0; WORDS]))
     }
 
+    #[inline(always)]
     fn answer<T>(self, plan: Plan, result: Result<T>, write: fn(T, &mut Out)) -> Answer {
         drop(self);
         Answer::of(&plan, result, write)
@@ -191,21 +168,23 @@ impl Request<'static> for ServerRequest<'_> {
     #[inline(always)]
     fn handle<T: 'static, F>(self, plan: Plan, handler: F, write: fn(T, &mut Out)) -> Answer
     where
-        F: Future<Output = Result<T>> + 'static,
+        F: Future<Output = Result<T>> + 's,
     {
-        self.poll(handler, move |result| Answer::of(&plan, result, write))
+        self.start(handler, move |result| Answer::of(&plan, result, write))
+            .unwrap_or_else(|| Answer::code(&plan, R::MAY_NOT_WAIT.0))
     }
 
     #[inline(always)]
     fn run<F>(self, _: Plan, handler: F) -> Answer
     where
-        F: Future<Output = ()> + 'static,
+        F: Future<Output = ()> + 's,
     {
-        self.poll(handler, |()| Answer::None)
+        self.start(handler, |()| Answer::None)
+            .unwrap_or(Answer::None)
     }
 
     fn defer<T: 'static>(&mut self, plan: Plan, write: fn(T, &mut Out)) -> Reply<T> {
-        Reply::new(self.runtime.take_reply(), plan, write)
+        Reply::new(self.on.take_reply(), plan, write)
     }
 
     fn done(self) -> Answer {

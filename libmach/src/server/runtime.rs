@@ -25,6 +25,10 @@ use crate::rights::{PortSet, ReceiveRight, SendRight, Untyped};
 use crate::trap::Registers;
 use crate::{message, trap};
 
+/// How many handlers may wait at once. Clients choose how many calls they make, and each that waits
+/// costs this task memory.
+const MAX_WAITING: usize = 1024;
+
 /// What the messages of one port go to.
 enum Target {
     /// Requests.
@@ -337,9 +341,13 @@ impl Inner {
         }
     }
 
-    /// Lets the current request's handler wait; its reply right waits with it.
-    pub(crate) fn wait(&self, handler: Boxed) {
+    /// Lets the current request's handler wait, and its reply right with it; says whether it may.
+    pub(crate) fn wait(&self, handler: Boxed) -> bool {
+        if self.tasks.len() >= MAX_WAITING {
+            return false;
+        }
         self.tasks.add(handler, self.take_reply());
+        true
     }
 
     /// Takes the current request's reply right, to be used after the next receive.

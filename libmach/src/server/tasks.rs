@@ -63,6 +63,11 @@ impl Tasks {
         });
     }
 
+    /// How many there are, those being polled not counted.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
     /// Whether a task was woken.
     #[inline(always)]
     pub(crate) fn any_woken(&self) -> bool {
