@@ -46,4 +46,9 @@ pub trait Log {
     async fn read(&self, first: u64) -> Result<List<Record, 16>>;
     /// Which records also go to the console: those of `level` and above.
     async fn set_console_level(&mut self, level: Level) -> Result<()>;
+    /// Answers with how many records the console got, once that is another number than `seen`.
+    ///
+    /// For who has a prompt there and draws it again. As long as somebody waits, each record takes
+    /// the place of the line that the cursor is in.
+    async fn shown(&mut self, seen: u64, reply: Reply<u64>);
 }

@@ -1,19 +1,24 @@
 //! Shows important records on the console, without anybody waiting for it.
 //!
-//! Invariants: at most [`WAITING`] records wait; one task at a time writes, in order.
+//! Invariants: at most [`WAITING`] records and [`WATCHERS`] watchers wait; one task at a time writes, in order.
 
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use interfaces::console::Console;
 use interfaces::log::{Level, Record};
-use libmach::{Error, Runtime, SendRight, ms};
+use libmach::{Error, KernReturn, Reply, Runtime, SendRight, ms};
 
 /// How many records wait for the console; further ones are only counted.
 pub const WAITING: usize = 128;
+/// How many may wait to hear that something was shown.
+pub const WATCHERS: usize = 8;
+/// Back to the start of the line, and away with what stands in it (ECMA-48 EL).
+const CLEAR_LINE: &str = "\r\x1b[K";
 /// How long to wait for a console whose queue is full or whose driver died.
 const PATIENCE: core::time::Duration = ms(10);
 /// How often one record is tried.
@@ -31,6 +36,8 @@ struct Shared {
     console: SendRight<dyn Console>,
     waiting: RefCell<VecDeque<Record>>,
     missed: Cell<u64>,
+    shown: Cell<u64>,
+    watchers: RefCell<Vec<Reply<u64>>>,
     busy: Cell<bool>,
 }
 
@@ -43,8 +50,23 @@ impl Screen {
                 console,
                 waiting: RefCell::default(),
                 missed: Cell::new(0),
+                shown: Cell::new(0),
+                watchers: RefCell::default(),
                 busy: Cell::new(false),
             }),
+        }
+    }
+
+    /// Answers with how many records were shown, once that is another number than `seen`.
+    pub fn watch(&self, seen: u64, reply: Reply<u64>) {
+        let shown = self.shared.shown.get();
+        let mut watchers = self.shared.watchers.borrow_mut();
+        if seen != shown {
+            reply.send(Ok(shown));
+        } else if watchers.len() < WATCHERS {
+            watchers.push(reply);
+        } else {
+            reply.send(Err(KernReturn::ResourceShortage.into()));
         }
     }
 
@@ -61,6 +83,7 @@ impl Screen {
             self.runtime.spawn(async move {
                 shared.write_all(&runtime).await;
                 shared.busy.set(false);
+                shared.tell();
             });
         }
     }
@@ -73,7 +96,12 @@ impl Shared {
             let Some(record) = next else {
                 return;
             };
-            self.write(runtime, &line(&record)).await;
+            let mut text = line(&record);
+            if !self.watchers.borrow().is_empty() {
+                text.insert_str(0, CLEAR_LINE);
+            }
+            self.write(runtime, &text).await;
+            self.shown.set(self.shown.get().wrapping_add(1));
             let missed = self.missed.take();
             if missed > 0 {
                 let said = format!("{missed} records are not shown, see dmesg\r\n");
@@ -82,14 +110,31 @@ impl Shared {
         }
     }
 
-    async fn write(&self, runtime: &Runtime, line: &str) {
+    /// Answers all who wait to hear of it.
+    fn tell(&self) {
+        for reply in self.watchers.take() {
+            reply.send(Ok(self.shown.get()));
+        }
+    }
+
+    async fn write(&self, runtime: &Runtime, text: &str) {
+        let mut rest = text.as_bytes();
         for _ in 0..TRIES {
-            let written = runtime.concurrent(&self.console).write(line.as_bytes());
-            match written.await {
-                // Its queue is full, or its driver starts again.
-                Err(Error::TimedOut | Error::ServerDied { .. }) => {}
-                // Written, or never to be.
-                _ => return,
+            let written = runtime.concurrent(&self.console).write(rest).await;
+            match written {
+                // It may take less than it was offered.
+                Ok(taken @ 1..) => {
+                    let taken = usize::try_from(taken).unwrap_or(usize::MAX);
+                    rest = rest.get(taken..).unwrap_or_default();
+                    if rest.is_empty() {
+                        return;
+                    }
+                    continue;
+                }
+                // It has no room, its queue is full, or its driver starts again.
+                Ok(0) | Err(Error::TimedOut | Error::ServerDied { .. }) => {}
+                // Never to be.
+                Err(_) => return,
             }
             if runtime.sleep(PATIENCE).await.is_err() {
                 return;

@@ -7,7 +7,7 @@ use interfaces::bootstrap::Bootstrap;
 use interfaces::bounded::{List, Text};
 use interfaces::host::Host;
 use interfaces::log::{Level, Log, Record};
-use libmach::{Caller, Result, Runtime, SendRight, time};
+use libmach::{Caller, Mach, Reply, Result, Runtime, SendRight, ms, time};
 
 use crate::kernel::{Reader, split_time};
 use crate::ring::{Line, Ring};
@@ -15,6 +15,8 @@ use crate::screen::Screen;
 
 /// How many writers' names are remembered.
 const NAMES: usize = 64;
+/// How long a record waits for its writer's name, and all others behind it.
+const PATIENCE: core::time::Duration = ms(1000);
 /// The most pieces of the kernel's log that one request reads.
 const PIECES: usize = 128;
 
@@ -92,7 +94,9 @@ impl Server {
         if let Some((_, name)) = self.names.iter().find(|(known, _)| *known == identity) {
             return *name;
         }
-        let asked = self.runtime.concurrent(&self.bootstrap).name_of(identity);
+        let bootstrap = self.runtime.concurrent(&self.bootstrap);
+        let asked = bootstrap.with_deadline(PATIENCE).name_of(identity);
+        // A record without a name is better than none.
         let name = asked.await.unwrap_or_default();
         if !name.is_empty() {
             if self.names.len() == NAMES {
@@ -105,6 +109,8 @@ impl Server {
 }
 
 impl Log for Server {
+    type Rights = Mach;
+
     async fn write(&mut self, caller: Caller, level: Level, text: &str) {
         let line = Line {
             time: time::now(),
@@ -126,5 +132,9 @@ impl Log for Server {
     async fn set_console_level(&mut self, level: Level) -> Result<()> {
         self.console_level = level;
         Ok(())
+    }
+
+    async fn shown(&mut self, seen: u64, reply: Reply<u64>) {
+        self.screen.watch(seen, reply);
     }
 }

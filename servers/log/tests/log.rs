@@ -15,16 +15,17 @@ use libmach::{Context, Mach, ReceiveRight, Reply, Result, Runtime, SendRight, Se
 use log::screen::Screen;
 use log::server::Server;
 
-/// A console that hands on what is written.
-struct Terminal(Sender<String>);
+/// A console that hands on what is written, and takes so many bytes at once.
+struct Terminal(Sender<String>, usize);
 
 impl Console for Terminal {
     type Rights = Mach;
 
     async fn write(&mut self, bytes: &[u8], reply: Reply<u64>) {
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let taken = &bytes[..bytes.len().min(self.1)];
+        let text = String::from_utf8(taken.to_vec()).unwrap();
         self.0.send(text).unwrap();
-        reply.send(Ok(bytes.len() as u64));
+        reply.send(Ok(taken.len() as u64));
     }
 
     async fn read(&mut self, _: Reply<Bytes<1024>>) {}
@@ -39,13 +40,17 @@ struct System {
 
 impl System {
     fn start() -> Self {
+        Self::with_console_of(usize::MAX)
+    }
+
+    fn with_console_of(size: usize) -> Self {
         let (to, shown) = channel();
         let names = Names::start().unwrap();
         let terminal = ReceiveRight::<dyn Console>::new().unwrap();
         let console = terminal.make_send().unwrap();
-        let terminal = Task::spawn(vec![("port", give(terminal))], |context| {
+        let terminal = Task::spawn(vec![("port", give(terminal))], move |context| {
             let port = context.receive_right::<dyn Console>("port").unwrap();
-            Service::on(port).serve(Terminal(to)).unwrap();
+            Service::on(port).serve(Terminal(to, size)).unwrap();
         });
         let port = ReceiveRight::<dyn Log>::new().unwrap();
         let log = port.make_send().unwrap();
@@ -124,6 +129,37 @@ fn the_console_gets_what_matters_and_the_level_can_be_changed() {
     log.write(Level::Warning, "odd again").unwrap();
     log.write(Level::Error, "broken").unwrap();
     assert!(system.shown().ends_with("?: error: broken\r\n"));
+}
+
+#[test]
+fn a_console_that_takes_little_gets_the_whole_line() {
+    let system = System::with_console_of(10);
+    system.log.client().write(Level::Error, "broken").unwrap();
+    let mut line = String::new();
+    while !line.ends_with('\n') {
+        line += &system.shown();
+    }
+    assert!(line.ends_with("?: error: broken\r\n"), "{line}");
+    assert!(line.starts_with('['), "{line}");
+}
+
+#[test]
+fn who_has_a_prompt_there_hears_of_it() {
+    let system = System::start();
+    let runtime = Runtime::new().unwrap();
+    let heard = runtime.concurrent(&system.log).shown(0);
+    system.log.client().write(Level::Error, "broken").unwrap();
+    runtime.spawn(async move { std::panic::panic_any(heard.await) });
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.run()));
+    assert_eq!(
+        ended.unwrap_err().downcast_ref::<Result<u64>>(),
+        Some(&Ok(1))
+    );
+    let line = system.shown();
+    assert!(line.starts_with("\r\x1b[K["), "it takes the prompt's line");
+    system.log.client().write(Level::Error, "again").unwrap();
+    assert!(system.shown().starts_with('['), "nobody waits any more");
+    assert_eq!(system.log.client().shown(1), Ok(2), "the next one");
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(crate) struct World {
     pub(crate) written: [Vec<u8>; 2],
     pub(crate) orders: Vec<String>,
     pub(crate) shutdowns: u32,
+    /// How many records the log has put on the terminal.
+    pub(crate) shown: u64,
 }
 
 pub(crate) type Shared = Arc<Mutex<World>>;
@@ -67,7 +69,10 @@ impl System {
         })(&world);
         tasks.push(task);
         rights.push(("supervisor", give(right)));
-        let (task, right) = serve::<dyn Log, _>(|_, _| Records)(&world);
+        let (task, right) = serve::<dyn Log, _>(|runtime, world| Records {
+            runtime: runtime.clone(),
+            world,
+        })(&world);
         tasks.push(task);
         rights.push(("log", give(right)));
         let bootstrap = names.context().expect("a context");
@@ -362,9 +367,14 @@ impl Supervisor for Services {
     }
 }
 
-struct Records;
+struct Records {
+    runtime: Runtime,
+    world: Shared,
+}
 
 impl Log for Records {
+    type Rights = Mach;
+
     async fn write(&mut self, _caller: Caller, _level: Level, _text: &str) {}
 
     async fn read(&self, first: u64) -> Result<List<Record, 16>> {
@@ -385,5 +395,18 @@ impl Log for Records {
 
     async fn set_console_level(&mut self, _level: Level) -> Result<()> {
         unsupported()
+    }
+
+    async fn shown(&mut self, seen: u64, reply: Reply<u64>) {
+        let (runtime, world) = (self.runtime.clone(), Arc::clone(&self.world));
+        self.runtime.spawn(async move {
+            loop {
+                let shown = look(&world).shown;
+                if shown != seen {
+                    return reply.send(Ok(shown));
+                }
+                runtime.sleep(ms(1)).await.expect("a timer");
+            }
+        });
     }
 }
