@@ -145,12 +145,20 @@ impl Input {
         state.deliver();
     }
 
-    /// A command begins: from now on Ctrl-C interrupts it.
+    /// A command begins: from now on Ctrl-C interrupts it. One that was typed behind the command's
+    /// line is meant for it too.
     pub fn begin(&self) {
         let mut state = self.0.borrow_mut();
         state.foreground = true;
-        state.interrupted = false;
         state.unwanted = false;
+        let typed = state.source == Source::Typed;
+        let interrupt = state.bytes.iter().rposition(|byte| *byte == INTERRUPT);
+        let interrupt = interrupt.filter(|_| typed);
+        if let Some(at) = interrupt {
+            state.bytes.drain(..=at);
+            state.wake(For::Room);
+        }
+        state.interrupted = interrupt.is_some();
     }
 
     /// The command is over: a reader that it left behind gets nothing.
@@ -176,9 +184,10 @@ impl Input {
         byte
     }
 
-    /// Waits for the next byte.
-    pub async fn next(&self) -> u8 {
-        self.wait(For::Byte, |state| state.bytes.pop_front()).await
+    /// Waits until a byte is there.
+    pub async fn some(&self) {
+        let some = |state: &mut State| (!state.bytes.is_empty()).then_some(());
+        self.wait(For::Byte, some).await;
     }
 
     /// Waits until bytes may come in.
@@ -197,12 +206,7 @@ impl Input {
         poll_fn(|context| {
             let mut state = self.0.borrow_mut();
             match ready(&mut state) {
-                Some(value) => {
-                    if what == For::Byte {
-                        state.wake(For::Room);
-                    }
-                    Poll::Ready(value)
-                }
+                Some(value) => Poll::Ready(value),
                 None => {
                     state.waiting[what as usize] = Some(context.waker().clone());
                     Poll::Pending
@@ -261,9 +265,23 @@ mod tests {
         input.put(b"typed ahead\x03x");
         assert_eq!(poll(input.interrupted()), Poll::Ready(()));
         input.finish();
-        assert_eq!(poll(input.next()), Poll::Ready(b'x'));
+        assert_eq!(poll(input.some()), Poll::Ready(()));
+        assert_eq!(input.next_now(), Some(b'x'));
+        assert_eq!(poll(input.some()), Poll::Pending);
         input.begin();
         assert_eq!(poll(input.interrupted()), Poll::Pending, "a new command");
+    }
+
+    #[test]
+    fn ctrl_c_behind_a_line_is_for_its_command() {
+        let input = Input::new(Source::Typed);
+        input.put(b"run x\rabc\x03rest");
+        for byte in b"run x\r" {
+            assert_eq!(input.next_now(), Some(*byte));
+        }
+        input.begin();
+        assert_eq!(poll(input.interrupted()), Poll::Ready(()));
+        assert_eq!(input.next_now(), Some(b'r'), "what it did not take back");
     }
 
     #[test]

@@ -9,8 +9,10 @@ use core::pin::pin;
 use core::task::Poll;
 
 use channel::Exit;
-use libmach::Result;
+use interfaces::log::LogClient;
 use libmach::abi::exception;
+use libmach::server::{Call, Concurrent};
+use libmach::{Error, Result};
 
 use crate::editor::{Editor, Event};
 use crate::port::Port;
@@ -38,8 +40,9 @@ pub async fn listen(session: &Session, port: &Port) -> Result<()> {
 pub async fn attend(shell: &Shell, session: &Rc<Session>) -> Result<()> {
     session.raw(banner(shell).as_bytes()).await?;
     let mut editor = Editor::new(PROMPT);
+    let mut intruder = Intruder::new(shell);
     loop {
-        match next_event(session, &mut editor).await? {
+        match next_event(session, &mut editor, &mut intruder).await? {
             Event::Line(line) => run_line(shell, session, &line).await?,
             Event::Cancelled => {}
             Event::EndOfInput => shell.shut_down()?,
@@ -59,26 +62,71 @@ fn banner(shell: &Shell) -> String {
     format!("\r\n{machine}\r\nhelp lists commands; shutdown or Ctrl-D leaves\r\n")
 }
 
-async fn next_event(session: &Session, editor: &mut Editor) -> Result<Event> {
+/// Whoever else writes to the terminal: the log, which shows what is important there.
+struct Intruder<'a> {
+    log: LogClient<Concurrent<'a>>,
+    seen: u64,
+    /// Under way as long as the log answers.
+    heard: Option<Call<u64, Error>>,
+}
+
+impl<'a> Intruder<'a> {
+    fn new(shell: &'a Shell) -> Self {
+        Self {
+            log: shell.runtime.concurrent(&shell.rights.log),
+            seen: 0,
+            heard: None,
+        }
+    }
+
+    /// Asks to be told of what is written, where no such call is under way.
+    fn listen(&mut self) {
+        if self.heard.is_none() {
+            self.heard = Some(self.log.shown(self.seen));
+        }
+    }
+
+    /// Waits until something was written. Without a log nothing is, until `listen` finds the next.
+    async fn written(&mut self) {
+        let Some(heard) = &mut self.heard else {
+            return core::future::pending().await;
+        };
+        let heard = heard.await;
+        self.heard = None;
+        match heard {
+            Ok(seen) => {
+                self.seen = seen;
+                self.listen();
+            }
+            Err(_) => core::future::pending().await,
+        }
+    }
+}
+
+async fn next_event(
+    session: &Session,
+    editor: &mut Editor,
+    intruder: &mut Intruder<'_>,
+) -> Result<Event> {
     let mut screen = Vec::new();
+    intruder.listen();
     editor.show(&mut screen);
     loop {
-        // Drawn once for all that is there already.
         let mut event = None;
         while event.is_none()
             && let Some(byte) = session.input().next_now()
         {
             event = editor.push(byte, &mut screen);
         }
+        editor.refresh(&mut screen);
         session.raw(&screen).await?;
         screen.clear();
         if let Some(event) = event {
             return Ok(event);
         }
-        let byte = session.input().next().await;
-        if let Some(event) = editor.push(byte, &mut screen) {
-            session.raw(&screen).await?;
-            return Ok(event);
+        match unless(intruder.written(), session.input().some()).await {
+            Some(()) => {}
+            None => editor.show(&mut screen),
         }
     }
 }

@@ -2,21 +2,33 @@
 
 use alloc::format;
 use alloc::string::String;
+use core::time::Duration;
 
 use interfaces::log::{Level, Record};
+use libmach::{Error, ms};
 
 use super::{Done, Entry, none};
+use crate::failure::Failure;
 use crate::session::Session;
 use crate::shell::Shell;
 
 pub(super) const ENTRY: Entry = Entry("dmesg", "shows the log");
 
+/// How long the log may take for each page; stopped, it would never answer.
+const PATIENCE: Duration = ms(5000);
+
 pub(super) async fn run(shell: &Shell, arguments: &[&str], session: &Session) -> Done {
     none(arguments, &ENTRY)?;
     let log = shell.runtime.concurrent(&shell.rights.log);
+    let log = log.with_deadline(PATIENCE);
     let mut next = 0;
     loop {
-        let page = shell.patiently(|| log.read(next)).await?;
+        let page = log.read(next).await.map_err(|error| match error {
+            Error::TimedOut => Failure::Said(String::from(
+                "the log does not answer; see `svc` whether it runs",
+            )),
+            error => error.into(),
+        })?;
         let mut text = String::new();
         for record in page.iter() {
             if record.number > next {

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use interfaces::task::RightInfo;
 use libmach::abi::names::{Name, port_type};
 
-use super::{Done, Entry, target};
+use super::{Done, Entry, id, target};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::shell::Shell;
@@ -43,11 +43,18 @@ fn cells(right: &RightInfo) -> [String; 6] {
             String::from("-")
         }
     };
+    // Only these are counted: a task has one receive right to a port.
+    const COUNTED: u32 = port_type::SEND | port_type::SEND_ONCE | port_type::DEAD_NAME;
+    let references = if right.kind & COUNTED == 0 {
+        String::from("-")
+    } else {
+        right.references.to_string()
+    };
     [
         format!("{:#x}", right.name.0),
         kinds(right.kind),
-        right.references.to_string(),
-        right.port.to_string(),
+        references,
+        id(right.port),
         of_receiver(right.messages),
         of_receiver(right.send_rights),
     ]
@@ -87,13 +94,16 @@ mod tests {
             name: Name(0x301),
             kind: port_type::RECEIVE | port_type::SEND,
             references: 2,
-            port: 17,
+            port: 4 << 32 | 17,
             messages: 1,
             send_rights: 3,
         };
-        let expected = ["0x301", "receive+send", "2", "17", "1", "3"];
+        let expected = ["0x301", "receive+send", "2", "17.4", "1", "3"];
         assert_eq!(cells(&right), expected);
         right.kind = port_type::DEAD_NAME;
-        assert_eq!(cells(&right), ["0x301", "dead", "2", "17", "-", "-"]);
+        right.port = 0;
+        assert_eq!(cells(&right), ["0x301", "dead", "2", "-", "-", "-"]);
+        right.kind = port_type::PORT_SET;
+        assert_eq!(cells(&right)[1..3], ["set", "-"]);
     }
 }

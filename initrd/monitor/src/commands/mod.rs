@@ -12,7 +12,9 @@ mod trace;
 mod vmmap;
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::String;
 use core::future::Future;
 use core::pin::Pin;
 
@@ -63,6 +65,14 @@ pub(crate) fn run<'a>(
         };
         done.map(|()| Exit::Exited(0))
     })
+}
+
+/// A kernel object's number for a person: its place, and which object of that place it is.
+fn id(number: u64) -> String {
+    match number {
+        0 => String::from("-"),
+        number => format!("{}.{}", number as u32, number >> 32),
+    }
 }
 
 /// A usage failure unless there are no arguments.

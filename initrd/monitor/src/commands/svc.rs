@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
+use interfaces::bootstrap::refusal;
 use interfaces::supervisor::{Cause, Info, State};
 use libmach::{Error, time};
 
@@ -21,12 +22,25 @@ pub(super) async fn run(shell: &Shell, arguments: &[&str], session: &Session) ->
     match arguments {
         [] | ["list"] => list(shell, session).await,
         [order, name] => {
+            if (*order, *name) == ("stop", MYSELF) {
+                let text = "a stopped monitor could not be started again; `svc restart` it";
+                return Err(Failure::Said(format!("{name}: {text}")));
+            }
             let done = give(shell, order, name).await?;
-            done.map_err(|error| Failure::of(name, error))
+            done.map_err(|error| match error {
+                // What the supervisor has no service of is no program to it.
+                Error::Code(refusal::NO_SUCH_PROGRAM) => {
+                    Failure::of(name, Error::Code(refusal::UNKNOWN_SERVICE))
+                }
+                error => Failure::of(name, error),
+            })
         }
         _ => Err(Failure::Usage(ENTRY.0)),
     }
 }
+
+/// The monitor's own name in its manifest.
+const MYSELF: &str = "monitor";
 
 /// Gives an order; an unknown one is a failure of its own.
 async fn give(shell: &Shell, order: &str, name: &str) -> Result<Result<(), Error>, Failure> {
@@ -89,7 +103,11 @@ fn death(info: &Info, now: u64) -> String {
         Cause::Protocol => "protocol",
         Cause::Order => "order",
     };
-    let mut text = format!("{} ago, {by}", span(now.saturating_sub(info.died)));
+    let ago = span(now.saturating_sub(info.died));
+    if info.cause == Cause::Order && !info.reason.is_empty() {
+        return format!("{ago} ago, {}", &*info.reason);
+    }
+    let mut text = format!("{ago} ago, {by}");
     if info.deaths_in_row > 1 {
         text.push_str(&format!(" ({} in a row)", info.deaths_in_row));
     }
@@ -137,6 +155,17 @@ mod tests {
             "500 ms ago, exception (3 in a row): EXC_BAD_ACCESS at 0x0",
         ];
         assert_eq!(cells(&info, 1_500_000_000), expected);
+    }
+
+    #[test]
+    fn a_death_by_order_is_told_once() {
+        let info = Info {
+            cause: Cause::Order,
+            reason: Text::cut("killed by order"),
+            deaths_in_row: 2,
+            ..Info::default()
+        };
+        assert_eq!(cells(&info, 0)[4], "0 ms ago, killed by order");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use interfaces::host::TaskEntry;
 use interfaces::task::Task;
-use libmach::SendRight;
+use libmach::abi::kern_return::KernReturn;
+use libmach::{Error, SendRight};
 
 use crate::failure::Failure;
 use crate::shell::Shell;
@@ -36,21 +37,26 @@ pub(super) fn find(shell: &Shell, which: &str) -> Result<SendRight<dyn Task>, Fa
         Err(_) => index_of(&tasks(shell)?, which)?,
     };
     let found = shell.rights.host.client().task(index);
-    found.map_err(|error| Failure::of(which, error))
+    found.map_err(|error| match error {
+        Error::Code(KernReturn::InvalidTask | KernReturn::InvalidArgument) => absent(which),
+        error => Failure::of(which, error),
+    })
 }
 
 fn index_of(tasks: &[TaskEntry], name: &str) -> Result<u32, Failure> {
     let mut found = tasks.iter().filter(|task| task.name.as_str() == name);
     match (found.next(), found.next()) {
         (Some(task), None) => Ok(task.index),
-        (None, _) => Err(Failure::Said(format!(
-            "{name}: there is no such task; see `ps`"
-        ))),
+        (None, _) => Err(absent(name)),
         (Some(a), Some(b)) => Err(Failure::Said(format!(
             "{name}: several tasks have this name, such as {} and {}; use the index",
             a.index, b.index
         ))),
     }
+}
+
+fn absent(which: &str) -> Failure {
+    Failure::Said(format!("{which}: there is no such task; see `ps`"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use interfaces::task::Region;
 use libmach::abi::vm::{inherit, protection};
 
-use super::{Done, Entry, target};
+use super::{Done, Entry, id, target};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::shell::Shell;
@@ -42,10 +42,6 @@ fn cells(region: &Region) -> [String; 7] {
         inherit::COPY => "copy",
         _ => "none",
     };
-    let object = match region.object {
-        0 => String::from("-"),
-        number => number.to_string(),
-    };
     [
         format!("{:#x}", region.address),
         format!("{:#x}", region.address.saturating_add(region.size)),
@@ -53,7 +49,7 @@ fn cells(region: &Region) -> [String; 7] {
         (u64::from(region.resident) * 4).to_string(),
         format!("{}/{}", letters(region.protection), letters(region.maximum)),
         String::from(child),
-        object,
+        id(region.object),
     ]
 }
 

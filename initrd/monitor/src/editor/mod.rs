@@ -39,6 +39,8 @@ pub struct Editor {
     keys: Keys,
     line: Line,
     history: History,
+    /// What the screen shows is no longer the line.
+    stale: bool,
 }
 
 impl Editor {
@@ -49,41 +51,53 @@ impl Editor {
             keys: Keys::default(),
             line: Line::default(),
             history: History::default(),
+            stale: false,
         }
     }
 
-    /// Shows prompt and line.
-    pub fn show(&self, screen: &mut Vec<u8>) {
-        self.draw(screen);
+    /// Shows prompt and line, whatever the terminal's line shows.
+    pub fn show(&mut self, screen: &mut Vec<u8>) {
+        self.stale = true;
+        self.refresh(screen);
     }
 
-    /// Takes a typed byte; appends to `screen` what the terminal gets.
+    /// Shows the line again when it has changed: once behind all bytes that are there.
+    pub fn refresh(&mut self, screen: &mut Vec<u8>) {
+        if core::mem::take(&mut self.stale) {
+            self.draw(screen);
+        }
+    }
+
+    /// Takes a typed byte; appends to `screen` what the terminal gets, up to a [`Editor::refresh`].
     pub fn push(&mut self, byte: u8, screen: &mut Vec<u8>) -> Option<Event> {
         match self.keys.push(byte)? {
             Key::Enter => {
+                self.refresh(screen);
                 let text = String::from(core::mem::take(&mut self.line).text());
                 self.history.push(&text);
                 screen.extend_from_slice(b"\r\n");
                 return Some(Event::Line(text));
             }
             Key::Cancel => {
+                self.refresh(screen);
                 self.line = Line::default();
                 self.history.push("");
                 screen.extend_from_slice(b"^C\r\n");
                 return Some(Event::Cancelled);
             }
             Key::EndOfInput if self.line.text().is_empty() => {
+                self.refresh(screen);
                 screen.extend_from_slice(b"\r\n");
                 return Some(Event::EndOfInput);
             }
             Key::Char(character) => self.insert(character, screen),
             Key::Clear => {
                 screen.extend_from_slice(b"\x1b[H\x1b[2J");
-                self.draw(screen);
+                self.stale = true;
             }
             key => {
                 self.edit(key);
-                self.draw(screen);
+                self.stale = true;
             }
         }
         None
@@ -120,11 +134,11 @@ impl Editor {
             return;
         }
         let columns = self.prompt.len() + self.line.before().chars().count();
-        if self.line.is_at_end() && columns < WIDTH {
+        if self.line.is_at_end() && columns < WIDTH && !self.stale {
             let mut utf8 = [0; 4];
             screen.extend_from_slice(character.encode_utf8(&mut utf8).as_bytes());
         } else {
-            self.draw(screen);
+            self.stale = true;
         }
     }
 

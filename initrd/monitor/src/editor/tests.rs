@@ -81,6 +81,7 @@ fn typed(bytes: &[u8]) -> (Vec<Event>, String) {
             events.push(event);
             editor.show(&mut drawn);
         }
+        editor.refresh(&mut drawn);
     }
     screen.take(&drawn);
     (events, screen.shown())
@@ -170,6 +171,20 @@ fn a_long_line_is_shown_around_the_cursor() {
 }
 
 #[test]
+fn bytes_that_come_together_are_drawn_once() {
+    let mut editor = Editor::new("> ");
+    let (mut drawn, mut screen) = (Vec::new(), Screen::default());
+    editor.show(&mut drawn);
+    for byte in "x".repeat(MAX_LINE).bytes() {
+        editor.push(byte, &mut drawn);
+    }
+    editor.refresh(&mut drawn);
+    assert!(drawn.len() < 4 * WIDTH, "{} bytes", drawn.len());
+    screen.take(&drawn);
+    assert!(screen.shown().ends_with("xx|"));
+}
+
+#[test]
 fn a_line_has_a_bound() {
     let text = "x".repeat(MAX_LINE + 10) + "\r";
     assert_eq!(typed(text.as_bytes()).0, [line(&"x".repeat(MAX_LINE))]);
@@ -186,6 +201,7 @@ fn any_bytes_leave_a_consistent_line() {
         // Often enough the start of a sequence.
         let byte = if state & 0x700 == 0 { 0x1b } else { byte };
         editor.push(byte, &mut drawn);
+        editor.refresh(&mut drawn);
         if drawn.len() > 4096 {
             assert!(std::str::from_utf8(&drawn).is_ok());
             drawn.clear();

@@ -1,6 +1,6 @@
 //! A person at the terminal.
 
-use super::fakes::{System, TERMINAL};
+use super::fakes::{System, TERMINAL, World};
 
 const PROMPT: &str = "mello> ";
 
@@ -52,7 +52,13 @@ fn commands_answer_in_words() {
         system.ask("nonsense 1"),
         "nonsense: no such command; try help\r\n"
     );
-    assert_eq!(system.ask("help me"), "usage: help\r\n");
+    assert_eq!(
+        system.ask("help me"),
+        "help: me: no builtin command; help lists them\r\n"
+    );
+    let of_one = system.ask("help svc");
+    assert!(of_one.starts_with("svc [list |"), "{of_one}");
+    assert_eq!(of_one.lines().count(), 1);
     assert_eq!(system.ask("run 'a"), "a quote is not closed\r\n");
     assert_eq!(system.ask(""), "");
     let refused = system.ask("trace");
@@ -88,12 +94,17 @@ fn orders_reach_the_supervisor() {
     let unknown = system.ask("svc kill nobody");
     assert_eq!(unknown, "svc: nobody: there is no such service\r\n");
     assert!(system.ask("svc shoot echo").starts_with("usage: svc"));
+    let oneself = system.ask("svc stop monitor");
+    assert!(oneself.contains("could not be started again"), "{oneself}");
 }
 
 #[test]
 fn a_task_that_is_not_there_is_named() {
     let system = system();
-    assert_eq!(system.ask("lsmp 3"), "lsmp: 3: it has ended\r\n");
+    assert_eq!(
+        system.ask("lsmp 3"),
+        "lsmp: 3: there is no such task; see `ps`\r\n"
+    );
     let unknown = system.ask("vmmap nobody");
     assert_eq!(
         unknown,
@@ -127,6 +138,27 @@ fn ctrl_c_ends_a_command_and_ctrl_d_the_system() {
     assert_eq!(system.ask("svc kill echo"), "", "the prompt is back");
     system.send(TERMINAL, b"\x04");
     system.wait(|world| (world.shutdowns == 1).then_some(()));
+}
+
+#[test]
+fn the_line_is_drawn_again_when_the_log_has_taken_its_place() {
+    let system = system();
+    system.send(TERMINAL, b"svc ki");
+    let typed = |world: &mut World, what: &str| {
+        let written = String::from_utf8_lossy(&world.written[TERMINAL]);
+        written.contains(what).then_some(())
+    };
+    system.wait(|world| typed(world, "svc ki"));
+    for shown in 1..3 {
+        system.wait(|world| {
+            world.written[TERMINAL].clear();
+            world.shown = shown;
+            Some(())
+        });
+        system.wait(|world| typed(world, "\rmello> svc ki\x1b[K\r\x1b[13C"));
+    }
+    system.send(TERMINAL, b"ll echo\r");
+    system.wait(|world| (world.orders == ["kill echo"]).then_some(()));
 }
 
 #[test]
