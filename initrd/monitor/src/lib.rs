@@ -18,6 +18,7 @@ mod attached;
 mod commands;
 pub mod editor;
 mod failure;
+mod handover;
 mod input;
 mod port;
 pub mod remote;

@@ -6,14 +6,15 @@ use alloc::string::String;
 use channel::Exit;
 use interfaces::bootstrap::refusal;
 use interfaces::console::Console;
-use interfaces::supervisor::{End, Ended};
+use interfaces::supervisor::{End, Ended, Supervisor};
 use interfaces::task::Task;
 use libmach::abi::transport::Refused;
-use libmach::{Error, SendRight, ms};
+use libmach::{Error, Runtime, SendRight, ms};
 
 use super::Entry;
 use crate::attached::Attached;
 use crate::failure::Failure;
+use crate::handover::{self, Taker};
 use crate::session::Session;
 use crate::shell::Shell;
 
@@ -55,39 +56,66 @@ pub(super) async fn program(
     arguments: &[&str],
     session: &Rc<Session>,
 ) -> Result<Exit, Failure> {
-    let (number, mut foreground) = start(shell, name, arguments, session).await?;
+    let (number, mut foreground) = start(shell, name, arguments, session)?.await?;
     let supervisor = shell.runtime.concurrent(&shell.rights.supervisor);
     let ended = shell.patiently(|| supervisor.wait(number)).await?;
     foreground.0 = None;
     Ok(exit(ended))
 }
 
-async fn start(
+/// Orders a program. The order is carried out beside the command: when that is given up meanwhile,
+/// the program ends as soon as it has begun, instead of running on unseen.
+fn start(
     shell: &Shell,
     name: &str,
     arguments: &[&str],
     session: &Rc<Session>,
-) -> Result<(u64, Foreground), Failure> {
-    let joined = join(arguments)?;
-    let supervisor = shell.runtime.concurrent(&shell.rights.supervisor);
-    loop {
-        let attached = Attached::new(Rc::clone(session));
-        let console = shell.runtime.export::<dyn Console, _>(attached)?;
-        let started = supervisor.run(name, &joined, console.cast()).await;
-        return match started {
-            Ok((number, task)) => Ok((number, Foreground(Some(task)))),
-            Err(Refused { error, .. }) => match error {
+) -> Result<Taker<Result<Started, Failure>>, Failure> {
+    let order = Order {
+        runtime: shell.runtime.clone(),
+        supervisor: shell.rights.supervisor.duplicate()?,
+        name: String::from(name),
+        arguments: join(arguments)?,
+        session: Rc::clone(session),
+    };
+    let (giver, taker) = handover::pair();
+    shell
+        .runtime
+        .spawn(async move { giver.put(order.carry_out().await) });
+    Ok(taker)
+}
+
+/// A started program: its number at the supervisor, and itself.
+type Started = (u64, Foreground);
+
+struct Order {
+    runtime: Runtime,
+    supervisor: SendRight<dyn Supervisor>,
+    name: String,
+    arguments: String,
+    session: Rc<Session>,
+}
+
+impl Order {
+    async fn carry_out(self) -> Result<Started, Failure> {
+        let supervisor = self.runtime.concurrent(&self.supervisor);
+        loop {
+            let attached = Attached::new(Rc::clone(&self.session));
+            let console = self.runtime.export::<dyn Console, _>(attached)?;
+            let started = supervisor.run(&self.name, &self.arguments, console.cast());
+            let Refused { error, .. } = match started.await {
+                Ok((number, task)) => return Ok((number, Foreground(Some(task)))),
+                Err(refused) => refused,
+            };
+            match error {
                 // The supervisor's queue is full; nothing was sent.
-                Error::TimedOut => {
-                    shell.runtime.sleep(ms(1)).await?;
-                    continue;
-                }
+                Error::TimedOut => self.runtime.sleep(ms(1)).await?,
                 Error::Code(refusal::NO_SUCH_PROGRAM) => {
-                    Err(Failure::NoSuchCommand(String::from(name)))
+                    return Err(Failure::NoSuchCommand(self.name));
                 }
-                error => Err(Failure::of("it was not started", error)),
-            },
-        };
+                error => return Err(Failure::of("it was not started", error)),
+            }
+        }
     }
 }
 

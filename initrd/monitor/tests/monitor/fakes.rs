@@ -22,6 +22,8 @@ pub(crate) struct World {
     pub(crate) written: [Vec<u8>; 2],
     pub(crate) orders: Vec<String>,
     pub(crate) shutdowns: u32,
+    /// The program `large` has come into memory.
+    pub(crate) loaded: bool,
     /// How many records the log has put on the terminal.
     pub(crate) shown: u64,
 }
@@ -344,10 +346,27 @@ impl Supervisor for Services {
         arguments: &str,
         console: SendRight<Untyped>,
     ) -> Result<(u64, SendRight<dyn TaskInterface>)> {
-        if !["args", "cat", "sleep", "crash"].contains(&program) {
+        if !["args", "cat", "sleep", "crash", "large"].contains(&program) {
             return Err(refusal::NO_SUCH_PROGRAM.into());
         }
         let task = ReceiveRight::<dyn TaskInterface>::new()?;
+        if program == "large" {
+            look(&self.world).orders.push("load large".to_owned());
+            while !look(&self.world).loaded {
+                self.runtime.sleep(ms(1)).await?;
+            }
+            let runtime = Runtime::clone(&self.runtime);
+            let (inbox, world) = (runtime.listen(task)?, Arc::clone(&self.world));
+            let right = inbox.port().make_send()?;
+            runtime.spawn(async move {
+                let order = inbox.next().await.id;
+                let terminated = order == <dyn TaskInterface>::TERMINATE.id;
+                look(&world)
+                    .orders
+                    .push(format!("terminated: {terminated}"));
+            });
+            return Ok((u64::MAX, right.cast()));
+        }
         let right = task.make_send()?;
         self.started.push(Started {
             program: program.to_owned(),

@@ -141,6 +141,25 @@ fn ctrl_c_ends_a_command_and_ctrl_d_the_system() {
 }
 
 #[test]
+fn a_program_that_is_given_up_while_it_is_loaded_does_not_stay() {
+    let system = system();
+    system.send(TERMINAL, b"large\r");
+    system.wait(|world| (world.orders == ["load large"]).then_some(()));
+    system.send(TERMINAL, b"\x03");
+    let shown = system.until("^C\r\n");
+    assert!(shown.contains("large"), "{shown}");
+    system.wait(|world| {
+        world.loaded = true;
+        Some(())
+    });
+    system.wait(|world| {
+        let orders = world.orders.get(1)?;
+        assert_eq!(orders, "terminated: true");
+        Some(())
+    });
+}
+
+#[test]
 fn the_line_is_drawn_again_when_the_log_has_taken_its_place() {
     let system = system();
     system.send(TERMINAL, b"svc ki");
