@@ -156,6 +156,7 @@ impl<P: Ports, R: Answer<Bytes<CHUNK>>, W: Answer<u64>> Line<P, R, W> {
 
     fn receive(&mut self) -> Result<()> {
         self.deliver();
+        let mut damaged = 0;
         while self.input.len() < INPUT_CAPACITY {
             let received = self.uart.receive()?;
             self.counters.overruns += u64::from(received.overrun);
@@ -165,7 +166,8 @@ impl<P: Ports, R: Answer<Bytes<CHUNK>>, W: Answer<u64>> Line<P, R, W> {
                     self.counters.received += 1;
                     self.input.push_back(byte);
                 }
-                None if received.damaged => {}
+                None if received.damaged && damaged < INPUT_CAPACITY => damaged += 1,
+                None if received.damaged => return Err(KernReturn::Failure.into()),
                 None => break,
             }
         }

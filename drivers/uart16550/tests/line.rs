@@ -6,6 +6,7 @@ use std::rc::Rc;
 use interfaces::bounded::Bytes;
 use interfaces::console::CHUNK;
 use kit::fake::{Device as _, Fake};
+use kit::{Ports, Width};
 use libmach::abi::kern_return::KernReturn;
 use libmach::{Error, Result};
 use uart16550::fake::Fake16550;
@@ -46,6 +47,35 @@ fn open() -> (Fake<Fake16550>, TestLine) {
 
 fn bytes(count: usize) -> Vec<u8> {
     (0..count).map(|n| (n * 7 + n / 256) as u8).collect()
+}
+
+/// A device that once it is stuck reports nothing but breaks, without end.
+#[derive(Clone)]
+struct Stuck(Fake<Fake16550>, Rc<RefCell<bool>>);
+
+impl Ports for Stuck {
+    fn read(&self, offset: u16, width: Width) -> Result<u32> {
+        const LINE_STATUS: u16 = 5;
+        const BREAK: u32 = 1 << 4;
+        if offset == LINE_STATUS && *self.1.borrow() {
+            return Ok(BREAK);
+        }
+        self.0.read(offset, width)
+    }
+
+    fn write(&self, offset: u16, width: Width, value: u32) -> Result<()> {
+        self.0.write(offset, width, value)
+    }
+}
+
+#[test]
+fn a_device_that_never_comes_to_rest_is_given_up() {
+    let stuck = Stuck(Fake::new(Fake16550::default()), Rc::default());
+    let line: Result<Line<_, Slot<Bytes<CHUNK>>, Slot<u64>>> = Line::open(stuck.clone());
+    let mut line = line.expect("the device is there");
+    assert_eq!(line.service(), Ok(()));
+    *stuck.1.borrow_mut() = true;
+    assert_eq!(line.service(), Err(Error::Code(KernReturn::Failure)));
 }
 
 #[test]
