@@ -3,7 +3,7 @@
 
 use interfaces::echo::Echo;
 use libmach::host::Names;
-use libmach::{Error, ms, time};
+use libmach::{Context, Error, Result, ms, time};
 
 #[test]
 fn it_echoes_and_sums() {
@@ -18,13 +18,22 @@ fn it_echoes_and_sums() {
     assert_eq!(echo.echo(u64::MAX), Ok(u64::MAX));
     assert_eq!(echo.add(2), Ok(2));
     assert_eq!(echo.with_deadline(ms(5000)).add(3), Ok(5));
+    assert_eq!(client(&names.context().unwrap()), Ok(7));
+    assert_eq!(echo.add(0), Ok(7), "the client's 2");
     server.kill();
+}
+
+/// The README's client.
+fn client(context: &Context) -> Result<u64> {
+    let echo = context.look_up::<dyn Echo>()?;
+    echo.add(2)?;
+    echo.with_deadline(ms(5000)).echo(7)
 }
 
 #[test]
 fn its_sum_dies_with_it_and_the_service_goes_on() {
     let names = Names::start().unwrap();
-    let serve = |context: libmach::Context| {
+    let serve = |context: Context| {
         let service = loop {
             match context.check_in::<dyn Echo>() {
                 Ok(service) => break service,
