@@ -112,9 +112,12 @@ pub fn client(context: &Context, events: SendRight<dyn CounterEvents>) -> Result
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
     use abi::kern_return::KernReturn;
     use libmach::host::{Names, Task};
-    use libmach::{Error, ReceiveRight, Runtime};
+    use libmach::{Error, ReceiveRight, Runtime, ms};
 
     use super::{Counter, CounterEvents, client, program_main};
 
@@ -138,21 +141,24 @@ mod tests {
         assert_eq!(too_far, Err(Error::Code(KernReturn::InvalidArgument)));
 
         // The watcher, which is a server too, is told of what happened since it was named.
-        struct Watcher(Vec<u64>);
+        struct Watcher(Rc<RefCell<Vec<u64>>>);
         impl CounterEvents for Watcher {
             async fn changed(&mut self, n: u64) {
-                self.0.push(n);
-                if n == 50 {
-                    assert_eq!(self.0, [42, 50]);
-                    std::panic::panic_any("told");
-                }
+                self.0.borrow_mut().push(n);
             }
         }
         assert_eq!(counter.add(8), Ok(50));
+        let told = Rc::new(RefCell::new(Vec::new()));
         let runtime = Runtime::new().unwrap();
-        runtime.serve(events, Watcher(Vec::new())).unwrap();
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.run()));
-        assert_eq!(ended.unwrap_err().downcast_ref::<&str>(), Some(&"told"));
+        runtime.serve(events, Watcher(Rc::clone(&told))).unwrap();
+        let (timer, seen) = (runtime.clone(), Rc::clone(&told));
+        let all = async move {
+            while seen.borrow().len() < 2 {
+                timer.sleep(ms(1)).await.unwrap();
+            }
+        };
+        assert_eq!(runtime.run_until(all), Ok(()));
+        assert_eq!(*told.borrow(), [42, 50]);
     }
 
     /// A task that waits for the counter to reach `n`, and what it was told.

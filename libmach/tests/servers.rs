@@ -287,24 +287,16 @@ fn a_concurrent_call_learns_of_the_servers_death() {
 #[test]
 fn shared_handlers_overlap_and_an_exclusive_one_waits_its_turn() {
     let (counter, _relay, client) = relay();
-    let again = client.transport().duplicate().unwrap();
-    let waiting = Task::spawn(vec![("relay", give(again))], |context| {
-        let relay = context
-            .send_right::<dyn Counter>("relay")
-            .unwrap()
-            .into_client();
-        // Waits in the counter until it dies.
-        assert!(relay.describe("", &[], 1).is_err());
-    });
-    // `describe` waits, `get` shares the state with it.
-    libmach::time::sleep(ms(20));
-    assert_eq!(client.get(), Ok(3));
+    // Sent before all else, it waits in the counter until that dies.
+    let runtime = Runtime::new().unwrap();
+    let waiting = runtime.concurrent(client.transport()).describe("", &[], 1);
+    assert_eq!(client.get(), Ok(3), "it shares the state");
     let late = client.with_deadline(ms(30)).add(1);
     assert_eq!(late, Err(Error::TimedOut), "alone it cannot have the state");
     let queued = client.with_deadline(ms(30)).get();
     assert_eq!(queued, Err(Error::TimedOut), "nobody overtakes it");
     counter.kill();
-    waiting.join();
+    assert!(runtime.run_until(waiting).unwrap().is_err());
     assert_eq!(
         client.get(),
         Ok(4),
@@ -353,16 +345,14 @@ fn an_inbox_that_nobody_reads_holds_so_many_messages_and_no_more() {
         end.client().note(0).unwrap();
     });
     let end = runtime.listen(port).unwrap();
-    runtime.spawn(async move {
+    let read = async move {
         end.next().await;
         for n in 0..1024 {
             assert_eq!(inbox.next().await.word(), n);
         }
         assert!(abi::transport::poll_once(inbox.next()).is_none());
-        std::panic::panic_any("done");
-    });
-    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.run()));
-    assert_eq!(ended.unwrap_err().downcast_ref::<&str>(), Some(&"done"));
+    };
+    assert_eq!(runtime.run_until(read), Ok(()));
     sender.join();
 }
 

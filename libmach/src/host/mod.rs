@@ -92,7 +92,6 @@ pub(crate) unsafe fn trap(trap: i64, arguments: [u64; 6]) -> (u64, u64) {
             let word = unsafe { AtomicU32::from_ptr(a as *mut u32) };
             futex_wait(word, b as u32, c)
         }
-
         number::FUTEX_WAKE => {
             let _world = world();
             CHANGED.notify_all();

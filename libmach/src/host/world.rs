@@ -269,7 +269,6 @@ impl World {
         let Some(found) = self.ports.remove(&port) else {
             return;
         };
-        let mut armed: Vec<_> = found.no_senders.map(|(once, _)| once).into_iter().collect();
         for message in found.queue {
             self.destroy_message(message);
         }
@@ -292,7 +291,7 @@ impl World {
                 Queued::notification(notify::DEAD_NAME, u64::from(name.0)),
             );
         }
-        for once in armed.drain(..) {
+        if let Some((once, _)) = found.no_senders {
             self.destroy(Right::Once(once));
         }
     }

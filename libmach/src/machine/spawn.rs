@@ -32,10 +32,12 @@ struct Start {
 /// Starts a thread; `done` becomes 1, and is woken, when `body` has returned.
 pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>, done: Arc<AtomicU32>) -> Result<()> {
     let task = SendRight::<dyn Task>::from_name(trap::task_self()?);
-    let (base, _) = Memory::new(STACK + BUFFER + BLOCK)?.into_raw();
+    let region = Memory::new(STACK + BUFFER + BLOCK)?;
+    let base = region.as_ptr() as u64;
     let buffer = base + STACK as u64;
     let block = buffer + BUFFER as u64;
-    // SAFETY: fresh zeroed memory of this function's own, page-aligned, which stays mapped.
+    // SAFETY: fresh zeroed memory of this function's own, page-aligned; it stays mapped as long as
+    // the thread that uses it.
     unsafe { Block::write(block as *mut Block, buffer as *mut u8) };
     let start = Box::into_raw(Box::new(Start { buffer, body, done }));
     let state = ThreadState {
@@ -46,14 +48,16 @@ pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>, done: Arc<AtomicU32>) -> Res
         fs_base: block,
         ..ThreadState::default()
     };
-    let made = task
-        .client()
-        .thread_create(state)
-        .and_then(|thread| thread.client().resume());
-    if made.is_err() {
+    let made = task.client().thread_create(state).and_then(|thread| {
+        let thread = thread.client();
+        thread.resume().inspect_err(|_| ignore(thread.terminate()))
+    });
+    match made {
+        // The thread has it from here on, to the task's end.
+        Ok(()) => ignore(region.into_raw()),
         // SAFETY: (1) the pointer is from `into_raw` above. (2) No thread has seen it: it was not
         // created, or never ran, since a failed resume leaves it suspended.
-        drop(unsafe { Box::from_raw(start) });
+        Err(_) => drop(unsafe { Box::from_raw(start) }),
     }
     made
 }

@@ -252,20 +252,27 @@ pub(crate) fn release_all(registers: &Registers) {
 
 /// Gives back what a descriptor brought into the task.
 fn release(found: Descriptor) {
-    let name = Name(found.name);
-    match (found.kind, found.disposition) {
-        (descriptor::PORT, disposition::MOVE_RECEIVE) if name.is_valid() => {
-            ignore(trap::port_mod_refs(name, right::RECEIVE, -1));
-        }
-        (descriptor::PORT, _) if name.is_valid() => ignore(trap::port_deallocate(name)),
-        (descriptor::OUT_OF_LINE, _) => drop(memory_of(found)),
-        // An array of rights: the interfaces of this crate have none, so its sender is no client of
-        // theirs; the names stay until the task ends, the memory goes.
-        (descriptor::OUT_OF_LINE_PORTS, _) => {
-            let size = u64::from(found.name) * 4;
-            drop(memory_of(Descriptor { size, ..found }));
+    match found.kind {
+        descriptor::PORT => release_right(Name(found.name), found.disposition),
+        descriptor::OUT_OF_LINE => drop(memory_of(found)),
+        // The interfaces of this crate have no arrays of rights, but a client may send one.
+        descriptor::OUT_OF_LINE_PORTS => {
+            let size = u64::from(found.name) * size_of::<u32>() as u64;
+            let names = memory_of(Descriptor { size, ..found });
+            for name in names.as_chunks().0 {
+                release_right(Name(u32::from_le_bytes(*name)), found.disposition);
+            }
         }
         _ => {}
+    }
+}
+
+/// Gives back a right that came under a name of its own. It fails only when there was none.
+fn release_right(name: Name, disposition: u8) {
+    match disposition {
+        _ if !name.is_valid() => {}
+        disposition::MOVE_RECEIVE => ignore(trap::port_mod_refs(name, right::RECEIVE, -1)),
+        _ => ignore(trap::port_deallocate(name)),
     }
 }
 
@@ -352,5 +359,37 @@ impl Drop for In {
         if self.taken < self.descriptors {
             self.release_rest();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+    use super::*;
+
+    #[test]
+    fn an_array_of_rights_that_nobody_wants_is_released() {
+        let ports: Vec<_> = (0..3).map(|_| ReceiveRight::<()>::new().unwrap()).collect();
+        let names = ports
+            .iter()
+            .map(|port| port.make_send().unwrap().into_name());
+        let names = names.chain([Name::NULL, Name::DEAD]);
+        let mut array = Memory::new(5 * size_of::<u32>()).unwrap();
+        for (place, name) in array.as_chunks_mut().0.iter_mut().zip(names) {
+            *place = name.0.to_le_bytes();
+        }
+        let (address, _) = array.into_raw();
+        let value = Descriptor {
+            kind: descriptor::OUT_OF_LINE_PORTS,
+            disposition: disposition::MOVE_SEND,
+            name: 5,
+            address,
+            ..Descriptor::default()
+        };
+        buffer::set_descriptor(0, value);
+        assert!(ports.iter().all(|port| port.send_rights() == Ok(1)));
+        drop(In::unsent_answer(Shape::buffered(0, 1)));
+        assert!(ports.iter().all(|port| port.send_rights() == Ok(0)));
     }
 }

@@ -181,6 +181,27 @@ impl Runtime {
     /// # Errors
     /// [`Error::NotReceived`] with the code of the receive.
     pub fn run(&self) -> Result<()> {
+        self.run_while(|| true)
+    }
+
+    /// Serves until `work`, which runs beside the handlers, has ended; gives its result.
+    ///
+    /// # Errors
+    /// [`Error::NotReceived`] with the code of a receive that failed before.
+    pub fn run_until<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> Result<T> {
+        let result = Rc::new(RefCell::new(None));
+        let place = Rc::clone(&result);
+        self.spawn(async move {
+            let value = work.await;
+            *place.borrow_mut() = Some(value);
+        });
+        self.run_while(|| result.borrow().is_none())?;
+        result.take().ok_or(Error::Aborted)
+    }
+
+    /// Serves as long as `wanted` says so, which is asked whenever tasks have run.
+    #[inline(always)]
+    fn run_while(&self, wanted: impl Fn() -> bool) -> Result<()> {
         let mut sending = None;
         loop {
             if self.inner.tasks.any_woken() {
@@ -188,6 +209,9 @@ impl Runtime {
                     ReplyTo::send(to, answer);
                 }
                 self.inner.tasks.run();
+                if !wanted() {
+                    return Ok(());
+                }
             }
             let (code, registers) = self.inner.exchange(sending);
             if code == MessageReturn::Success {

@@ -149,12 +149,7 @@ fn who_has_a_prompt_there_hears_of_it() {
     let runtime = Runtime::new().unwrap();
     let heard = runtime.concurrent(&system.log).shown(0);
     system.log.client().write(Level::Error, "broken").unwrap();
-    runtime.spawn(async move { std::panic::panic_any(heard.await) });
-    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.run()));
-    assert_eq!(
-        ended.unwrap_err().downcast_ref::<Result<u64>>(),
-        Some(&Ok(1))
-    );
+    assert_eq!(runtime.run_until(heard), Ok(Ok(1)));
     let line = system.shown();
     assert!(line.starts_with("\r\x1b[K["), "it takes the prompt's line");
     system.log.client().write(Level::Error, "again").unwrap();

@@ -108,7 +108,8 @@ fn death(info: &Info, now: u64) -> String {
         return format!("{ago} ago, {}", &*info.reason);
     }
     let mut text = format!("{ago} ago, {by}");
-    if info.deaths_in_row > 1 {
+    // Why it failed says so in words.
+    if info.deaths_in_row > 1 && info.state != State::Failed {
         text.push_str(&format!(" ({} in a row)", info.deaths_in_row));
     }
     if !info.reason.is_empty() {
