@@ -357,6 +357,32 @@ fn an_inbox_that_nobody_reads_holds_so_many_messages_and_no_more() {
 }
 
 #[test]
+fn a_task_hears_of_a_ports_death_and_of_who_took_its_place() {
+    let port = ReceiveRight::<dyn Counter>::new().unwrap();
+    let right = std::rc::Rc::new(port.make_send().unwrap());
+    let runtime = Runtime::new().unwrap();
+    let waiter = || {
+        let (runtime, right) = (runtime.clone(), right.clone());
+        async move { runtime.died(&right).await }
+    };
+    let (first, second) = (waiter(), waiter());
+    let late = waiter();
+    let all = async move {
+        let (mut first, mut second) = (Box::pin(first), Box::pin(second));
+        assert!(abi::transport::poll_once(first.as_mut()).is_none());
+        assert!(abi::transport::poll_once(second.as_mut()).is_none());
+        assert_eq!(first.await, Err(Error::Aborted));
+        drop(port);
+        assert_eq!(second.await, Ok(()));
+        assert_eq!(late.await, Ok(()), "it is dead already");
+    };
+    assert_eq!(runtime.run_until(all), Ok(()));
+    let dead = abi::names::right::DEAD_NAME;
+    let name = right.name();
+    assert_eq!(libmach::trap::port_get_refs(name, dead), Ok(1));
+}
+
+#[test]
 fn an_exported_object_ends_with_its_last_send_right() {
     struct Object(std::sync::mpsc::Sender<&'static str>);
     impl common::Events for Object {

@@ -21,7 +21,7 @@ use super::object::{Object, object};
 use super::request::Answer;
 use super::tasks::{Boxed, Tasks};
 use crate::packet::{Mach, release_all};
-use crate::rights::{PortSet, ReceiveRight, SendRight, Untyped};
+use crate::rights::{DeadName, PortSet, ReceiveRight, SendOnce, SendRight, Untyped};
 use crate::trap::Registers;
 use crate::{message, trap};
 
@@ -154,17 +154,27 @@ impl Runtime {
         Ok(())
     }
 
-    /// Waits until the port behind `right` is dead.
+    /// Waits until the port behind `right` is dead. One task at a time can: a later one takes the
+    /// notification over.
     ///
     /// # Errors
-    /// When the notification cannot be armed.
+    /// When the notification cannot be armed; [`Error::Aborted`] when it was taken over.
     pub async fn died<I: ?Sized>(&self, right: &SendRight<I>) -> Result<()> {
         let inbox = self.inbox()?;
         // 1: when it is dead already, fire now.
-        trap::port_request_notification(right.name(), notify::DEAD_NAME, 1, inbox.name())?;
-        while inbox.next().await.id != notify::DEAD_NAME {}
+        let name = right.name();
+        let former = trap::port_request_notification(name, notify::DEAD_NAME, 1, inbox.name())?;
+        // Dropped, it tells whoever waited before.
+        drop(SendOnce::<Untyped>::from_name(former));
+        loop {
+            match inbox.next().await.id {
+                notify::DEAD_NAME => break,
+                notify::SEND_ONCE => return Err(Error::Aborted),
+                _ => {}
+            }
+        }
         // The notification brought one more reference of the dead name.
-        drop(crate::rights::DeadName::from_name(right.name()));
+        drop(DeadName::from_name(name));
         Ok(())
     }
 
@@ -249,7 +259,7 @@ pub(crate) fn not_received(code: MessageReturn, registers: &Registers) -> Result
 fn arm_no_senders(port: Name) -> trap::Outcome<()> {
     let made = trap::port_get_attribute(port, abi::trap::attribute::MAKE_SEND_COUNT)?;
     let old = trap::port_request_notification(port, notify::NO_SENDERS, made as u32, port)?;
-    drop(crate::rights::SendOnce::<Untyped>::from_name(old));
+    drop(SendOnce::<Untyped>::from_name(old));
     Ok(())
 }
 
