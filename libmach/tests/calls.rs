@@ -193,8 +193,10 @@ fn bad_arguments_are_refused() {
     let (_names, _task, counter) = counter();
     // `describe` expects text: this is a short message.
     let id = <dyn Counter>::DESCRIBE.id;
-    let (_, reply) = libmach::message::call(counter.transport().name(), id, [u64::MAX; 6]);
-    assert_eq!(reply.words[0] as u32, KernReturn::MigBadArguments.0);
+    for size in [u64::MAX, 8, 0] {
+        let (_, reply) = libmach::message::call(counter.transport().name(), id, [size; 6]);
+        assert_eq!(reply.words[0] as u32, KernReturn::MigBadArguments.0);
+    }
     // `watch` expects a right.
     let id = <dyn Counter>::WATCH.id;
     let (_, reply) = libmach::message::call(counter.transport().name(), id, [0; 6]);

@@ -300,6 +300,10 @@ impl Source for In {
     }
 
     fn span(&mut self) -> Option<Span> {
+        // Byte strings are inline data: registers hold none.
+        if !self.long {
+            return None;
+        }
         let size = usize::try_from(self.word()?).ok()?;
         let start = self.at;
         let end = start.checked_add(size.div_ceil(8))?;
