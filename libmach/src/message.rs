@@ -2,7 +2,7 @@
 //!
 //! [`exchange`] is `mach_msg`; the other functions are its common shapes. The stubs that the
 //! interface macro makes end here. Nothing here retries or owns: names are plain [`Name`]s, and
-//! what the codes mean for their owners is said in [`crate::rights`].
+//! what the codes mean for their owners is said in `failure`.
 //!
 //! Invariant that makes it safe: nobody ever holds a reference into the thread's message buffer
 //! ([`crate::buffer`] reads and writes it by value), and a descriptor that gives memory away is
