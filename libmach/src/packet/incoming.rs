@@ -245,6 +245,8 @@ fn bad_reply(registers: Registers) -> Error {
 }
 
 /// Releases all that a message brought; who waits for an answer learns that there will be none.
+#[cold]
+#[inline(never)]
 pub(crate) fn release_all(registers: &Registers) {
     drop(In::kept(registers));
     ReplyTo::of(registers).release();

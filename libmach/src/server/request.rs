@@ -159,7 +159,6 @@ impl<'s, R: Run<'s>> Request<'s> for ServerRequest<R> {
         core::mem::replace(&mut self.input, In::short([0; WORDS]))
     }
 
-    #[inline(always)]
     fn answer<T>(self, plan: Plan, result: Result<T>, write: fn(T, &mut Out)) -> Answer {
         drop(self);
         Answer::of(&plan, result, write)
