@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 
 use microkernel::machine::{Cpu, NEVER, Time};
 use microkernel_x86_64::acpi::Acpi;
-use microkernel_x86_64::clock::Clock;
+use microkernel_x86_64::clock::{Clock, Half, Halves};
 
 use super::cpu::features;
 use super::kernel::KERNEL;
@@ -26,17 +26,18 @@ mod hpet {
     pub(super) const CAPABILITIES: u64 = 0;
     pub(super) const CONFIGURATION: u64 = 0x10;
     pub(super) const COUNTER: u64 = 0xf0;
-    pub(super) const WIDE: u64 = 1 << 13;
-    pub(super) const ENABLE: u64 = 1;
+    pub(super) const WIDE: u32 = 1 << 13;
+    pub(super) const ENABLE: u32 = 1;
     /// The longest period that the specification allows, in fs.
     pub(super) const SLOWEST: u64 = 100_000_000;
 }
 
-#[derive(Clone, Copy)]
 enum Counter {
     None,
-    /// Mapped at this address.
-    Hpet(u64),
+    /// Of 64 bits, mapped at this address.
+    Hpet(u64, Halves),
+    /// Of 32 bits, mapped at this address.
+    NarrowHpet(u64),
     /// This port.
     AcpiTimer(u16),
 }
@@ -54,18 +55,23 @@ pub(crate) struct Clocks {
 }
 
 impl Counter {
-    fn read(self) -> u64 {
+    fn read(&mut self) -> u64 {
         match self {
             Self::None => 0,
-            Self::Hpet(base) => hpet_read(base, hpet::COUNTER),
-            Self::AcpiTimer(port) => u64::from(ports::read(port, 4)),
+            Self::Hpet(base, halves) => halves.read(|half| match half {
+                Half::Low => hpet_read(*base, hpet::COUNTER),
+                Half::High => hpet_read(*base, hpet::COUNTER + 4),
+            }),
+            Self::NarrowHpet(base) => u64::from(hpet_read(*base, hpet::COUNTER)),
+            Self::AcpiTimer(port) => u64::from(ports::read(*port, 4)),
         }
     }
 }
 
-fn hpet_read(base: u64, register: u64) -> u64 {
+/// Half of a register: what one access does not split.
+fn hpet_read(base: u64, half: u64) -> u32 {
     // SAFETY: the registers' page is mapped for ever; reading one changes no memory.
-    unsafe { ((base + register) as *const u64).read_volatile() }
+    unsafe { ((base + half) as *const u32).read_volatile() }
 }
 
 impl Clocks {
@@ -91,8 +97,9 @@ impl Clocks {
         (self.counter, self.clock) = match (hpet, acpi.timer) {
             (Some((counter, clock)), _) => (counter, Some(clock)),
             (None, Some((port, width))) => {
-                let counter = Counter::AcpiTimer(port);
-                (counter, Some(Clock::acpi(width, counter.read())))
+                let mut counter = Counter::AcpiTimer(port);
+                let clock = Clock::acpi(width, counter.read());
+                (counter, Some(clock))
             }
             (None, None) => return Err("neither HPET nor ACPI timer: no clock"),
         };
@@ -115,8 +122,8 @@ impl Clocks {
             self.start_timer(percpu::this(), NEVER);
         }
         let name = match self.counter {
-            Counter::Hpet(_) => "HPET",
-            _ => "ACPI timer",
+            Counter::Hpet(..) | Counter::NarrowHpet(_) => "HPET",
+            Counter::AcpiTimer(_) | Counter::None => "ACPI timer",
         };
         log!(
             "kernel: clock {name}, timer {} MHz",
@@ -212,21 +219,21 @@ impl Clocks {
 
 fn start_hpet(base: u64) -> Option<(Counter, Clock)> {
     let capabilities = hpet_read(base, hpet::CAPABILITIES);
-    let period = capabilities >> 32;
+    let period = u64::from(hpet_read(base, hpet::CAPABILITIES + 4));
     if period == 0 || period > hpet::SLOWEST {
         return None;
     }
     let configuration = hpet_read(base, hpet::CONFIGURATION);
-    let register = (base + hpet::CONFIGURATION) as *mut u64;
+    let register = (base + hpet::CONFIGURATION) as *mut u32;
     // SAFETY: as in `hpet_read`; starting the counter changes no memory, and its timers are off.
     unsafe { register.write_volatile(configuration | hpet::ENABLE) };
-    let bits = if capabilities & hpet::WIDE != 0 {
-        64
+    let (bits, mut counter) = if capabilities & hpet::WIDE != 0 {
+        (64, Counter::Hpet(base, Halves::default()))
     } else {
-        32
+        (32, Counter::NarrowHpet(base))
     };
-    let counter = Counter::Hpet(base);
-    Some((counter, Clock::new(bits, period, counter.read())))
+    let clock = Clock::new(bits, period, counter.read());
+    Some((counter, clock))
 }
 
 /// See [`Clocks::program`].
