@@ -16,9 +16,11 @@ extern crate alloc;
 
 pub mod areas;
 mod case;
+mod client;
 pub mod die;
 pub mod hang;
 mod raw;
+mod rng;
 mod run;
 mod tap;
 

@@ -5,6 +5,7 @@ mod cpus;
 mod deaths;
 mod exceptions;
 mod futex;
+mod kills;
 mod memory;
 mod messages;
 mod names;
@@ -16,7 +17,7 @@ mod traps;
 use crate::case::Case;
 
 /// All cases, by area.
-pub const ALL: [&[Case]; 12] = [
+pub const ALL: [&[Case]; 13] = [
     traps::CASES,
     names::CASES,
     messages::CASES,
@@ -27,6 +28,7 @@ pub const ALL: [&[Case]; 12] = [
     memory::CASES,
     calls::CASES,
     deaths::CASES,
+    kills::CASES,
     exceptions::CASES,
     cpus::CASES,
 ];
