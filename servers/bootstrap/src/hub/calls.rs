@@ -262,10 +262,13 @@ impl<L: Launcher> Hub<L> {
         let shared = arm_death(&launched.task, self.ports.notify)
             .and_then(|()| launched.task.duplicate())
             .map_err(|error| Failure::of("share the task's port", error));
-        if shared.is_err() {
-            self.launcher.end(&launched.task);
+        match shared {
+            Ok(port) => Ok((self.programs.add(manifest, launched), port)),
+            Err(failure) => {
+                self.launcher.end(&launched.task);
+                Err(failure)
+            }
         }
-        Ok((self.programs.add(manifest, launched), shared?))
     }
 
     /// `wait`. A program runs only now, since it may end at once, and the control port with it which
