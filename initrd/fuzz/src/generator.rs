@@ -8,6 +8,8 @@ use abi::transport::{Interface, Kind};
 use abi::trap::{self, construct};
 use interfaces::ALL;
 use interfaces::host::Host;
+use interfaces::interrupt::Interrupt;
+use interfaces::io::IoRange;
 use interfaces::memory::Entry;
 use interfaces::task::Task;
 use interfaces::thread::Thread;
@@ -211,7 +213,8 @@ impl Generator {
             ReplyKind::Send => self.pool.add(reply, port_type::SEND, &mut self.rng),
             ReplyKind::None | ReplyKind::Slot | ReplyKind::Dead => {}
         }
-        let interface = result_of((receive >> 32) as i32);
+        let id = (receive >> 32) as i32;
+        let interface = result_of(id);
         let count = what.shape().descriptors() as usize;
         for n in 0..count.min(64) {
             let at = HEADER_SIZE + n * DESCRIPTOR_SIZE;
@@ -219,16 +222,14 @@ impl Generator {
                 return;
             };
             self.learn_descriptor(bytes, interface);
+            if [<dyn Task>::CREATE.id, <dyn Task>::THREAD_CREATE.id].contains(&id) {
+                self.pool.note_made(name_in(bytes));
+            }
         }
     }
 
     fn learn_descriptor(&mut self, bytes: &[u8], interface: &'static str) {
-        let number = |from: usize, to: usize| {
-            let bytes = bytes.get(from..to).unwrap_or_default();
-            let fold = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-            bytes.iter().rev().fold(0, fold)
-        };
-        let name = Name(number(4, 8) as u32);
+        let name = name_in(bytes);
         match (bytes[0], bytes[1]) {
             (descriptor::PORT, disposition::MOVE_RECEIVE) => {
                 self.pool.add(name, port_type::RECEIVE, &mut self.rng);
@@ -241,10 +242,23 @@ impl Generator {
             }
             // What the kernel answers with is an object of its own: somebody to ask.
             (descriptor::PORT, _) => self.pool.add_service(name, interface, &mut self.rng),
-            (descriptor::OUT_OF_LINE, _) => self.learn_region(number(8, 16), number(16, 24)),
+            (descriptor::OUT_OF_LINE, _) => {
+                self.learn_region(number(bytes, 8..16), number(bytes, 16..24));
+            }
             _ => {}
         }
     }
+}
+
+fn number(bytes: &[u8], place: core::ops::Range<usize>) -> u64 {
+    let bytes = bytes.get(place).unwrap_or_default();
+    let fold = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+    bytes.iter().rev().fold(0, fold)
+}
+
+/// The name in a descriptor of a right.
+fn name_in(descriptor: &[u8]) -> Name {
+    Name(number(descriptor, 4..8) as u32)
 }
 
 /// The interface of the right that the answer to a request brings.
@@ -259,6 +273,8 @@ fn result_of(id: i32) -> &'static str {
         Some(of) if of.ends_with("Task") => <dyn Task>::NAME,
         Some(of) if of.ends_with("Thread") => <dyn Thread>::NAME,
         Some(of) if of.ends_with("Entry") => <dyn Entry>::NAME,
+        Some(of) if of.ends_with("IoRange") => <dyn IoRange>::NAME,
+        Some(of) if of.ends_with("Interrupt") => <dyn Interrupt>::NAME,
         _ => "",
     }
 }

@@ -1,13 +1,17 @@
 //! Requests to the kernel's objects, put together from the descriptions of their interfaces.
 
-use abi::names::{Name, disposition};
+use abi::PAGE_SIZE;
+use abi::message::Descriptor;
+use abi::names::{Name, disposition, port_type};
 use abi::registers::options;
-use abi::transport::{Argument, Kind, Method};
+use abi::transport::{Argument, Interface, Kind, Method, REQUEST_WORDS};
 use interfaces::ALL;
+use interfaces::memory::Entry;
 
 use crate::edges;
 use crate::generator::Generator;
 use crate::message::{self, Draft};
+use crate::pool::Service;
 use crate::step::{Body, Step};
 use crate::traps;
 
@@ -17,13 +21,14 @@ const LETHAL: [&str; 4] = ["terminate", "suspend", "set_state", "abort"];
 /// A request with arguments that are of the right kind, mostly.
 pub(crate) fn request(of: &mut Generator) -> Step {
     let service = of.pool.service(&mut of.rng);
-    let Some(method) = method(of, service.interface) else {
+    let Some(method) = method(of, service) else {
         return Step::default();
     };
     let mut body = Body::default();
     for argument in method.arguments {
         put(of, &mut body, *argument);
     }
+    let fits = body.descriptor_count == 0 && body.word_count <= REQUEST_WORDS && !is_long(method);
     spoil(of, &mut body);
     let mut draft = Draft {
         remote: (service.name, disposition::COPY_SEND),
@@ -32,7 +37,8 @@ pub(crate) fn request(of: &mut Generator) -> Step {
     };
     draft.options |= options::SEND | options::RECEIVE;
     draft.local = (Name::NULL, disposition::MAKE_SEND_ONCE);
-    if body.descriptor_count == 0 && body.word_count <= draft.words.len() {
+    let fits = fits != of.rng.one_in(32);
+    if fits && body.descriptor_count == 0 && body.word_count <= draft.words.len() {
         let count = draft.words.len();
         draft.words.copy_from_slice(&body.data[..count]);
     } else {
@@ -45,10 +51,18 @@ pub(crate) fn request(of: &mut Generator) -> Step {
     draft.step()
 }
 
+/// Whether requests lie in the buffer however short they are: there is no telling how long others are.
+fn is_long(method: &Method) -> bool {
+    let mut arguments = method.arguments.iter();
+    arguments.any(|argument| matches!(argument.kind, Kind::Bytes | Kind::Text))
+}
+
 /// A method: mostly one that the service knows.
-fn method(of: &mut Generator, known: &str) -> Option<&'static Method> {
+fn method(of: &mut Generator, service: Service) -> Option<&'static Method> {
     let any = ALL.get(of.rng.below(ALL.len()))?;
-    let own = ALL.iter().find(|interface| interface.name == known);
+    let own = ALL
+        .iter()
+        .find(|interface| interface.name == service.interface);
     let interface = match own {
         Some(own) if !of.rng.one_in(8) => own,
         _ => any,
@@ -56,7 +70,8 @@ fn method(of: &mut Generator, known: &str) -> Option<&'static Method> {
     let method = interface
         .methods
         .get(of.rng.below(interface.methods.len()))?;
-    if LETHAL.contains(&method.name) && !of.is_tired_of_life() {
+    let spared = !service.is_made && !of.is_tired_of_life();
+    if LETHAL.contains(&method.name) && spared {
         return interface
             .methods
             .iter()
@@ -68,40 +83,18 @@ fn method(of: &mut Generator, known: &str) -> Option<&'static Method> {
 fn put(of: &mut Generator, body: &mut Body, argument: Argument) {
     match argument.kind {
         Kind::Value(kind) => {
-            for _ in 0..words_of(kind) {
-                let word = word(of, argument.name);
-                body.word(word);
-            }
-        }
-        Kind::Bytes | Kind::Text => {
-            let size = of.rng.pick(&[0, 1, 7, 8, 31, 32, 33, 64]);
-            let said = match of.rng.below(8) {
-                0 => edges::word(&mut of.rng),
-                _ => size,
-            };
-            body.word(said);
-            for _ in 0..size.div_ceil(8) {
-                // Text that is text, half of the time.
-                let letters = of.rng.one_in(2);
-                let word = if letters {
-                    u64::from_le_bytes(*b"mellofuz")
-                } else {
-                    of.rng.word()
+            for number in 0..words_of(kind) {
+                let word = match (kind, number) {
+                    // A limit in bytes, where the others are of a few things.
+                    ("Limits", 4) => of.rng.pick(&[1 << 13, 1 << 14, 1 << 15, 64, 1 << 30]),
+                    _ => word(of, argument.name),
                 };
                 body.word(word);
             }
         }
+        Kind::Bytes | Kind::Text => text(of, body),
         Kind::Send(_) | Kind::SendOnce(_) | Kind::Receive(_) => {
-            let mut right = message::port(of);
-            if !of.rng.one_in(8) {
-                right.disposition = match argument.kind {
-                    Kind::Receive(_) => disposition::MOVE_RECEIVE,
-                    Kind::SendOnce(_) => disposition::MAKE_SEND_ONCE,
-                    _ => of
-                        .rng
-                        .pick(&[disposition::COPY_SEND, disposition::MAKE_SEND]),
-                };
-            }
+            let right = right(of, argument.kind);
             body.push(right);
         }
         Kind::Memory => {
@@ -111,17 +104,73 @@ fn put(of: &mut Generator, body: &mut Body, argument: Argument) {
     }
 }
 
+/// Bytes, most of which are text, and how many there are, mostly.
+fn text(of: &mut Generator, body: &mut Body) {
+    let size = of.rng.pick(&[0, 1, 7, 8, 16, 31, 32, 33, 64]);
+    let said = match of.rng.below(8) {
+        0 => edges::word(&mut of.rng),
+        _ => size,
+    };
+    let letters = !of.rng.one_in(4);
+    body.word(said);
+    for word in 0..size.div_ceil(8) {
+        // What is behind the end is zero in honest requests.
+        let kept = (size - word * 8).min(8) * 8;
+        body.word(match letters {
+            true => u64::from_le_bytes(*b"mellofuz") & u64::MAX >> (64 - kept),
+            false => of.rng.word(),
+        });
+    }
+}
+
+/// A right of the kind that is asked for, mostly.
+fn right(of: &mut Generator, kind: Kind) -> Descriptor {
+    let mut right = message::port(of);
+    if of.rng.one_in(8) {
+        return right;
+    }
+    let wanted = match kind {
+        Kind::Receive(_) => {
+            right.disposition = disposition::MOVE_RECEIVE;
+            Some(of.pool.name(port_type::RECEIVE, &mut of.rng))
+        }
+        Kind::SendOnce(_) => {
+            right.disposition = disposition::MAKE_SEND_ONCE;
+            Some(of.pool.name(port_type::RECEIVE, &mut of.rng))
+        }
+        _ => {
+            let how = [disposition::COPY_SEND, disposition::MAKE_SEND];
+            right.disposition = of.rng.pick(&how);
+            None
+        }
+    };
+    let entry = matches!(kind, Kind::Send(interface) if interface.ends_with("Entry"));
+    let known = if entry {
+        right.disposition = disposition::COPY_SEND;
+        of.pool.service_of(<dyn Entry>::NAME, &mut of.rng)
+    } else {
+        wanted
+    };
+    right.name = known.map_or(right.name, |name| name.0);
+    right
+}
+
 /// One word of a plain value, by what the argument is called.
 fn word(of: &mut Generator, name: &str) -> u64 {
     // A priority above everybody's would starve the witness: that is allowed, and no fault.
     if name == "priority" {
         return of.rng.pick(&[0, 1, 20, 31, 128, u64::MAX, 1 << 32]);
     }
-    if of.rng.one_in(8) {
+    // Limits are five at once: some are whole.
+    let rarely = if name == "limits" { 32 } else { 8 };
+    if of.rng.one_in(rarely) {
         return edges::word(&mut of.rng);
     }
     match name {
         "address" => traps::victim(of),
+        "offset" if of.rng.one_in(2) => of.rng.pick(&[0, 0, PAGE_SIZE]),
+        // No name: any will do.
+        "name" if of.rng.one_in(2) => Name::NULL.0.into(),
         "size" | "offset" => {
             let size = edges::size(&mut of.rng);
             if of.is_tired_of_life() {
@@ -133,7 +182,12 @@ fn word(of: &mut Generator, name: &str) -> u64 {
         "inherit" => of.rng.below(3) as u64,
         "protection" | "right" | "flags" | "index" | "first" => of.rng.below(9) as u64,
         "disposition" => u64::from(disposition::MOVE_RECEIVE) + of.rng.below(7) as u64,
-        "limits" => of.rng.pick(&[4, 16, 64, 64, 64, 1 << 14, 1 << 16, 0]),
+        "limits" => of.rng.pick(&[4, 8, 8, 16, 16, 16, 32, 32, 1 << 20]),
+        // Of a machine's devices, and beyond its memory.
+        "physical" => of
+            .rng
+            .pick(&[0xb_8000, 0xfee0_0000, 1 << 40, 0, 0x10_0000, 4097]),
+        "cached" => of.rng.below(3) as u64,
         "position" => of.rng.below(1 << 16) as u64,
         _ => match of.rng.below(4) {
             0 => of.rng.below(3) as u64,

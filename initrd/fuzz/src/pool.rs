@@ -11,7 +11,7 @@ const STALE: usize = 32;
 /// How many pieces of memory.
 const REGIONS: usize = 24;
 /// How many that answer.
-const SERVICES: usize = 8;
+const SERVICES: usize = 12;
 /// How many names of other tasks.
 const FOREIGN: usize = 16;
 
@@ -27,6 +27,8 @@ struct Known {
 pub(crate) struct Service {
     pub(crate) name: Name,
     pub(crate) interface: &'static str,
+    /// The task made it, and does not run on it.
+    pub(crate) is_made: bool,
 }
 
 /// A piece of memory.
@@ -84,8 +86,28 @@ impl Pool {
         let place = |known: &Service| known.name == name || !known.name.is_valid();
         let found = self.services.iter().position(place);
         let place = found.unwrap_or_else(|| rng.below(SERVICES));
-        self.services[place] = Service { name, interface };
+        self.services[place] = Service {
+            name,
+            interface,
+            is_made: false,
+        };
         self.add(name, port_type::SEND, rng);
+    }
+
+    /// What a service is was made by the task itself: it may be ended at will.
+    pub(crate) fn note_made(&mut self, name: Name) {
+        let mut all = self.services.iter_mut();
+        if let Some(service) = all.find(|service| service.name == name) {
+            service.is_made = true;
+        }
+    }
+
+    /// A service of an interface, if one is known.
+    pub(crate) fn service_of(&self, interface: &str, rng: &mut Rng) -> Option<Name> {
+        let start = rng.below(SERVICES);
+        let mut all = self.services.iter().cycle().skip(start).take(SERVICES);
+        all.find(|service| service.name.is_valid() && service.interface == interface)
+            .map(|service| service.name)
     }
 
     /// A name of another task, which should mean nothing here.
@@ -162,6 +184,7 @@ impl Pool {
             _ => Service {
                 name: self.name(port_type::SEND, rng),
                 interface: "",
+                is_made: false,
             },
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use abi::message::MIN_BUFFER;
 use abi::names::disposition::{COPY_SEND, MAKE_SEND};
 use abi::names::port_type;
-use abi::transport::Interface;
+use abi::transport::{Interface, REPLY_OFFSET};
 use abi::trap::WAIT_UNTIL;
 use fuzz::{Answer, BODY_SIZE, Care, Generator, Step, Terrain};
 use interfaces::echo::Echo;
@@ -16,6 +16,7 @@ use microkernel::machine::{Cpu, Event, FrameIndex, NEVER};
 use sim::user::buffer_address;
 use sim::{Config, Sim, image};
 
+use crate::powers::Powers;
 use crate::witness::Witness;
 
 /// How many tasks attack at a time.
@@ -32,6 +33,8 @@ const PATIENCE: u32 = 200;
 pub(crate) struct Report {
     /// By trap number: how often it succeeded and failed.
     pub(crate) answers: BTreeMap<i64, (u64, u64)>,
+    /// By request id: how often a call was answered with success, and with a code.
+    pub(crate) calls: BTreeMap<i32, (u64, u64)>,
     /// Calls that the witness made.
     pub(crate) witnessed: u64,
     /// Tasks that lived and died.
@@ -57,6 +60,7 @@ pub(crate) struct Campaign {
     made: u64,
     /// The tasks that are there without attackers.
     natives: Vec<TaskId>,
+    powers: Powers,
     baseline: Baseline,
 }
 
@@ -86,11 +90,13 @@ impl Campaign {
         let mut witness = Witness::new(&mut sim);
         // The first thread sleeps: it is nobody's business here.
         let cpu = sim.until_runs(first);
+        let powers = Powers::of(&mut sim, cpu);
         sim.trap(cpu, WAIT_UNTIL, &[NEVER]);
         witness.rest(&mut sim);
         Self {
             natives: sim.kernel.task_ids().collect(),
             baseline: Baseline::of(&sim),
+            powers,
             sim,
             witness,
             attackers: Vec::new(),
@@ -167,6 +173,10 @@ impl Campaign {
         let Generator { pool, rng, .. } = &mut generator;
         pool.add_service(service, <dyn Echo>::NAME, rng);
         let task = self.sim.task_of(thread);
+        if self.sim.rng.one_in(3) {
+            self.powers.give_one(&mut self.sim, task, &mut generator);
+        }
+        let Generator { pool, rng, .. } = &mut generator;
         for other in &self.attackers {
             let name = other.generator.pool.name(u32::MAX, rng);
             pool.add_foreign(name, rng);
@@ -281,6 +291,7 @@ impl Campaign {
             0 => tally.0 += 1,
             _ => tally.1 += 1,
         }
+        self.note_call(&step, &answer, frame.words[0]);
         let mut buffer = vec![0; MIN_BUFFER as usize];
         let generator = &mut self.attackers[n].generator;
         if let Some(at) = generator.buffer()
@@ -290,6 +301,19 @@ impl Campaign {
             return;
         }
         generator.learn(&step, &answer, &buffer);
+    }
+
+    /// Counts a request that was answered; `word` is the reply's code.
+    fn note_call(&mut self, step: &Step, answer: &Answer, word: u64) {
+        let asked = (step.registers.arguments[2] >> 32) as i32;
+        let answered = answer.results[2] as i32;
+        if step.is_message() && answer.code == 0 && answered == asked.wrapping_add(REPLY_OFFSET) {
+            let tally = self.report.calls.entry(asked).or_default();
+            match word {
+                0 => tally.0 += 1,
+                _ => tally.1 += 1,
+            }
+        }
     }
 
     /// Ends the attackers' tasks, and their children, and compares what is left with what there was.

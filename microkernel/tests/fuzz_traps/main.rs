@@ -4,9 +4,17 @@
 //! A failure names its seed; the same seed, path and number of CPUs give the same run.
 
 mod campaign;
+mod powers;
 mod witness;
 
+use abi::transport::{Description, Interface};
 use campaign::{Campaign, Report};
+use interfaces::host::Host;
+use interfaces::interrupt::{Interrupt, InterruptRoot};
+use interfaces::io::{IoRange, IoRoot};
+use interfaces::memory::{Entry, MemoryRoot};
+use interfaces::task::Task;
+use interfaces::thread::Thread;
 use sim::{Config, Path};
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -28,7 +36,24 @@ fn attack(seed: u64, path: Path, cpus: u32) -> Report {
     campaign.end()
 }
 
-/// Each trap did something else than fail, and `mach_msg` went every way.
+/// The interfaces of the kernel's objects.
+const OBJECTS: [&Description; 9] = [
+    <dyn Host>::DESCRIPTION,
+    <dyn Task>::DESCRIPTION,
+    <dyn Thread>::DESCRIPTION,
+    <dyn IoRoot>::DESCRIPTION,
+    <dyn IoRange>::DESCRIPTION,
+    <dyn InterruptRoot>::DESCRIPTION,
+    <dyn Interrupt>::DESCRIPTION,
+    <dyn MemoryRoot>::DESCRIPTION,
+    <dyn Entry>::DESCRIPTION,
+];
+
+/// Calls after which an attacker may hear nothing more, and which it therefore makes seldom.
+const LETHAL: [&str; 4] = ["terminate", "suspend", "set_state", "abort"];
+
+/// Each trap did something else than fail, `mach_msg` went every way, and each call of a kernel object was
+/// answered.
 fn assert_reach(report: &Report) {
     for (number, meanings) in fuzz::TRAPS {
         let (succeeded, failed) = report.answers.get(&number).copied().unwrap_or_default();
@@ -47,6 +72,18 @@ fn assert_reach(report: &Report) {
         assert!(
             failed > 0 || meanings.is_empty() || cannot_fail,
             "trap {number} never failed"
+        );
+    }
+    for (object, method) in OBJECTS
+        .iter()
+        .flat_map(|object| object.methods.iter().map(move |method| (object, method)))
+    {
+        let answered = report.calls.contains_key(&method.id);
+        assert!(
+            answered || LETHAL.contains(&method.name),
+            "{}: {} was never answered",
+            object.name,
+            method.name
         );
     }
     assert!(

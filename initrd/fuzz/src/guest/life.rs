@@ -3,6 +3,7 @@
 use fuzz::{Care, Generator, Terrain};
 use interfaces::bootstrap::Bootstrap;
 use interfaces::echo::Echo;
+use interfaces::io::IoRange;
 use libmach::abi::message::MIN_BUFFER;
 use libmach::abi::names::Name;
 use libmach::abi::start;
@@ -62,6 +63,7 @@ fn prepare(context: &Context, seed: u64) -> trap::Outcome<Generator> {
     let known = [
         ("echo", <dyn Echo>::NAME),
         (start::names::BOOTSTRAP, <dyn Bootstrap>::NAME),
+        ("port", <dyn IoRange>::NAME),
     ];
     for (label, interface) in known {
         if let Some(name) = context.port(label) {
