@@ -182,7 +182,7 @@ fn word(of: &mut Generator, name: &str) -> u64 {
         "inherit" => of.rng.below(3) as u64,
         "protection" | "right" | "flags" | "index" | "first" => of.rng.below(9) as u64,
         "disposition" => u64::from(disposition::MOVE_RECEIVE) + of.rng.below(7) as u64,
-        "limits" => of.rng.pick(&[4, 8, 8, 16, 16, 16, 32, 32, 1 << 20]),
+        "limits" => of.rng.pick(&[1, 2, 4, 4, 4, 4, 16, 32, 1 << 20]),
         // Of a machine's devices, and beyond its memory.
         "physical" => of
             .rng
