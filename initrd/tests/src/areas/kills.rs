@@ -119,7 +119,11 @@ fn with_scene<T>(world: &World, case: impl FnOnce(&mut Scene) -> Check<T>) -> Ch
     let mut scene = Scene::set(world)?;
     let result = case(&mut scene);
     let ended = scene.end();
-    result.and_then(|value| ended.map(|()| value))
+    let whole = result.and_then(|value| ended.map(|()| value));
+    whole.map_err(|verdict| match verdict {
+        Verdict::Failed(why) => Verdict::Failed(format!("seed {SEED}: {why}")),
+        skipped @ Verdict::Skipped(_) => skipped,
+    })
 }
 
 fn nothing_left(world: &World) -> Check {
