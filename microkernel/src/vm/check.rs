@@ -36,13 +36,13 @@ impl Vm {
         if entries != self.entries.len() {
             return Err("an entry is in no map");
         }
-        let mut residents = 0;
+        let mut nodes = 0;
         for id in all(&self.objects) {
             self.check_object(id)?;
-            residents += self.object(id).resident;
+            nodes += self.object(id).pages.nodes();
         }
-        if residents != u64::from(self.residents.len()) {
-            return Err("a page is in no object");
+        if nodes != self.residents.len() {
+            return Err("a node is in no object");
         }
         self.check_pages()?;
         self.check_buffers()
@@ -80,17 +80,17 @@ impl Vm {
 
     fn check_object(&self, id: ObjectId) -> Result<(), Broken> {
         let object = self.object(id);
-        check_tree(&self.residents, &object.pages)?;
-        let (mut count, mut from) = (0, 0);
-        while let Some(page) = object.pages.ceiling(&self.residents, from) {
-            let index = node(&self.residents, page).index;
+        let mut count = 0;
+        for (index, _) in self.each_page(id) {
             if index >= object.size {
                 return Err("a page lies beyond its object's end");
             }
             count += 1;
-            from = index + 1;
+            if self.resident_below(id, index + 1) != count {
+                return Err("a node's count of pages is wrong");
+            }
         }
-        if count != object.resident {
+        if count != object.pages.len() {
             return Err("an object's count of pages is wrong");
         }
         let (mut shadows, mut sum) = (0, 0);
@@ -180,14 +180,24 @@ impl Vm {
     }
 
     fn check_pages(&self) -> Result<(), Broken> {
-        for a in all(&self.residents) {
-            for b in all(&self.residents) {
-                if a != b && node(&self.residents, a).page == node(&self.residents, b).page {
-                    return Err("a page is in two objects");
-                }
+        for a in all(&self.objects).flat_map(|id| self.each_page(id)) {
+            let same = all(&self.objects).flat_map(|id| self.each_page(id));
+            if same.filter(|b| b.1 == a.1).count() != 1 {
+                return Err("a page is in two objects");
             }
         }
         Ok(())
+    }
+
+    /// An object's own pages, each with its index.
+    fn each_page(&self, id: ObjectId) -> impl Iterator<Item = (u64, Page)> + '_ {
+        let pages = &self.object(id).pages;
+        let mut from = 0;
+        core::iter::from_fn(move || {
+            let (index, page) = pages.next(&self.residents, from)?;
+            from = index + 1;
+            Some((index, page))
+        })
     }
 
     fn check_buffers(&self) -> Result<(), Broken> {
@@ -244,8 +254,8 @@ impl Vm {
         }
         for object in all(&self.objects).map(|object| self.object(object)) {
             if object.ledger == Some(ledger) {
-                pages += object.resident;
-                bytes += cost::<super::Object>();
+                pages += object.pages.len();
+                bytes += object.bytes();
             }
         }
         for copy in all(&self.copies).map(|copy| node(&self.copies, copy)) {
@@ -275,7 +285,9 @@ impl Vm {
     pub fn census(&self) -> [u32; 5] {
         [
             self.objects.len(),
-            self.residents.len(),
+            all(&self.objects)
+                .map(|id| self.object(id).pages.len() as u32)
+                .sum(),
             self.copies.len() + self.pieces.len(),
             self.memory_entries.len(),
             self.buffers.len(),

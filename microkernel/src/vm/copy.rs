@@ -274,8 +274,11 @@ impl Vm {
                 let to = place / PAGE_SIZE;
                 // What moves stays where it is until nothing can fail any more.
                 let skip = if plan == Plan::Move { 1 } else { 0 };
-                let from = from..from + pages;
-                self.copy_pages(context, (object, from), (own, to), skip)?;
+                let from = (object, from..from + pages);
+                self.copy_pages(context, from.clone(), (own, to), skip)?;
+                if plan == Plan::Move {
+                    self.make_places(context, from, (own, to))?;
+                }
                 piece.object = Some(own);
                 piece.index = to;
             }
@@ -375,7 +378,7 @@ impl Vm {
             {
                 let pages = entry.page_at(moves.start)..entry.page_at(moves.end);
                 let place = (moves.start - range.start) / PAGE_SIZE;
-                self.move_pages(object, pages, (own, place));
+                self.move_pages(context, (object, pages), (own, place));
             }
             self.drop_pages(context, id, part);
             self.remove_entry(context, map, id);

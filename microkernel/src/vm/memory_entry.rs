@@ -273,7 +273,12 @@ impl Vm {
         };
         let ledger = self.object(from).ledger;
         let to = self.create_object(context, Kind::Anonymous, size, ledger)?;
-        self.move_pages(from, index..index + size, (to, 0));
+        let pages = (from, index..index + size);
+        if let Err(shortage) = self.make_places(context, pages.clone(), (to, 0)) {
+            self.dereference(to);
+            return Err(shortage);
+        }
+        self.move_pages(context, pages, (to, 0));
         if let Some(backing) = self.object(from).backing {
             self.reference(backing.object);
             let behind = self.object_mut(backing.object);

@@ -15,7 +15,8 @@
 //! 2. A page of an object that is not *shared* is reached by at most one entry that does not need a copy;
 //!    so such an entry may write, free or move it without asking anybody.
 //! 3. References to an object = entries + shadows + pieces of copies + memory entries + buffers.
-//! 4. Each anonymous page is charged once, to its object's ledger; page tables to their map's.
+//! 4. Each anonymous page is charged once, to its object's ledger, with the nodes that it is kept in; page tables to
+//!    their map's.
 //!
 //! Work that is proportional to what users choose runs in steps of at most [`STEP`] items: such a function
 //! returns [`Progress::More`] with all invariants holding, and is called again with the same
@@ -39,6 +40,7 @@ mod object;
 mod pages;
 mod protect;
 mod region;
+mod resident;
 mod settle;
 mod transfer;
 mod tree;
@@ -66,7 +68,8 @@ pub use entry::Entry;
 pub use fault::FaultOutcome;
 pub use map::Map;
 pub use memory_entry::{MemoryEntry, SHARE_PAGES};
-pub use object::{Object, Resident};
+pub use object::Object;
+pub use resident::Node;
 pub use protect::Which;
 pub use region::{RegionInfo, Sharing};
 
@@ -81,7 +84,6 @@ pub use crate::base::ids::BufferId;
 
 type EntryId = Id<Entry>;
 type ObjectId = Id<Object>;
-type ResidentId = Id<Resident>;
 type PieceId = Id<Piece>;
 
 /// Pages or entries that one step of long work looks at.
@@ -123,7 +125,8 @@ pub struct Vm {
     maps: Arena<Map>,
     entries: Arena<Entry>,
     objects: Arena<Object>,
-    residents: Arena<Resident>,
+    /// Where objects keep which pages they have.
+    residents: resident::Nodes,
     copies: Arena<Copied>,
     pieces: Arena<Piece>,
     memory_entries: Arena<MemoryEntry>,

@@ -3,10 +3,10 @@
 //! Key: an object's *kind* says where its pages come from. A pager will be a further kind.
 
 use abi::kern_return::KernReturn;
-use arena::Arena;
 
-use super::tree::{Links, Node, Tree, node, node_mut};
-use super::{Context, ObjectId, ResidentId, Vm, cost};
+use super::resident::{Node, Residents};
+use super::tree::{node, node_mut};
+use super::{Context, ObjectId, Vm, cost};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Caching, Machine, Page};
@@ -42,8 +42,7 @@ pub struct Object {
     /// In pages.
     pub(super) size: u64,
     pub(super) references: u32,
-    pub(super) pages: Tree<Resident>,
-    pub(super) resident: u64,
+    pub(super) pages: Residents,
     pub(super) backing: Option<Backing>,
     /// How many objects have this one as their backing.
     pub(super) shadows: u32,
@@ -57,39 +56,6 @@ pub struct Object {
     /// It is in [`Vm::unsettled`]'s list, and this is the next one.
     pub(super) listed: bool,
     pub(super) next: Option<ObjectId>,
-}
-
-/// A page of an anonymous object.
-pub struct Resident {
-    pub(super) index: u64,
-    pub(super) page: Page,
-    /// Pages in this subtree.
-    count: u32,
-    links: Links<Self>,
-}
-
-impl Node for Resident {
-    type Summary = u32;
-
-    fn key(&self) -> u64 {
-        self.index
-    }
-
-    fn links(&self) -> &Links<Self> {
-        &self.links
-    }
-
-    fn links_mut(&mut self) -> &mut Links<Self> {
-        &mut self.links
-    }
-
-    fn summary(&self) -> u32 {
-        self.count
-    }
-
-    fn summarize(&mut self, left: Option<u32>, right: Option<u32>) {
-        self.count = 1 + left.unwrap_or(0) + right.unwrap_or(0);
-    }
 }
 
 /// A page that an object shows.
@@ -107,8 +73,7 @@ impl Object {
             kind,
             size,
             references: 1,
-            pages: Tree::new(),
-            resident: 0,
+            pages: Residents::new(),
             backing: None,
             shadows: 0,
             shadow_sum: 0,
@@ -117,6 +82,11 @@ impl Object {
             listed: false,
             next: None,
         }
+    }
+
+    /// What it costs its ledger beside its pages.
+    pub(super) fn bytes(&self) -> u64 {
+        cost::<Self>() + u64::from(self.pages.nodes()) * cost::<Node>()
     }
 
     /// Whether the pages are this layer's, and no map but one may write any of them.
@@ -220,9 +190,9 @@ impl Vm {
                     depth,
                 });
             }
-            if let Some(id) = here.pages.find(&self.residents, index) {
+            if let Some(page) = here.pages.get(&self.residents, index) {
                 return Some(Found {
-                    page: node(&self.residents, id).page,
+                    page,
                     caching: Caching::WriteBack,
                     depth,
                 });
@@ -260,33 +230,98 @@ impl Vm {
             context.release(ledger, Resource::Pages, 1);
             return Err(KernReturn::ResourceShortage);
         };
-        let resident = Resident {
-            index,
-            page,
-            count: 1,
-            links: Links::new(),
-        };
-        let Ok(id) = self.residents.insert(resident) else {
+        if let Err(shortage) = self.attach_page(context, object, (index, page)) {
             context.machine.free_page(page);
             context.release(ledger, Resource::Pages, 1);
-            return Err(KernReturn::ResourceShortage);
-        };
-        self.attach_page(object, id);
+            return Err(shortage);
+        }
         Ok(page)
     }
 
-    /// Puts a page that is in no object into one. The charge is the caller's matter.
-    pub(super) fn attach_page(&mut self, object: ObjectId, id: ResidentId) {
+    /// Puts a page that is in no object into one. The charge for it is the caller's matter.
+    pub(super) fn attach_page<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        object: ObjectId,
+        (index, page): (u64, Page),
+    ) -> KernResult<()> {
         let here = node_mut(&mut self.objects, object);
-        here.pages.insert(&mut self.residents, id);
-        here.resident += 1;
+        if here.pages.insert(&mut self.residents, index, page).is_ok() {
+            return Ok(());
+        }
+        self.make_place(context, object, index)?;
+        let here = node_mut(&mut self.objects, object);
+        let placed = here.pages.insert(&mut self.residents, index, page);
+        debug_assert!(placed.is_ok());
+        Ok(())
     }
 
-    /// Takes a page out of its object. The charge is the caller's matter.
-    pub(super) fn detach_page(&mut self, object: ObjectId, id: ResidentId) {
+    /// Sees to it that [`attach_page`](Self::attach_page) cannot fail for an index.
+    pub(super) fn make_place<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        object: ObjectId,
+        index: u64,
+    ) -> KernResult<()> {
         let here = node_mut(&mut self.objects, object);
-        here.pages.remove(&mut self.residents, id);
-        here.resident -= 1;
+        let missing = here.pages.missing(&self.residents, index);
+        if missing == 0 {
+            return Ok(());
+        }
+        let (ledger, before) = (here.ledger, here.pages.nodes());
+        let bytes = u64::from(missing) * cost::<Node>();
+        if let Some(ledger) = ledger {
+            context.charge(ledger, Resource::KernelBytes, bytes)?;
+        }
+        let here = node_mut(&mut self.objects, object);
+        let made = here.pages.reserve(&mut self.residents, index);
+        let rest = missing - (here.pages.nodes() - before);
+        if let Some(ledger) = ledger.filter(|_| rest > 0) {
+            let bytes = u64::from(rest) * cost::<Node>();
+            context.release(ledger, Resource::KernelBytes, bytes);
+        }
+        made.map_err(|_| KernReturn::ResourceShortage)
+    }
+
+    /// Takes a page out of its object. The charge for it is the caller's matter.
+    pub(super) fn detach_page<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        object: ObjectId,
+        index: u64,
+    ) -> Option<Page> {
+        let here = node_mut(&mut self.objects, object);
+        let before = here.pages.nodes();
+        let page = here.pages.remove(&mut self.residents, index);
+        self.release_nodes(context, object, before);
+        page
+    }
+
+    /// Frees the nodes of an object without pages.
+    pub(super) fn prune_pages<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        object: ObjectId,
+    ) {
+        let here = node_mut(&mut self.objects, object);
+        let before = here.pages.nodes();
+        here.pages.prune(&mut self.residents);
+        self.release_nodes(context, object, before);
+    }
+
+    /// Gives back what was charged for nodes that are gone.
+    fn release_nodes<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        object: ObjectId,
+        before: u32,
+    ) {
+        let here = self.object(object);
+        let gone = before - here.pages.nodes();
+        if let Some(ledger) = here.ledger.filter(|_| gone > 0) {
+            let bytes = u64::from(gone) * cost::<Node>();
+            context.release(ledger, Resource::KernelBytes, bytes);
+        }
     }
 
     /// Frees a page of an object. Nothing maps it any more.
@@ -294,12 +329,12 @@ impl Vm {
         &mut self,
         context: &mut Context<'_, M>,
         object: ObjectId,
-        id: ResidentId,
+        index: u64,
     ) {
-        self.detach_page(object, id);
-        if let Some(resident) = self.residents.remove(id) {
-            context.machine.free_page(resident.page);
-        }
+        let Some(page) = self.detach_page(context, object, index) else {
+            return;
+        };
+        context.machine.free_page(page);
         if let Some(ledger) = self.object(object).ledger {
             context.release(ledger, Resource::Pages, 1);
         }
@@ -312,17 +347,18 @@ impl Vm {
         object: ObjectId,
         to: LedgerId,
     ) -> KernResult<()> {
-        let (from, pages) = (self.object(object).ledger, self.object(object).resident);
+        let here = self.object(object);
+        let (from, pages, bytes) = (here.ledger, here.pages.len(), here.bytes());
         if from == Some(to) {
             return Ok(());
         }
-        context.charge(to, Resource::KernelBytes, cost::<Object>())?;
+        context.charge(to, Resource::KernelBytes, bytes)?;
         if let Err(shortage) = context.charge(to, Resource::Pages, pages) {
-            context.release(to, Resource::KernelBytes, cost::<Object>());
+            context.release(to, Resource::KernelBytes, bytes);
             return Err(shortage);
         }
         if let Some(from) = from {
-            context.release(from, Resource::KernelBytes, cost::<Object>());
+            context.release(from, Resource::KernelBytes, bytes);
             context.release(from, Resource::Pages, pages);
         }
         self.object_mut(object).ledger = Some(to);
@@ -331,28 +367,12 @@ impl Vm {
 
     /// How many pages of its own an object has below an index.
     pub(super) fn resident_below(&self, object: ObjectId, index: u64) -> u64 {
-        let mut at = self.object(object).pages.root();
-        let mut below = 0;
-        while let Some(id) = at {
-            let here = node(&self.residents, id);
-            if here.index < index {
-                let left = here.links.left.map(|id| node(&self.residents, id).count);
-                below += 1 + u64::from(left.unwrap_or(0));
-                at = here.links.right;
-            } else {
-                at = here.links.left;
-            }
-        }
-        below
+        self.object(object).pages.below(&self.residents, index)
     }
-}
 
-/// The first page of a tree at or after an index.
-pub(super) fn resident_from(
-    residents: &Arena<Resident>,
-    object: &Object,
-    index: u64,
-) -> Option<(ResidentId, u64)> {
-    let id = object.pages.ceiling(residents, index)?;
-    Some((id, node(residents, id).index))
+    /// The first page of its own that an object has at or after an index.
+    pub(super) fn resident_from(&self, object: ObjectId, index: u64) -> Option<u64> {
+        let (index, _) = self.object(object).pages.next(&self.residents, index)?;
+        Some(index)
+    }
 }

@@ -8,7 +8,7 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
-use super::object::{Kind, resident_from};
+use super::object::Kind;
 use super::tree::{node, node_mut};
 use super::{Context, EntryId, MapId, ObjectId, STEP, Vm};
 use crate::base::KernResult;
@@ -149,7 +149,7 @@ impl Vm {
             let here = self.object(object);
             if let Kind::Physical { .. } = here.kind {
                 best = from;
-            } else if let Some((_, index)) = resident_from(&self.residents, here, from + shift) {
+            } else if let Some(index) = self.resident_from(object, from + shift) {
                 best = best.min(index - shift);
             }
             match here.backing {
@@ -177,11 +177,11 @@ impl Vm {
             return;
         }
         let (first, last) = (entry.page_at(range.start), entry.page_at(range.end));
-        while let Some((page, index)) = resident_from(&self.residents, self.object(object), first) {
+        while let Some(index) = self.resident_from(object, first) {
             if index >= last {
                 return;
             }
-            self.drop_page(context, object, page);
+            self.drop_page(context, object, index);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! [`Vm::settle`]: freeing objects that nobody refers to, and merging shadows with what is behind them.
 
-use super::object::{Backing, Kind, resident_from};
-use super::tree::node_mut;
+use super::object::Backing;
 use super::{Context, Object, ObjectId, Progress, STEP, Vm, cost};
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
@@ -53,13 +52,14 @@ impl Vm {
 
     /// Frees pages of an object without references, and at last the object.
     fn reap<M: Machine>(&mut self, context: &mut Context<'_, M>, id: ObjectId, budget: &mut u64) {
-        while let Some((page, _)) = resident_from(&self.residents, self.object(id), 0) {
+        while let Some(index) = self.resident_from(id, 0) {
             if *budget == 0 {
                 return;
             }
             *budget -= 1;
-            self.drop_page(context, id, page);
+            self.drop_page(context, id, index);
         }
+        self.prune_pages(context, id);
         self.unlist(id);
         if let Some(backing) = self.object(id).backing {
             let behind = self.object_mut(backing.object);
@@ -84,27 +84,28 @@ impl Vm {
         let Some(Backing { index: window, .. }) = self.object(shadow).backing else {
             return self.unlist(id);
         };
-        while let Some((page, index)) = resident_from(&self.residents, self.object(id), 0) {
+        while let Some(index) = self.resident_from(id, 0) {
             if *budget == 0 {
                 return;
             }
             *budget -= 1;
             let front = self.object(shadow);
             let place = index.checked_sub(window).filter(|place| {
-                *place < front.size && front.pages.find(&self.residents, *place).is_none()
+                *place < front.size && front.pages.get(&self.residents, *place).is_none()
             });
             let Some(place) = place else {
-                self.drop_page(context, id, page);
+                self.drop_page(context, id, index);
                 continue;
             };
-            if !self.move_charge(context, id, shadow) {
+            if self.make_place(context, shadow, place).is_err()
+                || !self.move_charge(context, id, shadow)
+            {
                 // The shadow's owner cannot take the page: the two stay apart.
                 return self.unlist(id);
             }
-            self.detach_page(id, page);
-            node_mut(&mut self.residents, page).index = place;
-            self.attach_page(shadow, page);
+            self.move_page(context, (id, index), (shadow, place));
         }
+        self.prune_pages(context, id);
         self.unlist(id);
         let behind = self.object(id).backing;
         self.object_mut(shadow).backing = behind.map(|behind| Backing {
@@ -144,7 +145,7 @@ impl Vm {
         let Some(object) = self.objects.remove(id) else {
             return;
         };
-        debug_assert!(object.resident == 0 || object.kind != Kind::Anonymous);
+        debug_assert!(object.pages.nodes() == 0 && object.pages.len() == 0);
         if let Some(ledger) = object.ledger {
             context.release(ledger, Resource::KernelBytes, cost::<Object>());
         }

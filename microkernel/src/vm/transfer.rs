@@ -6,8 +6,7 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 
 use super::copy::COPY_PAGES;
-use super::object::{Kind, resident_from};
-use super::tree::node_mut;
+use super::object::Kind;
 use super::{Context, ObjectId, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
@@ -61,22 +60,44 @@ impl Vm {
         Ok(to)
     }
 
-    /// Moves an object's own pages of a range to another object with the same payer.
-    pub(super) fn move_pages(
+    /// Sees to it that [`move_pages`](Self::move_pages) can move an object's own pages of a range.
+    pub(super) fn make_places<M: Machine>(
         &mut self,
-        from: ObjectId,
-        range: Range<u64>,
+        context: &mut Context<'_, M>,
+        (from, range): (ObjectId, Range<u64>),
+        (to, place): (ObjectId, u64),
+    ) -> KernResult<()> {
+        let mut at = range.start;
+        while let Some(index) = self.resident_from(from, at).filter(|at| *at < range.end) {
+            self.make_place(context, to, place + (index - range.start))?;
+            at = index + 1;
+        }
+        Ok(())
+    }
+
+    /// Moves an object's own pages of a range to another object with the same payer, where there are places for them.
+    pub(super) fn move_pages<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (from, range): (ObjectId, Range<u64>),
         (to, place): (ObjectId, u64),
     ) {
-        while let Some((page, index)) =
-            resident_from(&self.residents, self.object(from), range.start)
-        {
-            if index >= range.end {
-                return;
-            }
-            self.detach_page(from, page);
-            node_mut(&mut self.residents, page).index = place + (index - range.start);
-            self.attach_page(to, page);
+        let first = range.start;
+        while let Some(index) = self.resident_from(from, first).filter(|at| *at < range.end) {
+            self.move_page(context, (from, index), (to, place + (index - first)));
+        }
+    }
+
+    /// Moves a page to an object where there is a place for it. The charge for it is the caller's matter.
+    pub(super) fn move_page<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (from, index): (ObjectId, u64),
+        (to, place): (ObjectId, u64),
+    ) {
+        if let Some(page) = self.detach_page(context, from, index) {
+            let moved = self.attach_page(context, to, (place, page));
+            debug_assert!(moved.is_ok(), "no place was made");
         }
     }
 }

@@ -1,0 +1,449 @@
+//! [`Residents`]: the pages that an object has, by their index in it.
+//!
+//! A radix tree of nodes with 64 slots. What an access costs depends on the highest index alone, and an object
+//! with page 0 and no other has no node at all: the root is the page. A node counts the pages below it, so
+//! that counting skips subtrees.
+//!
+//! Invariant: a bit of [`Node::occupied`] is set exactly when its slot is not 0. A node goes with its last slot; one
+//! without any exists only where [`Residents::reserve`] made it, until a page comes or [`Residents::prune`].
+//!
+//! Deliberately absent: charging. Who inserts asks how many nodes are [`missing`](Residents::missing) first.
+
+use arena::{Arena, Full, Id};
+
+use super::tree::{node, node_mut};
+use crate::machine::Page;
+
+/// Bits of an index that one level decides.
+const BITS: u32 = 6;
+/// Slots of a node.
+const SLOTS: usize = 1 << BITS;
+/// No tree of 64-bit indices is higher.
+const DEPTH: usize = 11;
+/// Set in a slot that is used. Below are the page's number, or the node's index: the level says which.
+const USED: u64 = 1 << 32;
+
+/// 64 pages, or 64 subtrees.
+pub struct Node {
+    occupied: u64,
+    /// In the subtree.
+    pages: u64,
+    slots: [u64; SLOTS],
+}
+
+type NodeId = Id<Node>;
+/// The nodes on the way to an index, from the top, each with the slot that was taken.
+type Path = heapless::Vec<(NodeId, usize), DEPTH>;
+
+/// All nodes.
+pub(super) type Nodes = Arena<Node>;
+
+/// A node on the way to a page is missing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct NoPlace;
+
+/// The pages of one object.
+pub(super) struct Residents {
+    /// As a slot: the page at index 0 (height 0), or the top node.
+    root: u64,
+    /// Levels of nodes.
+    height: u32,
+    nodes: u32,
+    pages: u64,
+}
+
+impl Node {
+    const fn new() -> Self {
+        Self {
+            occupied: 0,
+            pages: 0,
+            slots: [0; SLOTS],
+        }
+    }
+
+    fn set(&mut self, slot: usize, value: u64) {
+        self.slots[slot] = value;
+        let bit = 1 << slot;
+        if value == 0 {
+            self.occupied &= !bit;
+        } else {
+            self.occupied |= bit;
+        }
+    }
+}
+
+/// The slot for an index in a node that is the top of this many levels.
+#[inline(always)]
+fn slot_of(index: u64, level: u32) -> usize {
+    (index >> (BITS * (level - 1))) as usize % SLOTS
+}
+
+/// The slot that leads to a node.
+fn slot_for(node: NodeId) -> u64 {
+    USED | u64::from(node.index())
+}
+
+#[inline(always)]
+fn child(nodes: &Nodes, slot: u64) -> Option<&Node> {
+    nodes.at(slot as u32).filter(|_| slot != 0)
+}
+
+#[inline(always)]
+fn child_mut(nodes: &mut Nodes, slot: u64) -> Option<&mut Node> {
+    nodes.at_mut(slot as u32).filter(|_| slot != 0)
+}
+
+fn child_id(nodes: &Nodes, slot: u64) -> Option<NodeId> {
+    nodes.id_at(slot as u32).filter(|_| slot != 0)
+}
+
+/// Whether a tree of this height has a place for an index.
+#[inline(always)]
+fn reaches(height: u32, index: u64) -> bool {
+    index.checked_shr(BITS * height).unwrap_or(0) == 0
+}
+
+impl Residents {
+    pub(super) const fn new() -> Self {
+        Self {
+            root: 0,
+            height: 0,
+            nodes: 0,
+            pages: 0,
+        }
+    }
+
+    /// How many pages there are.
+    pub(super) fn len(&self) -> u64 {
+        self.pages
+    }
+
+    /// How many nodes they take.
+    pub(super) fn nodes(&self) -> u32 {
+        self.nodes
+    }
+
+    /// The page at an index.
+    #[inline(always)]
+    pub(super) fn get(&self, nodes: &Nodes, index: u64) -> Option<Page> {
+        if !reaches(self.height, index) {
+            return None;
+        }
+        let (mut at, mut level) = (self.root, self.height);
+        while level > 0 {
+            at = child(nodes, at)?.slots[slot_of(index, level)];
+            level -= 1;
+        }
+        (at != 0).then_some(Page(at as u32))
+    }
+
+    /// The first page at or after an index, and its index.
+    pub(super) fn next(&self, nodes: &Nodes, from: u64) -> Option<(u64, Page)> {
+        let mut from = from;
+        while reaches(self.height, from) {
+            match self.next_below_top(nodes, from)? {
+                Ok(found) => return Some(found),
+                Err(later) => from = later,
+            }
+        }
+        None
+    }
+
+    /// The page at `from`, or the first one after it in the lowest node on the way there that has a later slot;
+    /// if it has none, the index from which on another node decides.
+    fn next_below_top(&self, nodes: &Nodes, from: u64) -> Option<Result<(u64, Page), u64>> {
+        let (mut at, mut level, mut from) = (self.root, self.height, from);
+        while level > 0 {
+            let here = child(nodes, at)?;
+            let slot = slot_of(from, level);
+            let later = here.occupied & (u64::MAX << slot);
+            if later == 0 {
+                let behind = from.checked_shr(BITS * level)? + 1;
+                return Some(Err(behind << (BITS * level)));
+            }
+            let first = later.trailing_zeros() as usize;
+            if first != slot {
+                let shift = BITS * (level - 1);
+                from = ((from >> shift) + (first - slot) as u64) << shift;
+            }
+            at = here.slots[first];
+            level -= 1;
+        }
+        (at != 0).then_some(Ok((from, Page(at as u32))))
+    }
+
+    /// How many pages there are below an index.
+    pub(super) fn below(&self, nodes: &Nodes, index: u64) -> u64 {
+        if !reaches(self.height, index) {
+            return self.pages;
+        }
+        let (mut at, mut below) = (self.root, 0);
+        for level in (1..=self.height).rev() {
+            let Some(here) = child(nodes, at) else {
+                return below;
+            };
+            let slot = slot_of(index, level);
+            let mut before = here.occupied & !(u64::MAX << slot);
+            if level == 1 {
+                return below + u64::from(before.count_ones());
+            }
+            while before != 0 {
+                let slot = here.slots[before.trailing_zeros() as usize];
+                below += child(nodes, slot).map_or(0, |child| child.pages);
+                before &= before - 1;
+            }
+            at = here.slots[slot];
+        }
+        below
+    }
+
+    /// Puts a page at an index that has none.
+    ///
+    /// # Errors
+    /// [`NoPlace`]: [`reserve`](Self::reserve) first. Nothing changed.
+    pub(super) fn insert(
+        &mut self,
+        nodes: &mut Nodes,
+        index: u64,
+        page: Page,
+    ) -> Result<(), NoPlace> {
+        if !reaches(self.height, index) {
+            return Err(NoPlace);
+        }
+        let value = USED | u64::from(page.0);
+        if self.height == 0 {
+            debug_assert!(self.root == 0, "a page twice");
+            self.root = value;
+            self.pages = 1;
+            return Ok(());
+        }
+        // Counts above change last: only the lowest node tells that none is missing.
+        let mut at = self.root;
+        for level in (2..=self.height).rev() {
+            let here = child(nodes, at).ok_or(NoPlace)?;
+            at = here.slots[slot_of(index, level)];
+        }
+        let leaf = child_mut(nodes, at).ok_or(NoPlace)?;
+        debug_assert!(leaf.slots[slot_of(index, 1)] == 0, "a page twice");
+        leaf.set(slot_of(index, 1), value);
+        leaf.pages += 1;
+        self.pages += 1;
+        at = self.root;
+        for level in (2..=self.height).rev() {
+            if let Some(here) = child_mut(nodes, at) {
+                here.pages += 1;
+                at = here.slots[slot_of(index, level)];
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the page at an index out.
+    pub(super) fn remove(&mut self, nodes: &mut Nodes, index: u64) -> Option<Page> {
+        let page = self.get(nodes, index)?;
+        self.pages -= 1;
+        let mut empty = true;
+        for (id, slot) in self.path(nodes, index).into_iter().rev() {
+            let here = node_mut(nodes, id);
+            here.pages -= 1;
+            if empty {
+                here.set(slot, 0);
+                empty = here.occupied == 0;
+                self.free_if(empty, nodes, id);
+            }
+        }
+        if empty {
+            (self.root, self.height) = (0, 0);
+        }
+        Some(page)
+    }
+
+    /// How many nodes [`reserve`](Self::reserve) would make.
+    pub(super) fn missing(&self, nodes: &Nodes, index: u64) -> u32 {
+        let mut height = self.height;
+        while !reaches(height, index) {
+            height += 1;
+        }
+        if self.root == 0 {
+            return height;
+        }
+        if height > self.height {
+            // New tops, and from the highest one on a way that nothing had taken.
+            return height - self.height + height - 1;
+        }
+        height - self.path(nodes, index).len() as u32
+    }
+
+    /// Makes the nodes on the way to an index, so that a page can be put there.
+    ///
+    /// # Errors
+    /// [`Full`]: no memory. Nodes that were made stay.
+    pub(super) fn reserve(&mut self, nodes: &mut Nodes, index: u64) -> Result<(), Full> {
+        while !reaches(self.height, index) {
+            if self.root != 0 {
+                let mut top = Node::new();
+                top.pages = self.pages;
+                top.set(0, self.root);
+                self.root = slot_for(nodes.insert(top)?);
+                self.nodes += 1;
+            }
+            self.height += 1;
+        }
+        let mut above: Option<(NodeId, usize)> = None;
+        for level in (1..=self.height).rev() {
+            let at = above.map_or(self.root, |(id, slot)| node(nodes, id).slots[slot]);
+            let id = match child_id(nodes, at) {
+                Some(id) => id,
+                None => {
+                    let id = nodes.insert(Node::new())?;
+                    self.nodes += 1;
+                    match above {
+                        Some((above, slot)) => node_mut(nodes, above).set(slot, slot_for(id)),
+                        None => self.root = slot_for(id),
+                    }
+                    id
+                }
+            };
+            above = Some((id, slot_of(index, level)));
+        }
+        Ok(())
+    }
+
+    /// Frees the nodes of a tree without pages. As many as were reserved, and never used.
+    pub(super) fn prune(&mut self, nodes: &mut Nodes) {
+        debug_assert!(self.pages == 0, "pages are left");
+        while self.nodes > 0 {
+            let mut path = Path::new();
+            let mut at = self.root;
+            while let Some(id) = child_id(nodes, at) {
+                let here = node(nodes, id);
+                let slot = here.occupied.trailing_zeros() as usize % SLOTS;
+                let pushed = path.push((id, slot));
+                debug_assert!(pushed.is_ok(), "a tree is too high");
+                at = here.slots[slot];
+            }
+            while let Some((id, slot)) = path.pop() {
+                let here = node_mut(nodes, id);
+                here.set(slot, 0);
+                if here.occupied != 0 {
+                    break;
+                }
+                self.free_if(true, nodes, id);
+                if path.is_empty() {
+                    self.root = 0;
+                }
+            }
+        }
+        (self.root, self.height) = (0, 0);
+    }
+
+    fn free_if(&mut self, empty: bool, nodes: &mut Nodes, id: NodeId) {
+        if empty {
+            nodes.remove(id);
+            self.nodes -= 1;
+        }
+    }
+
+    /// The nodes on the way to an index, as far as there are any.
+    fn path(&self, nodes: &Nodes, index: u64) -> Path {
+        let mut path = Path::new();
+        let (mut at, mut level) = (self.root, self.height);
+        while level > 0
+            && let Some(id) = child_id(nodes, at)
+        {
+            let slot = slot_of(index, level);
+            let pushed = path.push((id, slot));
+            debug_assert!(pushed.is_ok(), "a tree is too high");
+            at = node(nodes, id).slots[slot];
+            level -= 1;
+        }
+        path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arena::Region;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn nodes() -> Nodes {
+        Arena::new(Region::on_heap(1 << 20))
+    }
+
+    fn put(residents: &mut Residents, nodes: &mut Nodes, index: u64, page: Page) {
+        let (missing, before) = (residents.missing(nodes, index), residents.nodes());
+        if missing > 0 {
+            assert_eq!(residents.insert(nodes, index, page), Err(NoPlace));
+            residents.reserve(nodes, index).unwrap();
+        }
+        assert_eq!(residents.nodes(), before + missing);
+        assert_eq!(residents.missing(nodes, index), 0);
+        assert_eq!(residents.insert(nodes, index, page), Ok(()));
+    }
+
+    #[test]
+    fn a_single_page_takes_no_node() {
+        let (mut nodes, mut residents) = (nodes(), Residents::new());
+        put(&mut residents, &mut nodes, 0, Page(0));
+        assert_eq!(nodes.len(), 0);
+        assert_eq!(residents.get(&nodes, 0), Some(Page(0)));
+        assert_eq!(residents.next(&nodes, 0), Some((0, Page(0))));
+        assert_eq!(residents.next(&nodes, 1), None);
+        put(&mut residents, &mut nodes, u64::MAX, Page(7));
+        assert_eq!(residents.next(&nodes, 1), Some((u64::MAX, Page(7))));
+        assert_eq!(residents.below(&nodes, u64::MAX), 1);
+        assert_eq!(residents.remove(&mut nodes, u64::MAX), Some(Page(7)));
+        assert_eq!(residents.remove(&mut nodes, 0), Some(Page(0)));
+        assert_eq!((nodes.len(), residents.nodes()), (0, 0));
+    }
+
+    #[test]
+    fn what_was_reserved_and_not_used_goes() {
+        let (mut nodes, mut residents) = (nodes(), Residents::new());
+        for index in [0, 70, 5000, 1 << 40] {
+            residents.reserve(&mut nodes, index).unwrap();
+        }
+        assert_eq!(residents.next(&nodes, 0), None);
+        put(&mut residents, &mut nodes, 71, Page(1));
+        assert_eq!(residents.next(&nodes, 3), Some((71, Page(1))));
+        assert_eq!(residents.remove(&mut nodes, 71), Some(Page(1)));
+        assert!(residents.nodes() > 0);
+        residents.prune(&mut nodes);
+        assert_eq!((nodes.len(), residents.nodes()), (0, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn residents_agree_with_an_ordered_map(
+            steps in prop::collection::vec((any::<bool>(), 0_u64..200, 0_u32..4), 1..300),
+        ) {
+            let (mut nodes, mut residents) = (nodes(), Residents::new());
+            let mut model = BTreeMap::new();
+            for (number, (insert, small, spread)) in steps.into_iter().enumerate() {
+                let index = small << (spread * 6);
+                if insert && !model.contains_key(&index) {
+                    let page = Page(number as u32);
+                    put(&mut residents, &mut nodes, index, page);
+                    model.insert(index, page);
+                } else {
+                    prop_assert_eq!(residents.remove(&mut nodes, index), model.remove(&index));
+                }
+                prop_assert_eq!(residents.len(), model.len() as u64);
+                prop_assert_eq!(residents.nodes(), nodes.len());
+                for probe in [0, index.saturating_sub(1), index, index + 1, index * 64] {
+                    prop_assert_eq!(residents.get(&nodes, probe), model.get(&probe).copied());
+                    let next = model.range(probe..).next().map(|(index, page)| (*index, *page));
+                    prop_assert_eq!(residents.next(&nodes, probe), next);
+                    let below = model.range(..probe).count() as u64;
+                    prop_assert_eq!(residents.below(&nodes, probe), below);
+                }
+            }
+            for index in model.into_keys() {
+                residents.remove(&mut nodes, index);
+            }
+            prop_assert_eq!((nodes.len(), residents.nodes()), (0, 0));
+        }
+    }
+}
