@@ -111,7 +111,9 @@ impl Ledgers {
             return;
         };
         ledger.used[what as usize] -= amount;
-        self.drop_if_done(id);
+        if ledger.closed {
+            self.drop_if_done(id);
+        }
     }
 
     /// The task is gone. What it still has charged keeps the ledger alive.

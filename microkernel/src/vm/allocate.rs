@@ -335,6 +335,7 @@ impl Vm {
         } else if stopped > start {
             let index = self.entry(id).page_at(stopped);
             let entry = self.entry_mut(id);
+            entry.hole += stopped - entry.start;
             entry.start = stopped;
             entry.index = entry.object.map_or(0, |_| index);
             self.refresh_entry(map, id);

@@ -50,6 +50,7 @@ impl Vm {
 
     fn check_map(&self, map: &Map) -> Result<(), Broken> {
         let (mut count, mut end, mut from) = (0, MIN_ADDRESS, 0);
+        let mut previous = None;
         while let Some(id) = map.entries.ceiling(&self.entries, from) {
             let entry = self.entry(id);
             if entry.start < end || entry.start >= entry.end || entry.end > MAX_ADDRESS {
@@ -68,9 +69,22 @@ impl Vm {
             if entry.object.is_none() && (entry.index != 0 || entry.needs_copy || entry.wired > 0) {
                 return Err("an entry without an object says something of it");
             }
+            if entry.previous != previous || entry.hole != entry.start - end {
+                return Err("an entry does not know what is before it");
+            }
+            let next = map.entries.ceiling(&self.entries, entry.start + 1);
+            if entry.next != next {
+                return Err("an entry does not know what is behind it");
+            }
+            previous = Some(id);
             count += 1;
             end = entry.end;
             from = entry.start + 1;
+        }
+        if let Some(hint) = map.hint.filter(|hint| self.entries.get(*hint).is_some())
+            && map.entries.find(&self.entries, self.entry(hint).start) != Some(hint)
+        {
+            return Err("a map's hint is another map's entry");
         }
         if count != map.count {
             return Err("a map's count of entries is wrong");
@@ -309,6 +323,10 @@ fn check_tree<T: Node>(arena: &Arena<T>, tree: &Tree<T>) -> Result<(), Broken> {
         let (low, high) = (height(arena, left), height(arena, right));
         if low.abs_diff(high) > 1 || height(arena, Some(id)) != 1 + low.max(high) {
             return Err("a tree is out of balance");
+        }
+        let of = |id: Option<Id<T>>| id.map(|id| node(arena, id).summary());
+        if here.summary() != here.summarize(of(left), of(right)) {
+            return Err("a summary is out of date");
         }
         if tree.find(arena, here.key()) != Some(id) {
             return Err("a tree is out of order");

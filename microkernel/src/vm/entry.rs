@@ -4,7 +4,7 @@ use abi::PAGE_SIZE;
 use abi::vm::{MAX_ADDRESS, MIN_ADDRESS};
 use arena::Arena;
 
-use super::tree::{Links, Node, Path, Tree, node, push};
+use super::tree::{Links, Node, Tree, node};
 use super::{EntryId, ObjectId};
 
 /// A range of a map.
@@ -20,6 +20,11 @@ pub struct Entry {
     pub(super) needs_copy: bool,
     /// Message buffers that lie here. They are exactly as large as the entry.
     pub(super) wired: u32,
+    /// The entries beside this one.
+    pub(super) previous: Option<EntryId>,
+    pub(super) next: Option<EntryId>,
+    /// Bytes between the previous one, or [`MIN_ADDRESS`], and this one.
+    pub(super) hole: u64,
     pub(super) links: Links<Self>,
     /// Of the subtree.
     pub(super) span: Span,
@@ -36,11 +41,7 @@ pub(super) struct Attributes {
 /// Summary of a subtree of entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Span {
-    /// Start of the first entry.
-    pub(super) low: u64,
-    /// End of the last entry.
-    pub(super) high: u64,
-    /// The largest hole between two of them.
+    /// The largest hole before one of them.
     pub(super) gap: u64,
     /// Whether one is wired.
     pub(super) wired: bool,
@@ -56,10 +57,11 @@ impl Entry {
             index: 0,
             needs_copy: false,
             wired: 0,
+            previous: None,
+            next: None,
+            hole: 0,
             links: Links::new(),
             span: Span {
-                low: start,
-                high: end,
                 gap: 0,
                 wired: false,
             },
@@ -122,24 +124,20 @@ impl Node for Entry {
         self.span
     }
 
-    fn summarize(&mut self, left: Option<Span>, right: Option<Span>) {
+    fn set_summary(&mut self, span: Span) {
+        self.span = span;
+    }
+
+    fn summarize(&self, left: Option<Span>, right: Option<Span>) -> Span {
         let mut span = Span {
-            low: self.start,
-            high: self.end,
-            gap: 0,
+            gap: self.hole,
             wired: self.wired > 0,
         };
-        if let Some(left) = left {
-            span.low = left.low;
-            span.gap = left.gap.max(self.start - left.high);
-            span.wired |= left.wired;
+        for below in [left, right].into_iter().flatten() {
+            span.gap = span.gap.max(below.gap);
+            span.wired |= below.wired;
         }
-        if let Some(right) = right {
-            span.high = right.high;
-            span.gap = span.gap.max(right.gap).max(right.low - self.end);
-            span.wired |= right.wired;
-        }
-        self.span = span;
+        span
     }
 }
 
@@ -152,40 +150,33 @@ pub(super) fn find_gap(
     size: u64,
 ) -> Option<u64> {
     let from = hint.max(MIN_ADDRESS);
-    let before = tree.floor(entries, from).map(|id| node(entries, id).end);
-    let mut candidate = before.unwrap_or(0).max(from);
-    let fits = |candidate: u64, limit: u64| limit.saturating_sub(candidate) >= size;
-    let mut path = Path::<Entry>::new();
-    let mut at = tree.root();
-    loop {
-        while let Some(id) = at {
-            let here: &Entry = node(entries, id);
-            if here.start <= from {
-                at = here.links.right;
-                continue;
-            }
-            if here.span.low > from {
-                if fits(candidate, here.span.low) {
-                    return Some(candidate);
-                }
-                if here.span.gap < size {
-                    candidate = here.span.high;
-                    break;
-                }
-            }
-            push(&mut path, id);
-            at = here.links.left;
-        }
-        let Some(id) = path.pop() else {
-            return fits(candidate, MAX_ADDRESS).then_some(candidate);
-        };
-        let here = node(entries, id);
-        if fits(candidate, here.start) {
-            return Some(candidate);
-        }
-        candidate = here.end;
-        at = here.links.right;
+    let fits = |start: u64, limit: u64| limit.saturating_sub(start) >= size;
+    let before = tree.floor(entries, from).map(|id| node(entries, id));
+    let start = before.map_or(from, |before| before.end.max(from));
+    let after = match before {
+        Some(before) => before.next,
+        None => tree.ceiling(entries, from),
+    };
+    let Some(after) = after.map(|id| node(entries, id)) else {
+        return fits(start, MAX_ADDRESS).then_some(start);
+    };
+    if fits(start, after.start) {
+        return Some(start);
     }
+    // What is before any later entry lies above the hint as a whole.
+    let large = tree.search(
+        entries,
+        after.end,
+        |span| span.gap >= size,
+        |entry| entry.hole >= size,
+    );
+    if let Some(id) = large {
+        let entry = node(entries, id);
+        return Some(entry.start - entry.hole);
+    }
+    let last = tree.floor(entries, MAX_ADDRESS)?;
+    let end = node(entries, last).end;
+    fits(end, MAX_ADDRESS).then_some(end)
 }
 
 /// The entry that holds an address.
@@ -204,5 +195,9 @@ pub(super) fn entry_from(
     entries: &Arena<Entry>,
     address: u64,
 ) -> Option<EntryId> {
-    entry_at(tree, entries, address).or_else(|| tree.ceiling(entries, address))
+    match tree.floor(entries, address) {
+        Some(id) if address < node(entries, id).end => Some(id),
+        Some(id) => node(entries, id).next,
+        None => tree.ceiling(entries, address),
+    }
 }

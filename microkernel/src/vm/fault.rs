@@ -8,6 +8,7 @@ use abi::vm::protection;
 
 use super::object::{Backing, Found, Kind};
 use super::pages::{Mapping, mapped_rights};
+use super::tree::node_mut;
 use super::{Context, EntryId, MapId, ObjectId, Vm};
 use crate::base::KernResult;
 use crate::machine::{Access, Caching, Machine};
@@ -104,6 +105,7 @@ impl Vm {
         access: Access,
     ) -> KernResult<Resolved> {
         let id = self.find_entry(map, address)?;
+        node_mut(&mut self.maps, map).hint = Some(id);
         let allowed = self.entry(id).attributes.protection;
         if allowed & needed(access) == 0 {
             return Err(KernReturn::ProtectionFailure);

@@ -1,6 +1,7 @@
 //! [`Map`]: an address space.
 
 use abi::kern_return::KernReturn;
+use abi::vm::MIN_ADDRESS;
 
 use super::entry::{entry_at, entry_from};
 use super::tree::{Tree, node, node_mut};
@@ -18,6 +19,8 @@ pub struct Map {
     pub(super) ledger: LedgerId,
     pub(super) entries: Tree<Entry>,
     pub(super) count: u32,
+    /// The entry that was used last, if it is still there: mostly the one that is looked for next.
+    pub(super) hint: Option<EntryId>,
     /// Page-table pages that are charged.
     pub(super) tables: u64,
     /// Which last-level table was used last: a mapping there needs no new one.
@@ -56,6 +59,7 @@ impl Vm {
             ledger,
             entries: Tree::new(),
             count: 0,
+            hint: None,
             tables: 0,
             covered: u64::MAX,
             jit: false,
@@ -140,6 +144,13 @@ impl Vm {
     /// The entry that holds an address.
     pub(super) fn find_entry(&self, map: MapId, address: u64) -> KernResult<EntryId> {
         let map = self.map_ref(map)?;
+        if let Some(entry) = self.entries.find(map.hint)
+            && entry.start <= address
+            && address < entry.end
+            && let Some(hint) = map.hint
+        {
+            return Ok(hint);
+        }
         entry_at(&map.entries, &self.entries, address).ok_or(KernReturn::InvalidAddress)
     }
 
@@ -171,12 +182,29 @@ impl Vm {
         }
         let ledger = here.ledger;
         context.charge(ledger, Resource::KernelBytes, cost::<Entry>())?;
+        let (start, end) = (entry.start, entry.end);
         let Ok(id) = self.entries.insert(entry) else {
             context.release(ledger, Resource::KernelBytes, cost::<Entry>());
             return Err(KernReturn::ResourceShortage);
         };
         let here = node_mut(&mut self.maps, map);
-        here.entries.insert(&mut self.entries, id);
+        let place = here.entries.place(&self.entries, start);
+        let mut before = MIN_ADDRESS;
+        if let Some(previous) = place.previous {
+            let previous = node_mut(&mut self.entries, previous);
+            previous.next = Some(id);
+            before = previous.end;
+        }
+        if let Some(next) = place.next {
+            let next = node_mut(&mut self.entries, next);
+            next.previous = Some(id);
+            next.hole = next.start - end;
+        }
+        let new = node_mut(&mut self.entries, id);
+        (new.previous, new.next) = (place.previous, place.next);
+        new.hole = start - before;
+        here.entries.insert(&mut self.entries, &place, id);
+        here.hint = Some(id);
         here.count += 1;
         Ok(id)
     }
@@ -188,6 +216,19 @@ impl Vm {
         map: MapId,
         id: EntryId,
     ) {
+        let entry = node(&self.entries, id);
+        let (previous, next) = (entry.previous, entry.next);
+        let mut before = MIN_ADDRESS;
+        if let Some(previous) = previous {
+            let previous = node_mut(&mut self.entries, previous);
+            previous.next = next;
+            before = previous.end;
+        }
+        if let Some(next) = next {
+            let next = node_mut(&mut self.entries, next);
+            next.previous = previous;
+            next.hole = next.start - before;
+        }
         let here = node_mut(&mut self.maps, map);
         here.entries.remove(&mut self.entries, id);
         here.count -= 1;
@@ -258,21 +299,27 @@ impl Vm {
 
     /// Makes one entry of those that meet at an address, if they only continue each other.
     pub(super) fn join<M: Machine>(&mut self, context: &mut Context<'_, M>, map: MapId, at: u64) {
-        let here = node(&self.maps, map);
-        let Some(next) = entry_at(&here.entries, &self.entries, at) else {
+        if let Ok(next) = self.find_entry(map, at)
+            && self.entry(next).start == at
+        {
+            self.join_previous(context, map, next);
+        }
+    }
+
+    /// Makes one entry of this one and the one before it, if they only continue each other.
+    pub(super) fn join_previous<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+    ) {
+        let Some(previous) = self.entry(id).previous else {
             return;
         };
-        let before = at
-            .checked_sub(1)
-            .and_then(|before| entry_at(&here.entries, &self.entries, before));
-        let Some(first) = before.filter(|first| *first != next) else {
-            return;
-        };
-        if self.entry(first).continues_in(self.entry(next)) {
-            let end = self.entry(next).end;
-            self.remove_entry(context, map, next);
-            self.entry_mut(first).end = end;
-            self.refresh_entry(map, first);
+        if self.entry(previous).continues_in(self.entry(id)) {
+            // At once what it will be, so that the hole behind it is right.
+            self.entry_mut(previous).end = self.entry(id).end;
+            self.remove_entry(context, map, id);
         }
     }
 }

@@ -69,9 +69,9 @@ pub use fault::FaultOutcome;
 pub use map::Map;
 pub use memory_entry::{MemoryEntry, SHARE_PAGES};
 pub use object::Object;
-pub use resident::Node;
 pub use protect::Which;
 pub use region::{RegionInfo, Sharing};
+pub use resident::Node;
 
 /// Reaches a map.
 pub type MapId = Id<Map>;

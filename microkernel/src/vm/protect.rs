@@ -103,12 +103,15 @@ impl Vm {
         range: &Range<u64>,
         accept: impl Fn(Attributes) -> bool,
     ) -> KernResult<()> {
-        let mut at = range.start;
-        let mut accepted = true;
-        while at < range.end {
-            let entry = self.entry(self.find_entry(map, at)?);
+        let mut entry = self.entry(self.find_entry(map, range.start)?);
+        let mut accepted = accept(entry.attributes);
+        while entry.end < range.end {
+            let next = entry.next.ok_or(KernReturn::InvalidAddress)?;
+            entry = self.entry(next);
+            if entry.hole > 0 {
+                return Err(KernReturn::InvalidAddress);
+            }
             accepted &= accept(entry.attributes);
-            at = entry.end;
         }
         if accepted {
             Ok(())

@@ -34,20 +34,42 @@ impl<T> Links<T> {
 /// An object that can be in a tree.
 pub(super) trait Node: Sized {
     /// What is known of a whole subtree.
-    type Summary: Copy;
+    type Summary: Copy + PartialEq;
     /// Its place. No two nodes of a tree have the same.
     fn key(&self) -> u64;
     fn links(&self) -> &Links<Self>;
     fn links_mut(&mut self) -> &mut Links<Self>;
-    /// The subtree's summary, as [`summarize`](Self::summarize) left it.
+    /// The subtree's summary.
     fn summary(&self) -> Self::Summary;
-    /// Computes the summary from the node itself and its children's.
-    fn summarize(&mut self, left: Option<Self::Summary>, right: Option<Self::Summary>);
+    fn set_summary(&mut self, summary: Self::Summary);
+    /// What the summary is to be, from the node itself and its children's.
+    fn summarize(&self, left: Option<Self::Summary>, right: Option<Self::Summary>)
+    -> Self::Summary;
 }
 
 /// The root.
 pub(super) struct Tree<T> {
     root: Option<Id<T>>,
+}
+
+/// Where a node is, or belongs.
+pub(super) struct Place<T> {
+    path: Path<T>,
+    /// Of the nodes above it, the last one before it and the first one after it. For a node that is not there yet:
+    /// of all nodes.
+    pub(super) previous: Option<Id<T>>,
+    pub(super) next: Option<Id<T>>,
+    next_depth: usize,
+}
+
+impl<T> Place<T> {
+    /// The depth above which nodes need an update only if one below them changed.
+    fn sure(&self) -> usize {
+        match self.next {
+            Some(_) => self.next_depth + 1,
+            None => self.path.len(),
+        }
+    }
 }
 
 /// Which child.
@@ -60,10 +82,6 @@ enum Side {
 impl<T: Node> Tree<T> {
     pub(super) fn new() -> Self {
         Self { root: None }
-    }
-
-    pub(super) fn root(&self) -> Option<Id<T>> {
-        self.root
     }
 
     /// The node with this key.
@@ -134,44 +152,57 @@ impl<T: Node> Tree<T> {
         }
     }
 
-    /// Puts a node in. Its key must not be there yet.
-    pub(super) fn insert(&mut self, arena: &mut Arena<T>, id: Id<T>) {
-        let key = node(arena, id).key();
-        *node_mut(arena, id).links_mut() = Links::new();
-        let mut path = self.path(arena, key);
-        match path.last() {
-            None => self.root = Some(id),
-            Some(&parent) => {
-                debug_assert!(key != node(arena, parent).key(), "a key twice");
-                let side = if key < node(arena, parent).key() {
-                    Side::Left
-                } else {
-                    Side::Right
-                };
-                set_child(arena, parent, side, Some(id));
-            }
-        }
-        push(&mut path, id);
-        self.rebalance(arena, &path);
+    /// Where a node with this key belongs. Its key must not be there yet.
+    pub(super) fn place(&self, arena: &Arena<T>, key: u64) -> Place<T> {
+        let place = self.walk(arena, key);
+        debug_assert!(
+            place
+                .path
+                .last()
+                .is_none_or(|last| node(arena, *last).key() != key),
+            "a key twice"
+        );
+        place
     }
 
-    /// Takes a node out. It must be there.
+    /// Puts a node in where [`place`](Self::place) said. The summary of the next node may have changed meanwhile.
+    pub(super) fn insert(&mut self, arena: &mut Arena<T>, place: &Place<T>, id: Id<T>) {
+        let new = node_mut(arena, id);
+        *new.links_mut() = Links::new();
+        new.set_summary(new.summarize(None, None));
+        match place.path.last() {
+            None => self.root = Some(id),
+            Some(&parent) if place.next == Some(parent) => {
+                set_child(arena, parent, Side::Left, Some(id));
+            }
+            Some(&parent) => set_child(arena, parent, Side::Right, Some(id)),
+        }
+        self.rebalance(arena, &place.path, place.sure());
+    }
+
+    /// Takes a node out. It must be there. The summary of the next node may have changed meanwhile.
     pub(super) fn remove(&mut self, arena: &mut Arena<T>, id: Id<T>) {
-        let mut path = self.path(arena, node(arena, id).key());
-        debug_assert!(path.last() == Some(&id), "not in this tree");
+        let mut place = self.walk(arena, node(arena, id).key());
+        debug_assert!(place.path.last() == Some(&id), "not in this tree");
+        let sure = place.sure();
+        let path = &mut place.path;
         let depth = path.len() - 1;
         let parent = depth.checked_sub(1).map(|above| path[above]);
         let (left, right) = children(arena, id);
         let (Some(left), Some(right)) = (left, right) else {
             self.replace(arena, parent, id, left.or(right));
             path.truncate(depth);
-            self.rebalance(arena, &path);
-            return;
+            let Some(right) = right else {
+                return self.rebalance(arena, path, sure);
+            };
+            // The next node in order, alone on that side.
+            push(path, right);
+            return self.rebalance(arena, path, depth);
         };
         // The next node in order takes the place; it has no left child.
         let mut next = right;
         while let Some(lower) = node(arena, next).links().left {
-            push(&mut path, next);
+            push(path, next);
             next = lower;
         }
         let rest = node(arena, next).links().right;
@@ -185,42 +216,55 @@ impl<T: Node> Tree<T> {
         set_child(arena, next, Side::Left, Some(left));
         path[depth] = next;
         self.replace(arena, parent, id, Some(next));
-        self.rebalance(arena, &path);
+        // What this node says of itself is of where it was.
+        self.rebalance(arena, path, depth);
     }
 
     /// Brings the summaries up to date after a node changed in place. Its key may have changed if the order
     /// did not.
     pub(super) fn refresh(&mut self, arena: &mut Arena<T>, id: Id<T>) {
-        let path = self.path(arena, node(arena, id).key());
+        let Place { path, .. } = self.walk(arena, node(arena, id).key());
         debug_assert!(path.last() == Some(&id), "not in this tree");
-        self.rebalance(arena, &path);
+        self.rebalance(arena, &path, path.len());
     }
 
     /// From the root to the node with this key, or to the one below which it belongs.
-    fn path(&self, arena: &Arena<T>, key: u64) -> Path<T> {
-        let mut path = Path::new();
+    #[inline(always)]
+    fn walk(&self, arena: &Arena<T>, key: u64) -> Place<T> {
+        let mut place = Place {
+            path: Path::new(),
+            previous: None,
+            next: None,
+            next_depth: 0,
+        };
         let mut at = self.root;
         while let Some(id) = at {
-            push(&mut path, id);
+            push(&mut place.path, id);
             let here = node(arena, id);
             if here.key() == key {
                 break;
             }
-            at = if key < here.key() {
-                here.links().left
+            if key < here.key() {
+                place.next = at;
+                place.next_depth = place.path.len() - 1;
+                at = here.links().left;
             } else {
-                here.links().right
-            };
+                place.previous = at;
+                at = here.links().right;
+            }
         }
-        path
+        place
     }
 
-    fn rebalance(&mut self, arena: &mut Arena<T>, path: &[Id<T>]) {
+    /// Brings nodes up to date from below, until one above `sure` is as it was: then those above it are too.
+    fn rebalance(&mut self, arena: &mut Arena<T>, path: &[Id<T>], sure: usize) {
         for (depth, &id) in path.iter().enumerate().rev() {
-            let top = balance(arena, id);
+            let (top, changed) = balance(arena, id);
             if top != id {
                 let parent = depth.checked_sub(1).map(|above| path[above]);
                 self.replace(arena, parent, id, Some(top));
+            } else if !changed && depth < sure {
+                return;
             }
         }
     }
@@ -282,39 +326,68 @@ pub(super) fn height<T: Node>(arena: &Arena<T>, id: Option<Id<T>>) -> u8 {
     id.map_or(0, |id| node(arena, id).links().height)
 }
 
-/// Height and summary from the children's.
-fn update<T: Node>(arena: &mut Arena<T>, id: Id<T>) {
-    let (left, right) = children(arena, id);
-    let higher = height(arena, left).max(height(arena, right));
-    let left = left.map(|id| node(arena, id).summary());
-    let right = right.map(|id| node(arena, id).summary());
-    let here = node_mut(arena, id);
-    here.links_mut().height = higher + 1;
-    here.summarize(left, right);
+/// What [`update`] found.
+struct Updated {
+    /// Height or summary are not what they were.
+    changed: bool,
+    /// The children's heights.
+    left: u8,
+    right: u8,
 }
 
-/// Restores the balance of a subtree whose children are balanced; returns its root.
-fn balance<T: Node>(arena: &mut Arena<T>, id: Id<T>) -> Id<T> {
-    update(arena, id);
+/// Height and summary from the children's.
+#[inline(always)]
+fn update<T: Node>(arena: &mut Arena<T>, id: Id<T>) -> Updated {
     let (left, right) = children(arena, id);
-    let (low, high) = (height(arena, left), height(arena, right));
-    if let Some(left) = left.filter(|_| low > high + 1) {
+    let of = |id| {
+        let here = node(arena, id);
+        (here.links().height, here.summary())
+    };
+    let (left, right) = (left.map(of), right.map(of));
+    let low = left.map_or(0, |(height, _)| height);
+    let high = right.map_or(0, |(height, _)| height);
+    let here = node_mut(arena, id);
+    let height = low.max(high) + 1;
+    let summary = here.summarize(left.map(|left| left.1), right.map(|right| right.1));
+    let changed = here.links().height != height || here.summary() != summary;
+    here.links_mut().height = height;
+    here.set_summary(summary);
+    Updated {
+        changed,
+        left: low,
+        right: high,
+    }
+}
+
+/// Restores the balance of a subtree whose children are balanced; returns its root, and whether anything
+/// changed.
+fn balance<T: Node>(arena: &mut Arena<T>, id: Id<T>) -> (Id<T>, bool) {
+    let Updated {
+        changed,
+        left: low,
+        right: high,
+    } = update(arena, id);
+    if low.abs_diff(high) <= 1 {
+        return (id, changed);
+    }
+    let (left, right) = children(arena, id);
+    if let Some(left) = left.filter(|_| low > high) {
         let (outer, inner) = children(arena, left);
         if height(arena, outer) < height(arena, inner) {
             let top = rotate(arena, left, Side::Left);
             set_child(arena, id, Side::Left, Some(top));
         }
-        return rotate(arena, id, Side::Right);
+        return (rotate(arena, id, Side::Right), true);
     }
-    if let Some(right) = right.filter(|_| high > low + 1) {
+    if let Some(right) = right {
         let (inner, outer) = children(arena, right);
         if height(arena, outer) < height(arena, inner) {
             let top = rotate(arena, right, Side::Right);
             set_child(arena, id, Side::Right, Some(top));
         }
-        return rotate(arena, id, Side::Left);
+        return (rotate(arena, id, Side::Left), true);
     }
-    id
+    (id, changed)
 }
 
 /// Lets a node sink to a side; the child of the other side comes up and is returned.
@@ -363,8 +436,11 @@ mod tests {
         fn summary(&self) -> u32 {
             self.count
         }
-        fn summarize(&mut self, left: Option<u32>, right: Option<u32>) {
-            self.count = 1 + left.unwrap_or(0) + right.unwrap_or(0);
+        fn set_summary(&mut self, count: u32) {
+            self.count = count;
+        }
+        fn summarize(&self, left: Option<u32>, right: Option<u32>) -> u32 {
+            1 + left.unwrap_or(0) + right.unwrap_or(0)
         }
     }
 
@@ -389,13 +465,16 @@ mod tests {
                 if insert && !model.contains_key(&key) {
                     let item = Item { key, count: 1, links: Links::new() };
                     let id = arena.insert(item).unwrap();
-                    tree.insert(&mut arena, id);
+                    let place = tree.place(&arena, key);
+                    prop_assert_eq!(place.previous, model.range(..key).next_back().map(|(_, id)| *id));
+                    prop_assert_eq!(place.next, model.range(key..).next().map(|(_, id)| *id));
+                    tree.insert(&mut arena, &place, id);
                     model.insert(key, id);
                 } else if let Some(id) = model.remove(&key) {
                     tree.remove(&mut arena, id);
                     arena.remove(id);
                 }
-                prop_assert_eq!(assert_balanced(&arena, tree.root()) as usize, model.len());
+                prop_assert_eq!(assert_balanced(&arena, tree.root) as usize, model.len());
                 for probe in [key.saturating_sub(1), key, key + 1] {
                     prop_assert_eq!(tree.find(&arena, probe), model.get(&probe).copied());
                     prop_assert_eq!(tree.floor(&arena, probe), model.range(..=probe).next_back().map(|(_, id)| *id));
