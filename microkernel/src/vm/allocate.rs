@@ -348,12 +348,15 @@ impl Vm {
         let Some(first) = self.first_in(map, range) else {
             return false;
         };
-        let from = self.entry(first).start;
+        let first = self.entry(first);
+        if first.wired > 0 || first.end >= range.end {
+            return first.wired > 0;
+        }
         let entries = &node(&self.maps, map).entries;
         entries
             .search(
                 &self.entries,
-                from,
+                first.end,
                 |span| span.wired,
                 |entry| entry.wired > 0,
             )

@@ -7,7 +7,7 @@ use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, protection};
 use arena::{Arena, Id};
 
 use super::tree::{Node, Tree, height, node};
-use super::{Entry, Map, MapId, ObjectId, Vm, cost};
+use super::{Copied, Entry, Map, MapId, ObjectId, Piece, Vm, cost};
 use crate::base::ledger::LedgerId;
 use crate::machine::Page;
 
@@ -167,7 +167,7 @@ impl Vm {
                 });
             }
         }
-        for piece in all(&self.pieces).map(|piece| node(&self.pieces, piece)) {
+        for piece in all(&self.copies).flat_map(|copy| self.each_piece(node(&self.copies, copy))) {
             if piece.object == Some(id) {
                 visit(Reach {
                     pages: piece.index..piece.index + piece.pages,
@@ -191,6 +191,12 @@ impl Vm {
                 });
             }
         }
+    }
+
+    fn each_piece<'a>(&'a self, copy: &'a Copied) -> impl Iterator<Item = &'a Piece> + 'a {
+        core::iter::successors(copy.head.as_ref(), |piece| {
+            piece.next.map(|id| node(&self.pieces, id))
+        })
     }
 
     fn check_pages(&self) -> Result<(), Broken> {
@@ -274,12 +280,9 @@ impl Vm {
         }
         for copy in all(&self.copies).map(|copy| node(&self.copies, copy)) {
             if copy.ledger == ledger {
-                bytes += cost::<super::Copied>();
-                let mut next = copy.first;
-                while let Some(piece) = next {
-                    bytes += cost::<super::Piece>();
-                    next = node(&self.pieces, piece).next;
-                }
+                bytes += cost::<Copied>();
+                // The first one lies in the copy.
+                bytes += self.each_piece(copy).skip(1).count() as u64 * cost::<Piece>();
             }
         }
         for entry in all(&self.memory_entries).map(|entry| node(&self.memory_entries, entry)) {

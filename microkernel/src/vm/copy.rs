@@ -16,7 +16,8 @@ use abi::vm::protection;
 use super::object::{Kind, MAX_CHAIN};
 use super::pages::Withdraw;
 use super::tree::{node, node_mut};
-use super::{Context, CopyId, Entry, EntryId, MapId, ObjectId, PieceId, Progress, Vm, whole_pages};
+use super::whole_pages;
+use super::{Context, CopyId, Entry, EntryId, MapId, Object, ObjectId, PieceId, Progress, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
 use crate::machine::Machine;
@@ -39,7 +40,9 @@ pub enum After {
 
 /// A snapshot of memory.
 pub struct Copied {
-    pub(super) first: Option<PieceId>,
+    /// The first piece: mostly the only one.
+    pub(super) head: Option<Piece>,
+    /// The last one, if there are others.
     pub(super) last: Option<PieceId>,
     pub(super) pages: u64,
     /// Where in the first page it begins.
@@ -53,6 +56,7 @@ pub struct Copied {
 }
 
 /// A run of pages of a copy.
+#[derive(Clone, Copy)]
 pub struct Piece {
     pub(super) object: Option<ObjectId>,
     pub(super) index: u64,
@@ -99,6 +103,7 @@ impl Vm {
         if size == 0 {
             return self.create_copy(context, ledger, (address, 0));
         }
+        self.remember(map, pages.start);
         self.check_copy(map, &pages, after)?;
         let copy = self.create_copy(context, ledger, (address, size))?;
         let gathered = match self.whole_entry(map, address..address + size, after) {
@@ -118,16 +123,14 @@ impl Vm {
             return Err(KernReturn::ResourceShortage);
         }
         self.check_covered(map, pages, |entry| entry.protection & protection::READ != 0)?;
-        let mut at = pages.start;
-        while at < pages.end {
-            let entry = self.entry(self.find_entry(map, at)?);
-            if entry
-                .object
-                .is_some_and(|object| self.object(object).is_device())
-            {
+        let mut next = self.first_in(map, pages);
+        while let Some(id) = next {
+            let entry = self.entry(id);
+            let shows = entry.object.map(|object| self.object(object));
+            if shows.is_some_and(Object::is_device) {
                 return Err(KernReturn::InvalidArgument);
             }
-            at = entry.end;
+            next = entry.next.filter(|_| entry.end < pages.end);
         }
         if after == After::Deallocate && self.wired_in(map, pages) {
             return Err(KernReturn::InvalidArgument);

@@ -7,7 +7,7 @@ use abi::vm::{MIN_ADDRESS, inherit, protection};
 use super::entry::Attributes;
 use super::pages::Mapping;
 use super::tree::{node, node_mut};
-use super::{Context, Copied, CopyId, Entry, EntryId, MapId, Piece, PieceId, Progress, STEP, Vm};
+use super::{Context, Copied, CopyId, Entry, EntryId, MapId, Piece, Progress, STEP, Vm};
 use super::{cost, whole_pages};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Resource};
@@ -54,12 +54,8 @@ impl Vm {
             }
             return Err(error);
         }
-        let mut next = node(&self.copies, copy).first;
-        while let Some(id) = next {
-            next = self
-                .remove_piece(context, id, payer)
-                .and_then(|piece| piece.next);
-        }
+        // Each piece's reference is its entry's now.
+        while self.pop_piece(context, copy).is_some() {}
         self.remove_copy(context, copy);
         if pages <= EAGER_PAGES {
             self.map_eagerly(context, map, start..start + size);
@@ -78,10 +74,9 @@ impl Vm {
         start: u64,
     ) -> KernResult<()> {
         let mut at = start;
-        let mut next = node(&self.copies, copy).first;
-        while let Some(id) = next {
-            let piece = node(&self.pieces, id);
-            next = piece.next;
+        let mut next = node(&self.copies, copy).head;
+        while let Some(piece) = next {
+            next = piece.next.map(|id| *node(&self.pieces, id));
             let end = at + piece.pages * PAGE_SIZE;
             let mut entry = Entry::new(at, end, DEFAULT);
             entry.object = piece.object;
@@ -163,29 +158,30 @@ impl Vm {
         copy: CopyId,
     ) -> Progress {
         for _ in 0..STEP {
-            let here = node(&self.copies, copy);
-            let Some(first) = here.first else {
+            let Some(piece) = self.pop_piece(context, copy) else {
                 self.remove_copy(context, copy);
                 return Progress::Done(());
             };
-            if let Some(piece) = self.remove_piece(context, first, here.ledger) {
-                node_mut(&mut self.copies, copy).first = piece.next;
-                if let Some(object) = piece.object {
-                    self.dereference(object);
-                }
+            if let Some(object) = piece.object {
+                self.dereference(object);
             }
         }
         Progress::More
     }
 
-    fn remove_piece<M: Machine>(
+    /// Takes the first piece out of a copy, with its reference.
+    fn pop_piece<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
-        id: PieceId,
-        payer: LedgerId,
+        copy: CopyId,
     ) -> Option<Piece> {
-        let piece = self.pieces.remove(id)?;
-        context.release(payer, Resource::KernelBytes, cost::<Piece>());
+        let here = node_mut(&mut self.copies, copy);
+        let piece = here.head.take()?;
+        if let Some(next) = piece.next {
+            here.head = self.pieces.remove(next);
+            here.last = here.last.filter(|last| *last != next);
+            context.release(here.ledger, Resource::KernelBytes, cost::<Piece>());
+        }
         Some(piece)
     }
 
@@ -297,7 +293,7 @@ impl Vm {
             let within = (at % PAGE_SIZE) as usize;
             let length = rest.len().min(PAGE_SIZE as usize - within);
             let (now, later) = rest.split_at_mut(length);
-            match self.copied_page(here.first, at / PAGE_SIZE) {
+            match self.copied_page(here, at / PAGE_SIZE) {
                 Some(page) => context.machine.read((page, within), now),
                 None => now.fill(0),
             }
@@ -307,15 +303,14 @@ impl Vm {
         Ok(())
     }
 
-    fn copied_page(&self, first: Option<PieceId>, index: u64) -> Option<crate::machine::Page> {
-        let (mut next, mut index) = (first, index);
-        while let Some(id) = next {
-            let piece = node(&self.pieces, id);
+    fn copied_page(&self, copy: &Copied, index: u64) -> Option<crate::machine::Page> {
+        let (mut next, mut index) = (copy.head.as_ref(), index);
+        while let Some(piece) = next {
             if index < piece.pages {
                 return Some(self.find_page(piece.object?, piece.index + index)?.page);
             }
             index -= piece.pages;
-            next = piece.next;
+            next = piece.next.map(|id| node(&self.pieces, id));
         }
         None
     }
@@ -330,7 +325,7 @@ impl Vm {
         let range = whole_pages(address, size)?;
         context.charge(ledger, Resource::KernelBytes, cost::<Copied>())?;
         let copy = Copied {
-            first: None,
+            head: None,
             last: None,
             pages: if size == 0 {
                 0
@@ -355,29 +350,37 @@ impl Vm {
         copy: CopyId,
         piece: Piece,
     ) -> KernResult<()> {
-        let here = node(&self.copies, copy);
+        let here = node_mut(&mut self.copies, copy);
         let (ledger, last) = (here.ledger, here.last);
-        if let Some(last) = last {
-            let last = node_mut(&mut self.pieces, last);
-            if last.continues_in(&piece) {
-                last.pages += piece.pages;
-                return Ok(());
+        let Some(head) = here.head.as_mut() else {
+            here.head = Some(piece);
+            if let Some(object) = piece.object {
+                self.reference(object);
             }
+            return Ok(());
+        };
+        let before = match last {
+            Some(last) => node_mut(&mut self.pieces, last),
+            None => head,
+        };
+        if before.continues_in(&piece) {
+            before.pages += piece.pages;
+            return Ok(());
         }
         context.charge(ledger, Resource::KernelBytes, cost::<Piece>())?;
-        let object = piece.object;
         let Ok(id) = self.pieces.insert(piece) else {
             context.release(ledger, Resource::KernelBytes, cost::<Piece>());
             return Err(KernReturn::ResourceShortage);
         };
-        if let Some(object) = object {
+        if let Some(object) = piece.object {
             self.reference(object);
         }
         let here = node_mut(&mut self.copies, copy);
         here.last = Some(id);
-        match last {
-            Some(last) => node_mut(&mut self.pieces, last).next = Some(id),
-            None => here.first = Some(id),
+        match (last, here.head.as_mut()) {
+            (Some(last), _) => node_mut(&mut self.pieces, last).next = Some(id),
+            (None, Some(head)) => head.next = Some(id),
+            (None, None) => {}
         }
         Ok(())
     }

@@ -154,8 +154,18 @@ impl Vm {
         entry_at(&map.entries, &self.entries, address).ok_or(KernReturn::InvalidAddress)
     }
 
+    /// Makes the entry that holds an address, if one does, the first to be looked at.
+    pub(super) fn remember(&mut self, map: MapId, address: u64) {
+        if let Ok(id) = self.find_entry(map, address) {
+            node_mut(&mut self.maps, map).hint = Some(id);
+        }
+    }
+
     /// The first entry of which a part lies in a range.
     pub(super) fn first_in(&self, map: MapId, range: &core::ops::Range<u64>) -> Option<EntryId> {
+        if let Ok(id) = self.find_entry(map, range.start) {
+            return Some(id);
+        }
         let map = self.maps.get(map)?;
         let id = entry_from(&map.entries, &self.entries, range.start)?;
         (self.entry(id).start < range.end).then_some(id)

@@ -49,7 +49,8 @@ impl Vm {
     ) -> KernResult<()> {
         let here = self.map_ref(map)?;
         let root = here.root.ok_or(KernReturn::InvalidTask)?;
-        if here.covered != address / COVERED {
+        let covered = here.covered == address / COVERED;
+        if !covered {
             let used = context.ledgers.used(here.ledger, Resource::Pages);
             let limit = context.ledgers.limit(here.ledger, Resource::Pages);
             if limit.saturating_sub(used) < MAX_NEW_TABLES {
@@ -64,6 +65,10 @@ impl Vm {
         let mapped = context
             .machine
             .map(root, address, page, protection, caching);
+        if covered {
+            // No table was made.
+            return mapped.map_err(|_| KernReturn::ResourceShortage);
+        }
         self.charge_tables(context, map, root);
         if mapped.is_err() {
             return Err(KernReturn::ResourceShortage);
@@ -81,10 +86,6 @@ impl Vm {
             if context.charge(here.ledger, Resource::Pages, more).is_ok() {
                 here.tables = now;
             }
-        } else if now < here.tables {
-            context.release(here.ledger, Resource::Pages, here.tables - now);
-            here.tables = now;
-            here.covered = u64::MAX;
         }
     }
 
@@ -126,7 +127,6 @@ impl Vm {
         let stopped = self.entry(id).address_of(cursor);
         if touched {
             context.machine.flush(root, range.start..stopped);
-            self.charge_tables(context, map, root);
         }
         stopped
     }
@@ -135,7 +135,10 @@ impl Vm {
     fn next_run(&self, object: ObjectId, range: Range<u64>, limit: u64) -> Option<Range<u64>> {
         let first = self.next_shown(object, range.start, range.end)?;
         let mut end = first + 1;
-        while end - first < limit && self.next_shown(object, end, range.end) == Some(end) {
+        while end < range.end
+            && end - first < limit
+            && self.next_shown(object, end, range.end) == Some(end)
+        {
             end += 1;
         }
         Some(first..end)
