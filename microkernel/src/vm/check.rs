@@ -334,6 +334,11 @@ fn check_tree<T: Node>(arena: &Arena<T>, tree: &Tree<T>) -> Result<(), Broken> {
         if tree.find(arena, here.key()) != Some(id) {
             return Err("a tree is out of order");
         }
+        for child in [left, right].into_iter().flatten() {
+            if node(arena, child).links().parent != Some(id) {
+                return Err("a node does not know its parent");
+            }
+        }
         from = here.key() + 1;
     }
     Ok(())

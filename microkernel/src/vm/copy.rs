@@ -103,12 +103,16 @@ impl Vm {
         if size == 0 {
             return self.create_copy(context, ledger, (address, 0));
         }
-        self.remember(map, pages.start);
-        self.check_copy(map, &pages, after)?;
+        if (pages.end - pages.start) / PAGE_SIZE > COPY_PAGES {
+            return Err(KernReturn::ResourceShortage);
+        }
+        let first = self.find_entry(map, pages.start)?;
+        self.check_copy(first, &pages, after)?;
         let copy = self.create_copy(context, ledger, (address, size))?;
-        let gathered = match self.whole_entry(map, address..address + size, after) {
-            Some(id) => self.take_whole(context, map, id, copy),
-            None => self.gather(context, map, copy, address..address + size, after),
+        let gathered = if self.leaves_whole(map, first, address..address + size, after) {
+            self.take_whole(context, map, first, copy)
+        } else {
+            self.gather(context, map, copy, address..address + size, after)
         };
         if let Err(error) = gathered {
             // As many pieces as the copy may have pages, and mostly a few.
@@ -118,35 +122,41 @@ impl Vm {
         Ok(copy)
     }
 
-    fn check_copy(&self, map: MapId, pages: &Range<u64>, after: After) -> KernResult<()> {
-        if (pages.end - pages.start) / PAGE_SIZE > COPY_PAGES {
-            return Err(KernReturn::ResourceShortage);
-        }
-        self.check_covered(map, pages, |entry| entry.protection & protection::READ != 0)?;
-        let mut next = self.first_in(map, pages);
-        while let Some(id) = next {
-            let entry = self.entry(id);
+    /// Checks the entries of a range from the one that holds its beginning on: at most as many as there are pages.
+    fn check_copy(&self, first: EntryId, pages: &Range<u64>, after: After) -> KernResult<()> {
+        let mut entry = self.entry(first);
+        let (mut readable, mut copied) = (true, true);
+        loop {
             let shows = entry.object.map(|object| self.object(object));
-            if shows.is_some_and(Object::is_device) {
-                return Err(KernReturn::InvalidArgument);
+            readable &= entry.attributes.protection & protection::READ != 0;
+            copied &= !shows.is_some_and(Object::is_device);
+            copied &= after == After::Keep || entry.wired == 0;
+            if entry.end >= pages.end {
+                break;
             }
-            next = entry.next.filter(|_| entry.end < pages.end);
+            entry = self.entry(entry.next.ok_or(KernReturn::InvalidAddress)?);
+            if entry.hole > 0 {
+                return Err(KernReturn::InvalidAddress);
+            }
         }
-        if after == After::Deallocate && self.wired_in(map, pages) {
+        if !readable {
+            return Err(KernReturn::ProtectionFailure);
+        }
+        if !copied {
             return Err(KernReturn::InvalidArgument);
         }
         Ok(())
     }
 
-    /// The entry that leaves as it is: it is the range exactly, and nobody else has its object.
-    fn whole_entry(&self, map: MapId, range: Range<u64>, after: After) -> Option<EntryId> {
-        let id = self.find_entry(map, range.start).ok()?;
+    /// Whether an entry leaves as it is: it is the range exactly, and nobody else has its object.
+    fn leaves_whole(&self, map: MapId, id: EntryId, range: Range<u64>, after: After) -> bool {
         let entry = self.entry(id);
-        let alone = after == After::Deallocate
+        after == After::Deallocate
             && (entry.start..entry.end) == range
             && self.may_move(map, entry)
-            && self.object(entry.object?).references == 1;
-        alone.then_some(id)
+            && entry
+                .object
+                .is_some_and(|object| self.object(object).references == 1)
     }
 
     /// Whether an entry's pages may leave its object for the copy's own.

@@ -46,34 +46,38 @@ impl Vm {
         if let Some(own) = own {
             self.change_payer(context, own, receiver)?;
         }
-        if let Err(error) = self.add_entries(context, map, copy, start) {
-            if let Some(own) = own {
-                // What was released a moment ago is still free.
-                let returned = self.change_payer(context, own, payer);
-                debug_assert!(returned.is_ok());
-            }
-            return Err(error);
+        let added = self.add_entries(context, map, copy, start);
+        if added.is_err()
+            && let Some(own) = own
+        {
+            // What was released a moment ago is still free.
+            let returned = self.change_payer(context, own, payer);
+            debug_assert!(returned.is_ok());
         }
+        let (first, last) = added?;
         // Each piece's reference is its entry's now.
         while self.pop_piece(context, copy).is_some() {}
         self.remove_copy(context, copy);
         if pages <= EAGER_PAGES {
-            self.map_eagerly(context, map, start..start + size);
+            self.map_eagerly(context, map, first, start + size);
         }
-        self.join(context, map, start);
-        self.join(context, map, start + size);
+        if let Some(behind) = self.entry(last).next {
+            self.join_previous(context, map, behind);
+        }
+        self.join_previous(context, map, first);
         Ok(start + offset)
     }
 
-    /// An entry for each piece, to which the piece's reference goes; or none at all.
+    /// An entry for each piece, to which the piece's reference goes, or none at all; the first and the last one.
     fn add_entries<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
         copy: CopyId,
         start: u64,
-    ) -> KernResult<()> {
+    ) -> KernResult<(EntryId, EntryId)> {
         let mut at = start;
+        let mut ends = None;
         let mut next = node(&self.copies, copy).head;
         while let Some(piece) = next {
             next = piece.next.map(|id| *node(&self.pieces, id));
@@ -82,36 +86,40 @@ impl Vm {
             entry.object = piece.object;
             entry.index = piece.index;
             entry.needs_copy = piece.needs_copy;
-            if let Err(error) = self.add_entry(context, map, entry) {
+            let added = self.add_entry(context, map, entry);
+            if added.is_err() {
                 while let Some(added) = self.first_in(map, &(start..at)) {
                     self.take_entry(context, map, added);
                 }
-                return Err(error);
             }
+            let added = added?;
+            ends = Some((ends.map_or(added, |(first, _)| first), added));
             at = end;
         }
-        Ok(())
+        ends.ok_or(KernReturn::InvalidArgument)
     }
 
-    /// Maps what is there of a range. What cannot be mapped is left to faults.
+    /// Maps what is there from an entry on, up to an end. What cannot be mapped is left to faults.
     fn map_eagerly<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
-        range: core::ops::Range<u64>,
+        first: EntryId,
+        end: u64,
     ) {
-        let mut at = range.start;
-        while at < range.end {
-            let Ok(id) = self.find_entry(map, at) else {
-                return;
-            };
-            let (object, index) = (self.entry(id).object, self.entry(id).page_at(at));
-            if let Some(object) = object
-                && !self.install_shown(context, (map, id), (object, index), at)
-            {
-                return;
+        let mut next = Some(first);
+        while let Some(id) = next {
+            let entry = self.entry(id);
+            let (object, index, start) = (entry.object, entry.index, entry.start);
+            let pages = entry.size();
+            next = entry.next.filter(|_| entry.end < end);
+            let Some(object) = object else { continue };
+            for page in 0..pages {
+                let address = start + page * PAGE_SIZE;
+                if !self.install_shown(context, (map, id), (object, index + page), address) {
+                    return;
+                }
             }
-            at += PAGE_SIZE;
         }
     }
 

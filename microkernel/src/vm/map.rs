@@ -154,13 +154,6 @@ impl Vm {
         entry_at(&map.entries, &self.entries, address).ok_or(KernReturn::InvalidAddress)
     }
 
-    /// Makes the entry that holds an address, if one does, the first to be looked at.
-    pub(super) fn remember(&mut self, map: MapId, address: u64) {
-        if let Ok(id) = self.find_entry(map, address) {
-            node_mut(&mut self.maps, map).hint = Some(id);
-        }
-    }
-
     /// The first entry of which a part lies in a range.
     pub(super) fn first_in(&self, map: MapId, range: &core::ops::Range<u64>) -> Option<EntryId> {
         if let Ok(id) = self.find_entry(map, range.start) {
@@ -213,7 +206,7 @@ impl Vm {
         let new = node_mut(&mut self.entries, id);
         (new.previous, new.next) = (place.previous, place.next);
         new.hole = start - before;
-        here.entries.insert(&mut self.entries, &place, id);
+        here.entries.insert(&mut self.entries, place, id);
         here.hint = Some(id);
         here.count += 1;
         Ok(id)
@@ -240,7 +233,7 @@ impl Vm {
             next.hole = next.start - before;
         }
         let here = node_mut(&mut self.maps, map);
-        here.entries.remove(&mut self.entries, id);
+        here.entries.remove(&mut self.entries, id, next);
         here.count -= 1;
         let ledger = here.ledger;
         self.entries.remove(id);

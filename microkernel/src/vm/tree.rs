@@ -3,21 +3,24 @@
 //! An AVL tree: its height is at most 1.44 log2 n whatever keys a user chooses, so a walk has a bound.
 //! Each node keeps a summary of its subtree (free gaps, counts), which searches use to skip subtrees.
 //!
-//! Deliberately absent: recursion, parent links, and ownership. Nodes stay in their arena; the tree
-//! only orders them.
+//! A change is followed upwards by the links to the parents, as far as it makes a difference.
+//!
+//! Deliberately absent: recursion, and ownership. Nodes stay in their arena; the tree only orders them.
 
 use arena::{Arena, Id};
 
 /// No AVL tree of 2^32 nodes is higher than 47.
 const DEPTH: usize = 48;
 
-/// The way from the root to a node.
-pub(super) type Path<T> = heapless::Vec<Id<T>, DEPTH>;
+/// Nodes on the way from the root.
+type Path<T> = heapless::Vec<Id<T>, DEPTH>;
 
 /// What a node of a tree carries.
 pub(super) struct Links<T> {
     pub(super) left: Option<Id<T>>,
     pub(super) right: Option<Id<T>>,
+    pub(super) parent: Option<Id<T>>,
+    /// Of the subtree; 0: not known.
     height: u8,
 }
 
@@ -26,6 +29,7 @@ impl<T> Links<T> {
         Self {
             left: None,
             right: None,
+            parent: None,
             height: 1,
         }
     }
@@ -52,24 +56,13 @@ pub(super) struct Tree<T> {
     root: Option<Id<T>>,
 }
 
-/// Where a node is, or belongs.
+/// Where a node belongs.
 pub(super) struct Place<T> {
-    path: Path<T>,
-    /// Of the nodes above it, the last one before it and the first one after it. For a node that is not there yet:
-    /// of all nodes.
+    parent: Option<Id<T>>,
+    /// The last node before it.
     pub(super) previous: Option<Id<T>>,
+    /// The first node after it.
     pub(super) next: Option<Id<T>>,
-    next_depth: usize,
-}
-
-impl<T> Place<T> {
-    /// The depth above which nodes need an update only if one below them changed.
-    fn sure(&self) -> usize {
-        match self.next {
-            Some(_) => self.next_depth + 1,
-            None => self.path.len(),
-        }
-    }
 }
 
 /// Which child.
@@ -154,99 +147,18 @@ impl<T: Node> Tree<T> {
 
     /// Where a node with this key belongs. Its key must not be there yet.
     pub(super) fn place(&self, arena: &Arena<T>, key: u64) -> Place<T> {
-        let place = self.walk(arena, key);
-        debug_assert!(
-            place
-                .path
-                .last()
-                .is_none_or(|last| node(arena, *last).key() != key),
-            "a key twice"
-        );
-        place
-    }
-
-    /// Puts a node in where [`place`](Self::place) said. The summary of the next node may have changed meanwhile.
-    pub(super) fn insert(&mut self, arena: &mut Arena<T>, place: &Place<T>, id: Id<T>) {
-        let new = node_mut(arena, id);
-        *new.links_mut() = Links::new();
-        new.set_summary(new.summarize(None, None));
-        match place.path.last() {
-            None => self.root = Some(id),
-            Some(&parent) if place.next == Some(parent) => {
-                set_child(arena, parent, Side::Left, Some(id));
-            }
-            Some(&parent) => set_child(arena, parent, Side::Right, Some(id)),
-        }
-        self.rebalance(arena, &place.path, place.sure());
-    }
-
-    /// Takes a node out. It must be there. The summary of the next node may have changed meanwhile.
-    pub(super) fn remove(&mut self, arena: &mut Arena<T>, id: Id<T>) {
-        let mut place = self.walk(arena, node(arena, id).key());
-        debug_assert!(place.path.last() == Some(&id), "not in this tree");
-        let sure = place.sure();
-        let path = &mut place.path;
-        let depth = path.len() - 1;
-        let parent = depth.checked_sub(1).map(|above| path[above]);
-        let (left, right) = children(arena, id);
-        let (Some(left), Some(right)) = (left, right) else {
-            self.replace(arena, parent, id, left.or(right));
-            path.truncate(depth);
-            let Some(right) = right else {
-                return self.rebalance(arena, path, sure);
-            };
-            // The next node in order, alone on that side.
-            push(path, right);
-            return self.rebalance(arena, path, depth);
-        };
-        // The next node in order takes the place; it has no left child.
-        let mut next = right;
-        while let Some(lower) = node(arena, next).links().left {
-            push(path, next);
-            next = lower;
-        }
-        let rest = node(arena, next).links().right;
-        if next == right {
-            set_child(arena, next, Side::Right, rest);
-        } else {
-            let above = path[path.len() - 1];
-            set_child(arena, above, Side::Left, rest);
-            set_child(arena, next, Side::Right, Some(right));
-        }
-        set_child(arena, next, Side::Left, Some(left));
-        path[depth] = next;
-        self.replace(arena, parent, id, Some(next));
-        // What this node says of itself is of where it was.
-        self.rebalance(arena, path, depth);
-    }
-
-    /// Brings the summaries up to date after a node changed in place. Its key may have changed if the order
-    /// did not.
-    pub(super) fn refresh(&mut self, arena: &mut Arena<T>, id: Id<T>) {
-        let Place { path, .. } = self.walk(arena, node(arena, id).key());
-        debug_assert!(path.last() == Some(&id), "not in this tree");
-        self.rebalance(arena, &path, path.len());
-    }
-
-    /// From the root to the node with this key, or to the one below which it belongs.
-    #[inline(always)]
-    fn walk(&self, arena: &Arena<T>, key: u64) -> Place<T> {
         let mut place = Place {
-            path: Path::new(),
+            parent: None,
             previous: None,
             next: None,
-            next_depth: 0,
         };
         let mut at = self.root;
         while let Some(id) = at {
-            push(&mut place.path, id);
             let here = node(arena, id);
-            if here.key() == key {
-                break;
-            }
+            debug_assert!(key != here.key(), "a key twice");
+            place.parent = at;
             if key < here.key() {
                 place.next = at;
-                place.next_depth = place.path.len() - 1;
                 at = here.links().left;
             } else {
                 place.previous = at;
@@ -256,16 +168,68 @@ impl<T: Node> Tree<T> {
         place
     }
 
-    /// Brings nodes up to date from below, until one above `sure` is as it was: then those above it are too.
-    fn rebalance(&mut self, arena: &mut Arena<T>, path: &[Id<T>], sure: usize) {
-        for (depth, &id) in path.iter().enumerate().rev() {
+    /// Puts a node in where [`place`](Self::place) said. What the next node says of itself may have changed meanwhile.
+    pub(super) fn insert(&mut self, arena: &mut Arena<T>, place: Place<T>, id: Id<T>) {
+        let new = node_mut(arena, id);
+        *new.links_mut() = Links::new();
+        new.set_summary(new.summarize(None, None));
+        match place.parent {
+            None => self.root = Some(id),
+            Some(parent) if place.next == Some(parent) => {
+                set_child(arena, parent, Side::Left, Some(id));
+            }
+            Some(parent) => set_child(arena, parent, Side::Right, Some(id)),
+        }
+        self.update_from(arena, place.parent, place.next);
+    }
+
+    /// Takes a node out. It must be there, and `next` be the one after it, of which what it says of itself may have
+    /// changed meanwhile.
+    pub(super) fn remove(&mut self, arena: &mut Arena<T>, id: Id<T>, next: Option<Id<T>>) {
+        let (left, right) = children(arena, id);
+        let parent = node(arena, id).links().parent;
+        let (Some(_), Some(next)) = (right, next) else {
+            // The next node is one of those above.
+            self.replace(arena, parent, id, left);
+            return self.update_from(arena, parent, next);
+        };
+        // The next node takes the place; it has no left child.
+        let above = node(arena, next).links().parent;
+        let mut from = next;
+        if let Some(above) = above.filter(|above| *above != id) {
+            let rest = node(arena, next).links().right;
+            set_child(arena, above, Side::Left, rest);
+            set_child(arena, next, Side::Right, right);
+            from = above;
+        }
+        set_child(arena, next, Side::Left, left);
+        // What it says of its subtree is of where it was.
+        node_mut(arena, next).links_mut().height = 0;
+        self.replace(arena, parent, id, Some(next));
+        self.update_from(arena, Some(from), Some(next));
+    }
+
+    /// Brings the summaries up to date after a node changed in place. Its key may have changed if the order
+    /// did not.
+    pub(super) fn refresh(&mut self, arena: &mut Arena<T>, id: Id<T>) {
+        self.update_from(arena, Some(id), Some(id));
+    }
+
+    /// Brings nodes up to date upwards, until one is as it was: then those above it are too. Not before `last` was,
+    /// which is one of those above.
+    fn update_from(&mut self, arena: &mut Arena<T>, from: Option<Id<T>>, last: Option<Id<T>>) {
+        let (mut at, mut last) = (from, last);
+        while let Some(id) = at {
+            let parent = node(arena, id).links().parent;
             let (top, changed) = balance(arena, id);
             if top != id {
-                let parent = depth.checked_sub(1).map(|above| path[above]);
                 self.replace(arena, parent, id, Some(top));
-            } else if !changed && depth < sure {
+            }
+            last = last.filter(|last| *last != id);
+            if !changed && last.is_none() {
                 return;
             }
+            at = parent;
         }
     }
 
@@ -279,6 +243,9 @@ impl<T: Node> Tree<T> {
     ) {
         let Some(parent) = parent else {
             self.root = new;
+            if let Some(new) = new {
+                node_mut(arena, new).links_mut().parent = None;
+            }
             return;
         };
         let side = if node(arena, parent).links().left == Some(old) {
@@ -305,7 +272,7 @@ pub(super) fn node_mut<T, K>(arena: &mut Arena<T, K>, id: Id<K>) -> &mut T {
 
 /// # Panics
 /// When the tree is higher than any AVL tree of that many nodes: it is damaged.
-pub(super) fn push<T>(path: &mut Path<T>, id: Id<T>) {
+fn push<T>(path: &mut Path<T>, id: Id<T>) {
     assert!(path.push(id).is_ok(), "a tree is too high");
 }
 
@@ -319,6 +286,9 @@ fn set_child<T: Node>(arena: &mut Arena<T>, parent: Id<T>, side: Side, child: Op
     match side {
         Side::Left => links.left = child,
         Side::Right => links.right = child,
+    }
+    if let Some(child) = child {
+        node_mut(arena, child).links_mut().parent = Some(parent);
     }
 }
 
@@ -447,6 +417,9 @@ mod tests {
     fn assert_balanced(arena: &Arena<Item>, at: Option<arena::Id<Item>>) -> u32 {
         let Some(id) = at else { return 0 };
         let links = node(arena, id).links();
+        for child in [links.left, links.right].into_iter().flatten() {
+            assert_eq!(node(arena, child).links().parent, Some(id));
+        }
         let count = 1 + assert_balanced(arena, links.left) + assert_balanced(arena, links.right);
         let (low, high) = (height(arena, links.left), height(arena, links.right));
         assert!(low.abs_diff(high) <= 1, "{low} beside {high}");
@@ -468,10 +441,11 @@ mod tests {
                     let place = tree.place(&arena, key);
                     prop_assert_eq!(place.previous, model.range(..key).next_back().map(|(_, id)| *id));
                     prop_assert_eq!(place.next, model.range(key..).next().map(|(_, id)| *id));
-                    tree.insert(&mut arena, &place, id);
+                    tree.insert(&mut arena, place, id);
                     model.insert(key, id);
                 } else if let Some(id) = model.remove(&key) {
-                    tree.remove(&mut arena, id);
+                    let next = model.range(key..).next().map(|(_, id)| *id);
+                    tree.remove(&mut arena, id, next);
                     arena.remove(id);
                 }
                 prop_assert_eq!(assert_balanced(&arena, tree.root) as usize, model.len());
