@@ -173,7 +173,19 @@ impl Ipc {
         let (vm, mut context) = cx.vm();
         let range = (descriptor.address, descriptor.size);
         let copied = vm.copy_out(&mut context, map, range, after);
-        copied
+        let whole = copied.and_then(|copy| {
+            loop {
+                match vm.copy_more(&mut context, copy) {
+                    Ok(Progress::Done(())) => return Ok(copy),
+                    Ok(Progress::More) => {}
+                    Err(error) => {
+                        while vm.copy_discard(&mut context, copy) == Progress::More {}
+                        return Err(error);
+                    }
+                }
+            }
+        });
+        whole
             .map(|copy| Carried::Memory(Some(copy), descriptor.size))
             .map_err(|code| match code {
                 KernReturn::ResourceShortage => MessageReturn::SendNoBuffer,

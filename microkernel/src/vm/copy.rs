@@ -5,7 +5,10 @@
 //! pages are copied at once into the copy's *own* object; memory that leaves its sender is moved there.
 //! The sender's ledger pays until the receiver takes the copy.
 //!
-//! Invariant: all that can fail happens before the sender's map changes for its threads to see.
+//! More than [`STEP`] pages are gathered in steps. Each step checks again, so what other threads did to the map in
+//! between is an error or is what the copy gets; memory that leaves has left with its step.
+//!
+//! Invariant: all of a step that can fail happens before the sender's map changes for its threads to see.
 
 use core::ops::Range;
 
@@ -16,8 +19,8 @@ use abi::vm::protection;
 use super::object::{Kind, MAX_CHAIN};
 use super::pages::Withdraw;
 use super::tree::{node, node_mut};
-use super::whole_pages;
-use super::{Context, CopyId, Entry, EntryId, MapId, Object, ObjectId, PieceId, Progress, Vm};
+use super::{Context, CopyId, Entry, EntryId, MapId, Object, ObjectId, PieceId, Progress, STEP};
+use super::{Vm, whole_pages};
 use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
 use crate::machine::Machine;
@@ -28,6 +31,10 @@ pub const COPY_PAGES: u64 = 256;
 /// Memory of this many pages is copied at once: that costs less than taking away rights and the faults that
 /// follow.
 const SMALL_COPY: u64 = 4;
+
+/// A copy of more pieces is not worth its bookkeeping: what follows is copied at once, into one piece. So the
+/// receiver gets at most one entry more than this.
+const MANY_PIECES: u32 = 32;
 
 /// What becomes of the memory that was copied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,8 +58,28 @@ pub struct Copied {
     pub(super) size: u64,
     /// Who pays for this and the pieces.
     pub(super) ledger: LedgerId,
+    /// How many pieces there are.
+    pub(super) pieces: u32,
+    /// What is not gathered yet.
+    pub(super) rest: Option<Rest>,
     /// The object that no one else reaches, with a reference; its pages become the receiver's.
     pub(super) own: Option<ObjectId>,
+}
+
+/// What a copy still has to take.
+#[derive(Clone, Copy)]
+pub(super) struct Rest {
+    map: MapId,
+    /// Bytes, not of whole pages at the ends of the whole range.
+    start: u64,
+    end: u64,
+    after: After,
+}
+
+impl Rest {
+    fn pages(&self) -> u64 {
+        (self.end - self.start / PAGE_SIZE * PAGE_SIZE).div_ceil(PAGE_SIZE)
+    }
 }
 
 /// A run of pages of a copy.
@@ -84,7 +111,7 @@ enum Plan {
 }
 
 impl Vm {
-    /// Takes a snapshot of memory.
+    /// Takes a snapshot of memory, or of its first [`STEP`] pages: [`copy_more`](Self::copy_more) takes the rest.
     ///
     /// # Errors
     /// `InvalidArgument`: the range wraps around, shows a device, or is to leave and holds a message buffer.
@@ -112,14 +139,63 @@ impl Vm {
         let gathered = if self.leaves_whole(map, first, address..address + size, after) {
             self.take_whole(context, map, first, copy)
         } else {
-            self.gather(context, map, copy, address..address + size, after)
+            let rest = Rest {
+                map,
+                start: address,
+                end: address + size,
+                after,
+            };
+            self.gather_step(context, copy, rest)
         };
         if let Err(error) = gathered {
-            // As many pieces as the copy may have pages, and mostly a few.
+            // One step makes no more pieces than there are pages in it.
             while self.release_pieces(context, copy) == Progress::More {}
             return Err(error);
         }
         Ok(copy)
+    }
+
+    /// Takes up to [`STEP`] more pages of a snapshot. `Done`: it has all of them.
+    ///
+    /// # Errors
+    /// As [`copy_out`](Self::copy_out). What was taken is still in the copy, which is to be discarded.
+    pub fn copy_more<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        copy: CopyId,
+    ) -> KernResult<Progress> {
+        let here = self.copies.get(copy).ok_or(KernReturn::InvalidArgument)?;
+        let Some(rest) = here.rest else {
+            return Ok(Progress::Done(()));
+        };
+        self.map_ref(rest.map)?;
+        let pages = whole_pages(rest.start, rest.end - rest.start)?;
+        let first = self.find_entry(rest.map, pages.start)?;
+        self.check_copy(first, &pages, rest.after)?;
+        self.gather_step(context, copy, rest)?;
+        Ok(match node(&self.copies, copy).rest {
+            Some(_) => Progress::More,
+            None => Progress::Done(()),
+        })
+    }
+
+    /// Gathers from the beginning of what is left, which was checked, and notes what is left then.
+    fn gather_step<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        copy: CopyId,
+        rest: Rest,
+    ) -> KernResult<()> {
+        node_mut(&mut self.copies, copy).rest = Some(rest);
+        let limit = (rest.start / PAGE_SIZE + STEP) * PAGE_SIZE;
+        let stop = rest.end.min(limit);
+        self.gather(context, rest.map, copy, rest.start..stop, rest.after)?;
+        let rest = Rest {
+            start: stop,
+            ..rest
+        };
+        node_mut(&mut self.copies, copy).rest = Some(rest).filter(|rest| rest.start < rest.end);
+        Ok(())
     }
 
     /// Checks the entries of a range from the one that holds its beginning on: at most as many as there are pages.
@@ -152,6 +228,7 @@ impl Vm {
     fn leaves_whole(&self, map: MapId, id: EntryId, range: Range<u64>, after: After) -> bool {
         let entry = self.entry(id);
         after == After::Deallocate
+            && entry.size() <= STEP
             && (entry.start..entry.end) == range
             && self.may_move(map, entry)
             && entry
@@ -208,6 +285,9 @@ impl Vm {
         let range = whole_pages(bytes.start, bytes.end - bytes.start)?;
         // Whole pages; the others are copied in part.
         let inner = bytes.start.next_multiple_of(PAGE_SIZE)..bytes.end - bytes.end % PAGE_SIZE;
+        // Where the range begins in the copy.
+        let here = node(&self.copies, copy);
+        let base = (here.pages - here.rest.map_or(0, |rest| rest.pages())) * PAGE_SIZE;
         let mut at = range.start;
         while at < range.end {
             let mut id = self.find_entry(map, at)?;
@@ -218,12 +298,13 @@ impl Vm {
             let whole = part.start >= inner.start && part.start < inner.end;
             if whole {
                 part.end = part.end.min(inner.end);
-                let plan = self.plan(map, id, &range, after);
-                self.gather_whole(context, (map, copy), part.clone(), plan, at - range.start)?;
+                let plan = self.plan((map, id), copy, after);
+                let place = base + (at - range.start);
+                self.gather_whole(context, (map, copy), part.clone(), plan, place)?;
             } else {
                 part.end = part.start + PAGE_SIZE;
                 let page = part.start.max(bytes.start)..part.end.min(bytes.end);
-                self.gather_bytes(context, (map, copy), page, at - range.start)?;
+                self.gather_bytes(context, (map, copy), page, base + (at - range.start))?;
             }
             if after == After::Keep {
                 self.join(context, map, at);
@@ -232,22 +313,27 @@ impl Vm {
         }
         match after {
             After::Keep => self.join(context, map, range.end),
-            After::Deallocate => self.remove_gathered(context, (map, copy), range, inner),
+            After::Deallocate => {
+                self.remove_gathered(context, (map, copy), (range, base), inner);
+            }
         }
         Ok(())
     }
 
-    fn plan(&self, map: MapId, id: EntryId, range: &Range<u64>, after: After) -> Plan {
+    fn plan(&self, (map, id): (MapId, EntryId), copy: CopyId, after: After) -> Plan {
         let entry = self.entry(id);
+        let copy = node(&self.copies, copy);
+        let many = copy.pieces >= MANY_PIECES;
         let Some(object) = entry.object else {
-            return Plan::Empty;
+            return if many { Plan::Now } else { Plan::Empty };
         };
         if after == After::Deallocate && self.may_move(map, entry) {
             return Plan::Move;
         }
         let here = self.object(object);
-        let small = (range.end - range.start) / PAGE_SIZE <= SMALL_COPY;
+        let small = copy.pages <= SMALL_COPY;
         let late = here.copies_lazily()
+            && !many
             && entry.wired == 0
             && (here.kind != Kind::Anonymous || !small)
             && self.chain(object) < MAX_CHAIN;
@@ -273,6 +359,11 @@ impl Vm {
         };
         let id = self.find_entry(map, part.start)?;
         match (plan, self.entry(id).object) {
+            (Plan::Now, None) => {
+                // Zeros among the copy's own pages.
+                piece.object = Some(self.own_object(context, copy)?);
+                piece.index = place / PAGE_SIZE;
+            }
             (Plan::Empty, _) | (_, None) => {}
             (Plan::Late, Some(object)) => {
                 self.defer(context, map, &part)?;
@@ -375,7 +466,7 @@ impl Vm {
         &mut self,
         context: &mut Context<'_, M>,
         (map, copy): (MapId, CopyId),
-        range: Range<u64>,
+        (range, base): (Range<u64>, u64),
         inner: Range<u64>,
     ) {
         let own = node(&self.copies, copy).own;
@@ -390,7 +481,7 @@ impl Vm {
                 && !moves.is_empty()
             {
                 let pages = entry.page_at(moves.start)..entry.page_at(moves.end);
-                let place = (moves.start - range.start) / PAGE_SIZE;
+                let place = (base + (moves.start - range.start)) / PAGE_SIZE;
                 self.move_pages(context, (object, pages), (own, place));
             }
             self.drop_pages(context, id, part);

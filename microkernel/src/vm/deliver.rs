@@ -27,7 +27,8 @@ impl Vm {
     /// the map's ledger pays for what only the copy held. The copy is gone.
     ///
     /// # Errors
-    /// `NoSpace`, `ResourceShortage`: nothing changed, the copy is still there. `InvalidArgument`: there is no such copy.
+    /// `NoSpace`, `ResourceShortage`: nothing changed, the copy is still there. `InvalidArgument`: there is no such copy,
+    /// or not all of it yet.
     pub fn copy_in<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -35,6 +36,9 @@ impl Vm {
         copy: CopyId,
     ) -> KernResult<u64> {
         let here = self.copies.get(copy).ok_or(KernReturn::InvalidArgument)?;
+        if here.rest.is_some() {
+            return Err(KernReturn::InvalidArgument);
+        }
         let (pages, offset, payer, own) = (here.pages, here.offset, here.ledger, here.own);
         let receiver = self.map_ref(map)?.ledger;
         if pages == 0 {
@@ -335,6 +339,8 @@ impl Vm {
         let copy = Copied {
             head: None,
             last: None,
+            pieces: 0,
+            rest: None,
             pages: if size == 0 {
                 0
             } else {
@@ -362,6 +368,7 @@ impl Vm {
         let (ledger, last) = (here.ledger, here.last);
         let Some(head) = here.head.as_mut() else {
             here.head = Some(piece);
+            here.pieces = 1;
             if let Some(object) = piece.object {
                 self.reference(object);
             }
@@ -385,6 +392,7 @@ impl Vm {
         }
         let here = node_mut(&mut self.copies, copy);
         here.last = Some(id);
+        here.pieces += 1;
         match (last, here.head.as_mut()) {
             (Some(last), _) => node_mut(&mut self.pieces, last).next = Some(id),
             (None, Some(head)) => head.next = Some(id),

@@ -206,7 +206,7 @@ impl Vm {
         let new = node_mut(&mut self.entries, id);
         (new.previous, new.next) = (place.previous, place.next);
         new.hole = start - before;
-        here.entries.insert(&mut self.entries, place, id);
+        here.entries.insert(&mut self.entries, &place, id);
         here.hint = Some(id);
         here.count += 1;
         Ok(id)

@@ -249,7 +249,9 @@ impl Residents {
             if empty {
                 here.set(slot, 0);
                 empty = here.occupied == 0;
-                self.free_if(empty, nodes, id);
+            }
+            if empty {
+                self.free(nodes, id);
             }
         }
         if empty {
@@ -328,7 +330,7 @@ impl Residents {
                 if here.occupied != 0 {
                     break;
                 }
-                self.free_if(true, nodes, id);
+                self.free(nodes, id);
                 if path.is_empty() {
                     self.root = 0;
                 }
@@ -337,11 +339,9 @@ impl Residents {
         (self.root, self.height) = (0, 0);
     }
 
-    fn free_if(&mut self, empty: bool, nodes: &mut Nodes, id: NodeId) {
-        if empty {
-            nodes.remove(id);
-            self.nodes -= 1;
-        }
+    fn free(&mut self, nodes: &mut Nodes, id: NodeId) {
+        nodes.remove(id);
+        self.nodes -= 1;
     }
 
     /// The nodes on the way to an index, as far as there are any.

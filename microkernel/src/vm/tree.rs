@@ -169,7 +169,7 @@ impl<T: Node> Tree<T> {
     }
 
     /// Puts a node in where [`place`](Self::place) said. What the next node says of itself may have changed meanwhile.
-    pub(super) fn insert(&mut self, arena: &mut Arena<T>, place: Place<T>, id: Id<T>) {
+    pub(super) fn insert(&mut self, arena: &mut Arena<T>, place: &Place<T>, id: Id<T>) {
         let new = node_mut(arena, id);
         *new.links_mut() = Links::new();
         new.set_summary(new.summarize(None, None));
@@ -441,7 +441,7 @@ mod tests {
                     let place = tree.place(&arena, key);
                     prop_assert_eq!(place.previous, model.range(..key).next_back().map(|(_, id)| *id));
                     prop_assert_eq!(place.next, model.range(key..).next().map(|(_, id)| *id));
-                    tree.insert(&mut arena, place, id);
+                    tree.insert(&mut arena, &place, id);
                     model.insert(key, id);
                 } else if let Some(id) = model.remove(&key) {
                     let next = model.range(key..).next().map(|(_, id)| *id);

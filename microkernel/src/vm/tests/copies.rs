@@ -4,9 +4,7 @@ use super::*;
 use crate::vm::{After, COPY_PAGES, Progress, Which};
 
 fn copy_out(rig: &mut Rig, map: MapId, range: (u64, u64), after: After) -> KernResult<CopyId> {
-    let copy = rig.with(|vm, context| vm.copy_out(context, map, range, after));
-    rig.verify();
-    copy
+    rig.copy_out(map, range, after)
 }
 
 /// Two maps, the first with `count` pages that hold their numbers, from 1.
@@ -41,6 +39,89 @@ fn a_copy_is_a_snapshot_whatever_its_size() {
         rig.verify();
         rig.assert_empty();
     }
+}
+
+// covers: V-04
+#[test]
+fn a_long_copy_takes_steps_and_each_sees_the_map_as_it_is_then() {
+    for after in [After::Keep, After::Deallocate] {
+        let (mut rig, a, b) = two(200);
+        let range = (at(0) + 10, pages(200) - 20);
+        let begin = |rig: &mut Rig| {
+            let copy = rig.with(|vm, context| vm.copy_out(context, a, range, after));
+            rig.verify();
+            copy.unwrap()
+        };
+        let copy = begin(&mut rig);
+        let gone = rig.load(a, 63) == Err(KernReturn::InvalidAddress);
+        assert_eq!(
+            gone,
+            after == After::Deallocate,
+            "each step removes what it took"
+        );
+        assert_eq!(rig.load(a, 64), Ok(65));
+        let early = rig.with(|vm, context| vm.copy_in(context, b, copy));
+        assert_eq!(early, Err(KernReturn::InvalidArgument), "not all of it yet");
+        rig.store(a, 150, 7).unwrap();
+        assert_eq!(rig.finish_copy(copy), Ok(3));
+        rig.store_at(b, BASE, 0).unwrap_err();
+        let address = rig.deliver(copy, b);
+        for page in 1..199 {
+            let expected = if page == 150 { 7 } else { page as u8 + 1 };
+            assert_eq!(rig.load_at(b, address - 10 + pages(page)), Ok(expected));
+        }
+        rig.assert_empty();
+    }
+}
+
+#[test]
+fn a_copy_whose_map_loses_memory_between_two_steps_fails_and_leaves_nothing() {
+    for after in [After::Keep, After::Deallocate] {
+        let (mut rig, a, _) = two(200);
+        let range = (at(0), pages(200));
+        let copy = rig.with(|vm, context| vm.copy_out(context, a, range, after));
+        let copy = copy.unwrap();
+        rig.deallocate(a, 199, 1).unwrap();
+        assert_eq!(rig.finish_copy(copy), Err(KernReturn::InvalidAddress));
+        rig.destroy(a);
+        assert_eq!(rig.finish_copy(copy), Err(KernReturn::InvalidTask));
+        rig.discard(copy);
+        rig.assert_empty();
+    }
+}
+
+#[test]
+fn a_copy_of_many_regions_arrives_as_few() {
+    let (mut rig, a, b) = two(120);
+    rig.allocate(a, 120, 80);
+    for page in (0..200).step_by(2) {
+        let rights = protection::READ;
+        rig.finish(|vm, context| vm.protect(context, a, (at(page), 1), Which::Current, rights))
+            .unwrap();
+    }
+    // Each region has an object of its own, so that no two pieces are one.
+    for page in 0..200 {
+        let range = (at(page), pages(1));
+        let copy = copy_out(&mut rig, a, range, After::Keep).unwrap();
+        rig.discard(copy);
+    }
+    rig.fork(a);
+    for page in (1..120).step_by(2) {
+        rig.store(a, page, page as u8 + 1).unwrap();
+    }
+    let copy = copy_out(&mut rig, a, (at(0), pages(200)), After::Keep).unwrap();
+    let address = rig.deliver(copy, b);
+    let regions = rig.vm.map_size(b).unwrap().1;
+    assert!((30..=33).contains(&regions), "{regions}");
+    for page in 0..200 {
+        let expected = if page < 120 { page as u8 + 1 } else { 0 };
+        assert_eq!(
+            rig.load_at(b, address + pages(page)),
+            Ok(expected),
+            "{page}"
+        );
+    }
+    rig.assert_empty();
 }
 
 // covers: M-23

@@ -125,6 +125,59 @@ fn the_kernel_reads_and_writes_across_pages_or_not_at_all() {
     rig.assert_empty();
 }
 
+// covers: V-16
+#[test]
+fn an_unaligned_write_asks_for_permission_when_it_writes() {
+    let mut rig = Rig::new();
+    let (map, other) = (rig.map(), rig.map());
+    for map in [map, other] {
+        rig.allocate(map, 0, 4);
+        for page in 0..4 {
+            rig.store(map, page, 1).unwrap();
+        }
+    }
+    let (text, place) = ([2; 16], at(1) - 8);
+    let write = |rig: &mut Rig| rig.with(|vm, context| vm.write_bytes(context, map, place, &text));
+    let copy = |rig: &mut Rig| {
+        let (from, to) = ((other, at(1) - 4), (map, place));
+        rig.with(|vm, context| vm.copy_bytes(context, from, to, 16))
+    };
+    // Both pages are there, writable and mapped; then one of them loses the right, by what another thread does.
+    write(&mut rig).unwrap();
+    let child = rig.fork(map);
+    for page in [0, 1] {
+        let range = (at(page), pages(1));
+        let mut protect = |rights| {
+            rig.finish(|vm, context| vm.protect(context, map, range, Which::Current, rights))
+                .unwrap();
+        };
+        protect(protection::READ);
+        assert_eq!(write(&mut rig), Err(KernReturn::ProtectionFailure));
+        assert_eq!(copy(&mut rig), Err(KernReturn::ProtectionFailure));
+        for near in [place, at(1)] {
+            assert_eq!(rig.load_at(map, near), Ok(2), "nothing was written");
+        }
+        let mut protect = |rights| {
+            rig.finish(|vm, context| vm.protect(context, map, range, Which::Current, rights))
+                .unwrap();
+        };
+        protect(RW);
+    }
+    // Another object comes to lie there: what was, the child's now, is not written.
+    rig.deallocate(map, 1, 1).unwrap();
+    assert_eq!(write(&mut rig), Err(KernReturn::InvalidAddress));
+    rig.allocate(map, 1, 1);
+    copy(&mut rig).unwrap();
+    assert_eq!(rig.load_at(map, place + 4), Ok(1));
+    assert_eq!((rig.load_at(map, place), rig.load(map, 1)), (Ok(0), Ok(0)));
+    assert_eq!(
+        (rig.load_at(child, place), rig.load(child, 1)),
+        (Ok(2), Ok(2))
+    );
+    rig.verify();
+    rig.assert_empty();
+}
+
 // covers: V-04
 #[test]
 fn bytes_go_from_task_to_task() {

@@ -15,7 +15,7 @@ use abi::vm::{flags, inherit, protection};
 use arena::Region;
 
 use super::test_machine::TestMachine;
-use super::{Context, CopyId, MapId, MapRequest, Progress, Source, Vm};
+use super::{After, Context, CopyId, MapId, MapRequest, Progress, STEP, Source, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Ledgers, Resource};
 use crate::machine::{Access, Page};
@@ -139,6 +139,10 @@ impl Rig {
 
     fn fork(&mut self, parent: MapId) -> MapId {
         let account = self.account(4096);
+        self.fork_for(parent, account)
+    }
+
+    fn fork_for(&mut self, parent: MapId, account: LedgerId) -> MapId {
         let child = self
             .with(|vm, context| vm.fork_map(context, parent, account))
             .unwrap();
@@ -168,6 +172,33 @@ impl Rig {
                 return Ok(address);
             }
         }
+    }
+
+    /// A whole copy, with all checks after each step.
+    fn copy_out(&mut self, map: MapId, range: (u64, u64), after: After) -> KernResult<CopyId> {
+        let before = self.machine.copies;
+        let begun = self.with(|vm, context| vm.copy_out(context, map, range, after));
+        self.verify();
+        assert!(self.machine.copies - before <= STEP, "too long a step");
+        let copy = begun?;
+        match self.finish_copy(copy) {
+            Ok(_) => Ok(copy),
+            Err(error) => {
+                self.discard(copy);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes what a copy lacks; returns how many steps that took.
+    fn finish_copy(&mut self, copy: CopyId) -> KernResult<u32> {
+        let mut before = self.machine.copies;
+        self.finish(|vm, context| {
+            let done = vm.copy_more(context, copy);
+            assert!(context.machine.copies - before <= STEP, "too long a step");
+            before = context.machine.copies;
+            done
+        })
     }
 
     fn deliver(&mut self, copy: CopyId, map: MapId) -> u64 {

@@ -359,10 +359,7 @@ impl Program {
 
     fn send(&mut self, (from, to): (usize, usize), page: u64, count: u64, after: After) {
         let (id, range) = (self.ids[from], (at(page), pages(count)));
-        let got = self
-            .rig
-            .with(|vm, context| vm.copy_out(context, id, range, after));
-        self.rig.verify();
+        let got = self.rig.copy_out(id, range, after);
         if got == Err(KernReturn::ResourceShortage) {
             return;
         }

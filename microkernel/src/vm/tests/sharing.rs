@@ -101,13 +101,16 @@ fn many_forks_leave_a_bounded_chain_and_no_pages() {
     for page in 0..4 {
         rig.store(parent, page, 1).unwrap();
     }
-    for round in 0..300u32 {
-        let child = rig.fork(parent);
+    let account = rig.account(100);
+    for round in 0..10_000u32 {
+        let child = rig.fork_for(parent, account);
         rig.store(parent, u64::from(round % 4), round as u8)
             .unwrap();
         if round % 2 == 0 {
             rig.store(child, u64::from((round + 1) % 4), 99).unwrap();
         }
+        let entry = rig.vm.entry(rig.vm.find_entry(parent, at(0)).unwrap());
+        assert!(rig.vm.chain(entry.object.unwrap()) <= 1, "round {round}");
         rig.destroy(child);
         let [objects, pages, ..] = rig.vm.census();
         assert!(
@@ -343,8 +346,7 @@ fn a_device_is_mapped_and_never_copied() {
         ..request
     };
     assert_eq!(rig.do_map(map, copy), Err(KernReturn::InvalidArgument));
-    let sent = rig
-        .with(|vm, context| vm.copy_out(context, map, (at(0), pages(1)), crate::vm::After::Keep));
+    let sent = rig.with(|vm, context| vm.copy_out(context, map, (at(0), pages(1)), After::Keep));
     assert_eq!(sent, Err(KernReturn::InvalidArgument));
     let read = rig.with(|vm, context| vm.read_bytes(context, map, at(0), &mut [0; 4]));
     assert_eq!(read, Err(KernReturn::ProtectionFailure));
