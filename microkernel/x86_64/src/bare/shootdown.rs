@@ -164,7 +164,7 @@ pub(crate) fn complete(area: &PerCpu) {
         batch.forget(area.root.load(Ordering::Relaxed));
         // Race 1.
         fence(Ordering::SeqCst);
-        let targets = targets(batch) & !(1 << me);
+        let targets = targets(batch, me);
         if targets != 0 {
             ask(me, targets);
         }
@@ -173,6 +173,9 @@ pub(crate) fn complete(area: &PerCpu) {
     let batch = unsafe { batch_of(area) };
     batch.ranges.clear();
     batch.overflow = false;
+    if batch.quarantine.is_empty() && batch.contexts.is_empty() {
+        return;
+    }
     let mut memory = MEMORY.lock();
     memory.free(&mut batch.quarantine);
     while let Some(context) = batch.contexts.pop() {
@@ -193,14 +196,14 @@ fn ask(me: u32, targets: u32) {
     }
 }
 
-/// The CPUs that may remember something of a batch.
-fn targets(batch: &Batch) -> u32 {
-    let online = ONLINE.load(Ordering::SeqCst);
-    if features().pcid || batch.overflow {
-        return online;
+/// The other CPUs that may remember something of a batch.
+fn targets(batch: &Batch, me: u32) -> u32 {
+    let others = ONLINE.load(Ordering::SeqCst) & !(1 << me);
+    if others == 0 || features().pcid || batch.overflow {
+        return others;
     }
     (0..MAX_CPUS as u32)
-        .filter(|cpu| online & 1 << cpu != 0)
+        .filter(|cpu| others & 1 << cpu != 0)
         .filter(|cpu| batch.concerns(percpu::of(Cpu(*cpu)).root.load(Ordering::SeqCst)))
         .fold(0, |set, cpu| set | 1 << cpu)
 }
