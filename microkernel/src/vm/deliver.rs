@@ -60,7 +60,9 @@ impl Vm {
         }
         let (first, last) = added?;
         // Each piece's reference is its entry's now.
-        while self.pop_piece(context, copy).is_some() {}
+        while node(&self.copies, copy).pieces > 0 {
+            self.pop_piece(context, copy);
+        }
         self.remove_copy(context, copy);
         if pages <= EAGER_PAGES {
             self.map_eagerly(context, map, first, start + size);
@@ -189,6 +191,7 @@ impl Vm {
     ) -> Option<Piece> {
         let here = node_mut(&mut self.copies, copy);
         let piece = here.head.take()?;
+        here.pieces -= 1;
         if let Some(next) = piece.next {
             here.head = self.pieces.remove(next);
             here.last = here.last.filter(|last| *last != next);
