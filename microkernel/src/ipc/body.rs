@@ -395,10 +395,13 @@ impl Ipc {
         id: BodyId,
         payer: Option<LedgerId>,
     ) {
-        let Some(body) = self.bodies.remove(id) else {
+        let Some(body) = self.bodies.get_mut(id) else {
             return;
         };
-        for page in body.pages {
+        // Only what is needed of a large value.
+        let pages = core::mem::take(&mut body.pages);
+        self.bodies.remove(id);
+        for page in pages {
             cx.machine.free_page(page);
             if let Some(payer) = payer {
                 cx.ledgers.release(payer, Resource::Pages, 1);
@@ -419,6 +422,9 @@ impl Ipc {
             Carried::Port(Right::Receive(id)) => Some(*id),
             _ => None,
         });
+        if rights.clone().next().is_none() {
+            return false;
+        }
         let moved: heapless::Vec<PortId, MAX_DESCRIPTORS> = rights.collect();
         if moved.iter().any(|id| self.travels_behind(port, *id)) {
             return true;
