@@ -5,6 +5,8 @@ use std::vec;
 
 use proptest::prelude::*;
 
+use abi::vm::MIN_ADDRESS;
+
 use super::*;
 use crate::vm::{After, Which};
 
@@ -385,11 +387,23 @@ impl Program {
             self.rig.discard(copy);
             return;
         };
+        assert_eq!(address, self.lowest_hole(to, count), "not the first fit");
         for (number, value) in values.into_iter().enumerate() {
             let memory = self.fresh(value);
             let old = self.maps[to].insert(address + pages(number as u64), Cell::of(memory));
             assert!(old.is_none(), "memory arrived where memory was");
         }
+    }
+
+    /// The lowest address at which that many pages are free.
+    fn lowest_hole(&self, map: usize, count: u64) -> u64 {
+        self.maps[map].keys().fold(MIN_ADDRESS, |lowest, taken| {
+            if lowest + pages(count) <= *taken {
+                lowest
+            } else {
+                taken + pages(1)
+            }
+        })
     }
 
     fn share(&mut self, (from, to): (usize, usize), page: u64, count: u64) {

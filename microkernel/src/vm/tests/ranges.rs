@@ -1,8 +1,11 @@
 //! Allocate, deallocate, protect, map, region: what is where, and with which rights.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::vm::{RegionInfo, Sharing, Which};
-use abi::vm::{MAX_ADDRESS, map_flags};
+use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, map_flags};
+use proptest::prelude::*;
 
 fn allocate(rig: &mut Rig, map: MapId, address: u64, size: u64, flags: u64) -> KernResult<u64> {
     rig.with(|vm, context| vm.allocate(context, map, address, size, flags))
@@ -351,4 +354,45 @@ fn neighbours_that_are_alike_become_one_region() {
     assert!(protect(&mut rig, map, middle, Which::Current, RW).is_ok());
     assert_eq!(rig.vm.map_size(map).unwrap().1, 1);
     rig.assert_empty();
+}
+
+proptest! {
+    // covers: V-01
+    #[test]
+    fn memory_anywhere_comes_at_the_first_place_from_the_hint_on(
+        steps in prop::collection::vec((0..3_u8, 0..80_u64, 1..6_u64), 1..60),
+    ) {
+        let mut rig = Rig::new();
+        let map = rig.map();
+        // All below the window is taken.
+        let below = BASE - MIN_ADDRESS;
+        rig.with(|vm, context| vm.allocate(context, map, MIN_ADDRESS, below, flags::FIXED)).unwrap();
+        let mut taken = BTreeSet::new();
+        for (step, page, count) in steps {
+            let wanted = page..page + count;
+            match step {
+                0 => {
+                    rig.deallocate(map, page, count).unwrap();
+                    taken.retain(|page| !wanted.contains(page));
+                }
+                1 if taken.range(wanted.clone()).next().is_none() => {
+                    rig.allocate(map, page, count);
+                    // So that neighbours stay two regions.
+                    rig.store(map, page, 1).unwrap();
+                    taken.extend(wanted);
+                }
+                _ => {
+                    let free = (page..).find(|at| taken.range(*at..at + count).next().is_none());
+                    let free = free.unwrap();
+                    let got = rig.with(|vm, context| {
+                        vm.allocate(context, map, at(page), pages(count), flags::ANYWHERE)
+                    });
+                    prop_assert_eq!(got, Ok(at(free)));
+                    taken.extend(free..free + count);
+                }
+            }
+            rig.verify();
+        }
+        rig.assert_empty();
+    }
 }
