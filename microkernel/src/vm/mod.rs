@@ -34,6 +34,7 @@ mod deliver;
 mod entry;
 mod fault;
 mod fork;
+mod gather;
 mod map;
 mod memory_entry;
 mod object;
