@@ -211,10 +211,23 @@ impl<T, K> Arena<T, K> {
         Some(unsafe { slot.value.assume_init_mut() })
     }
 
+    /// Sees to it that the next [`insert`](Self::insert) finds a place.
+    ///
+    /// # Errors
+    /// [`Full`]: there is none.
+    #[inline(always)]
+    pub fn make_room(&mut self) -> Result<(), Full> {
+        if self.free != NONE || self.used < self.committed {
+            return Ok(());
+        }
+        self.commit()
+    }
+
     /// Puts a value in; its id says where.
     ///
     /// # Errors
     /// [`Full`] gives the value no place and changes nothing.
+    #[inline(always)]
     pub fn insert(&mut self, value: T) -> Result<Id<K>, Full> {
         let index = if self.free == NONE {
             self.fresh()?
@@ -231,13 +244,23 @@ impl<T, K> Arena<T, K> {
     }
 
     /// Takes an object out. Its id, and every copy of it, reaches nothing from now on.
+    #[inline(always)]
     pub fn remove(&mut self, id: Id<K>) -> Option<T> {
         self.get(id)?;
+        // SAFETY: `get` found the slot occupied, and `discard` keeps the value from being read again.
+        let value = unsafe { self.slot(id.index()).value.assume_init_read() };
+        self.discard(id);
+        Some(value)
+    }
+
+    /// As [`remove`](Self::remove), for who has taken from the object what counts: nothing is moved.
+    #[inline(always)]
+    pub fn discard(&mut self, id: Id<K>) {
+        if self.get(id).is_none() {
+            return;
+        }
         let free = self.free;
         let slot = self.slot_mut(id.index());
-        // SAFETY: `get` found the slot occupied, and the even generation written below keeps the
-        // value from being read again.
-        let value = unsafe { slot.value.assume_init_read() };
         let retired = id.generation() > LAST_GENERATION;
         slot.stamp = slot.stamp.wrapping_add(GENERATION);
         if !retired {
@@ -245,7 +268,6 @@ impl<T, K> Arena<T, K> {
             self.free = id.index();
         }
         self.live -= 1;
-        Some(value)
     }
 
     /// Gives an object another generation: its old id reaches nothing, the returned one reaches it.
@@ -265,17 +287,24 @@ impl<T, K> Arena<T, K> {
     }
 
     fn fresh(&mut self) -> Result<u32, Full> {
-        if self.used == self.capacity {
-            return Err(Full);
-        }
         let index = self.used;
         if index == self.committed {
-            let bytes = (index as usize + 1) * size_of::<Slot<T>>();
-            let committed = self.region.commit_to(bytes).ok_or(Full)? / size_of::<Slot<T>>();
-            self.committed = u32::try_from(committed).unwrap_or(NONE).min(self.capacity);
+            self.commit()?;
         }
         self.used += 1;
         Ok(index)
+    }
+
+    /// Memory for one more slot than there are.
+    #[cold]
+    fn commit(&mut self) -> Result<(), Full> {
+        if self.used == self.capacity {
+            return Err(Full);
+        }
+        let bytes = (self.used as usize + 1) * size_of::<Slot<T>>();
+        let committed = self.region.commit_to(bytes).ok_or(Full)? / size_of::<Slot<T>>();
+        self.committed = u32::try_from(committed).unwrap_or(NONE).min(self.capacity);
+        Ok(())
     }
 
     #[inline(always)]

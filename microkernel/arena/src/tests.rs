@@ -97,3 +97,20 @@ fn no_id_finds_nothing() {
     arena.remove(id);
     assert_eq!((arena.find(Some(id)), arena.find(None)), (None, None));
 }
+
+#[test]
+fn room_that_was_made_is_there() {
+    let mut arena = arena::<[u64; 62]>(1);
+    for n in 0..8 {
+        assert_eq!(arena.make_room(), Ok(()));
+        assert_eq!(arena.len(), n, "nothing is in it yet");
+        arena.insert([n.into(); 62]).unwrap();
+    }
+    assert_eq!(arena.make_room(), Err(Full));
+    let first = arena.id_at(0).unwrap();
+    arena.discard(first);
+    assert_eq!((arena.get(first), arena.len()), (None, 7));
+    assert_eq!(arena.make_room(), Ok(()), "a slot is free again");
+    arena.discard(first);
+    assert_eq!(arena.len(), 7, "it was gone already");
+}
