@@ -214,22 +214,32 @@ impl Kernel {
     }
 
     /// A trap, by the general path.
+    #[inline(always)]
     fn perform<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
         if self.sched.trace.is_detailed() && self.trace_trap(machine, cpu, thread) {
             return;
         }
         self.counters.traps += 1;
-        let frame = *machine.frame(thread.index());
         let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else {
             return;
         };
         let caller = Caller { thread, task };
         let (tasks, mut layers) = self.layers(machine, cpu);
-        let outcome = trap::perform(tasks, &mut layers, caller, Trap::decode(&frame));
+        let frame = layers.cx.machine.frame(thread.index());
+        let mut outcome = if frame.rax == abi::trap::MACH_MSG as u64 {
+            trap::mach_msg(&mut layers, caller)
+        } else {
+            let trap = Trap::decode(frame);
+            trap::perform(tasks, &mut layers, caller, trap)
+        };
+        if let Outcome::KernelCall(object, message) = outcome {
+            outcome = self.kernel_call(machine, cpu, caller, (object, message));
+        }
         self.conclude(machine, cpu, caller, outcome);
     }
 
     /// Does what a trap's outcome says.
+    #[inline(always)]
     fn conclude<M: Machine>(
         &mut self,
         machine: &mut M,
@@ -249,35 +259,39 @@ impl Kernel {
             }
             Outcome::Message(code) => frame.rax = code.0.into(),
             Outcome::Received => {}
-            Outcome::Yielded => frame.rax = KernReturn::Success.0.into(),
+            Outcome::Yielded(next) => {
+                frame.rax = KernReturn::Success.0.into();
+                if let Some(next) = next {
+                    self.switched(machine, cpu, next);
+                }
+            }
             Outcome::Blocked => self.block(machine, cpu, caller.thread),
             Outcome::Again => self.set_flag(caller.thread, Flags::RETRY),
-            Outcome::KernelCall(object, message) => {
-                let outcome = self.kernel_call(machine, cpu, caller, (object, message));
-                self.conclude(machine, cpu, caller, outcome);
-            }
-            Outcome::Unknown => {
-                let number = frame.rax;
-                let entry = self
-                    .tasks
-                    .get(caller.task)
-                    .map_or(0, |task| task.personality);
-                if (number as i64) >= 0 && entry != 0 {
-                    return enter_personality(frame, entry);
-                }
-                let kind = if (number as i64) < 0 {
-                    exception::MACH_SYSCALL
-                } else {
-                    exception::SYSCALL
-                };
-                let exception = Exception {
-                    kind,
-                    code: number,
-                    subcode: 0,
-                };
-                self.raise(machine, cpu, caller.thread, exception);
-            }
+            Outcome::KernelCall(..) => debug_assert!(false, "the kernel calls itself"),
+            Outcome::Unknown => self.no_such_trap(machine, cpu, caller),
         }
+    }
+
+    /// A number that is no trap's: the personality's to deal with, or an exception.
+    fn no_such_trap<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, caller: Caller) {
+        let frame = machine.frame(caller.thread.index());
+        let number = frame.rax;
+        let task = self.tasks.get(caller.task);
+        let entry = task.map_or(0, |task| task.personality);
+        if (number as i64) >= 0 && entry != 0 {
+            return enter_personality(frame, entry);
+        }
+        let kind = if (number as i64) < 0 {
+            exception::MACH_SYSCALL
+        } else {
+            exception::SYSCALL
+        };
+        let exception = Exception {
+            kind,
+            code: number,
+            subcode: 0,
+        };
+        self.raise(machine, cpu, caller.thread, exception);
     }
 
     fn fault<M: Machine>(
@@ -318,7 +332,7 @@ impl Kernel {
         if self.sched.trace.is_detailed() {
             self.trace_block(machine, cpu, thread);
         }
-        self.sched.block(thread);
+        self.sched.block(cpu);
     }
 
     #[cold]
@@ -426,7 +440,9 @@ impl Kernel {
     /// Works off what follows, settles who is awake, and decides who runs.
     fn leave<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Next {
         let mut progress = self.work_off(machine, cpu);
-        self.sched.settle(machine, cpu);
+        if let Some(next) = self.sched.hand_over(machine, cpu) {
+            self.switched(machine, cpu, next);
+        }
         loop {
             let state = self.sched.cpu(cpu);
             let current = match state.current {
@@ -434,7 +450,6 @@ impl Kernel {
                 _ => self.switch(machine, cpu),
             };
             let Some(current) = current else {
-                self.sched.set_timer(machine, cpu);
                 return if progress == Progress::More {
                     Next::Continue
                 } else {
@@ -469,11 +484,16 @@ impl Kernel {
         if let Some(next) = next
             && Some(next) != before
         {
-            self.counters.switches += 1;
-            let what = (next.index().into(), 0);
-            self.sched.note(machine, cpu, TraceKind::Switch, what);
+            self.switched(machine, cpu, next);
         }
         next
+    }
+
+    #[inline(always)]
+    fn switched<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, next: ThreadId) {
+        self.counters.switches += 1;
+        let what = (next.index().into(), 0);
+        self.sched.note(machine, cpu, TraceKind::Switch, what);
     }
 
     /// The current thread may not go on as it is.

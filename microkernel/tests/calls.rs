@@ -436,3 +436,42 @@ fn a_wait_ends_at_its_deadline_and_not_before() {
         assert_eq!(pair.sim.on(pair.server).finish_message().id, 3);
     });
 }
+
+// covers: M-25 M-26
+#[test]
+fn a_message_that_takes_its_own_port_away_finds_no_receiver() {
+    both(|mut pair| {
+        let waiting = pair.sim.add_thread(pair.server);
+        let receive = Request::receive(pair.port);
+        assert_eq!(pair.sim.on(waiting).start_message(&receive), None);
+        let before = pair.sim.kernel.census();
+        let request = Request::send(pair.port)
+            .disposed(disposition::MAKE_SEND)
+            .port(pair.port, disposition::MOVE_RECEIVE);
+        assert_eq!(
+            pair.sim.on(pair.server).message(&request).code,
+            Code::Success
+        );
+        let told = pair.sim.on(waiting).finish_message();
+        assert_eq!(told.code, Code::ReceivePortChanged);
+        let after = pair.sim.kernel.census();
+        assert_eq!(after.messages, before.messages, "the message was destroyed");
+        assert_eq!(after.ports, before.ports - 1, "and the port with it");
+    });
+}
+
+// covers: M-32
+#[test]
+fn a_call_that_does_not_wait_leaves_a_dead_reply_right_to_a_receiver_that_waited() {
+    both(|mut pair| {
+        let receive = Request::receive(pair.port);
+        assert_eq!(pair.sim.on(pair.server).start_message(&receive), None);
+        let call = Request::call(pair.service).until(0);
+        let call = call.with(options::RECEIVE_TIMEOUT);
+        let told = pair.sim.on(pair.client).message(&call);
+        assert_eq!(told.code, Code::ReceiveTimedOut);
+        let got = pair.sim.on(pair.server).finish_message();
+        assert_eq!((got.code, got.kind), (Code::Success, ReplyKind::Dead));
+        assert_eq!(got.reply, Name::DEAD);
+    });
+}

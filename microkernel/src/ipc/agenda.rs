@@ -8,7 +8,7 @@
 use abi::kern_return::MessageReturn;
 use abi::trace::Kind as TraceKind;
 
-use super::message::Message;
+use super::message::{Message, Via};
 use super::ops::PORT_BYTES;
 use super::port::Kind;
 use super::right::Right;
@@ -16,7 +16,7 @@ use super::{Context, Ipc};
 use crate::base::ids::{PortId, ThreadId};
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
-use crate::sched::Wait;
+use crate::sched::{Sched, Wait};
 
 const NIL: u32 = u32::MAX;
 
@@ -51,6 +51,20 @@ impl Ipc {
     #[inline(always)]
     pub fn is_settled(&self) -> bool {
         self.agenda.first == NIL
+    }
+
+    /// A message arrived at a port. Without a thread that waits for it nothing follows.
+    pub(super) fn message_arrived(&mut self, sched: &Sched, id: PortId) {
+        let Some(port) = self.ports.get_mut(id) else {
+            return;
+        };
+        port.has_work = true;
+        if port.set.is_some() {
+            self.update_ready(id);
+        }
+        if self.receiver_of(sched, id).is_some() {
+            self.put_on_agenda(id);
+        }
     }
 
     /// Something arrived at a port.
@@ -159,7 +173,7 @@ impl Ipc {
         if !port.has_work {
             return true;
         }
-        match self.receiver_of(cx, id) {
+        match self.receiver_of(cx.sched, id) {
             Some(thread) => {
                 self.receive_for_blocked(cx, thread, id);
                 false
@@ -169,17 +183,15 @@ impl Ipc {
     }
 
     /// A thread that waits to receive from a port: directly, by a set, or as the owner of a reply port.
-    pub(super) fn receiver_of<M: Machine>(
-        &self,
-        cx: &Context<'_, M>,
-        id: PortId,
-    ) -> Option<ThreadId> {
+    #[inline(always)]
+    pub(super) fn receiver_of(&self, sched: &Sched, id: PortId) -> Option<ThreadId> {
         let port = self.ports.get(id)?;
         if let Kind::Reply(owner) = port.kind {
-            let thread = cx.sched.threads.get(owner)?;
+            let thread = sched.threads.get(owner)?;
             return matches!(thread.wait, Wait::Reply | Wait::Exception).then_some(owner);
         }
         port.receivers.first().or_else(|| {
+            port.set?;
             let set = self.set_with_receiver(id)?;
             self.ports.get(set)?.receivers.first()
         })
@@ -194,16 +206,16 @@ impl Ipc {
             Self::finish(cx, thread, MessageReturn::ReceivePortChanged);
         } else if let Some(thread) = port.senders.pop(&mut cx.sched.threads) {
             // The destination died after the message was copied in: the send has succeeded (M-06).
-            if let Some(message) = self.take_parked(cx, thread) {
-                self.destroy_message(cx, message);
+            if let Some(mut message) = self.take_parked(cx, thread) {
+                self.destroy_message(cx, &mut message);
             }
             self.sent_from_wait(cx, thread);
         } else if let Some(notice) = port.requests {
             self.port_died(notice);
         } else if let Some(notice) = port.no_senders.take() {
             self.cancel_notice(notice);
-        } else if let Some(message) = port.messages.pop(&mut self.messages) {
-            self.destroy_message(cx, message);
+        } else if let Some(mut message) = port.messages.pop(&mut self.messages) {
+            self.destroy_message(cx, &mut message);
         } else if !port.notices.is_empty() {
             self.drop_notice(id);
         } else if let Some(membership) = port.memberships {
@@ -218,10 +230,10 @@ impl Ipc {
     pub(super) fn destroy_message<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
-        message: Message,
+        message: &mut Message,
     ) {
-        self.release(message.reply);
-        if let Some(body) = message.body {
+        self.release(core::mem::replace(&mut message.reply, Right::None));
+        if let Some(body) = message.body.take() {
             self.destroy_body(cx, body, message.payer);
         }
         if let Some(payer) = message.payer {
@@ -230,31 +242,20 @@ impl Ipc {
     }
 
     /// Ends a message that reached no queue: the right that it was sent by ends unused.
-    pub(super) fn abandon<M: Machine>(&mut self, cx: &mut Context<'_, M>, message: Message) {
+    #[inline(never)]
+    pub(super) fn abandon<M: Machine>(&mut self, cx: &mut Context<'_, M>, mut message: Message) {
         match message.via {
-            super::message::Via::Send => self.release(Right::Send(message.port)),
-            super::message::Via::SendOnce => self.release(Right::SendOnce(message.port)),
-            super::message::Via::Kernel => {}
+            Via::Send => self.release(Right::Send(message.port)),
+            Via::SendOnce => self.release(Right::SendOnce(message.port)),
+            Via::Kernel => {}
         }
-        self.destroy_message(cx, message);
-    }
-
-    /// The kernel has dealt with a message to one of its own ports.
-    pub fn end_kernel_message<M: Machine>(&mut self, cx: &mut Context<'_, M>, message: Message) {
-        self.end_via(&message);
-        if message.via == super::message::Via::SendOnce
-            && let Some(port) = self.ports.get_mut(message.port)
-        {
-            port.send_once_rights -= 1;
-        }
-        self.destroy_message(cx, message);
+        self.destroy_message(cx, &mut message);
     }
 
     /// The port that a message came to is done with it: the right it came by ends.
     pub(super) fn end_via(&mut self, message: &Message) {
-        match message.via {
-            super::message::Via::Send => self.release(Right::Send(message.port)),
-            super::message::Via::SendOnce | super::message::Via::Kernel => {}
+        if message.via == Via::Send {
+            self.release(Right::Send(message.port));
         }
     }
 }

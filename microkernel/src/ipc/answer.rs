@@ -1,17 +1,16 @@
 //! Messages to the kernel's own ports: what they carry, how they are put off, and their answers.
 //!
-//! The charge for a request passes on to its answer, so that a task whose answers nobody receives runs
-//! into its own limit. An answer to the caller's own reply object, which is about to be waited on, goes
-//! straight into the caller's registers.
+//! An answer to the caller's own reply object, which is about to be waited on, goes straight into the
+//! caller's registers and buffer: it is never a message, and nobody pays for it. The charge for any other
+//! request passes on to its answer, so that a task whose answers nobody receives runs into its own limit.
 
-use abi::kern_return::KernReturn;
+use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::WORDS;
-use abi::names::Name;
-use abi::registers::{Shape, options};
+use abi::registers::{self, Received, ReplyKind, Shape};
 use abi::trace;
 use abi::transport::REPLY_OFFSET;
 
-use super::body::{Body, Carried, PAGE};
+use super::body::{Carried, PAGE};
 use super::message::{Message, Via};
 use super::port::Kind;
 use super::receive::note_receive;
@@ -19,8 +18,8 @@ use super::right::Right;
 use super::send::Call;
 use super::{Context, Ipc};
 use crate::base::Shortage;
-use crate::base::ids::{BodyId, PortId, TaskId, ThreadId};
-use crate::base::ledger::LedgerId;
+use crate::base::ids::{BodyId, MessageId, PortId, TaskId, ThreadId};
+use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::Machine;
 
 /// What the kernel answers.
@@ -42,6 +41,16 @@ pub enum Answered {
     Received,
     /// To a port, or to nobody: the caller's receive half is still to be done.
     Sent,
+}
+
+impl Answer<'_> {
+    /// What it consists of beside the words.
+    fn shape(&self) -> Shape {
+        if self.right.is_none() && self.data.is_empty() {
+            return Shape::SHORT;
+        }
+        Shape::buffered(self.data.len() as u32, u32::from(self.right.is_some()))
+    }
 }
 
 impl Ipc {
@@ -79,43 +88,28 @@ impl Ipc {
         Some(bytes)
     }
 
-    /// Keeps a request that is answered in steps; its thread comes back with [`Ipc::resume_request`].
-    ///
-    /// `Some`: there is no memory to keep it in.
-    #[must_use]
+    /// Keeps a request that is answered in steps, and what it made so far; its thread comes back with
+    /// [`Ipc::resume_request`].
     pub fn put_off_request<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
-        request: Message,
-    ) -> Option<Message> {
-        // The place first: a record that does not get one would be lost.
-        let Ok(place) = self
-            .messages
-            .insert(Message::from_kernel(request.port, 0, [0; WORDS]))
-        else {
-            return Some(request);
-        };
-        match (
-            cx.sched.threads.get_mut(thread),
-            self.messages.get_mut(place),
-        ) {
-            (Some(thread), Some(kept)) => {
-                *kept = request;
-                thread.parked = Some(place);
-                None
-            }
-            _ => Some(request),
+        (request, made): (MessageId, Option<TaskId>),
+    ) {
+        if let Some(request) = self.messages.get_mut(request) {
+            request.made = made;
+        }
+        if let Some(thread) = cx.sched.threads.get_mut(thread) {
+            thread.parked = Some(request);
         }
     }
 
     /// The request that a thread put off.
     pub fn resume_request<M: Machine>(
-        &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
-    ) -> Option<Message> {
-        self.take_parked(cx, thread)
+    ) -> Option<MessageId> {
+        cx.sched.threads.get_mut(thread)?.parked.take()
     }
 
     /// Ends a request that its thread put off and will not come back for; answers what it had made.
@@ -124,11 +118,12 @@ impl Ipc {
         cx: &mut Context<'_, M>,
         thread: ThreadId,
     ) -> Option<TaskId> {
-        let request = self.take_parked(cx, thread)?;
-        let made = request.made;
+        let mut request = self.take_parked(cx, thread)?;
         self.end_epoch(cx, thread);
-        self.end_kernel_message(cx, request);
-        made
+        self.arrived(&request);
+        self.end_via(&request);
+        self.destroy_message(cx, &mut request);
+        request.made
     }
 
     /// Ends a request to the kernel and answers it.
@@ -138,88 +133,99 @@ impl Ipc {
         &mut self,
         cx: &mut Context<'_, M>,
         (thread, call): (ThreadId, &Call),
-        mut request: Message,
+        request: MessageId,
         answer: Answer<'_>,
     ) -> Answered {
-        let to = core::mem::replace(&mut request.reply, Right::None);
-        if let Some(body) = request.body.take() {
-            self.destroy_body(cx, body, request.payer);
-        }
-        let (Right::Send(port) | Right::SendOnce(port)) = to else {
+        let at_once = self.answers_at_once(cx, thread, call);
+        let Some(request) = self.messages.remove(request) else {
             self.release(answer.right.unwrap_or(Right::None));
-            self.end_kernel_message(cx, request);
             return Answered::Sent;
         };
-        let payer = request.payer.take();
+        self.arrived(&request);
+        self.end_via(&request);
+        if let Some(body) = request.body {
+            self.destroy_body(cx, body, request.payer);
+        }
         let id = request.id.wrapping_add(REPLY_OFFSET);
-        self.end_kernel_message(cx, request);
-        let via = if matches!(to, Right::Send(_)) {
-            Via::Send
-        } else {
-            Via::SendOnce
+        let own = cx.sched.threads.get(thread).map(|thread| thread.reply_port);
+        match request.reply {
+            Right::SendOnce(port) if at_once && own == Some(port) => {
+                if let Some(payer) = request.payer {
+                    cx.ledgers.release(payer, Resource::Messages, 1);
+                }
+                self.answer_at_once(cx, thread, (port, id), answer);
+                Answered::Received
+            }
+            to => {
+                self.queue_answer(cx, (to, id, request.payer), answer);
+                Answered::Sent
+            }
+        }
+    }
+
+    /// Writes an answer into the registers and the buffer of the thread that asked.
+    fn answer_at_once<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        (port, id): (PortId, i32),
+        answer: Answer<'_>,
+    ) {
+        let mut code = MessageReturn::Success;
+        if let Some(port) = self.ports.get_mut(port) {
+            port.sequence = port.sequence.wrapping_add(1);
+        }
+        note_receive(cx, thread, port, trace::message(id, u32::MAX));
+        let shape = answer.shape();
+        if shape.is_buffered() {
+            code = self.deliver_answer(cx, thread, (port, id), answer.right, answer.data);
+        }
+        // A reply object has neither name nor label.
+        let frame = cx.machine.frame(thread.index());
+        frame.rax = code.0.into();
+        frame.rdi = Received::new(shape, ReplyKind::None).0.into();
+        frame.rsi = 0;
+        frame.rdx = registers::pair(id as u32, 0);
+        frame.r10 = 0;
+        frame.words = answer.words;
+    }
+
+    /// Sends an answer to whatever the request said. The charge passes on to it.
+    fn queue_answer<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        (to, id, payer): (Right, i32, Option<LedgerId>),
+        answer: Answer<'_>,
+    ) {
+        let (port, via) = match to {
+            Right::Send(port) => (port, Via::Send),
+            Right::SendOnce(port) => (port, Via::SendOnce),
+            Right::None | Right::Dead | Right::Receive(_) => {
+                if let Some(payer) = payer {
+                    cx.ledgers.release(payer, Resource::Messages, 1);
+                }
+                return self.release(answer.right.unwrap_or(Right::None));
+            }
         };
         let mut message = Message {
             via,
             payer,
             ..Message::from_kernel(port, id, answer.words)
         };
-        if answer.right.is_some() || !answer.data.is_empty() {
+        // The kernel receives no answers: one would lie there for ever.
+        let receives = self
+            .ports
+            .get(port)
+            .is_some_and(|port| !matches!(port.kind, Kind::Kernel(_)));
+        if !receives || self.messages.make_room().is_err() {
+            self.release(answer.right.unwrap_or(Right::None));
+            return self.abandon(cx, message);
+        }
+        if answer.shape().is_buffered() {
             self.add_body(cx, &mut message, answer);
         }
-        self.deliver_answer(cx, (thread, call), message)
-    }
-
-    fn deliver_answer<M: Machine>(
-        &mut self,
-        cx: &mut Context<'_, M>,
-        (thread, call): (ThreadId, &Call),
-        message: Message,
-    ) -> Answered {
-        const PLAIN: u32 = options::SEND | options::RECEIVE;
-        const LIMITS: u32 = options::RECEIVE_TIMEOUT | options::SEND_TIMEOUT;
-        let Some(port) = self.ports.get_mut(message.port) else {
-            self.destroy_message(cx, message);
-            return Answered::Sent;
-        };
-        if let Kind::Kernel(_) = port.kind {
-            // The kernel receives no answers: it would lie there for ever.
-            let right = Right::Send(message.port);
-            self.destroy_message(cx, message);
-            self.release(right);
-            return Answered::Sent;
-        }
-        let waits = call.options & !LIMITS == PLAIN && call.receive == Name::NULL && !port.has_work;
-        let own = cx.sched.threads.get(thread).map(|thread| thread.reply_port);
-        if waits && own == Some(message.port) {
-            port.sequence = port.sequence.wrapping_add(1);
-            let port = message.port;
-            note_receive(cx, thread, port, trace::message(message.id, u32::MAX));
-            self.deliver(cx, thread, port, message);
-            return Answered::Received;
-        }
-        self.queue_answer(cx, message);
-        Answered::Sent
-    }
-
-    fn queue_answer<M: Machine>(&mut self, cx: &mut Context<'_, M>, message: Message) {
-        let (port, via) = (message.port, message.via);
-        match self
-            .messages
-            .insert(Message::from_kernel(port, 0, [0; WORDS]))
-        {
-            Ok(id) => {
-                if let Some(place) = self.messages.get_mut(id) {
-                    *place = message;
-                }
-                self.enqueue(cx, port, id);
-            }
-            Err(_) => {
-                self.destroy_message(cx, message);
-                self.release(match via {
-                    Via::Send => Right::Send(port),
-                    Via::SendOnce | Via::Kernel => Right::SendOnce(port),
-                });
-            }
+        if let Ok(id) = self.messages.insert(message) {
+            self.enqueue(cx, id);
         }
     }
 
@@ -230,7 +236,7 @@ impl Ipc {
         message: &mut Message,
         answer: Answer<'_>,
     ) {
-        let shape = Shape::buffered(answer.data.len() as u32, u32::from(answer.right.is_some()));
+        let shape = answer.shape();
         match self.make_body(cx, message.payer, answer.data) {
             Ok(id) => {
                 message.body = Some(id);
@@ -254,11 +260,7 @@ impl Ipc {
         payer: Option<LedgerId>,
         data: &[u8],
     ) -> Result<BodyId, Shortage> {
-        let id = self.bodies.insert(Body {
-            carried: heapless::Vec::new(),
-            pages: heapless::Vec::new(),
-            size: data.len(),
-        })?;
+        let id = self.new_body(data.len())?;
         let body = self.bodies.get_mut(id).ok_or(Shortage)?;
         let made = payer
             .ok_or(Shortage)

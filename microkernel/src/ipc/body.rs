@@ -20,10 +20,9 @@ use super::receive::PORT_DESTROYED_SHAPE;
 use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::Shortage;
-use crate::base::ids::{BodyId, BodyKind, BufferId, MessageId, PortId, SpaceId, ThreadId};
+use crate::base::ids::{BodyId, BodyKind, BufferId, PortId, SpaceId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Machine, Page};
-use crate::sched::Flags;
 use crate::vm::{After, BUFFER_PAGES, CopyId, Progress, Vm};
 
 /// What one descriptor carries.
@@ -77,43 +76,25 @@ const fn data_offset(descriptors: u32) -> usize {
 }
 
 impl Ipc {
-    /// Whether a message of this shape fits into the buffer that it is sent from.
-    pub(super) fn check_shape<M: Machine>(
-        cx: &Context<'_, M>,
-        buffer: Option<BufferId>,
-        shape: Shape,
-    ) -> Result<(), MessageReturn> {
-        if shape.is_buffered() && !fits(cx.vm, buffer, shape) {
-            return Err(MessageReturn::SendTooLarge);
-        }
-        Ok(())
-    }
-
-    /// Copies descriptors and data out of the sender's buffer.
+    /// Copies descriptors out of the sender's buffer; what they carry is in the message's body then.
     ///
     /// # Errors
     /// `SendInvalidRight`, `SendInvalidMemory`, `SendInvalidType`, `SendNoBuffer`. What was copied in is in the
     /// message, to be destroyed with it.
-    pub(super) fn copy_in_body<M: Machine>(
+    #[inline(never)]
+    pub(super) fn copy_in_rights<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
-        message: MessageId,
-        shape: Shape,
+        message: &mut Message,
     ) -> Result<(), MessageReturn> {
+        let count = message.shape.descriptors();
         let shortage = MessageReturn::SendNoBuffer;
         let record = cx.sched.threads.get(thread).ok_or(shortage)?;
         let (space, buffer) = (record.space, record.buffer.ok_or(shortage)?);
-        let size = shape.size() as usize;
-        let body = Body {
-            carried: heapless::Vec::new(),
-            pages: heapless::Vec::new(),
-            size,
-        };
-        let id = self.bodies.insert(body).map_err(|_| shortage)?;
-        let record = self.messages.get_mut(message).ok_or(shortage)?;
-        record.body = Some(id);
-        for index in 0..shape.descriptors() {
+        let id = self.new_body(0).map_err(|_| shortage)?;
+        message.body = Some(id);
+        for index in 0..count {
             let descriptor = read_descriptor(cx, buffer, index);
             let carried = self.copy_in_descriptor(cx, space, descriptor)?;
             if let Some(body) = self.bodies.get_mut(id)
@@ -122,7 +103,16 @@ impl Ipc {
                 self.end_carried(cx, carried);
             }
         }
-        self.copy_in_data(cx, space, id, (buffer, data_offset(shape.descriptors())))
+        Ok(())
+    }
+
+    /// A body without pages, and with no rights yet.
+    pub(super) fn new_body(&mut self, size: usize) -> Result<BodyId, Shortage> {
+        Ok(self.bodies.insert(Body {
+            carried: heapless::Vec::new(),
+            pages: heapless::Vec::new(),
+            size,
+        })?)
     }
 
     fn copy_in_descriptor<M: Machine>(
@@ -193,17 +183,30 @@ impl Ipc {
             })
     }
 
-    fn copy_in_data<M: Machine>(
+    /// Copies inline data out of the sender's buffer into pages of the body's own, which the message's payer
+    /// pays for.
+    ///
+    /// # Errors
+    /// `SendNoBuffer`; as in [`copy_in_rights`](Self::copy_in_rights).
+    pub(super) fn copy_in_data<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
-        space: SpaceId,
-        id: BodyId,
-        (buffer, offset): (BufferId, usize),
+        thread: ThreadId,
+        message: &mut Message,
     ) -> Result<(), MessageReturn> {
         let shortage = MessageReturn::SendNoBuffer;
-        let payer = self.names.space(space).ok_or(shortage)?.ledger;
+        let record = cx.sched.threads.get(thread).ok_or(shortage)?;
+        let (buffer, payer) = (record.buffer, message.payer);
+        let (buffer, payer) = (buffer.ok_or(shortage)?, payer.ok_or(shortage)?);
+        let id = match message.body {
+            Some(id) => id,
+            None => self.new_body(0).map_err(|_| shortage)?,
+        };
+        message.body = Some(id);
         let body = self.bodies.get_mut(id).ok_or(shortage)?;
+        body.size = message.shape.size() as usize;
         body.allocate_pages(cx, payer).map_err(|_| shortage)?;
+        let offset = data_offset(message.shape.descriptors());
         let from = cx.vm.buffer_pages(buffer);
         copy_span(cx.machine, (from, offset), (&body.pages, 0), body.size);
         Ok(())
@@ -224,7 +227,7 @@ impl Ipc {
         let Some(record) = cx.sched.threads.get(thread) else {
             return false;
         };
-        if !record.flags.contains(Flags::RECEIVE_LARGE) || !port.pending.is_empty() {
+        if !port.pending.is_empty() {
             return false;
         }
         let first = port.messages.first().and_then(|id| self.messages.get(id));
@@ -249,25 +252,34 @@ impl Ipc {
     pub(super) fn deliver_body<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
-        thread: ThreadId,
-        port: PortId,
+        (thread, from): (ThreadId, Option<BufferId>),
         message: &mut Message,
+        (port, reply): (PortId, Name),
         code: &mut MessageReturn,
     ) -> Shape {
-        let Some(id) = message.body.take() else {
-            return Shape::SHORT;
-        };
         let Some(record) = cx.sched.threads.get(thread) else {
             return Shape::SHORT;
         };
         let (space, buffer) = (record.space, record.buffer);
         let Some(buffer) = buffer.filter(|_| fits(cx.vm, buffer, message.shape)) else {
-            self.destroy_body(cx, id, message.payer);
+            if let Some(id) = message.body.take() {
+                self.destroy_body(cx, id, message.payer);
+            }
             *code = MessageReturn::ReceiveTooLarge;
             return message.shape;
         };
-        self.write_header(cx, buffer, port, (message, message.shape));
+        let sender = (message.id, message.identity);
+        self.write_header(cx, buffer, (port, reply), (sender, message.shape));
         let descriptors = message.shape.descriptors();
+        let offset = data_offset(descriptors);
+        if let Some(from) = from {
+            let (from, to) = (cx.vm.buffer_pages(from), cx.vm.buffer_pages(buffer));
+            let size = message.shape.size() as usize;
+            copy_span(cx.machine, (from, offset), (to, offset), size);
+        }
+        let Some(id) = message.body.take() else {
+            return message.shape;
+        };
         for index in 0..descriptors {
             let carried = self.bodies.get_mut(id).and_then(|body| {
                 // Taken from the front one by one; what is taken is replaced by nothing.
@@ -279,7 +291,7 @@ impl Ipc {
             write_descriptor(cx, buffer, index, descriptor);
         }
         if let Some(body) = self.bodies.get(id) {
-            let to = (cx.vm.buffer_pages(buffer), data_offset(descriptors));
+            let to = (cx.vm.buffer_pages(buffer), offset);
             copy_span(cx.machine, (&body.pages, 0), to, body.size);
         }
         self.free_body(cx, id, message.payer);
@@ -304,10 +316,49 @@ impl Ipc {
             return MessageReturn::ReceiveTooLarge;
         };
         let mut code = MessageReturn::Success;
-        self.write_header(cx, buffer, port, (message, PORT_DESTROYED_SHAPE));
+        let place = (port, Name::NULL);
+        let sender = (message.id, message.identity);
+        self.write_header(cx, buffer, place, (sender, PORT_DESTROYED_SHAPE));
         let carried = Carried::Port(Right::Receive(right));
         let descriptor = self.copy_out_descriptor(cx, space, carried, &mut code);
         write_descriptor(cx, buffer, 0, descriptor);
+        code
+    }
+
+    /// Writes the kernel's answer to a thread into its buffer: at most one right, and data.
+    pub(super) fn deliver_answer<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        place: (PortId, i32),
+        right: Option<Right>,
+        data: &[u8],
+    ) -> MessageReturn {
+        let shape = Shape::buffered(data.len() as u32, u32::from(right.is_some()));
+        let record = cx.sched.threads.get(thread);
+        let buffer = record.and_then(|thread| thread.buffer.map(|buffer| (thread.space, buffer)));
+        let Some((space, buffer)) = buffer.filter(|(_, buffer)| fits(cx.vm, Some(*buffer), shape))
+        else {
+            self.release(right.unwrap_or(Right::None));
+            return MessageReturn::ReceiveTooLarge;
+        };
+        let (port, id) = place;
+        self.write_header(cx, buffer, (port, Name::NULL), ((id, 0), shape));
+        let mut code = MessageReturn::Success;
+        if let Some(right) = right {
+            let descriptor = self.copy_out_descriptor(cx, space, Carried::Port(right), &mut code);
+            write_descriptor(cx, buffer, 0, descriptor);
+        }
+        let mut data = data;
+        let mut offset = data_offset(shape.descriptors());
+        for page in cx.vm.buffer_pages(buffer) {
+            let (part, rest) = data.split_at(data.len().min(PAGE - offset));
+            cx.machine.write((*page, offset), part);
+            (data, offset) = (rest, 0);
+            if data.is_empty() {
+                break;
+            }
+        }
         code
     }
 
@@ -395,27 +446,22 @@ impl Ipc {
         id: BodyId,
         payer: Option<LedgerId>,
     ) {
-        let Some(body) = self.bodies.get_mut(id) else {
+        let Some(body) = self.bodies.get(id) else {
             return;
         };
-        // Only what is needed of a large value.
-        let pages = core::mem::take(&mut body.pages);
-        self.bodies.remove(id);
-        for page in pages {
-            cx.machine.free_page(page);
+        for page in &body.pages {
+            cx.machine.free_page(*page);
             if let Some(payer) = payer {
                 cx.ledgers.release(payer, Resource::Pages, 1);
             }
         }
+        self.bodies.discard(id);
     }
 
     /// Whether a message that is about to be queued at `port` carries the receive right that the port itself
     /// travels behind (M-26). Notes, for the next such question, where its receive rights go.
-    pub(super) fn closes_circle(&mut self, message: MessageId, port: PortId) -> bool {
-        let Some(body) = self.messages.get(message).and_then(|message| message.body) else {
-            return false;
-        };
-        let Some(body) = self.bodies.get(body) else {
+    pub(super) fn closes_circle(&mut self, body: Option<BodyId>, port: PortId) -> bool {
+        let Some(body) = self.bodies.find(body) else {
             return false;
         };
         let rights = body.carried.iter().filter_map(|carried| match carried {
@@ -454,19 +500,19 @@ impl Ipc {
         &self,
         cx: &mut Context<'_, M>,
         buffer: BufferId,
-        port: PortId,
-        (message, shape): (&Message, Shape),
+        (port, reply): (PortId, Name),
+        ((id, identity), shape): ((i32, u64), Shape),
     ) {
         let Some(port) = self.ports.get(port) else {
             return;
         };
         let facts = HeaderFacts {
             shape,
-            remote: message.reply_name,
+            remote: reply,
             local: port.name,
-            id: message.id,
+            id,
             label: port.label,
-            identity: message.identity,
+            identity,
             sequence: port.sequence.wrapping_sub(1),
         };
         if let Some(page) = cx.vm.buffer_pages(buffer).first() {

@@ -1,4 +1,7 @@
 //! A message between its send and its receive, and the queue that it waits in.
+//!
+//! One that meets a thread which waits for it is never queued: it lives on the stack, nobody is charged for
+//! it, and its data stays in the sender's buffer until it is copied into the receiver's.
 
 use arena::Arena;
 
@@ -6,7 +9,6 @@ use super::right::Right;
 use crate::base::ids::{BodyId, MessageId, MessageKind, PortId, TaskId};
 use crate::base::ledger::LedgerId;
 use abi::message::WORDS;
-use abi::names::Name;
 use abi::registers::Shape;
 
 /// By which right a message reached its port. The right lives until the message is received.
@@ -35,8 +37,6 @@ pub struct Message {
     pub via: Via,
     /// The right to reply with.
     pub reply: Right,
-    /// The name that the reply right got, once the message is being delivered.
-    pub reply_name: Name,
     /// What it consists of beside the words.
     pub shape: Shape,
     /// Data and rights beside the words.
@@ -51,6 +51,7 @@ pub struct Message {
 
 impl Message {
     /// A message that the kernel makes: words only, no reply.
+    #[inline(always)]
     pub fn from_kernel(port: PortId, id: i32, words: [u64; WORDS]) -> Self {
         Self {
             id,
@@ -59,7 +60,6 @@ impl Message {
             port,
             via: Via::Kernel,
             reply: Right::None,
-            reply_name: Name::NULL,
             shape: Shape::SHORT,
             body: None,
             payer: None,
@@ -102,6 +102,7 @@ impl MessageQueue {
     }
 
     /// Takes the first message out of the queue and out of its arena.
+    #[inline(always)]
     pub fn pop(&mut self, messages: &mut Messages) -> Option<Message> {
         let message = messages.remove(self.head?)?;
         self.head = message.next;

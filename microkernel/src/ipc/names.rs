@@ -46,6 +46,8 @@ pub struct Space {
     /// Names in use.
     count: u32,
     by_port: Tree,
+    /// The name that a trap for one of the kernel's ports last answered with: most ask for the same again.
+    pub(super) last_kernel_name: Name,
     /// Pays for names, ports and messages.
     pub ledger: LedgerId,
     /// The memory that messages to this space's threads carry data to.
@@ -81,6 +83,7 @@ impl Names {
             used: 1,
             count: 0,
             by_port: Tree::new(),
+            last_kernel_name: Name::NULL,
             ledger,
             map,
         };

@@ -321,11 +321,29 @@ impl Ipc {
         space: SpaceId,
         port: PortId,
     ) -> KernResult<Name> {
+        if let Some(name) = self.name_again(space, port) {
+            return Ok(name);
+        }
         let right = self.make_send(port);
-        self.copy_out(cx, space, right).map_err(|right| {
+        let name = self.copy_out(cx, space, right).map_err(|right| {
             self.release(right);
             KernReturn::ResourceShortage
-        })
+        })?;
+        if let Some(space) = self.names.space_mut(space) {
+            space.last_kernel_name = name;
+        }
+        Ok(name)
+    }
+
+    /// One more user reference of the name that was asked for last, if it is still that port's.
+    fn name_again(&mut self, space: SpaceId, port: PortId) -> Option<Name> {
+        let name = self.names.space(space)?.last_kernel_name;
+        let entry = self.names.get_mut(space, name)?;
+        if entry.port != Some(port) || !entry.rights.contains(Rights::SEND) {
+            return None;
+        }
+        entry.add_uref();
+        Some(name)
     }
 
     fn allocate_port<M: Machine>(

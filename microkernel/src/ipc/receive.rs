@@ -14,10 +14,10 @@ use super::right::Right;
 use super::send::Call;
 use super::{Context, Ipc};
 use crate::base::KernResult;
-use crate::base::ids::{MessageId, PortId, SpaceId, ThreadId};
+use crate::base::ids::{BufferId, MessageId, PortId, SpaceId, ThreadId};
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
-use crate::sched::{Flags, Wait};
+use crate::sched::{Flags, Sched, ThreadQueue, Wait};
 
 /// How a receive went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,10 +55,14 @@ impl Ipc {
         let (port, wait) = self.source(cx, thread, call)?;
         let has_work = self.ports.get(port).is_some_and(|port| port.has_work);
         if let Some(thread) = cx.sched.threads.get_mut(thread) {
-            thread.flags.set(Flags::PEEK, call.has(options::PEEK));
-            thread
-                .flags
-                .set(Flags::RECEIVE_LARGE, call.has(options::RECEIVE_LARGE));
+            let mut flags = thread.flags - (Flags::PEEK | Flags::RECEIVE_LARGE);
+            if call.has(options::PEEK) {
+                flags |= Flags::PEEK;
+            }
+            if call.has(options::RECEIVE_LARGE) {
+                flags |= Flags::RECEIVE_LARGE;
+            }
+            thread.flags = flags;
         }
         if has_work {
             self.receive_now(cx, thread, port);
@@ -87,7 +91,7 @@ impl Ipc {
 
     /// What a receive name denotes. A null name is the own reply object, if a call was sent with it.
     fn source<M: Machine>(
-        &mut self,
+        &self,
         cx: &Context<'_, M>,
         thread: ThreadId,
         call: &Call,
@@ -97,14 +101,9 @@ impl Ipc {
         if call.receive == Name::NULL && call.has(options::SEND) {
             return Ok((thread.reply_port, Wait::Reply));
         }
-        let space = thread.space;
-        let entry = self.look_up(space, call.receive).ok_or(invalid)?;
-        match entry.port {
-            Some(port) if entry.rights.intersects(Rights::RECEIVE | Rights::SET) => {
-                Ok((port, Wait::Receive(port)))
-            }
-            _ => Err(invalid),
-        }
+        let names = (thread.space, thread.first_names);
+        let port = self.held(names, call.receive, Rights::RECEIVE | Rights::SET);
+        port.map(|port| (port, Wait::Receive(port))).ok_or(invalid)
     }
 
     /// A blocked thread gets what waits at a port, and runs again.
@@ -114,21 +113,34 @@ impl Ipc {
         thread: ThreadId,
         port: PortId,
     ) {
-        let Some(record) = cx.sched.threads.get(thread) else {
-            return;
+        match self.leave_receivers(cx.sched, thread) {
+            Wait::Exception => {
+                if let Some(mut message) = self.take_for(cx, thread, port) {
+                    self.answer_exception(cx, thread, &mut message);
+                }
+            }
+            _ => self.receive_now(cx, thread, port),
+        }
+        cx.sched.wake(thread);
+    }
+
+    /// A thread that waits for a message waits in no queue any more; answers what it waited for.
+    #[inline(always)]
+    pub(super) fn leave_receivers(&mut self, sched: &mut Sched, thread: ThreadId) -> Wait {
+        let Some(record) = sched.threads.get_mut(thread) else {
+            return Wait::None;
         };
         let wait = record.wait;
         if let Wait::Receive(queue) = wait
             && let Some(queue) = self.ports.get_mut(queue)
         {
-            queue.receivers.remove(&mut cx.sched.threads, thread);
+            if queue.receivers.first() != Some(thread) {
+                queue.receivers.remove(&mut sched.threads, thread);
+            } else if let Some(next) = queue.receivers.advance(&record.link) {
+                ThreadQueue::forget_previous(&mut sched.threads, next);
+            }
         }
-        if wait == Wait::Exception {
-            self.answer_exception(cx, thread, port);
-        } else {
-            self.receive_now(cx, thread, port);
-        }
-        cx.sched.wake(thread);
+        wait
     }
 
     /// Moves what waits at a port or set into the thread's registers.
@@ -144,19 +156,16 @@ impl Ipc {
             Some(source)
         };
         let Some(port) = port else { return };
-        let peek = cx
-            .sched
-            .threads
-            .get(thread)
-            .is_some_and(|t| t.flags.contains(Flags::PEEK));
-        if peek {
+        let record = cx.sched.threads.get(thread);
+        let flags = record.map_or(Flags::empty(), |thread| thread.flags);
+        if flags.contains(Flags::PEEK) {
             return self.peek(cx, thread, port);
         }
-        if self.refuses_large(cx, thread, port) {
+        if flags.contains(Flags::RECEIVE_LARGE) && self.refuses_large(cx, thread, port) {
             return;
         }
-        if let Some(message) = self.take_for(cx, thread, port) {
-            self.deliver(cx, thread, port, message);
+        if let Some(mut message) = self.take_for(cx, thread, port) {
+            self.deliver(cx, thread, &mut message, None);
             self.admit_sender(cx, port);
         }
     }
@@ -194,45 +203,59 @@ impl Ipc {
     }
 
     /// Takes the next thing that waits at a port: pending word, notice, message, in this order.
+    #[inline(always)]
     fn take(&mut self, id: PortId) -> Option<Message> {
         let port = self.ports.get_mut(id)?;
-        let message = if let Some((message_id, word)) = take_pending(&mut port.pending) {
-            Message::from_kernel(id, message_id, [word, 0, 0, 0, 0, 0])
-        } else if let Some(notice) = port.notices.pop(&mut self.notices) {
-            let reply = match notice.watch {
-                Watch::PortDestroyed { port: Some(port) } => Right::Receive(port),
-                _ => Right::None,
-            };
-            if !matches!(port.kind, Kind::Reply(_)) {
-                port.send_once_rights -= 1;
-            }
-            let message = Message::from_kernel(id, notice.id, [notice.word, 0, 0, 0, 0, 0]);
-            Message { reply, ..message }
-        } else {
+        let message = if port.pending.is_empty() && port.notices.is_empty() {
             port.messages.pop(&mut self.messages)?
+        } else {
+            self.take_notification(id)?
         };
+        let port = self.ports.get_mut(id)?;
         port.sequence = port.sequence.wrapping_add(1);
         port.update_work();
-        self.update_ready(id);
+        if port.set.is_some() {
+            self.update_ready(id);
+        }
         Some(message)
     }
 
-    /// Writes a message into a thread's registers; its rights become the thread's.
+    #[inline(never)]
+    fn take_notification(&mut self, id: PortId) -> Option<Message> {
+        let port = self.ports.get_mut(id)?;
+        if let Some((message_id, word)) = take_pending(&mut port.pending) {
+            return Some(Message::from_kernel(id, message_id, [word, 0, 0, 0, 0, 0]));
+        }
+        let notice = port.notices.pop(&mut self.notices)?;
+        let reply = match notice.watch {
+            Watch::PortDestroyed { port: Some(port) } => Right::Receive(port),
+            _ => Right::None,
+        };
+        if !matches!(port.kind, Kind::Reply(_)) {
+            port.send_once_rights -= 1;
+        }
+        let message = Message::from_kernel(id, notice.id, [notice.word, 0, 0, 0, 0, 0]);
+        Some(Message { reply, ..message })
+    }
+
+    /// Writes a message into a thread's registers; its rights become the thread's. Its inline data lies in
+    /// its body, or still in the sender's buffer.
     pub(super) fn deliver<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
-        port: PortId,
-        mut message: Message,
+        message: &mut Message,
+        from: Option<BufferId>,
     ) {
-        self.end_via(&message);
+        self.end_via(message);
         if let Some(payer) = message.payer {
             cx.ledgers.release(payer, Resource::Messages, 1);
         }
+        let port = message.port;
         let mut code = MessageReturn::Success;
         let reply = core::mem::replace(&mut message.reply, Right::None);
         if let Right::Receive(right) = reply {
-            return self.deliver_receive_right(cx, thread, (port, &message), right);
+            return self.deliver_receive_right(cx, thread, (port, message), right);
         }
         let (kind, name) = self
             .copy_out_reply(cx, thread, reply)
@@ -241,8 +264,11 @@ impl Ipc {
                 code.0 = MessageReturn::ReceiveHeaderError.0 | resource::IPC_SPACE;
                 (ReplyKind::None, Name::NULL)
             });
-        message.reply_name = name;
-        let shape = self.deliver_body(cx, thread, port, &mut message, &mut code);
+        let shape = if message.shape.is_buffered() {
+            self.deliver_body(cx, (thread, from), message, (port, name), &mut code)
+        } else {
+            Shape::SHORT
+        };
         let Some(port) = self.ports.get(port) else {
             return;
         };
@@ -363,15 +389,12 @@ impl Ipc {
     }
 
     /// The answer to a thread's exception: success resumes it where it stands.
-    fn answer_exception<M: Machine>(
+    pub(super) fn answer_exception<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
-        port: PortId,
+        message: &mut Message,
     ) {
-        let Some(message) = self.take_for(cx, thread, port) else {
-            return;
-        };
         // A send-once notification is no answer: the handler died or dropped the right.
         let handled =
             message.via != Via::Kernel && message.words[0] == u64::from(KernReturn::Success.0);
@@ -440,8 +463,8 @@ impl Ipc {
         while let Some(notice) = self.ports.get(new).and_then(|port| port.requests) {
             self.port_died(notice);
         }
-        while let Some(message) = self.take(new) {
-            self.destroy_message(cx, message);
+        while let Some(mut message) = self.take(new) {
+            self.destroy_message(cx, &mut message);
         }
     }
 

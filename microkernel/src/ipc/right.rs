@@ -6,7 +6,7 @@ use super::entry::{Entry, Rights};
 use super::port::Kind;
 use super::{Context, Ipc};
 use crate::base::Shortage;
-use crate::base::ids::{PortId, SpaceId};
+use crate::base::ids::{ChunkId, PortId, SpaceId};
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
 
@@ -46,6 +46,19 @@ impl Ipc {
             self.names.make_dead(space, name);
         }
         self.names.get_mut(space, name)
+    }
+
+    /// The live port to which a name holds one of these rights.
+    #[inline(always)]
+    pub(super) fn held(
+        &self,
+        names: (SpaceId, ChunkId),
+        name: Name,
+        wanted: Rights,
+    ) -> Option<PortId> {
+        let entry = self.names.get_near(names, name)?;
+        let port = entry.port.filter(|_| entry.rights.intersects(wanted))?;
+        self.ports.get(port).map(|_| port)
     }
 
     /// Whether [`copy_in`](Self::copy_in) would find what it needs. Changes nothing.
@@ -289,7 +302,8 @@ impl Ipc {
         }
     }
 
-    fn add_send(&mut self, id: PortId) {
+    #[inline(always)]
+    pub(super) fn add_send(&mut self, id: PortId) {
         if let Some(port) = self.ports.get_mut(id) {
             port.send_rights += 1;
         }

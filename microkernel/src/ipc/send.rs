@@ -5,14 +5,17 @@ use abi::names::{Name, disposition};
 use abi::registers::{self, Shape, options};
 use abi::trace::{self, Kind as TraceKind};
 
+use super::body::fits;
+use super::entry::Rights;
 use super::message::{Message, Via};
 use super::port::{Kind, Object};
+use super::receive::note_receive;
 use super::right::{Right, needed};
 use super::{Context, Ipc};
-use crate::base::ids::{MessageId, PortId, ThreadId};
+use crate::base::ids::{BufferId, MessageId, PortId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Frame, Machine, Time};
-use crate::sched::{Flags, Wait};
+use crate::sched::{Flags, Sched, Wait};
 
 /// A `mach_msg` trap, decoded from its registers.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +64,7 @@ impl Call {
     }
 
     /// Whether the reply comes to the thread's own reply object.
-    fn replies_to_own(&self) -> bool {
+    pub(super) fn replies_to_own(&self) -> bool {
         self.reply == Name::NULL && self.local == disposition::MAKE_SEND_ONCE
     }
 }
@@ -90,103 +93,226 @@ pub enum Sent {
     /// The queue is full; the thread waits for room, and its message with it.
     Blocked,
     /// The kernel itself is to answer.
-    Kernel(Object, Message),
+    Kernel(Object, MessageId),
 }
 
 impl Ipc {
     /// Sends the message that the thread's registers describe.
     ///
     /// # Errors
-    /// `SendInvalidHeader`, `SendInvalidDest`, `SendInvalidReply`, `SendNoBuffer`: nothing changed.
+    /// `SendInvalidHeader`, `SendInvalidDest`, `SendInvalidReply`, `SendTooLarge`, `SendNoBuffer`: nothing
+    /// changed. Errors of the [body](super::body): the header's rights are used up.
     pub fn send<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
         call: &Call,
     ) -> Result<Sent, MessageReturn> {
-        self.check_header(cx, thread, call)?;
-        let id = self.reserve_message(cx, thread, call)?;
-        let (destination, reply) = self.copy_in_header(cx, thread, call);
-        let (port, via) = match destination {
-            Right::Send(port) => (port, Via::Send),
-            Right::SendOnce(port) => (port, Via::SendOnce),
-            Right::None | Right::Dead | Right::Receive(_) => {
-                debug_assert!(false, "the header was checked");
-                return Err(MessageReturn::SendInvalidDest);
+        let port = self.check_header(cx, thread, call)?;
+        let kind = self.ports.get(port).map(|port| port.kind);
+        let Some(record) = cx.sched.threads.get(thread) else {
+            return Err(MessageReturn::SendNoBuffer);
+        };
+        let (identity, buffer) = (record.identity, record.buffer);
+        let mut message = Message {
+            identity,
+            shape: call.shape,
+            ..Message::from_kernel(port, call.id, cx.machine.frame(thread.index()).words)
+        };
+        let object = match kind {
+            Some(Kind::Kernel(object)) => Some(object),
+            _ => None,
+        };
+        let mut receiver = None;
+        let stays = match object {
+            Some(_) => call.shape.is_buffered() || !self.answers_at_once(cx, thread, call),
+            None => {
+                if !polls(cx, call) {
+                    receiver = self.meets(cx, port, call.shape);
+                }
+                receiver.is_none()
             }
         };
-        if let Some(message) = self.messages.get_mut(id) {
-            message.port = port;
-            message.via = via;
-            message.reply = reply;
+        if stays {
+            self.pay(cx, thread, &mut message)?;
+        } else if object.is_some() {
+            let room = self.messages.make_room();
+            room.map_err(|_| MessageReturn::SendNoBuffer)?;
         }
-        if call.shape.is_buffered()
-            && let Err(code) = self.copy_in_body(cx, thread, id, call.shape)
+        self.copy_in_header(cx, thread, (call, port), &mut message);
+        if message.shape.descriptors() > 0
+            && let Err(code) = self.copy_in_rights(cx, thread, &mut message)
         {
             // The header's rights are used up: the message existed, and is destroyed (M-08).
-            if let Some(message) = self.messages.remove(id) {
-                self.abandon(cx, message);
-            }
+            self.abandon(cx, message);
             return Err(code);
         }
-        if self.closes_circle(id, port) {
-            if let Some(message) = self.messages.remove(id) {
-                self.abandon(cx, message);
-            }
+        if let Some(object) = object {
+            let id = self.keep(cx, thread, message)?;
+            return Ok(Sent::Kernel(object, id));
+        }
+        if let Some(receiver) = receiver
+            && self.still_meets(cx.sched, port, receiver)
+        {
+            self.hand(cx, (buffer, receiver), &mut message);
             return Ok(Sent::Done);
         }
-        Ok(self.dispatch(cx, thread, id))
+        self.leave(cx, thread, port, message)
     }
 
-    /// Brings a message whose rights are copied in to its port, or its thread to waiting.
-    fn dispatch<M: Machine>(
+    /// Leaves a message at its port, for whoever receives it later.
+    #[inline(never)]
+    fn leave<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
-        id: MessageId,
-    ) -> Sent {
-        let Some(message) = self.messages.get(id) else {
-            return Sent::Done;
-        };
-        let (port_id, via) = (message.port, message.via);
-        let Some(port) = self.ports.get(port_id) else {
-            return Sent::Done;
-        };
-        if let Kind::Kernel(object) = port.kind {
-            return match self.messages.remove(id) {
-                Some(message) => Sent::Kernel(object, message),
-                None => Sent::Done,
-            };
+        port: PortId,
+        mut message: Message,
+    ) -> Result<Sent, MessageReturn> {
+        // Its own rights may have driven the receiver away, and then it needs a place after all.
+        if message.payer.is_none()
+            && let Err(code) = self.pay(cx, thread, &mut message)
+        {
+            self.abandon(cx, message);
+            return Err(code);
         }
-        let full = via == Via::Send && port.messages.count() >= port.limit;
-        if full && self.receiver_of(cx, port_id).is_none() {
+        if message.body.is_some() && self.closes_circle(message.body, port) {
+            self.abandon(cx, message);
+            return Ok(Sent::Done);
+        }
+        let id = self.keep(cx, thread, message)?;
+        Ok(self.queue(cx, thread, (port, id)))
+    }
+
+    /// The thread that a message goes to at once: it waits for one, has room for this one, and nothing
+    /// that came earlier is before it.
+    #[inline(always)]
+    fn meets<M: Machine>(
+        &self,
+        cx: &Context<'_, M>,
+        port: PortId,
+        shape: Shape,
+    ) -> Option<ThreadId> {
+        if self.ports.get(port)?.has_work {
+            return None;
+        }
+        let thread = self.receiver_of(cx.sched, port)?;
+        let record = cx.sched.threads.get(thread)?;
+        let takes = !record.flags.contains(Flags::PEEK)
+            && (!shape.is_buffered() || fits(cx.vm, record.buffer, shape));
+        takes.then_some(thread)
+    }
+
+    /// Whether rights that were copied in meanwhile have changed nothing about that.
+    fn still_meets(&self, sched: &Sched, port: PortId, receiver: ThreadId) -> bool {
+        let waits = sched
+            .threads
+            .get(receiver)
+            .is_some_and(|thread| thread.wait != Wait::None);
+        waits && self.ports.get(port).is_some_and(|port| !port.has_work)
+    }
+
+    /// Whether the answer to a request to the kernel goes straight into the caller's registers.
+    pub(super) fn answers_at_once<M: Machine>(
+        &self,
+        cx: &Context<'_, M>,
+        thread: ThreadId,
+        call: &Call,
+    ) -> bool {
+        const PLAIN: u32 = options::SEND | options::RECEIVE;
+        const LIMITS: u32 = options::RECEIVE_TIMEOUT | options::SEND_TIMEOUT;
+        let own = cx.sched.threads.get(thread).map(|thread| thread.reply_port);
+        call.replies_to_own()
+            && call.options & !LIMITS == PLAIN
+            && call.receive == Name::NULL
+            && self.ports.find(own).is_some_and(|port| !port.has_work)
+    }
+
+    /// The message is at its port: a send-once right is used up.
+    pub(super) fn arrived(&mut self, message: &Message) {
+        if message.via == Via::SendOnce
+            && let Some(port) = self.ports.get_mut(message.port)
+            && !matches!(port.kind, Kind::Reply(_))
+        {
+            port.send_once_rights -= 1;
+        }
+    }
+
+    /// Gives a message to a thread that waits for it. Its inline data lies in the buffer `from`.
+    fn hand<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        (from, to): (Option<BufferId>, ThreadId),
+        message: &mut Message,
+    ) {
+        self.arrived(message);
+        if let Some(port) = self.ports.get_mut(message.port) {
+            port.sequence = port.sequence.wrapping_add(1);
+        }
+        note_receive(cx, to, message.port, trace::message(message.id, u32::MAX));
+        match self.leave_receivers(cx.sched, to) {
+            Wait::Exception => self.answer_exception(cx, to, message),
+            _ => self.deliver(cx, to, message, from),
+        }
+        cx.sched.wake(to);
+    }
+
+    /// Gives a message its inline data and a place in the arena.
+    fn keep<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        mut message: Message,
+    ) -> Result<MessageId, MessageReturn> {
+        if message.shape.is_buffered()
+            && let Err(code) = self.copy_in_data(cx, thread, &mut message)
+        {
+            self.abandon(cx, message);
+            return Err(code);
+        }
+        self.messages
+            .insert(message)
+            .map_err(|_| MessageReturn::SendNoBuffer)
+    }
+
+    /// Puts a message into its port's queue, or makes its thread wait for room there.
+    fn queue<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        (port_id, id): (PortId, MessageId),
+    ) -> Sent {
+        let via = self.messages.get(id).map(|message| message.via);
+        let full = via == Some(Via::Send)
+            && self
+                .ports
+                .get(port_id)
+                .is_some_and(|port| port.messages.count() >= port.limit);
+        if full && self.receiver_of(cx.sched, port_id).is_none() {
             self.park(cx, thread, port_id, id);
             return Sent::Blocked;
         }
-        self.enqueue(cx, port_id, id);
+        self.enqueue(cx, id);
         Sent::Done
     }
 
     /// Adds a message to its port's queue.
-    pub(super) fn enqueue<M: Machine>(
-        &mut self,
-        cx: &mut Context<'_, M>,
-        port_id: PortId,
-        id: MessageId,
-    ) {
+    pub(super) fn enqueue<M: Machine>(&mut self, cx: &mut Context<'_, M>, id: MessageId) {
+        let Some(message) = self.messages.get(id) else {
+            return;
+        };
+        let (port_id, via) = (message.port, message.via);
         let Some(port) = self.ports.get_mut(port_id) else {
             return;
         };
-        if matches!(self.messages.get(id), Some(message) if message.via == Via::SendOnce)
-            && !matches!(port.kind, Kind::Reply(_))
-        {
+        if via == Via::SendOnce && !matches!(port.kind, Kind::Reply(_)) {
             port.send_once_rights -= 1;
         }
         port.messages.push(&mut self.messages, id);
         if cx.sched.trace.is_detailed() {
             self.trace_queued(cx, port_id, id);
         }
-        self.port_has_work(port_id);
+        self.message_arrived(cx.sched, port_id);
     }
 
     #[cold]
@@ -202,6 +328,10 @@ impl Ipc {
     ///
     /// A message that finds no memory, whose payer has no message left, or that goes to the kernel itself,
     /// is lost, as if it had been sent to a dead port; its rights end, so that whoever waits for it is told.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "the right is used up; its owner may not keep it"
+    )]
     pub fn send_from_kernel<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
@@ -213,36 +343,29 @@ impl Ipc {
             Right::SendOnce(port) => (port, Via::SendOnce),
             _ => return self.release(content.reply),
         };
+        let mut message = Message {
+            via,
+            identity: content.identity,
+            reply: content.reply,
+            ..Message::from_kernel(port, content.id, content.words)
+        };
+        if let Some(receiver) = self.meets(cx, port, Shape::SHORT) {
+            return self.hand(cx, (None, receiver), &mut message);
+        }
         let receives = self
             .ports
             .get(port)
             .is_some_and(|port| !matches!(port.kind, Kind::Kernel(_)));
-        let charged = receives
-            && cx
-                .ledgers
-                .charge(content.payer, Resource::Messages, 1)
-                .is_ok();
-        let place = charged.then(|| {
-            let message = Message::from_kernel(port, content.id, content.words);
-            self.messages.insert(message)
-        });
-        match place {
-            Some(Ok(id)) => {
-                if let Some(message) = self.messages.get_mut(id) {
-                    message.via = via;
-                    message.identity = content.identity;
-                    message.reply = content.reply;
-                    message.payer = Some(content.payer);
-                }
-                self.enqueue(cx, port, id);
-            }
-            lost => {
-                if lost.is_some() {
-                    cx.ledgers.release(content.payer, Resource::Messages, 1);
-                }
-                self.release(content.reply);
-                self.release(to);
-            }
+        let payer = content.payer;
+        if !receives
+            || self.messages.make_room().is_err()
+            || cx.ledgers.charge(payer, Resource::Messages, 1).is_err()
+        {
+            return self.abandon(cx, message);
+        }
+        message.payer = Some(payer);
+        if let Ok(id) = self.messages.insert(message) {
+            self.enqueue(cx, id);
         }
     }
 
@@ -290,7 +413,7 @@ impl Ipc {
             .get_mut(thread)
             .and_then(|thread| thread.parked.take());
         if let Some(message) = parked {
-            self.enqueue(cx, port_id, message);
+            self.enqueue(cx, message);
         }
         self.sent_from_wait(cx, thread);
     }
@@ -338,7 +461,8 @@ impl Ipc {
         // The buffer still holds the data; its descriptors now have the names and addresses under which
         // rights and memory came back.
         let mut code = MessageReturn::Success;
-        let shape = self.deliver_body(cx, thread, message.port, &mut message, &mut code);
+        let facts = (message.port, Name::NULL);
+        let shape = self.deliver_body(cx, (thread, None), &mut message, facts, &mut code);
         if let Some(payer) = message.payer {
             cx.ledgers.release(payer, Resource::Messages, 1);
         }
@@ -347,37 +471,37 @@ impl Ipc {
         frame.rdx = registers::pair(message.id as u32, names[1].0);
     }
 
-    /// All that can be wrong with options, destination and reply. Changes nothing (M-02 to M-05).
+    /// All that can be wrong with options, destination, reply and shape; the port of the destination.
+    /// Changes nothing (M-02 to M-05).
     fn check_header<M: Machine>(
         &mut self,
         cx: &Context<'_, M>,
         thread: ThreadId,
         call: &Call,
-    ) -> Result<(), MessageReturn> {
-        let Some(thread) = cx.sched.threads.get(thread) else {
+    ) -> Result<PortId, MessageReturn> {
+        let Some(record) = cx.sched.threads.get(thread) else {
             return Err(MessageReturn::SendInvalidHeader);
         };
-        let (space, slot, thread_buffer) = (thread.space, thread.slot, thread.buffer);
-        let sendable = call.remote != disposition::MOVE_RECEIVE && needed(call.remote).is_some();
-        if call.options & !options::ALL != 0 || !sendable || !call.shape.is_valid() {
+        let wanted = needed(call.remote).filter(|_| call.remote != disposition::MOVE_RECEIVE);
+        let wanted = wanted.ok_or(MessageReturn::SendInvalidHeader)?;
+        if call.options & !options::ALL != 0 || !call.shape.is_valid() {
             return Err(MessageReturn::SendInvalidHeader);
         }
-        let dead = match call.destination {
+        let port = match call.destination {
             Name::REPLY_SLOT if call.remote == disposition::MOVE_SEND_ONCE => {
-                slot.is_none_or(|port| self.ports.get(port).is_none())
+                record.slot.filter(|port| self.ports.get(*port).is_some())
             }
-            name => {
-                let allowed = self.can_copy_in(space, name, call.remote);
-                allowed.map_err(|_| MessageReturn::SendInvalidDest)?
-            }
+            name => self.held((record.space, record.first_names), name, wanted),
         };
-        if dead {
-            return Err(MessageReturn::SendInvalidDest);
+        let port = port.ok_or(MessageReturn::SendInvalidDest)?;
+        self.check_reply(record.space, record.slot, call)?;
+        if call.shape.is_buffered() && !fits(cx.vm, record.buffer, call.shape) {
+            return Err(MessageReturn::SendTooLarge);
         }
-        self.check_reply(space, slot, call)?;
-        Self::check_shape(cx, thread_buffer, call.shape)
+        Ok(port)
     }
 
+    #[inline(always)]
     fn check_reply(
         &mut self,
         space: crate::base::ids::SpaceId,
@@ -401,6 +525,17 @@ impl Ipc {
                 Err(MessageReturn::SendInvalidHeader)
             };
         }
+        self.check_named_reply(space, slot, call)
+    }
+
+    #[inline(never)]
+    fn check_named_reply(
+        &mut self,
+        space: crate::base::ids::SpaceId,
+        slot: Option<PortId>,
+        call: &Call,
+    ) -> Result<(), MessageReturn> {
+        let (name, local) = (call.reply, call.local);
         if local == disposition::MOVE_RECEIVE || needed(local).is_none() {
             return Err(MessageReturn::SendInvalidHeader);
         }
@@ -438,53 +573,65 @@ impl Ipc {
         }
     }
 
-    /// A place for the message, paid for, before anything is committed.
-    fn reserve_message<M: Machine>(
+    /// Sees to it that the message finds a place, and that the sender pays for it.
+    fn pay<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
-        call: &Call,
-    ) -> Result<MessageId, MessageReturn> {
+        message: &mut Message,
+    ) -> Result<(), MessageReturn> {
         let shortage = MessageReturn::SendNoBuffer;
-        let thread_record = cx.sched.threads.get(thread).ok_or(shortage)?;
-        let (identity, space) = (thread_record.identity, thread_record.space);
+        let space = cx.sched.threads.get(thread).ok_or(shortage)?.space;
         let payer = self.names.space(space).ok_or(shortage)?.ledger;
+        self.messages.make_room().map_err(|_| shortage)?;
         cx.ledgers
             .charge(payer, Resource::Messages, 1)
             .map_err(|_| shortage)?;
-        let message = Message {
-            identity,
-            payer: Some(payer),
-            shape: call.shape,
-            ..Message::from_kernel(
-                thread_record.reply_port,
-                call.id,
-                cx.machine.frame(thread.index()).words,
-            )
-        };
-        self.messages.insert(message).map_err(|_| {
-            cx.ledgers.release(payer, Resource::Messages, 1);
-            shortage
-        })
+        message.payer = Some(payer);
+        Ok(())
     }
 
-    /// Takes both header rights. The header was checked, so both are there.
+    /// Takes both header rights into the message. The header was checked, so both are there.
     fn copy_in_header<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
-        call: &Call,
-    ) -> (Right, Right) {
+        (call, port): (&Call, PortId),
+        message: &mut Message,
+    ) {
+        message.via = match needed(call.remote) {
+            Some(Rights::SEND_ONCE) => Via::SendOnce,
+            _ if call.remote == disposition::MAKE_SEND_ONCE => Via::SendOnce,
+            _ => Via::Send,
+        };
+        if call.remote == disposition::COPY_SEND {
+            self.add_send(port);
+            message.reply = self.copy_in_reply(cx, thread, call);
+            return;
+        }
+        self.copy_in_named_header(cx, thread, (call, port), message);
+    }
+
+    #[inline(never)]
+    fn copy_in_named_header<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        (call, port): (&Call, PortId),
+        message: &mut Message,
+    ) {
         // A right that is moved goes last, in case the other one is copied from the same name.
-        if call.remote == disposition::MOVE_SEND {
-            let reply = self.copy_in_reply(cx, thread, call);
-            (
-                self.copy_in_named(cx, thread, call.destination, call.remote),
-                reply,
-            )
-        } else {
-            let destination = self.copy_in_named(cx, thread, call.destination, call.remote);
-            (destination, self.copy_in_reply(cx, thread, call))
+        let last = call.remote == disposition::MOVE_SEND;
+        if last {
+            message.reply = self.copy_in_reply(cx, thread, call);
+        }
+        let destination = self.copy_in_named(cx, thread, call.destination, call.remote);
+        debug_assert!(
+            matches!(destination, Right::Send(to) | Right::SendOnce(to) if to == port),
+            "the header was checked"
+        );
+        if !last {
+            message.reply = self.copy_in_reply(cx, thread, call);
         }
     }
 
@@ -505,6 +652,7 @@ impl Ipc {
         }
     }
 
+    #[inline(never)]
     fn copy_in_named<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
@@ -522,4 +670,10 @@ impl Ipc {
         let space = record.space;
         self.copy_in(cx, space, name, disposition)
     }
+}
+
+/// Whether a call will not wait for its answer: its receiver is to find the reply right dead.
+#[inline(always)]
+fn polls<M: Machine>(cx: &mut Context<'_, M>, call: &Call) -> bool {
+    call.has(options::RECEIVE_TIMEOUT) && call.replies_to_own() && call.deadline <= cx.machine.now()
 }

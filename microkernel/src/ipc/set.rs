@@ -138,6 +138,7 @@ impl Ipc {
     }
 
     /// The first set of a port that a thread waits to receive on.
+    #[inline(never)]
     pub(super) fn set_with_receiver(&self, port: PortId) -> Option<PortId> {
         let id = self.find_membership(port, |membership| {
             self.ports

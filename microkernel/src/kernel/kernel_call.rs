@@ -4,12 +4,11 @@ use abi::kern_return::KernReturn;
 use abi::trace::{self, Kind as TraceKind};
 
 use super::Kernel;
-use crate::base::ids::{TaskId, ThreadId};
-use crate::ipc;
+use crate::base::ids::{MessageId, TaskId, ThreadId};
 use crate::ipc::answer::{Answer, Answered};
-use crate::ipc::message::Message;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::send::Call;
+use crate::ipc::{self, Ipc};
 use crate::kobj::{self, Core, Next, Reply};
 use crate::machine::{Cpu, Machine};
 use crate::task::{Layers, Tasks};
@@ -22,14 +21,12 @@ impl Kernel {
         machine: &mut M,
         cpu: Cpu,
         caller: Caller,
-        (object, mut request): (Object, Message),
+        (object, id): (Object, MessageId),
     ) -> Outcome {
         self.counters.kernel_calls += 1;
-        let what = (
-            request.port.index().into(),
-            trace::message(request.id, u32::MAX),
-        );
-        self.sched.note(machine, cpu, TraceKind::KernelCall, what);
+        let request = self.ipc.messages.get(id);
+        let (body, made) = request.map_or((None, None), |request| (request.body, request.made));
+        self.tell_kernel_call(machine, cpu, id);
         let mut core = Core {
             tasks: &mut self.tasks,
             layers: Layers {
@@ -49,22 +46,18 @@ impl Kernel {
                 thread: caller.thread,
                 task: caller.task,
             },
-            body: request.body,
-            made: request.made,
+            body,
+            made,
             next: Next::Answer,
         };
-        let mut reply = kobj::serve(&mut core, &mut self.scratch, object, &request);
+        let reply = kobj::serve(&mut core, &mut self.scratch, object, id);
         if core.next == Next::Again {
-            request.made = core.made;
             let layers = &mut core.layers;
-            let kept = layers
+            let request = (id, core.made);
+            layers
                 .ipc
                 .put_off_request(&mut layers.cx, caller.thread, request);
-            let Some(kept) = kept else {
-                return Outcome::Again;
-            };
-            request = kept;
-            reply = Reply::code(KernReturn::ResourceShortage);
+            return Outcome::Again;
         }
         if reply.words[0] != u64::from(KernReturn::Success.0) {
             abandon(core.tasks, &mut core.layers, core.made);
@@ -74,7 +67,18 @@ impl Kernel {
             data: self.scratch.data(&reply),
             right: reply.right,
         };
-        conclude(&mut core.layers, caller, request, answer)
+        conclude(&mut core.layers, caller, id, answer)
+    }
+
+    #[inline(always)]
+    fn tell_kernel_call<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, id: MessageId) {
+        if self.sched.trace.is_detailed()
+            && let Some(request) = self.ipc.messages.get(id)
+        {
+            let message = trace::message(request.id, u32::MAX);
+            let what = (request.port.index().into(), message);
+            self.sched.note(machine, cpu, TraceKind::KernelCall, what);
+        }
     }
 
     /// The next step of a request that was put off.
@@ -84,21 +88,23 @@ impl Kernel {
         };
         let caller = Caller { thread, task };
         let (tasks, mut layers) = self.layers(machine, cpu);
-        let Some(request) = layers.ipc.resume_request(&mut layers.cx, thread) else {
+        let Some(id) = Ipc::resume_request(&mut layers.cx, thread) else {
             return;
         };
-        let kind = layers.ipc.ports.get(request.port).map(|port| port.kind);
+        let request = layers.ipc.messages.get(id);
+        let (port, made) = request.map_or((None, None), |r| (Some(r.port), r.made));
+        let kind = layers.ipc.ports.find(port).map(|port| port.kind);
         let outcome = if let Some(Kind::Kernel(object)) = kind {
-            self.kernel_call(machine, cpu, caller, (object, request))
+            self.kernel_call(machine, cpu, caller, (object, id))
         } else {
             // The object ended between two steps.
-            abandon(tasks, &mut layers, request.made);
+            abandon(tasks, &mut layers, made);
             let answer = Answer {
                 words: Reply::code(KernReturn::Terminated).words,
                 data: &[],
                 right: None,
             };
-            conclude(&mut layers, caller, request, answer)
+            conclude(&mut layers, caller, id, answer)
         };
         self.conclude(machine, cpu, caller, outcome);
     }
@@ -116,7 +122,7 @@ fn abandon<M: Machine>(tasks: &mut Tasks, layers: &mut Layers<'_, M>, made: Opti
 fn conclude<M: Machine>(
     layers: &mut Layers<'_, M>,
     caller: Caller,
-    request: Message,
+    request: MessageId,
     answer: Answer<'_>,
 ) -> Outcome {
     let call = Call::decode(layers.cx.machine.frame(caller.thread.index()));

@@ -33,10 +33,9 @@ use abi::transport::Error;
 
 use crate::base::KernResult;
 use crate::base::counters::Counters;
-use crate::base::ids::{BodyId, PortId, TaskId, ThreadId};
+use crate::base::ids::{BodyId, MessageId, PortId, TaskId, ThreadId};
 use crate::base::ledger::LedgerId;
 use crate::base::log::Log;
-use crate::ipc::message::Message;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
 use crate::machine::Machine;
@@ -89,7 +88,7 @@ pub fn serve<M: Machine>(
     core: &mut Core<'_, M>,
     scratch: &mut Scratch,
     object: Object,
-    message: &Message,
+    message: MessageId,
 ) -> Reply {
     let Some(request) = Request::new(core, scratch, message) else {
         return Reply::code(KernReturn::MigArrayTooLarge);

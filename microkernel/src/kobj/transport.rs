@@ -11,8 +11,8 @@ use abi::transport::{
 };
 
 use super::Core;
+use crate::base::ids::MessageId;
 use crate::ipc::body::Carried;
-use crate::ipc::message::Message;
 use crate::ipc::right::Right;
 use crate::machine::Machine;
 
@@ -271,11 +271,12 @@ impl<'a> Request<'a> {
     pub(super) fn new<M: Machine>(
         core: &mut Core<'_, M>,
         scratch: &'a mut Scratch,
-        message: &Message,
+        message: MessageId,
     ) -> Option<Self> {
+        let (ipc, cx) = (&*core.layers.ipc, &mut core.layers.cx);
+        let message = ipc.messages.get(message)?;
         let mut input = Input::new(message.words);
         if let Some(body) = message.body {
-            let (ipc, cx) = (&*core.layers.ipc, &mut core.layers.cx);
             if message.shape.size() > 0 {
                 input.data = Some(ipc.read_body(cx.machine, body, &mut scratch.request)?);
             }

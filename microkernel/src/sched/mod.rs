@@ -132,27 +132,31 @@ impl Sched {
         self.cpu_end = self.cpu_end.max(cpu.0 as usize + 1).min(MAX_CPUS);
     }
 
-    /// A thread waits from now on. It is in no queue of the scheduler; its wait is set by the caller.
-    pub fn block(&mut self, id: ThreadId) {
-        if let Some(thread) = self.threads.get_mut(id) {
-            let running = thread.state == State::Running;
+    /// The thread that a CPU runs waits from now on. Its wait is set by the caller.
+    pub fn block(&mut self, cpu: Cpu) {
+        let current = self.cpu(cpu).current.take();
+        if let Some(thread) = current.and_then(|id| self.threads.get_mut(id)) {
             thread.state = State::Blocked;
             thread.own_priority = thread.base;
-            thread.priority = thread.own_priority;
-            if running {
-                self.leave_cpu(id);
-            }
+            thread.priority = thread.base;
         }
     }
 
-    /// The wait of a blocked thread ended: it will run as soon as [`settle`](Self::settle) sees it.
+    /// The wait of a blocked thread ended: it will run as soon as [`settle`](Self::settle) or
+    /// [`hand_over`](Self::hand_over) sees it.
     ///
     /// It must have left the queue that it waited in.
     pub fn wake(&mut self, id: ThreadId) {
-        self.disarm(id);
-        let Some(thread) = self.threads.get_mut(id) else {
+        let Some(mut thread) = self.threads.get_mut(id) else {
             return;
         };
+        if thread.flags.contains(Flags::TIMED) {
+            self.disarm(id);
+            let Some(again) = self.threads.get_mut(id) else {
+                return;
+            };
+            thread = again;
+        }
         debug_assert_eq!(
             thread.state,
             State::Blocked,
@@ -160,7 +164,9 @@ impl Sched {
         );
         thread.wait = Wait::None;
         thread.state = State::Ready;
-        self.woken.push(&mut self.threads, id);
+        if let Some(last) = self.woken.append(id, &mut thread.link) {
+            ThreadQueue::learn_next(&mut self.threads, last, id);
+        }
     }
 
     /// Lets a thread that was held run.
@@ -212,6 +218,59 @@ impl Sched {
         if ready {
             self.ready.push(&mut self.threads, id);
         }
+    }
+
+    /// Ends an event: when all that woke is one thread, and this CPU is to run it, it takes the CPU over with
+    /// the rest of the slice and sees no queue; else as [`settle`](Self::settle). Answers who took over.
+    ///
+    /// Whoever is preempted that way has its turn, and a slice of its own, behind others of its priority:
+    /// nobody asks the clock what was left of this one.
+    #[inline(always)]
+    pub fn hand_over<M: Machine>(&mut self, machine: &mut M, here: Cpu) -> Option<ThreadId> {
+        if self.woken.is_empty() {
+            return None;
+        }
+        let Some(id) = self.take_over(here) else {
+            self.settle(machine, here);
+            return None;
+        };
+        if self.trace.is_detailed() {
+            let priority = self.threads.get(id).map_or(0, |thread| thread.priority);
+            let woken = (id.index().into(), priority.into());
+            self.note(machine, here, TraceKind::Wake, woken);
+        }
+        Some(id)
+    }
+
+    fn take_over(&mut self, here: Cpu) -> Option<ThreadId> {
+        let id = self.woken.only()?;
+        let CpuState {
+            current,
+            reschedule,
+            slice_end,
+            ..
+        } = *self.cpu(here);
+        let thread = self.threads.get(id)?;
+        let priority = thread.priority;
+        // After idling there is no slice to take over.
+        let refused = thread.flags.intersects(Flags::SUSPENDED | Flags::TERMINATE)
+            || reschedule
+            || slice_end == NEVER
+            || i16::from(priority) <= self.ready.highest();
+        let lower = match current {
+            Some(current) => self.threads.get(current)?.priority < priority,
+            None => true,
+        };
+        if refused || !lower || (self.cpu_end > 1 && self.cpu_for(here, priority) != Some(here)) {
+            return None;
+        }
+        self.woken = ThreadQueue::default();
+        if let Some(current) = current {
+            self.preempt(current, 0);
+        }
+        self.threads.get_mut(id)?.state = State::Running;
+        self.cpu(here).current = Some(id);
+        Some(id)
     }
 
     /// Puts woken threads into the run queue and decides which CPUs must look at it.
@@ -268,46 +327,74 @@ impl Sched {
         let own = running.and_then(|id| self.threads.get(id));
         let goes_on = own.is_some_and(|own| self.ready.highest() <= i16::from(own.priority));
         if goes_on {
-            self.set_timer(machine, cpu);
+            if self.cpu(cpu).slice_end < self.cpu(cpu).timer {
+                self.set_timer(machine, cpu);
+            }
             return running;
         }
         let now = machine.now();
-        if let Some(id) = running {
-            self.preempt(id, cpu, now);
-        }
         let next = self.ready.pop(&mut self.threads);
-        if let Some(thread) = next.and_then(|id| self.threads.get_mut(id)) {
-            thread.state = State::Running;
-            if thread.slice == 0 {
-                thread.slice = SLICE;
-            }
-            let end = now.saturating_add(thread.slice);
-            self.cpu(cpu).slice_end = end;
+        if let Some(id) = running {
+            self.preempt(
+                id,
+                self.cpus[cpu.0 as usize % MAX_CPUS]
+                    .slice_end
+                    .saturating_sub(now),
+            );
         }
-        self.cpu(cpu).current = next;
-        self.set_timer(machine, cpu);
+        self.run(machine, cpu, (next, now));
         next
     }
 
-    /// The current thread goes back into the run queue, with what is left of its slice.
-    fn preempt(&mut self, id: ThreadId, cpu: Cpu, now: Time) {
-        let end = self.cpu(cpu).slice_end;
-        if let Some(thread) = self.threads.get_mut(id) {
-            thread.state = State::Ready;
-            thread.slice = end.saturating_sub(now);
-            self.ready.push(&mut self.threads, id);
+    /// A CPU runs a thread, or nobody, from now on.
+    fn run<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        (next, now): (Option<ThreadId>, Time),
+    ) {
+        let thread = next.and_then(|id| self.threads.get_mut(id));
+        let slice_end = thread.map_or(NEVER, |thread| {
+            thread.state = State::Running;
+            let slice = if thread.slice == 0 {
+                SLICE
+            } else {
+                thread.slice
+            };
+            now.saturating_add(slice)
+        });
+        let state = self.cpu(cpu);
+        state.current = next;
+        state.slice_end = slice_end;
+        // A timer that comes too early is set again then.
+        if slice_end < state.timer || next.is_none() {
+            self.set_timer(machine, cpu);
         }
-        self.cpu(cpu).current = None;
     }
 
-    /// The current thread gives up its turn: others of its priority run before it does again.
-    pub fn yield_now<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) {
-        let Some(id) = self.cpu(cpu).current else {
-            return;
-        };
+    /// A CPU's thread goes back into the run queue, with what is left of its slice; 0: the next one is new.
+    fn preempt(&mut self, id: ThreadId, slice: Time) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.state = State::Ready;
+            thread.slice = slice;
+            self.ready.push(&mut self.threads, id);
+        }
+    }
+
+    /// The current thread gives up its turn: others of its priority run before it does again. Answers who
+    /// runs now, if it is another one.
+    pub fn yield_now<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Option<ThreadId> {
+        let current = self.cpu(cpu).current?;
+        let own = self.threads.get(current)?.priority;
+        if self.ready.highest() < i16::from(own) {
+            return None;
+        }
+        // It goes behind whoever waits, so that it is not the next one itself.
+        self.preempt(current, 0);
+        let next = self.ready.pop(&mut self.threads);
         let now = machine.now();
-        self.preempt(id, cpu, now);
-        self.cpu(cpu).reschedule = true;
+        self.run(machine, cpu, (next, now));
+        next
     }
 
     /// The timer of a CPU fired: wakes whose deadline came, and ends the slice if it is over.

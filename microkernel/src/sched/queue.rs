@@ -28,6 +28,12 @@ impl ThreadQueue {
         self.head
     }
 
+    /// The one thread in it; `None`: nobody is, or more are.
+    #[inline(always)]
+    pub fn only(&self) -> Option<ThreadId> {
+        self.head.filter(|_| self.head == self.tail)
+    }
+
     /// Adds a thread at the end.
     pub fn push(&mut self, threads: &mut Threads, id: ThreadId) {
         let previous = self.tail;

@@ -41,9 +41,11 @@ impl RunQueue {
             return;
         };
         if let Some(level) = self.levels.get_mut(usize::from(priority)) {
+            if level.is_empty() {
+                self.occupied |= 1 << priority;
+                self.highest = self.highest.max(priority.into());
+            }
             level.push(threads, id);
-            self.occupied |= 1 << priority;
-            self.update();
         }
     }
 
@@ -61,13 +63,9 @@ impl RunQueue {
             level.remove(threads, id);
             if level.is_empty() {
                 self.occupied &= !(1 << priority);
+                self.highest = 127 - self.occupied.leading_zeros() as i16;
             }
-            self.update();
         }
-    }
-
-    fn update(&mut self) {
-        self.highest = 127 - self.occupied.leading_zeros() as i16;
     }
 }
 

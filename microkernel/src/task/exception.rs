@@ -70,7 +70,7 @@ impl Tasks {
         };
         let what = (wait::EXCEPTION.into(), port.index().into());
         layers.cx.note(TraceKind::Block, what);
-        layers.cx.sched.block(id);
+        layers.cx.sched.block(layers.cx.cpu);
         let to = layers.ipc.make_send(port);
         layers.ipc.send_from_kernel(&mut layers.cx, to, content);
         Raised::Asked

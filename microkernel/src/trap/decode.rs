@@ -7,14 +7,14 @@ use crate::ipc::notify::Request;
 use crate::machine::{Frame, Time};
 use crate::vm::Which;
 
-/// What a thread asks for.
+/// What a thread asks for, unless it is `mach_msg`, which is decoded as a
+/// [`Call`](crate::ipc::send::Call).
 #[derive(Clone, Copy, Debug)]
 #[allow(
     missing_docs,
     reason = "`abi::trap` says what each trap and argument is"
 )]
 pub enum Trap {
-    MachMsg,
     Null,
     Clock,
     ThreadSelf,
@@ -164,12 +164,12 @@ pub enum MemoryTrap {
 
 impl Trap {
     /// Reads the registers of a trap.
+    #[inline(always)]
     pub fn decode(frame: &Frame) -> Self {
         let [r8, r9, ..] = frame.words;
         let (a, b, c, d) = (frame.rdi, frame.rsi, frame.rdx, frame.r10);
         let name = |register: u64| Name(register as u32);
         match frame.rax as i64 {
-            trap::MACH_MSG => Self::MachMsg,
             trap::NULL => Self::Null,
             trap::CLOCK => Self::Clock,
             trap::THREAD_SELF => Self::ThreadSelf,

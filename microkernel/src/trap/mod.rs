@@ -10,9 +10,8 @@ use abi::registers::options;
 use abi::trap::switch_option;
 
 use crate::base::KernResult;
-use crate::base::ids::{TaskId, ThreadId};
+use crate::base::ids::{MessageId, TaskId, ThreadId};
 use crate::ipc::entry::Rights;
-use crate::ipc::message::Message;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::receive::Received;
 use crate::ipc::send::{Call, Sent};
@@ -22,7 +21,7 @@ use crate::task::{Layers, Task, Tasks};
 use crate::vm::{MapRequest, MemoryEntryId, Progress, Source};
 
 /// How a trap ends.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[must_use]
 pub enum Outcome {
     /// It returns a code, and one result.
@@ -33,12 +32,12 @@ pub enum Outcome {
     Received,
     /// The thread waits; its wait is set.
     Blocked,
-    /// It gave up the CPU, and returns success when it runs again.
-    Yielded,
+    /// It gave up the CPU, to this thread if there is one, and returns success when it runs again.
+    Yielded(Option<ThreadId>),
     /// A step is done; the same trap goes on.
     Again,
     /// The kernel is to answer a message to one of its own ports, and then to receive if that is asked.
-    KernelCall(Object, Message),
+    KernelCall(Object, MessageId),
     /// No trap has this number.
     Unknown,
 }
@@ -53,6 +52,7 @@ pub struct Caller {
 }
 
 /// Does what a trap asks for.
+#[inline(always)]
 pub fn perform<M: Machine>(
     tasks: &mut Tasks,
     layers: &mut Layers<'_, M>,
@@ -63,7 +63,6 @@ pub fn perform<M: Machine>(
         return Outcome::Unknown;
     };
     match trap {
-        Trap::MachMsg => mach_msg(layers, caller),
         Trap::Null => Outcome::Return(Ok(0)),
         Trap::Clock => Outcome::Return(Ok(layers.cx.machine.now())),
         Trap::Unknown => Outcome::Unknown,
@@ -109,7 +108,7 @@ pub fn perform<M: Machine>(
 }
 
 /// `mach_msg`, all of it that the fast path did not do.
-fn mach_msg<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller) -> Outcome {
+pub fn mach_msg<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller) -> Outcome {
     let call = Call::decode(layers.cx.machine.frame(caller.thread.index()));
     if !call.has(options::SEND) {
         return receive(layers, caller, &call);
@@ -305,10 +304,7 @@ fn switch<M: Machine>(
 ) -> Outcome {
     let cx = &mut layers.cx;
     match option {
-        switch_option::NONE => {
-            cx.sched.yield_now(cx.machine, cx.cpu);
-            Outcome::Yielded
-        }
+        switch_option::NONE => Outcome::Yielded(cx.sched.yield_now(cx.machine, cx.cpu)),
         switch_option::WAIT => wait_until(layers, caller, deadline),
         switch_option::DEPRESS => Outcome::Return(Err(KernReturn::NotSupported)),
         _ => Outcome::Return(Err(KernReturn::InvalidArgument)),
