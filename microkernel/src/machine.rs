@@ -342,4 +342,6 @@ pub trait Machine {
     fn log(&mut self, text: core::fmt::Arguments<'_>);
     /// Ends the run: the machine is switched off.
     fn power_off(&mut self);
+    /// Ends the run: the machine starts again, from its firmware.
+    fn reset(&mut self);
 }

@@ -90,6 +90,14 @@ impl Shell {
         self.rights.host.client().shutdown(0)
     }
 
+    /// Starts the machine again.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn reboot(&self) -> Result<()> {
+        self.rights.host.client().reboot()
+    }
+
     /// Makes a call of the loop again while the server's queue is full.
     pub(crate) async fn patiently<T, F>(&self, call: impl Fn() -> F) -> Result<T>
     where

@@ -38,8 +38,6 @@ pub struct Statistics {
     pub interrupts: u64,
     /// Thread switches.
     pub switches: u64,
-    /// Address-space switches.
-    pub space_switches: u64,
     /// Live tasks.
     pub tasks: u64,
     /// Live threads.

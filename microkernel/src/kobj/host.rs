@@ -117,7 +117,6 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
             exceptions: counters.exceptions,
             interrupts: counters.interrupts,
             switches: counters.switches,
-            space_switches: 0,
             tasks: self.core.tasks.arena.len().into(),
             threads: layers.cx.sched.threads.len().into(),
             ports: layers.ipc.ports.len().into(),
@@ -191,7 +190,10 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
 
     async fn reboot(&mut self) -> Result<()> {
         self.privileged()?;
-        Err(KernReturn::NotSupported.into())
+        let cx = &mut self.core.layers.cx;
+        cx.machine.log(format_args!("reboot"));
+        cx.machine.reset();
+        Ok(())
     }
 
     async fn threads(&self, first: u32) -> Result<List<ThreadEntry, 64>> {

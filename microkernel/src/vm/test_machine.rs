@@ -254,4 +254,5 @@ impl Machine for TestMachine {
     fn log(&mut self, _: core::fmt::Arguments<'_>) {}
 
     fn power_off(&mut self) {}
+    fn reset(&mut self) {}
 }

@@ -74,7 +74,6 @@ fn only_the_privileged_port_steers() {
     assert_eq!(code(host.reboot()), K::NoAccess);
     assert_eq!(code(host.set_fast_path(0)), K::NoAccess);
     let host = world.root(HOST_PRIVILEGED).client::<dyn Host>();
-    assert_eq!(code(host.reboot()), K::NotSupported);
     assert_eq!(code(host.trace_enable(2)), K::InvalidArgument);
     assert_eq!(code(host.task(99)), K::InvalidTask);
     let child = world.child();
@@ -86,6 +85,9 @@ fn only_the_privileged_port_steers() {
     world.release(right);
     world.release(child.right);
     assert!(!world.sim.borrow().machine.off);
+    assert_eq!(world.sim.borrow().machine.resets, 0);
+    assert_eq!(code(host.reboot()), K::Success);
+    assert_eq!(world.sim.borrow().machine.resets, 1);
     assert_eq!(code(host.shutdown(3)), K::Success);
     assert!(world.sim.borrow().machine.off);
     world.at_baseline();

@@ -4,6 +4,7 @@ mod dmesg;
 mod help;
 mod lsmp;
 mod ps;
+mod reboot;
 mod run;
 mod shutdown;
 mod svc;
@@ -31,7 +32,7 @@ type Done = Result<(), Failure>;
 pub(crate) struct Entry(pub(crate) &'static str, pub(crate) &'static str);
 
 /// All builtin commands.
-pub(crate) const ALL: [Entry; 9] = [
+pub(crate) const ALL: [Entry; 10] = [
     help::ENTRY,
     svc::ENTRY,
     ps::ENTRY,
@@ -40,6 +41,7 @@ pub(crate) const ALL: [Entry; 9] = [
     dmesg::ENTRY,
     trace::ENTRY,
     run::ENTRY,
+    reboot::ENTRY,
     shutdown::ENTRY,
 ];
 
@@ -58,6 +60,7 @@ pub(crate) fn run<'a>(
             "lsmp" => lsmp::run(shell, arguments, session).await,
             "vmmap" => vmmap::run(shell, arguments, session).await,
             "dmesg" => dmesg::run(shell, arguments, session).await,
+            "reboot" => reboot::run(shell, arguments),
             "shutdown" => shutdown::run(shell, arguments),
             "trace" => return trace::run(shell, arguments, session).await,
             "run" => return run::run(shell, arguments, session).await,

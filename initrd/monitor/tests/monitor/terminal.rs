@@ -181,6 +181,15 @@ fn the_line_is_drawn_again_when_the_log_has_taken_its_place() {
 }
 
 #[test]
+fn reboot_starts_the_machine_again_and_takes_no_argument() {
+    let system = system();
+    assert!(system.ask("reboot now").contains("reboot"));
+    assert_eq!(system.world.lock().unwrap().reboots, 0);
+    system.send(TERMINAL, b"reboot\r");
+    system.wait(|world| (world.reboots == 1).then_some(()));
+}
+
+#[test]
 fn a_script_ends_with_its_input() {
     let system = system();
     system.send(TERMINAL, b"args 1\rcat\rargs 2\r\x04\x04");

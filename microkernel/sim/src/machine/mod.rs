@@ -91,6 +91,8 @@ pub struct SimMachine {
     pub port_values: BTreeMap<u16, u32>,
     /// Whether the kernel switched the machine off.
     pub off: bool,
+    /// How often it was told to start again, which it does not.
+    pub resets: u32,
     size: Size,
     now: Time,
     frames: Vec<Option<Frame>>,
@@ -122,6 +124,7 @@ impl SimMachine {
             port_log: Vec::new(),
             port_values: BTreeMap::new(),
             off: false,
+            resets: 0,
             size,
             now: 0,
             frames: Vec::new(),
@@ -504,5 +507,9 @@ impl Machine for SimMachine {
 
     fn power_off(&mut self) {
         self.off = true;
+    }
+
+    fn reset(&mut self) {
+        self.resets += 1;
     }
 }

@@ -11,6 +11,13 @@ const EXIT: u16 = 0xf4;
 /// PIIX4's and ICH9's power management, as QEMU's firmware places them: S5 is sleep type 0.
 const POWER: [u16; 2] = [0x604, 0xb004];
 const SLEEP: u32 = 1 << 13;
+/// The reset control register of Intel's chipsets since PIIX (ICH9 datasheet, section 13.7.5).
+const RESET: u16 = 0xcf9;
+/// First what kind (hard), then do it: the reset is the change of bit 2 from 0 to 1.
+const RESET_COMMANDS: [u32; 2] = [0x02, 0x06];
+/// The keyboard controller's command register, and the command that pulses the processor's reset line.
+const KEYBOARD_COMMAND: u16 = 0x64;
+const PULSE_RESET: u32 = 0xfe;
 
 /// How a run ends.
 #[derive(Clone, Copy)]
@@ -48,6 +55,15 @@ pub(crate) fn end(ending: Ending) -> ! {
             ports::write(port, 2, SLEEP);
         }
     }
+    asm::halt()
+}
+
+/// Resets the machine, all CPUs of it: by the chipset's reset register, else by the keyboard controller.
+pub(crate) fn restart() -> ! {
+    for command in RESET_COMMANDS {
+        ports::write(RESET, 1, command);
+    }
+    ports::write(KEYBOARD_COMMAND, 1, PULSE_RESET);
     asm::halt()
 }
 

@@ -235,4 +235,8 @@ impl Machine for Hardware {
     fn power_off(&mut self) {
         log::end(Ending::Finished)
     }
+
+    fn reset(&mut self) {
+        log::restart()
+    }
 }
