@@ -267,6 +267,8 @@ impl Kernel {
             }
             Outcome::Blocked => self.block(machine, cpu, caller.thread),
             Outcome::Again => self.set_flag(caller.thread, Flags::RETRY),
+            Outcome::ThreadEnds => self.set_flag(caller.thread, Flags::TERMINATE),
+            Outcome::TaskEnds => self.terminate_task(machine, cpu, caller.task),
             Outcome::KernelCall(..) => debug_assert!(false, "the kernel calls itself"),
             Outcome::Unknown => self.no_such_trap(machine, cpu, caller),
         }

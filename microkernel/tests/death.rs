@@ -1,7 +1,7 @@
 //! Tasks that die: who hears of it, what survives, and that nothing is left.
 
-use abi::kern_return::MessageReturn as Code;
-use abi::names::{Name, disposition, port_type};
+use abi::kern_return::{KernReturn, MessageReturn as Code};
+use abi::names::{Name, disposition, port_type, right};
 use abi::notify;
 use abi::trap::attribute;
 use microkernel::machine::Access;
@@ -40,18 +40,44 @@ fn a_server_that_dies_leaves_no_caller_waiting() {
 #[test]
 fn a_thread_that_ends_itself_leaves_no_caller_waiting() {
     // Nobody else can run when it ends, and no event will come: its end itself must wake the caller.
-    let (mut sim, client) = Sim::single();
-    let server = sim.add_thread(client);
-    let port = sim.on(client).port();
-    let me = sim.on(server).trap(abi::trap::THREAD_SELF, &[]).unwrap();
-    let call = Request::call(port).disposed(disposition::MAKE_SEND);
-    assert_eq!(sim.on(client).start_message(&call), None);
-    assert_eq!(sim.on(server).poll(port).code, Code::Success);
-    let terminate = <dyn interfaces::thread::Thread>::TERMINATE.id;
-    let end = Request::call(Name(me as u32)).id(terminate);
-    assert_eq!(sim.on(server).start_message(&end), None);
-    let answer = sim.on(client).finish_message();
-    assert_eq!((answer.code, answer.id), (Code::Success, notify::SEND_ONCE));
+    for by_trap in [false, true] {
+        let (mut sim, client) = Sim::single();
+        let server = sim.add_thread(client);
+        let port = sim.on(client).port();
+        let me = sim.on(server).trap(abi::trap::THREAD_SELF, &[]).unwrap();
+        let call = Request::call(port).disposed(disposition::MAKE_SEND);
+        assert_eq!(sim.on(client).start_message(&call), None);
+        assert_eq!(sim.on(server).poll(port).code, Code::Success);
+        if by_trap {
+            assert_eq!(sim.on(server).start(abi::trap::THREAD_EXIT, &[]), None);
+        } else {
+            let terminate = <dyn interfaces::thread::Thread>::TERMINATE.id;
+            let end = Request::call(Name(me as u32)).id(terminate);
+            assert_eq!(sim.on(server).start_message(&end), None);
+        }
+        let answer = sim.on(client).finish_message();
+        assert_eq!((answer.code, answer.id), (Code::Success, notify::SEND_ONCE));
+        assert_eq!(sim.kernel.census().threads, 1);
+    }
+}
+
+#[test]
+fn a_task_ends_itself_when_it_has_no_name_left_for_its_own_port() {
+    for cpus in [1, 2] {
+        let mut sim = Sim::boot(Config::with_cpus(cpus));
+        let first = sim.first();
+        let before = sim.kernel.census();
+        let hog = sim.add_task();
+        let _second = sim.add_thread(hog);
+        while sim.on(hog).allocate(right::DEAD_NAME).is_ok() {}
+        let refused = sim.on(hog).trap(abi::trap::TASK_SELF, &[]);
+        assert_eq!(refused, Err(KernReturn::ResourceShortage));
+        assert_eq!(sim.on(hog).start(abi::trap::TASK_EXIT, &[]), None);
+        while sim.kernel.census() != before {
+            sim.on(first).trap(abi::trap::NULL, &[]).unwrap();
+        }
+        assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+    }
 }
 
 // covers: N-05 B-05 P-32

@@ -91,6 +91,11 @@ pub const TIMER_ARM: i64 = -212;
 /// `port_get_refs(name, right)` → user references.
 pub const PORT_GET_REFS: i64 = -213;
 
+/// `task_exit()`: ends the calling task. Needs no name, no memory and no right, and never returns.
+pub const TASK_EXIT: i64 = -214;
+/// `thread_exit()`: ends the calling thread, in the same way. A task may have no thread left.
+pub const THREAD_EXIT: i64 = -215;
+
 /// Flags of [`PORT_CONSTRUCT`].
 pub mod construct {
     /// Also a send right, under the same name.

@@ -10,7 +10,6 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use abi::thread_state::{FIXED_FLAGS, ThreadState};
 use abi::transport::Result;
 use interfaces::task::Task;
-use interfaces::thread::Thread;
 
 use crate::buffer::SIZE as BUFFER;
 use crate::rights::SendRight;
@@ -74,12 +73,5 @@ extern "C" fn entry(start: *mut Start) -> ! {
     done.store(1, Ordering::Release);
     ignore(trap::futex_wake(&done, u32::MAX));
     drop(done);
-    if let Ok(name) = trap::thread_self() {
-        ignore(
-            SendRight::<dyn Thread>::from_name(name)
-                .client()
-                .terminate(),
-        );
-    }
-    panic!("the kernel refused to terminate the thread");
+    trap::thread_exit()
 }

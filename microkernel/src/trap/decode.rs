@@ -41,6 +41,8 @@ pub enum Trap {
         size: u64,
     },
     ReplySlotTake,
+    TaskExit,
+    ThreadExit,
     SetFsBase {
         address: u64,
     },
@@ -194,6 +196,8 @@ impl Trap {
                 size: b,
             },
             trap::REPLY_SLOT_TAKE => Self::ReplySlotTake,
+            trap::TASK_EXIT => Self::TaskExit,
+            trap::THREAD_EXIT => Self::ThreadExit,
             trap::SET_FS_BASE => Self::SetFsBase { address: a },
             trap::INTERRUPT_ACKNOWLEDGE => Self::InterruptAcknowledge { name: name(a) },
             trap::IO_READ => Self::IoRead {

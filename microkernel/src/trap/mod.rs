@@ -38,6 +38,10 @@ pub enum Outcome {
     Again,
     /// The kernel is to answer a message to one of its own ports, and then to receive if that is asked.
     KernelCall(Object, MessageId),
+    /// The calling thread ends.
+    ThreadEnds,
+    /// Its task ends.
+    TaskEnds,
     /// No trap has this number.
     Unknown,
 }
@@ -84,6 +88,8 @@ pub fn perform<M: Machine>(
         Trap::MessageBuffer { address, size } => {
             Outcome::Return(message_buffer(layers, task, caller, (address, size)))
         }
+        Trap::TaskExit => Outcome::TaskEnds,
+        Trap::ThreadExit => Outcome::ThreadEnds,
         Trap::ReplySlotTake => Outcome::Return(take_slot(layers, task, caller)),
         Trap::SetFsBase { address } => Outcome::Return(set_fs_base(layers, caller, address)),
         Trap::InterruptAcknowledge { name } => Outcome::Return(acknowledge(layers, task, name)),
