@@ -1,9 +1,12 @@
 //! `kern_return_t` and `mach_msg_return_t`: the codes that calls answer with.
 //!
-//! Source: XNU `osfmk/mach/kern_return.h`, `osfmk/mach/message.h`, `osfmk/mach/mig_errors.h`.
+//! Source: XNU `osfmk/mach/kern_return.h`, `osfmk/mach/message.h`, `osfmk/mach/mig_errors.h`, and `bootstrap.h`
+//! of launchd; 1110 and up are ours. `Debug` writes a code's name, `Display` what it says.
+
+use core::fmt;
 
 macro_rules! codes {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $value:expr,)* }) => {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $words:literal])* $variant:ident = $value:expr,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(transparent)]
@@ -11,12 +14,20 @@ macro_rules! codes {
 
         #[allow(non_upper_case_globals, reason = "the codes read as variants of their type")]
         impl $name {
-            $($(#[$doc])* pub const $variant: Self = Self($value);)*
+            $($(#[doc = $words])* pub const $variant: Self = Self($value);)*
 
             /// The code's name, or `None` for a number that no code has.
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $(value if value == $value => Some(stringify!($variant)),)*
+                    _ => None,
+                }
+            }
+
+            /// What the code says, in words: the sentence that describes it here.
+            pub const fn words(self) -> Option<&'static str> {
+                match self.0 {
+                    $(value if value == $value => Some(concat!($($words),*)),)*
                     _ => None,
                 }
             }
@@ -30,13 +41,52 @@ macro_rules! codes {
                 }
             }
         }
-
-        impl core::fmt::Display for $name {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                core::fmt::Debug::fmt(self, f)
-            }
-        }
     };
+}
+
+/// Writes a code's words as part of a sentence, and its name: `a ledger or a kernel table is full (ResourceShortage)`.
+fn describe(
+    f: &mut fmt::Formatter<'_>,
+    (name, words): (Option<&str>, Option<&str>),
+    number: u32,
+) -> fmt::Result {
+    let (Some(name), Some(words)) = (name, words) else {
+        return write!(f, "a code that nothing here knows ({number:#x})");
+    };
+    let words = words.trim().trim_end_matches('.');
+    // An abbreviation stays as it is.
+    let begins_lower = words
+        .chars()
+        .nth(1)
+        .is_none_or(|second| !second.is_uppercase());
+    let mut rest = words.chars();
+    match rest.next().filter(|_| begins_lower) {
+        Some(first) => write!(f, "{}{} ({name})", first.to_lowercase(), rest.as_str()),
+        None => write!(f, "{words} ({name})"),
+    }
+}
+
+impl fmt::Display for KernReturn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe(f, (self.name(), self.words()), self.0)
+    }
+}
+
+impl fmt::Display for MessageReturn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = self.without_resources();
+        describe(f, (code.name(), code.words()), self.0)?;
+        let lacking = [
+            (resource::IPC_SPACE, "names"),
+            (resource::VM_SPACE, "address space"),
+            (resource::IPC_KERNEL, "kernel memory for a right"),
+            (resource::VM_KERNEL, "kernel memory for data"),
+        ];
+        for (_, what) in lacking.iter().filter(|(bit, _)| self.0 & bit != 0) {
+            write!(f, ", for want of {what}")?;
+        }
+        Ok(())
+    }
 }
 
 codes! {
@@ -96,6 +146,22 @@ codes! {
         OperationTimedOut = 49,
         /// The call exists in Mach and not here.
         NotSupported = 46,
+        /// The service belongs to another task, or gives a power that the caller's manifest does not name.
+        NotPrivileged = 1100,
+        /// The name is registered already.
+        NameInUse = 1101,
+        /// No manifest declares the service, and nobody registered it.
+        UnknownService = 1102,
+        /// The service was checked in already, and its server lives.
+        ServiceActive = 1103,
+        /// The service has failed, and is not started again before `svc start`.
+        ServiceFailed = 1110,
+        /// The archive holds no program, or no server, of the name.
+        NoSuchProgram = 1111,
+        /// The service has no task, so that there is nothing to end.
+        NotRunning = 1112,
+        /// The file is no program that can be loaded, or its manifest asks for what cannot be given.
+        NotLoaded = 1113,
         /// MIG: the reply is not of the expected shape.
         MigTypeError = 0xffff_fed4,
         /// MIG: the reply's id is not the request's plus 100.
@@ -177,5 +243,38 @@ impl MessageReturn {
         const ALL: u32 =
             resource::IPC_SPACE | resource::VM_SPACE | resource::IPC_KERNEL | resource::VM_KERNEL;
         Self(self.0 & !ALL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::{KernReturn, MessageReturn, resource};
+    use std::string::ToString;
+
+    #[test]
+    fn a_code_is_shown_in_words_with_its_name() {
+        assert_eq!(
+            KernReturn::UnknownService.to_string(),
+            "no manifest declares the service, and nobody registered it (UnknownService)"
+        );
+        assert_eq!(
+            KernReturn::MigBadId.to_string(),
+            "MIG: the server knows no request of this id (MigBadId)"
+        );
+        let unknown = KernReturn(0x1234).to_string();
+        assert_eq!(unknown, "a code that nothing here knows (0x1234)");
+    }
+
+    #[test]
+    fn what_was_lacking_is_named_beside_the_code() {
+        let code = MessageReturn::ReceiveBodyError.0 | resource::IPC_SPACE | resource::VM_SPACE;
+        let text = MessageReturn(code).to_string();
+        assert!(text.contains("(ReceiveBodyError)"), "{text}");
+        assert!(
+            text.ends_with("for want of names, for want of address space"),
+            "{text}"
+        );
     }
 }

@@ -17,21 +17,21 @@ pub mod refusal {
     use super::KernReturn;
 
     /// The name belongs to another task.
-    pub const NOT_PRIVILEGED: KernReturn = KernReturn(1100);
+    pub const NOT_PRIVILEGED: KernReturn = KernReturn::NotPrivileged;
     /// The name is registered already.
-    pub const NAME_IN_USE: KernReturn = KernReturn(1101);
+    pub const NAME_IN_USE: KernReturn = KernReturn::NameInUse;
     /// No manifest declares the name, and nobody registered it.
-    pub const UNKNOWN_SERVICE: KernReturn = KernReturn(1102);
+    pub const UNKNOWN_SERVICE: KernReturn = KernReturn::UnknownService;
     /// The service was checked in already and its server lives.
-    pub const SERVICE_ACTIVE: KernReturn = KernReturn(1103);
+    pub const SERVICE_ACTIVE: KernReturn = KernReturn::ServiceActive;
     /// The service has failed and is not started again before `svc start`.
-    pub const SERVICE_FAILED: KernReturn = KernReturn(1110);
+    pub const SERVICE_FAILED: KernReturn = KernReturn::ServiceFailed;
     /// The archive holds no program, or no server, of the name.
-    pub const NO_SUCH_PROGRAM: KernReturn = KernReturn(1111);
+    pub const NO_SUCH_PROGRAM: KernReturn = KernReturn::NoSuchProgram;
     /// The service has no task, so that there is nothing to end.
-    pub const NOT_RUNNING: KernReturn = KernReturn(1112);
+    pub const NOT_RUNNING: KernReturn = KernReturn::NotRunning;
     /// The file is no program that can be loaded, or its manifest asks for what cannot be given.
-    pub const NOT_LOADED: KernReturn = KernReturn(1113);
+    pub const NOT_LOADED: KernReturn = KernReturn::NotLoaded;
 }
 
 /// Finds services for clients and hands servers their ports.

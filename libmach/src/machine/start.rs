@@ -3,7 +3,7 @@
 //! The creator starts the first thread at `_start` with a stack, `rsp` as behind a call, and the
 //! start page's address in `rdi`. `_start` itself is made by `#[libmach::main]` in the program.
 
-use core::fmt::Debug;
+use core::fmt::Display;
 
 use abi::start::{MAGIC, Page};
 
@@ -15,7 +15,7 @@ use crate::{thread, trap};
 /// # Safety
 /// Called once, by `_start`, on the task's first thread. `page` is what `rdi` held: a start page
 /// that stays mapped, unchanged, as long as the task lives.
-pub unsafe fn enter<E: Debug>(page: *const Page, main: fn(Context) -> Result<(), E>) -> ! {
+pub unsafe fn enter<E: Display>(page: *const Page, main: fn(Context) -> Result<(), E>) -> ! {
     // SAFETY: the caller's promise.
     let page: &'static Page = unsafe { &*page };
     if page.magic != MAGIC || page.version != abi::ABI_VERSION {
@@ -26,7 +26,7 @@ pub unsafe fn enter<E: Debug>(page: *const Page, main: fn(Context) -> Result<(),
         refuse(page);
     }
     if let Err(error) = main(Context::new(page)) {
-        panic!("main failed: {error:?}");
+        panic!("main failed: {error}");
     }
     exit()
 }
