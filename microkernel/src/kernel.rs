@@ -534,6 +534,9 @@ impl Kernel {
         }
         let (tasks, mut layers) = self.layers(machine, cpu);
         if !layers.ipc.is_settled() && layers.ipc.work_off(&mut layers.cx, STEP) == Progress::More {
+            if let Some(task) = layers.ipc.take_deserted() {
+                tasks.end_if_deserted(&mut layers, task);
+            }
             return Progress::More;
         }
         if !tasks.is_settled() && tasks.work_off(&mut layers) == Progress::More {

@@ -113,6 +113,8 @@ impl Ipc {
                 self.take_off_agenda(id);
                 if dying {
                     self.remove_port(cx, id);
+                } else if self.look_for_deserted(id) {
+                    return Progress::More;
                 }
             }
         }
@@ -136,7 +138,7 @@ impl Ipc {
         }
     }
 
-    fn put_on_agenda(&mut self, id: PortId) {
+    pub(super) fn put_on_agenda(&mut self, id: PortId) {
         let Some(port) = self.ports.get_mut(id) else {
             return;
         };

@@ -36,7 +36,7 @@ use abi::trace::Kind as TraceKind;
 use arena::Arena;
 
 use crate::base::Shortage;
-use crate::base::ids::{PortId, PortKind};
+use crate::base::ids::{PortId, PortKind, TaskId};
 use crate::base::ledger::Ledgers;
 use crate::base::tree::Tree;
 use crate::machine::{Cpu, Machine};
@@ -88,6 +88,8 @@ pub struct Ipc {
     /// Who has which interrupt line.
     pub lines: Lines,
     agenda: Agenda,
+    /// A task that nobody may reach any more; `task` has to look.
+    deserted: Option<TaskId>,
     timers: Tree,
 }
 
@@ -123,6 +125,7 @@ impl Ipc {
             host_port: None,
             lines: Lines::new(),
             agenda: Agenda::default(),
+            deserted: None,
             timers: Tree::new(),
         }
     }

@@ -9,13 +9,24 @@ use abi::names::Name;
 
 use super::entry::{Entry, Rights};
 use super::ops::PORT_BYTES;
-use super::port::{Kind, Object};
+use super::port::{Kind, Object, Port};
 use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::Shortage;
-use crate::base::ids::{PortId, SpaceId};
+use crate::base::ids::{PortId, SpaceId, TaskId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::Machine;
+
+/// Whether a task has no threads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Idle {
+    /// It has some.
+    No,
+    /// It has none yet, and its creator is about to get the right to it.
+    Yet,
+    /// It has none any more.
+    Now,
+}
 
 impl Object {
     /// Whether its port ends when nobody holds a send right to it.
@@ -121,6 +132,46 @@ impl Ipc {
         self.names.insert_at(space, name, entry).inspect_err(|_| {
             cx.ledgers.release(ledger, Resource::Names, 1);
         })
+    }
+
+    /// A task has threads, or none: without any, it is looked at whenever somebody lets go of a right to it.
+    pub fn set_task_idle(&mut self, port: PortId, idle: Idle) {
+        let Some(record) = self.ports.get_mut(port) else {
+            return;
+        };
+        record.idle = idle != Idle::No;
+        if idle == Idle::Now {
+            self.put_on_agenda(port);
+        }
+    }
+
+    /// Whether a port that leaves the agenda stands for a task that may be deserted; remembers which.
+    pub(super) fn look_for_deserted(&mut self, port: PortId) -> bool {
+        match self.ports.get(port) {
+            Some(Port {
+                idle: true,
+                kind: Kind::Kernel(Object::Task(task)),
+                ..
+            }) => {
+                self.deserted = Some(*task);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The task that [`work_off`](Self::work_off) came upon.
+    pub fn take_deserted(&mut self) -> Option<TaskId> {
+        self.deserted.take()
+    }
+
+    /// How many send rights to a port others hold than the names of a space.
+    pub fn rights_outside(&mut self, space: SpaceId, port: PortId) -> u32 {
+        let held = self.names.name_of(space, port);
+        let entry = held.and_then(|name| self.names.get(space, name));
+        let own = entry.is_some_and(|entry| entry.rights.contains(Rights::SEND));
+        let all = self.ports.get(port).map_or(0, |port| port.send_rights);
+        all.saturating_sub(u32::from(own))
     }
 
     /// The port of an object is gone: gives back what it stood for.

@@ -137,6 +137,8 @@ pub struct Port {
     pub(super) on_agenda: bool,
     /// Its receive right is gone: what is left of it is taken apart.
     pub(super) dying: bool,
+    /// It stands for a task without threads: whoever lets go of a send right may have been the last who reached it.
+    pub(super) idle: bool,
 }
 
 impl Port {
@@ -173,6 +175,7 @@ impl Port {
             agenda_next: u32::MAX,
             on_agenda: false,
             dying: false,
+            idle: false,
         }
     }
 

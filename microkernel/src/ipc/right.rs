@@ -284,7 +284,9 @@ impl Ipc {
                     return;
                 };
                 port.send_rights -= 1;
-                if port.send_rights == 0 {
+                if port.idle {
+                    self.put_on_agenda(id);
+                } else if port.send_rights == 0 {
                     self.no_senders_left(id);
                 }
             }

@@ -21,6 +21,7 @@ use arena::Arena;
 use crate::base::KernResult;
 use crate::base::ids::{PortId, SpaceId, TaskId, TaskKind, ThreadId};
 use crate::base::ledger::{LedgerId, Ledgers, Resource};
+use crate::ipc::object::Idle;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
 use crate::ipc::{Context, Ipc};
@@ -196,6 +197,7 @@ impl Tasks {
             if let Some(port) = layers.ipc.ports.get_mut(port) {
                 port.kind = Kind::Kernel(Object::Task(id));
             }
+            layers.ipc.set_task_idle(port, Idle::Yet);
             Ok(id)
         });
         if made.is_err() {

@@ -42,6 +42,24 @@ impl Tasks {
         Ok(())
     }
 
+    /// Ends a task without threads that nobody can reach: no send right to its port is left but its own.
+    ///
+    /// Nobody can give it a thread then, look at it, or end it, while its share of its creator's ledger is gone.
+    /// What lies in its own names does not count, nor does its own exception port: only its threads could use
+    /// them. Not found are tasks that only messages in the queues of such tasks lead to; they, too, cost
+    /// nobody but their creator.
+    pub fn end_if_deserted<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: TaskId) {
+        let Some(task) = self.arena.get(id) else {
+            return;
+        };
+        let own = u32::from(task.exception_port == Right::Send(task.port));
+        let reached = layers.ipc.rights_outside(task.space, task.port) > own;
+        if task.thread_count == 0 && !reached {
+            // A task that is ending already is none of this.
+            self.terminate(layers, id).ok();
+        }
+    }
+
     /// Whether no task is ending.
     pub fn is_settled(&self) -> bool {
         self.dying.is_none()

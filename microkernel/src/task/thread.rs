@@ -8,6 +8,7 @@ use abi::vm::MAX_ADDRESS;
 use super::{Layers, Stage, Task, Tasks, charge_thread, release_thread};
 use crate::base::KernResult;
 use crate::base::ids::{PortId, TaskId, ThreadId};
+use crate::ipc::object::Idle;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
 use crate::machine::{Frame, Machine, Resume};
@@ -111,6 +112,7 @@ impl Tasks {
         };
         let next = task.first_thread.replace(id);
         task.thread_count += 1;
+        layers.ipc.set_task_idle(task.port, Idle::No);
         let threads = &mut layers.cx.sched.threads;
         if let Some(thread) = threads.get_mut(id) {
             thread.siblings.next = next;
@@ -141,6 +143,9 @@ impl Tasks {
         match previous {
             Some(previous) => previous.siblings.next = link.next,
             None => task.first_thread = link.next,
+        }
+        if task.thread_count == 0 {
+            layers.ipc.set_task_idle(task.port, Idle::Now);
         }
     }
 
