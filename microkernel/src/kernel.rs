@@ -509,6 +509,8 @@ impl Kernel {
             if let Some(task) = task {
                 self.terminate_task(machine, cpu, task);
             }
+            // Its task may be ending already, and have not come to it yet.
+            self.set_flag(id, Flags::TERMINATE);
         } else {
             self.sched.hold(id);
         }

@@ -74,6 +74,9 @@ pub struct Region {
     pub object: u64,
 }
 
+/// What [`Task::threads`] begins behind to list all.
+pub const FIRST_THREAD: u32 = u32::MAX;
+
 /// Operations on a task.
 #[interface(name = "org.mello.task", subsystem = 3400)]
 pub trait Task {
@@ -97,8 +100,8 @@ pub trait Task {
     ) -> Result<SendRight<dyn Task>>;
     /// A new suspended thread.
     async fn thread_create(&mut self, state: ThreadState) -> Result<SendRight<dyn Thread>>;
-    /// The `index`-th thread; `InvalidArgument` behind the last one.
-    async fn thread(&mut self, index: u32) -> Result<SendRight<dyn Thread>>;
+    /// The thread of this number ([`thread::Info`](crate::thread::Info)); `InvalidArgument` when the task has none.
+    async fn thread(&mut self, number: u32) -> Result<SendRight<dyn Thread>>;
     /// Where exceptions of the task's threads go; the port's messages are in `abi::exception`.
     async fn set_exception_port(&mut self, port: SendRight<Untyped>) -> Result<()>;
     /// Gives the task a send right: under `name`, or a fresh name when that is null.
@@ -151,4 +154,8 @@ pub trait Task {
     async fn set_personality(&mut self, entry: u64) -> Result<()>;
     /// What `ps` calls the task.
     async fn set_name(&mut self, name: &str) -> Result<()>;
+    /// Numbers of the threads behind the one numbered `after`, of all for [`FIRST_THREAD`]; an empty list is the end.
+    ///
+    /// `InvalidArgument`: that thread has ended. The newest comes first, so that none is listed twice.
+    async fn threads(&self, after: u32) -> Result<List<u32, 64>>;
 }

@@ -123,14 +123,14 @@ pub fn thread_self() -> Outcome<Name> {
 /// Ends the calling task, and needs nothing for it. A host's task ends by `crate::host::exit`.
 #[cfg(target_os = "none")]
 pub fn task_exit() -> ! {
-    drop(harmless(number::TASK_EXIT, [0; 6]));
+    crate::ignore(harmless(number::TASK_EXIT, [0; 6]));
     unreachable!("the kernel ends a task that asks for it")
 }
 
 /// Ends the calling thread, as [`task_exit`] its task.
 #[cfg(target_os = "none")]
 pub fn thread_exit() -> ! {
-    drop(harmless(number::THREAD_EXIT, [0; 6]));
+    crate::ignore(harmless(number::THREAD_EXIT, [0; 6]));
     unreachable!("the kernel ends a thread that asks for it")
 }
 

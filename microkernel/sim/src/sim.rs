@@ -112,6 +112,8 @@ pub struct Sim {
     pub kernel: Kernel,
     /// Decides the schedule.
     pub rng: Rng,
+    /// How often a CPU let the lock go in the middle of its work.
+    pub pauses: u64,
     threads: BTreeMap<FrameIndex, Thread>,
     /// Threads that were made beside the first one, and their tasks.
     pub(crate) tasks: BTreeMap<FrameIndex, TaskId>,
@@ -142,6 +144,7 @@ impl Sim {
             machine,
             kernel,
             rng: Rng::new(config.seed),
+            pauses: 0,
             threads: BTreeMap::new(),
             tasks: BTreeMap::new(),
         };
@@ -185,6 +188,7 @@ impl Sim {
                 Next::Idle => {}
                 Next::Continue => {
                     event = Event::Continue;
+                    self.pauses += 1;
                     self.meanwhile(cpu);
                     continue;
                 }

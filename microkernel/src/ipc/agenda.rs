@@ -113,7 +113,10 @@ impl Ipc {
                 self.take_off_agenda(id);
                 if dying {
                     self.remove_port(cx, id);
-                } else if self.look_for_deserted(id) {
+                } else {
+                    self.look_for_deserted(id);
+                }
+                if self.deserted.is_some() {
                     return Progress::More;
                 }
             }

@@ -17,7 +17,7 @@ use crate::base::ids::{PortId, SpaceId, TaskId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::Machine;
 
-/// Whether a task has no threads.
+/// Whether a task has no threads that nothing suspends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Idle {
     /// It has some.
@@ -134,7 +134,8 @@ impl Ipc {
         })
     }
 
-    /// A task has threads, or none: without any, it is looked at whenever somebody lets go of a right to it.
+    /// Whether a task has threads that nothing suspends: without any, it is looked at whenever somebody lets go of
+    /// a right to it.
     pub fn set_task_idle(&mut self, port: PortId, idle: Idle) {
         let Some(record) = self.ports.get_mut(port) else {
             return;
@@ -145,18 +146,15 @@ impl Ipc {
         }
     }
 
-    /// Whether a port that leaves the agenda stands for a task that may be deserted; remembers which.
-    pub(super) fn look_for_deserted(&mut self, port: PortId) -> bool {
-        match self.ports.get(port) {
-            Some(Port {
-                idle: true,
-                kind: Kind::Kernel(Object::Task(task)),
-                ..
-            }) => {
-                self.deserted = Some(*task);
-                true
-            }
-            _ => false,
+    /// Remembers the task behind a port that leaves the agenda, if it may be deserted.
+    pub(super) fn look_for_deserted(&mut self, port: PortId) {
+        if let Some(Port {
+            idle: true,
+            kind: Kind::Kernel(Object::Task(task)),
+            ..
+        }) = self.ports.get(port)
+        {
+            self.deserted = Some(*task);
         }
     }
 
@@ -180,6 +178,10 @@ impl Ipc {
             Object::Memory(entry) => {
                 let (vm, mut context) = cx.vm();
                 vm.release_memory_entry(&mut context, entry);
+            }
+            // The last who could have resumed the thread may be gone.
+            Object::Thread(thread) => {
+                self.deserted = cx.sched.threads.get(thread).map(|thread| thread.task);
             }
             Object::Interrupt { line } => {
                 if !self.lines.is_given(line, &self.ports)

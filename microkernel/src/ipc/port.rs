@@ -137,7 +137,8 @@ pub struct Port {
     pub(super) on_agenda: bool,
     /// Its receive right is gone: what is left of it is taken apart.
     pub(super) dying: bool,
-    /// It stands for a task without threads: whoever lets go of a send right may have been the last who reached it.
+    /// It stands for a task all of whose threads are suspended, if it has any: whoever lets go of a send right may have
+    /// been the last who reached it.
     pub(super) idle: bool,
 }
 

@@ -114,6 +114,11 @@ impl Kernel {
         (0..self.tasks.arena.end()).filter_map(|index| self.tasks.arena.id_at(index))
     }
 
+    /// How many threads of a task nothing suspends.
+    pub fn awake_threads(&self, task: TaskId) -> u32 {
+        self.tasks.get(task).map_or(0, |task| task.awake)
+    }
+
     /// The task that a thread belongs to.
     pub fn task_of(&self, thread: ThreadId) -> Option<TaskId> {
         self.sched.threads.get(thread).map(|thread| thread.task)

@@ -8,7 +8,7 @@ use abi::trace::Kind as TraceKind;
 use abi::transport::Result;
 use abi::vm::MAX_ADDRESS;
 use interfaces::bounded::{Bytes, List, Text};
-use interfaces::task::{Info, Ledger, Region, RightInfo, Task};
+use interfaces::task::{FIRST_THREAD, Info, Ledger, Region, RightInfo, Task};
 
 use super::transport::{Held, KernelRights, Reply, Request, serve as dispatch};
 use super::{Core, listing};
@@ -62,6 +62,14 @@ impl<M: Machine> TaskObject<'_, '_, M> {
             }
             _ => Right::None,
         }
+    }
+
+    /// The task's thread of this number.
+    fn numbered(&self, number: u32) -> KernResult<ThreadId> {
+        let threads = &self.core.layers.cx.sched.threads;
+        let id = threads.id_at(number).ok_or(KernReturn::InvalidArgument)?;
+        let thread = threads.get(id).filter(|thread| thread.task == self.id);
+        thread.map(|_| id).ok_or(KernReturn::InvalidArgument)
     }
 
     /// A send right to the port of one of the task's threads.
@@ -121,12 +129,12 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
 
     async fn suspend(&mut self) -> Result<()> {
         self.task()?;
-        Ok(self.core.tasks.suspend(&mut self.core.layers, self.id)?)
+        Ok(self.core.tasks.suspend(self.id)?)
     }
 
     async fn resume(&mut self) -> Result<()> {
         self.task()?;
-        Ok(self.core.tasks.resume(&mut self.core.layers, self.id)?)
+        Ok(self.core.tasks.resume(self.id)?)
     }
 
     async fn info(&self) -> Result<Info> {
@@ -179,14 +187,10 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         Ok(given?)
     }
 
-    async fn thread(&mut self, index: u32) -> Result<Held> {
-        let mut next = self.task()?.first_thread;
-        let threads = &self.core.layers.cx.sched.threads;
-        for _ in 0..index {
-            let record = next.and_then(|thread| threads.get(thread));
-            next = record.ok_or(KernReturn::InvalidArgument)?.siblings.next;
-        }
-        Ok(self.give_thread(next.ok_or(KernReturn::InvalidArgument)?)?)
+    async fn thread(&mut self, number: u32) -> Result<Held> {
+        self.task()?;
+        let thread = self.numbered(number)?;
+        Ok(self.give_thread(thread)?)
     }
 
     async fn set_exception_port(&mut self, port: Held) -> Result<()> {
@@ -349,6 +353,22 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
             task.personality = entry;
         }
         Ok(())
+    }
+
+    async fn threads(&self, after: u32) -> Result<List<u32, 64>> {
+        let threads = &self.core.layers.cx.sched.threads;
+        let following = |thread| threads.get(thread).and_then(|thread| thread.siblings.next);
+        let mut next = match after {
+            FIRST_THREAD => self.task()?.first_thread,
+            after => following(self.numbered(after)?),
+        };
+        let mut list = List::default();
+        while let Some(thread) = next
+            && list.push(thread.index())
+        {
+            next = following(thread);
+        }
+        Ok(list)
     }
 
     async fn set_name(&mut self, name: &str) -> Result<()> {

@@ -97,7 +97,8 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
 
     async fn suspend(&mut self) -> Result<()> {
         self.thread()?;
-        Ok(Tasks::suspend_thread(&mut self.core.layers, self.id)?)
+        let core = &mut *self.core;
+        Ok(core.tasks.suspend_thread(&mut core.layers, self.id)?)
     }
 
     async fn resume(&mut self) -> Result<()> {

@@ -92,6 +92,8 @@ bitflags::bitflags! {
         const UNHANDLED = 1 << 9;
         /// The trap that it is in is to be done again, or on.
         const RETRY = 1 << 10;
+        /// One of its suspensions is its task's.
+        const HELD_BY_TASK = 1 << 11;
         /// The fast path is off for the whole kernel.
         const NO_FAST_PATH = 1 << 8;
     }

@@ -1,6 +1,7 @@
 //! Tasks and their threads: birth, suspension, death.
 //!
-//! A task is a port space, a map, a ledger and threads. Its death runs in stages, each in bounded steps:
+//! A task is a port space, a map, a ledger and threads. What concerns all its threads runs in bounded steps,
+//! which the trap that caused it works off before it returns. So does its death, in stages:
 //! threads stop, receive rights end, all other names end (P-20: receive rights first, so that a dying
 //! task's ports are not notified of each other), the map is given back, the ledger closes.
 //!
@@ -8,6 +9,7 @@
 //! Those are the BSD server's.
 
 mod exception;
+mod suspend;
 mod terminate;
 mod thread;
 
@@ -27,6 +29,7 @@ use crate::ipc::right::Right;
 use crate::ipc::{Context, Ipc};
 use crate::machine::Machine;
 use crate::vm::{self, MapId, Vm};
+use suspend::Sweep;
 
 /// How far a task's death has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,8 +68,12 @@ pub struct Task {
     pub first_thread: Option<ThreadId>,
     /// How many threads it has.
     pub thread_count: u32,
+    /// How many of them nothing suspends.
+    pub(super) awake: u32,
     /// Counts suspensions; its threads run at 0 only.
     pub suspend_count: u32,
+    /// How far its threads have been told of a changed suspension.
+    sweep: Sweep,
     /// See [`Stage`].
     pub stage: Stage,
     /// Where its threads go on a `syscall` of number zero and above; 0: nowhere, they raise `EXC_SYSCALL`.
@@ -74,6 +81,7 @@ pub struct Task {
     /// What tools call it, UTF-8, zero-padded.
     pub label: [u8; LABEL_SIZE],
     next_dying: Option<TaskId>,
+    next_swept: Option<TaskId>,
 }
 
 impl Task {
@@ -91,6 +99,8 @@ pub struct Tasks {
     /// The tasks themselves.
     pub arena: Arena<Task, TaskKind>,
     dying: Option<TaskId>,
+    last_dying: Option<TaskId>,
+    swept: Option<TaskId>,
 }
 
 /// What a new task is made of.
@@ -125,6 +135,8 @@ impl Tasks {
         Self {
             arena: Arena::new(machine.reserve(16 << 20)),
             dying: None,
+            last_dying: None,
+            swept: None,
         }
     }
 
@@ -183,11 +195,14 @@ impl Tasks {
                 exception_port: Right::None,
                 first_thread: None,
                 thread_count: 0,
+                awake: 0,
                 suspend_count: 0,
+                sweep: Sweep::Done,
                 stage: Stage::Alive,
                 personality: 0,
                 label: [0; LABEL_SIZE],
                 next_dying: None,
+                next_swept: None,
             };
             let id = self.arena.insert(task).map_err(|_| {
                 layers.ipc.names.destroy(space);
@@ -218,61 +233,6 @@ impl Tasks {
             .create_port(Kind::Plain)
             .inspect_err(|_| ipc.names.destroy(space))?;
         Ok((space, port))
-    }
-
-    /// Stops a task's threads until it is resumed as often.
-    ///
-    /// # Errors
-    /// `InvalidTask` · `Failure`: the count is at its end.
-    pub fn suspend<M: Machine>(
-        &mut self,
-        layers: &mut Layers<'_, M>,
-        id: TaskId,
-    ) -> KernResult<()> {
-        let task = self.arena.get_mut(id).ok_or(KernReturn::InvalidTask)?;
-        task.suspend_count = task
-            .suspend_count
-            .checked_add(1)
-            .ok_or(KernReturn::Failure)?;
-        if task.suspend_count == 1 {
-            self.for_each_thread(layers, id, Self::add_suspension);
-        }
-        Ok(())
-    }
-
-    /// Takes one suspension back.
-    ///
-    /// # Errors
-    /// `InvalidTask` · `Failure`: it is not suspended (T-03).
-    pub fn resume<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: TaskId) -> KernResult<()> {
-        let task = self.arena.get_mut(id).ok_or(KernReturn::InvalidTask)?;
-        task.suspend_count = task
-            .suspend_count
-            .checked_sub(1)
-            .ok_or(KernReturn::Failure)?;
-        if task.suspend_count == 0 {
-            self.for_each_thread(layers, id, Self::drop_suspension);
-        }
-        Ok(())
-    }
-
-    /// Calls a function for each thread of a task; a ledger bounds how many those are.
-    fn for_each_thread<M: Machine>(
-        &self,
-        layers: &mut Layers<'_, M>,
-        id: TaskId,
-        act: fn(&mut Layers<'_, M>, ThreadId),
-    ) {
-        let mut next = self.arena.get(id).and_then(|task| task.first_thread);
-        while let Some(thread) = next {
-            next = layers
-                .cx
-                .sched
-                .threads
-                .get(thread)
-                .and_then(|thread| thread.siblings.next);
-            act(layers, thread);
-        }
     }
 }
 

@@ -32,41 +32,63 @@ impl Tasks {
         }
         task.stage = Stage::Threads;
         task.next_dying = self.dying.replace(id);
+        if task.next_dying.is_none() {
+            self.last_dying = Some(id);
+        }
         let what = (id.index().into(), 0);
         layers.cx.note(TraceKind::TaskTerminate, what);
         // Nobody reaches a task that is ending.
         layers.ipc.release(Right::Receive(task.port));
         let exception_port = core::mem::replace(&mut task.exception_port, Right::None);
         layers.ipc.release(exception_port);
-        self.for_each_thread(layers, id, Self::mark_thread);
+        self.mark_running(layers, id);
         Ok(())
     }
 
-    /// Ends a task without threads that nobody can reach: no send right to its port is left but its own.
+    /// Ends a task that nobody can reach and whose threads, if it has any, will never run: nobody could give it a
+    /// thread, resume one, look at it, or end it, while its share of its creator's ledger is gone.
     ///
-    /// Nobody can give it a thread then, look at it, or end it, while its share of its creator's ledger is gone.
-    /// What lies in its own names does not count, nor does its own exception port: only its threads could use
-    /// them. Not found are tasks that only messages in the queues of such tasks lead to; they, too, cost
-    /// nobody but their creator.
+    /// Its own rights to its port do not count, in its names and as its exception port: only its threads could
+    /// use them. A thread may yet run if it is not suspended, or if its port has a send right. Not found are
+    /// tasks with more than [`STEP`] suspended threads, and those that only messages in the queues of such
+    /// tasks lead to; they, too, cost nobody but their creator.
     pub fn end_if_deserted<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: TaskId) {
         let Some(task) = self.arena.get(id) else {
             return;
         };
         let own = u32::from(task.exception_port == Right::Send(task.port));
-        let reached = layers.ipc.rights_outside(task.space, task.port) > own;
-        if task.thread_count == 0 && !reached {
-            // A task that is ending already is none of this.
+        if task.awake > 0 || layers.ipc.rights_outside(task.space, task.port) > own {
+            return;
+        }
+        let mut next = task.first_thread;
+        for _ in 0..STEP {
+            let Some(thread) = next.and_then(|thread| layers.cx.sched.threads.get(thread)) else {
+                break;
+            };
+            if thread
+                .self_port
+                .is_some_and(|port| layers.ipc.ports.get(port).is_some())
+            {
+                return;
+            }
+            next = thread.siblings.next;
+        }
+        if next.is_none() {
+            // One that is ending already is none of this.
             self.terminate(layers, id).ok();
         }
     }
 
-    /// Whether no task is ending.
+    /// Whether nothing is left to do.
     pub fn is_settled(&self) -> bool {
-        self.dying.is_none()
+        self.dying.is_none() && self.swept.is_none()
     }
 
-    /// Takes one step of the first ending task's end.
+    /// Takes one step: of a changed suspension, else of the first ending task's end.
     pub fn work_off<M: Machine>(&mut self, layers: &mut Layers<'_, M>) -> Progress {
+        if self.sweep_step(layers) == Progress::More {
+            return Progress::More;
+        }
         let Some(id) = self.dying else {
             return Progress::Done;
         };
@@ -85,6 +107,19 @@ impl Tasks {
             Progress::Done
         } else {
             Progress::More
+        }
+    }
+
+    /// Marks the threads of a task that run now, the calling one first of all. The others are ended where they are.
+    fn mark_running<M: Machine>(&self, layers: &mut Layers<'_, M>, id: TaskId) {
+        for cpu in 0..layers.cx.sched.cpus.len() {
+            let current = layers.cx.sched.cpus[cpu].current;
+            let thread = current.and_then(|thread| layers.cx.sched.threads.get(thread));
+            if let (Some(current), Some(thread)) = (current, thread)
+                && thread.task == id
+            {
+                Self::mark_thread(layers, current);
+            }
         }
     }
 
@@ -116,6 +151,7 @@ impl Tasks {
             next = record.siblings.next;
             if record.state == State::Running {
                 running = true;
+                Self::mark_thread(layers, thread);
             } else {
                 self.reap_thread(layers, thread);
             }
@@ -221,24 +257,26 @@ impl Tasks {
         }
         layers.ipc.names.destroy(space);
         self.dying = self.arena.remove(id).and_then(|task| task.next_dying);
+        if self.dying.is_none() {
+            self.last_dying = None;
+        }
         layers.cx.ledgers.close(ledger);
     }
 
+    /// The first ending task becomes the last.
     fn rotate_dying(&mut self) {
-        let Some(first) = self.dying else { return };
-        let Some(second) = self.arena.get(first).and_then(|task| task.next_dying) else {
+        let (Some(first), Some(last)) = (self.dying, self.last_dying) else {
             return;
         };
-        let mut last = second;
-        while let Some(next) = self.arena.get(last).and_then(|task| task.next_dying) {
-            last = next;
+        if first == last {
+            return;
+        }
+        if let Some(first) = self.arena.get_mut(first) {
+            self.dying = first.next_dying.take();
         }
         if let Some(last) = self.arena.get_mut(last) {
             last.next_dying = Some(first);
         }
-        if let Some(first) = self.arena.get_mut(first) {
-            first.next_dying = None;
-        }
-        self.dying = Some(second);
+        self.last_dying = Some(first);
     }
 }

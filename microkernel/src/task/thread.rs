@@ -1,4 +1,4 @@
-//! Threads of a task: creation, suspension, and the ports that stand for them.
+//! Threads of a task: creation, and the ports that stand for them.
 
 use abi::kern_return::KernReturn;
 use abi::thread_state::{FIXED_FLAGS, ThreadState, USER_FLAGS};
@@ -8,11 +8,10 @@ use abi::vm::MAX_ADDRESS;
 use super::{Layers, Stage, Task, Tasks, charge_thread, release_thread};
 use crate::base::KernResult;
 use crate::base::ids::{PortId, TaskId, ThreadId};
-use crate::ipc::object::Idle;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
 use crate::machine::{Frame, Machine, Resume};
-use crate::sched::{Flags, State, Thread};
+use crate::sched::{Flags, Thread};
 
 /// What a new thread is made of.
 #[derive(Clone, Copy, Debug)]
@@ -51,13 +50,10 @@ impl Tasks {
             ..Frame::default()
         };
         set_state(frame, &new.state);
-        let suspended = task.suspend_count > 0;
         let what = (id.index().into(), new.task.index().into());
         layers.cx.note(TraceKind::ThreadCreate, what);
         self.link_thread(layers, new.task, id);
-        if suspended {
-            Self::add_suspension(layers, id);
-        }
+        self.follow_task(layers, id);
         Ok(id)
     }
 
@@ -112,7 +108,6 @@ impl Tasks {
         };
         let next = task.first_thread.replace(id);
         task.thread_count += 1;
-        layers.ipc.set_task_idle(task.port, Idle::No);
         let threads = &mut layers.cx.sched.threads;
         if let Some(thread) = threads.get_mut(id) {
             thread.siblings.next = next;
@@ -125,18 +120,19 @@ impl Tasks {
     pub(super) fn unlink_thread<M: Machine>(
         &mut self,
         layers: &mut Layers<'_, M>,
-        task: TaskId,
+        task_id: TaskId,
         id: ThreadId,
     ) {
         let threads = &mut layers.cx.sched.threads;
-        let Some(link) = threads.get(id).map(|thread| thread.siblings) else {
+        let Some(thread) = threads.get(id) else {
             return;
         };
+        let (link, awake) = (thread.siblings, thread.suspend_count == 0);
         if let Some(next) = link.next.and_then(|next| threads.get_mut(next)) {
             next.siblings.previous = link.previous;
         }
         let previous = link.previous.and_then(|previous| threads.get_mut(previous));
-        let Some(task) = self.arena.get_mut(task) else {
+        let Some(task) = self.arena.get_mut(task_id) else {
             return;
         };
         task.thread_count -= 1;
@@ -144,81 +140,9 @@ impl Tasks {
             Some(previous) => previous.siblings.next = link.next,
             None => task.first_thread = link.next,
         }
-        if task.thread_count == 0 {
-            layers.ipc.set_task_idle(task.port, Idle::Now);
-        }
-    }
-
-    /// Holds a thread until it is resumed as often.
-    ///
-    /// # Errors
-    /// `Terminated` · `Failure`: the count is at its end.
-    pub fn suspend_thread<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) -> KernResult<()> {
-        let thread = layers
-            .cx
-            .sched
-            .threads
-            .get(id)
-            .ok_or(KernReturn::Terminated)?;
-        if thread.suspend_count == u32::MAX {
-            return Err(KernReturn::Failure);
-        }
-        Self::add_suspension(layers, id);
-        Ok(())
-    }
-
-    /// Takes one suspension of a thread back.
-    ///
-    /// # Errors
-    /// `Terminated` · `Failure`: it is not suspended.
-    pub fn resume_thread<M: Machine>(
-        &mut self,
-        layers: &mut Layers<'_, M>,
-        id: ThreadId,
-    ) -> KernResult<()> {
-        let thread = layers
-            .cx
-            .sched
-            .threads
-            .get(id)
-            .ok_or(KernReturn::Terminated)?;
-        let task = self
-            .arena
-            .get(thread.task)
-            .map_or(0, |task| task.suspend_count.min(1));
-        if thread.suspend_count <= task {
-            return Err(KernReturn::Failure);
-        }
-        Self::drop_suspension(layers, id);
-        Ok(())
-    }
-
-    pub(super) fn add_suspension<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) {
-        let sched = &mut *layers.cx.sched;
-        let Some(thread) = sched.threads.get_mut(id) else {
-            return;
-        };
-        thread.suspend_count = thread.suspend_count.saturating_add(1);
-        thread.flags |= Flags::SUSPENDED;
-        match thread.state {
-            State::Ready => {
-                sched.settle(layers.cx.machine, layers.cx.cpu);
-                sched.hold(id);
-            }
-            // A CPU that runs it finds the flag on its way out of the kernel.
-            State::Running => kick_if_elsewhere(layers, id),
-            State::Blocked | State::Held => {}
-        }
-    }
-
-    pub(super) fn drop_suspension<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId) {
-        let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
-            return;
-        };
-        thread.suspend_count -= 1;
-        if thread.suspend_count == 0 {
-            thread.flags -= Flags::SUSPENDED;
-            layers.cx.sched.release(id);
+        self.pass_over(task_id, id, link.next);
+        if awake {
+            self.falls_asleep(layers, task_id);
         }
     }
 

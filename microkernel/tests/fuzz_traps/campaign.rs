@@ -39,6 +39,8 @@ pub(crate) struct Report {
     pub(crate) witnessed: u64,
     /// Tasks that lived and died.
     pub(crate) lives: u64,
+    /// Tasks without threads that only a message to themselves led to.
+    pub(crate) circles: u64,
 }
 
 /// One thread that attacks.
@@ -316,24 +318,18 @@ impl Campaign {
         }
     }
 
-    /// Ends the attackers' tasks, and their children, and compares what is left with what there was.
+    /// Ends the attackers' tasks, and those of their children that have threads; the others end by themselves.
+    /// Compares what is left with what there was.
     fn end_attackers(&mut self) {
-        self.attackers.clear();
-        let strangers: Vec<TaskId> = self
-            .sim
-            .kernel
-            .task_ids()
-            .filter(|task| !self.natives.contains(task))
-            .collect();
-        for task in strangers {
-            self.sim
-                .kernel
-                .stage_termination(&mut self.sim.machine, task);
-        }
-        for cpu in self.sim.machine.cpus() {
-            self.sim.event(cpu, Event::Kick);
-        }
-        self.witness.rest(&mut self.sim);
+        let attackers: Vec<TaskId> = self.attackers.drain(..).map(|own| own.task).collect();
+        self.end_tasks(&attackers);
+        let mut runners = self.strangers();
+        runners.retain(|task| self.sim.kernel.awake_threads(*task) > 0);
+        self.end_tasks(&runners);
+        // Who is left holds a right to itself in a message that nobody will receive.
+        let circles = self.strangers();
+        self.report.circles += circles.len() as u64;
+        self.end_tasks(&circles);
         self.audit();
         let now = Baseline::of(&self.sim);
         assert_eq!(
@@ -341,5 +337,24 @@ impl Campaign {
             "after {} traps: now, and at the start",
             self.made
         );
+    }
+
+    /// The tasks that came with the attackers.
+    fn strangers(&self) -> Vec<TaskId> {
+        let mut tasks: Vec<TaskId> = self.sim.kernel.task_ids().collect();
+        tasks.retain(|task| !self.natives.contains(task));
+        tasks
+    }
+
+    fn end_tasks(&mut self, tasks: &[TaskId]) {
+        for task in tasks {
+            self.sim
+                .kernel
+                .stage_termination(&mut self.sim.machine, *task);
+        }
+        for cpu in self.sim.machine.cpus() {
+            self.sim.event(cpu, Event::Kick);
+        }
+        self.witness.rest(&mut self.sim);
     }
 }

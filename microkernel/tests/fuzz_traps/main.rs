@@ -91,6 +91,11 @@ fn assert_reach(report: &Report) {
         "the witness made {} calls",
         report.witnessed
     );
+    assert!(
+        report.circles <= report.lives / 100,
+        "{} tasks that nobody reaches",
+        report.circles
+    );
 }
 
 // covers: F-02 F-06

@@ -1,8 +1,10 @@
 //! Messages to the kernel's own ports, by the interface clients: tasks, threads, the host, devices.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod deserted;
 mod devices;
 mod host;
+mod many;
 mod tasks;
 mod threads;
 mod transport;

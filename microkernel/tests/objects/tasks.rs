@@ -432,16 +432,14 @@ fn threads_are_listed_and_bad_registers_refused() {
     };
     assert_eq!(code(child.task.thread_create(bad)), K::InvalidArgument);
     let (index, first) = child.thread();
-    let listed = child.task.thread(0).unwrap();
-    assert_eq!(listed.0, first.0, "the same port, the same name");
-    assert_eq!(
-        world.client::<dyn Thread>(listed).info().unwrap().index,
-        index
-    );
-    assert_eq!(code(child.task.thread(1)), K::InvalidArgument);
+    let found = child.task.thread(index).unwrap();
+    assert_eq!(found.0, first.0, "the same port, the same name");
+    assert_eq!(code(child.task.thread(index + 1)), K::InvalidArgument);
+    let foreign = world.sim.borrow().first();
+    assert_eq!(code(child.task.thread(foreign)), K::InvalidArgument);
     world.release(first);
-    world.release(listed);
-    let again = child.task.thread(0).unwrap();
+    world.release(found);
+    let again = child.task.thread(index).unwrap();
     assert_eq!(
         world.client::<dyn Thread>(again).info().unwrap().index,
         index

@@ -26,8 +26,6 @@ use crate::launch::{
 use crate::report::Exception;
 use crate::start_page::Builder;
 
-/// The most threads of a task that are looked at for the one that raised an exception.
-const MAX_THREADS: u32 = 256;
 /// Bytes of a panic's text that are read.
 const MAX_PANIC: u64 = 512;
 /// Bytes of the stack that a report shows.
@@ -206,15 +204,9 @@ impl Launcher for Kernel {
         let client = task.client();
         // Everything here is for the report only: what cannot be had is left out of it.
         client.suspend().ok();
-        for index in 0..MAX_THREADS {
-            let Ok(thread) = client.thread(index) else {
-                break;
-            };
-            let found = thread.client().info();
-            if found.is_ok_and(|info| u64::from(info.index) == exception.thread & 0xffff_ffff) {
-                exception.state = thread.client().get_state().ok();
-                break;
-            }
+        // The number of a thread is the lower half of what the kernel knows it by.
+        if let Ok(thread) = client.thread(exception.thread as u32) {
+            exception.state = thread.client().get_state().ok();
         }
         if let Ok(words) = client.vm_read(exception.rsp, STACK_SHOWN) {
             let word = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or(0);

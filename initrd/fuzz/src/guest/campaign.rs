@@ -6,7 +6,7 @@ use alloc::{format, vec::Vec};
 use core::sync::atomic::Ordering;
 
 use interfaces::console::{CHUNK, Console, RIGHT};
-use interfaces::host::Host;
+use interfaces::host::{Host, TaskEntry};
 use interfaces::supervisor::{End, Supervisor};
 use interfaces::task::Task;
 use libmach::abi::PAGE_SIZE;
@@ -40,7 +40,7 @@ struct Lives {
     exited: u64,
     excepted: u64,
     terminated: u64,
-    orphans: u64,
+    runaways: u64,
 }
 
 /// Runs the campaign; its exit status: 0 when everything held, 1 when not, 2 for bad usage.
@@ -60,7 +60,11 @@ pub(crate) fn run(context: &Context, arguments: &[&str]) -> Result<u8> {
     // One life before the count starts: what the system makes once and keeps is there then.
     let mut warm = Lives::default();
     nursery.raise(&shared, (order.seed, 64), &mut warm)?;
-    nursery.natives = tasks(&nursery.host)?;
+    let natives = tasks(&nursery.host)?;
+    nursery.natives = natives
+        .iter()
+        .map(|task| (task.index, task.identity))
+        .collect();
     let before = Gauges::read()?;
     let mut lives = Lives::default();
     let mut fault = attack(&mut nursery, &shared, &order, &mut lives)?;
@@ -143,16 +147,17 @@ impl Nursery {
         })
     }
 
-    /// Ends the tasks that an attacker made and left: no task ends with its creator.
-    fn end_orphans(&self) -> Result<u64> {
+    /// Ends the tasks that an attacker made and left running: no task ends with its creator. Those that nothing
+    /// runs in end by themselves when nobody reaches them any more.
+    fn end_runaways(&self) -> Result<u64> {
         let mut ended = 0;
         if self.natives.is_empty() {
             // The first life: services that are started on demand are not all there yet.
             return Ok(0);
         }
         for task in tasks(&self.host)? {
-            if !self.natives.contains(&task) {
-                let port = self.host.client().task(task.0);
+            if task.threads > 0 && !self.natives.contains(&(task.index, task.identity)) {
+                let port = self.host.client().task(task.index);
                 // One that is gone by now needs no ending.
                 ended += u64::from(port.is_ok_and(|port| port.client().terminate().is_ok()));
             }
@@ -184,7 +189,7 @@ impl Nursery {
         let ended = self.supervisor.client().wait(number);
         shared.attacker.store(0, Ordering::Release);
         let done = raw::word(self.progress);
-        lives.orphans += self.end_orphans()?;
+        lives.runaways += self.end_runaways()?;
         lives.total += 1;
         lives.steps += done;
         match ended?.how {
@@ -204,16 +209,16 @@ struct Gauges {
     kernel_pages: u64,
 }
 
-/// Index and identity of every task.
-fn tasks(host: &SendRight<dyn Host>) -> Result<Vec<(u32, u64)>> {
+/// Every task.
+fn tasks(host: &SendRight<dyn Host>) -> Result<Vec<TaskEntry>> {
     let mut found = Vec::new();
     loop {
-        let next = found.last().map_or(0, |(index, _)| index + 1);
+        let next = found.last().map_or(0, |task: &TaskEntry| task.index + 1);
         let tasks = host.client().tasks(next)?;
         if tasks.iter().next().is_none() {
             return Ok(found);
         }
-        found.extend(tasks.iter().map(|task| (task.index, task.identity)));
+        found.extend(tasks.iter().copied());
     }
 }
 
@@ -285,7 +290,7 @@ fn report(
         exited,
         excepted,
         terminated,
-        orphans,
+        runaways,
     } = lives;
     let calls = shared.calls.load(Ordering::Relaxed);
     let stalled = shared.stalled.load(Ordering::Relaxed);
@@ -295,7 +300,7 @@ fn report(
         &format!(
             "{{\"campaign\":\"traps\",\"seed\":{seed},\"count\":{count},\"steps\":{steps},\
              \"lives\":{total},\"exited\":{exited},\"exceptions\":{excepted},\
-             \"terminated\":{terminated},\"stalled\":{stalled},\"orphans\":{orphans},\"witness_calls\":{calls},\"verdict\":\"{verdict}\"}}\n"
+             \"terminated\":{terminated},\"stalled\":{stalled},\"runaways\":{runaways},\"witness_calls\":{calls},\"verdict\":\"{verdict}\"}}\n"
         ),
     )
 }

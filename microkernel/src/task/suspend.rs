@@ -1,0 +1,221 @@
+//! Suspension: of one thread, and of all threads of a task.
+//!
+//! A suspension of the task is one of each of its threads ([`Flags::HELD_BY_TASK`]). When the task's count leaves
+//! 0 or comes back to it, its threads are gone through in steps, from a cursor that the task keeps. A change
+//! of mind starts again from the first thread, and a thread that is right already stays as it is.
+
+use abi::kern_return::KernReturn;
+
+use super::{Layers, Stage, Tasks};
+use crate::base::KernResult;
+use crate::base::ids::{TaskId, ThreadId};
+use crate::ipc::agenda::Progress;
+use crate::ipc::object::Idle;
+use crate::machine::Machine;
+use crate::sched::{Flags, State};
+
+/// Threads that one step looks at.
+const STEP: u32 = 64;
+
+/// How far a task's threads have been told that it is suspended, or no longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sweep {
+    /// All know.
+    Done,
+    /// This one is next; `None`: nobody is left.
+    At(Option<ThreadId>),
+}
+
+impl Tasks {
+    /// Stops a task's threads until it is resumed as often.
+    ///
+    /// # Errors
+    /// `InvalidTask` · `Failure`: the count is at its end.
+    pub fn suspend(&mut self, id: TaskId) -> KernResult<()> {
+        let task = self.arena.get_mut(id).ok_or(KernReturn::InvalidTask)?;
+        task.suspend_count = task
+            .suspend_count
+            .checked_add(1)
+            .ok_or(KernReturn::Failure)?;
+        if task.suspend_count == 1 {
+            self.begin_sweep(id);
+        }
+        Ok(())
+    }
+
+    /// Takes one suspension back.
+    ///
+    /// # Errors
+    /// `InvalidTask` · `Failure`: it is not suspended (T-03).
+    pub fn resume(&mut self, id: TaskId) -> KernResult<()> {
+        let task = self.arena.get_mut(id).ok_or(KernReturn::InvalidTask)?;
+        task.suspend_count = task
+            .suspend_count
+            .checked_sub(1)
+            .ok_or(KernReturn::Failure)?;
+        if task.suspend_count == 0 {
+            self.begin_sweep(id);
+        }
+        Ok(())
+    }
+
+    fn begin_sweep(&mut self, id: TaskId) {
+        let Some(task) = self.arena.get_mut(id) else {
+            return;
+        };
+        let listed = task.sweep != Sweep::Done;
+        task.sweep = Sweep::At(task.first_thread);
+        if !listed {
+            task.next_swept = self.swept.replace(id);
+        }
+    }
+
+    /// Tells up to a step's worth of threads of the first task whose suspension changed.
+    ///
+    /// It comes before any step of a task's end, so that no task ends while it is listed here.
+    pub(super) fn sweep_step<M: Machine>(&mut self, layers: &mut Layers<'_, M>) -> Progress {
+        let Some(id) = self.swept else {
+            return Progress::Done;
+        };
+        let Some(task) = self.arena.get(id) else {
+            self.swept = None;
+            return Progress::Done;
+        };
+        let mut next = match task.sweep {
+            // The rest of a task that is ending ends anyway.
+            Sweep::At(next) if task.stage == Stage::Alive => next,
+            _ => None,
+        };
+        for _ in 0..STEP {
+            let Some(thread) = next else { break };
+            let record = layers.cx.sched.threads.get_mut(thread);
+            next = record.and_then(|record| record.siblings.next);
+            self.follow_task(layers, thread);
+        }
+        if let Some(task) = self.arena.get_mut(id) {
+            task.sweep = match next {
+                Some(_) => Sweep::At(next),
+                None => {
+                    self.swept = task.next_swept.take();
+                    Sweep::Done
+                }
+            };
+        }
+        Progress::More
+    }
+
+    /// A thread leaves its task: it is no longer the next one to be told.
+    pub(super) fn pass_over(&mut self, task: TaskId, thread: ThreadId, next: Option<ThreadId>) {
+        if let Some(task) = self.arena.get_mut(task)
+            && task.sweep == Sweep::At(Some(thread))
+        {
+            task.sweep = Sweep::At(next);
+        }
+    }
+
+    /// Holds a thread until it is resumed as often.
+    ///
+    /// # Errors
+    /// `Terminated` · `Failure`: the count is at its end.
+    pub fn suspend_thread<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        id: ThreadId,
+    ) -> KernResult<()> {
+        let thread = layers.cx.sched.threads.get(id);
+        let thread = thread.ok_or(KernReturn::Terminated)?;
+        // The last place is the task's own.
+        if thread.suspend_count >= u32::MAX - 1 {
+            return Err(KernReturn::Failure);
+        }
+        self.add_suspension(layers, id);
+        Ok(())
+    }
+
+    /// Takes one suspension of a thread back.
+    ///
+    /// # Errors
+    /// `Terminated` · `Failure`: it is not suspended, or by its task only.
+    pub fn resume_thread<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        id: ThreadId,
+    ) -> KernResult<()> {
+        let thread = layers.cx.sched.threads.get(id);
+        let thread = thread.ok_or(KernReturn::Terminated)?;
+        let by_task = u32::from(thread.flags.contains(Flags::HELD_BY_TASK));
+        if thread.suspend_count <= by_task {
+            return Err(KernReturn::Failure);
+        }
+        self.drop_suspension(layers, id);
+        Ok(())
+    }
+
+    /// A thread learns whether its task holds it.
+    pub(super) fn follow_task<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: ThreadId) {
+        let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
+            return;
+        };
+        let task = self.arena.get(thread.task);
+        let held = task.is_some_and(|task| task.suspend_count > 0);
+        if thread.flags.contains(Flags::HELD_BY_TASK) == held {
+            return;
+        }
+        thread.flags.set(Flags::HELD_BY_TASK, held);
+        if held {
+            self.add_suspension(layers, id);
+        } else {
+            self.drop_suspension(layers, id);
+        }
+    }
+
+    fn add_suspension<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: ThreadId) {
+        let sched = &mut *layers.cx.sched;
+        let Some(thread) = sched.threads.get_mut(id) else {
+            return;
+        };
+        let (task, first) = (thread.task, thread.suspend_count == 0);
+        thread.suspend_count += 1;
+        thread.flags |= Flags::SUSPENDED;
+        match thread.state {
+            State::Ready => {
+                sched.settle(layers.cx.machine, layers.cx.cpu);
+                sched.hold(id);
+            }
+            // A CPU that runs it finds the flag on its way out of the kernel.
+            State::Running => super::thread::kick_if_elsewhere(layers, id),
+            State::Blocked | State::Held => {}
+        }
+        if first {
+            self.falls_asleep(layers, task);
+        }
+    }
+
+    fn drop_suspension<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: ThreadId) {
+        let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
+            return;
+        };
+        thread.suspend_count -= 1;
+        if thread.suspend_count > 0 {
+            return;
+        }
+        thread.flags -= Flags::SUSPENDED;
+        let task = thread.task;
+        layers.cx.sched.release(id);
+        if let Some(task) = self.arena.get_mut(task) {
+            task.awake += 1;
+            layers.ipc.set_task_idle(task.port, Idle::No);
+        }
+    }
+
+    /// One thread fewer of a task that nothing suspends.
+    pub(super) fn falls_asleep<M: Machine>(&mut self, layers: &mut Layers<'_, M>, task: TaskId) {
+        let Some(task) = self.arena.get_mut(task) else {
+            return;
+        };
+        task.awake -= 1;
+        if task.awake == 0 {
+            layers.ipc.set_task_idle(task.port, Idle::Now);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Tasks with many threads: what concerns all of them takes steps, and is complete when the caller goes on.
+
+use abi::task::Limits;
+use abi::trap;
+use interfaces::task::{FIRST_THREAD, Task};
+use interfaces::thread::Thread;
+use sim::Config;
+
+use crate::world::{LIMITS, World, code, state};
+
+/// So many that some must wait for a third step.
+const MANY: u32 = 150;
+
+fn limits() -> Limits {
+    Limits {
+        threads: MANY,
+        kernel_bytes: 1 << 20,
+        pages: 1000,
+        ..LIMITS
+    }
+}
+
+// covers: T-03
+#[test]
+fn a_task_with_many_threads_is_suspended_and_resumed_in_steps() {
+    for cpus in [1, 2] {
+        let world = World::new(Config::with_cpus(cpus));
+        let right = world.own().create(limits(), 77, 0).unwrap();
+        let task = world.client::<dyn Task>(right);
+        let threads: Vec<_> = (0..MANY)
+            .map(|_| task.thread_create(state()).unwrap())
+            .collect();
+        let count = |n: usize| {
+            let thread = world.client::<dyn Thread>(threads[n]);
+            thread.info().unwrap().suspend_count
+        };
+        let mut before = world.sim.borrow().pauses;
+        let mut steps = || {
+            let now = world.sim.borrow().pauses;
+            core::mem::replace(&mut before, now).abs_diff(now)
+        };
+        task.suspend().unwrap();
+        assert!(steps() >= u64::from(MANY / 64));
+        assert!((0..MANY as usize).all(|n| count(n) == 2));
+        // Twice is not more for the threads, and a new one is held as well.
+        task.suspend().unwrap();
+        task.resume().unwrap();
+        assert!((0..MANY as usize).all(|n| count(n) == 2));
+        world.client::<dyn Thread>(threads[3]).resume().unwrap();
+        assert_eq!(count(3), 1, "its task still holds it");
+        steps();
+        task.resume().unwrap();
+        assert!(steps() >= u64::from(MANY / 64));
+        assert_eq!(count(3), 0);
+        assert!((4..MANY as usize).all(|n| count(n) == 1));
+        for thread in threads {
+            world.release(thread);
+        }
+        task.terminate().unwrap();
+        world.release(right);
+        world.at_baseline();
+    }
+}
+
+#[test]
+fn a_task_with_many_threads_ends_in_steps() {
+    for cpus in [1, 3] {
+        let world = World::new(Config::with_cpus(cpus));
+        let right = world.own().create(limits(), 77, 0).unwrap();
+        let task = world.client::<dyn Task>(right);
+        task.vm_allocate(sim::image::DATA, sim::image::DATA_PAGES * 4096, 0)
+            .unwrap();
+        let mut indices = Vec::new();
+        for _ in 0..MANY {
+            let thread = task.thread_create(state()).unwrap();
+            let client = world.client::<dyn Thread>(thread);
+            client.resume().unwrap();
+            indices.push(client.info().unwrap().index);
+            world.release(thread);
+        }
+        world.release(right);
+        let before = world.sim.borrow().pauses;
+        // One of them ends them all; those that run elsewhere stop, too.
+        let mut sim = world.sim.borrow_mut();
+        let ended = sim.on(indices[70]).start(trap::TASK_EXIT, &[]);
+        assert_eq!(ended, None);
+        assert!(sim.pauses - before >= u64::from(MANY / 64));
+        drop(sim);
+        world.trap(trap::NULL, &[]).unwrap();
+        world.at_baseline();
+    }
+}
+
+// covers: T-04
+#[test]
+fn threads_are_listed_in_parts() {
+    let world = World::single();
+    let right = world.own().create(limits(), 77, 0).unwrap();
+    let task = world.client::<dyn Task>(right);
+    let mut made: Vec<_> = (0..MANY)
+        .map(|_| {
+            let thread = task.thread_create(state()).unwrap();
+            let index = world.client::<dyn Thread>(thread).info().unwrap().index;
+            world.release(thread);
+            index
+        })
+        .collect();
+    let (mut found, mut after, mut calls) = (Vec::new(), FIRST_THREAD, 0);
+    loop {
+        let part = task.threads(after).unwrap();
+        let Some(last) = part.last() else { break };
+        after = *last;
+        calls += 1;
+        found.extend(part.iter().copied());
+    }
+    assert_eq!(calls, MANY.div_ceil(64));
+    found.sort_unstable();
+    made.sort_unstable();
+    assert_eq!(found, made);
+    let unknown = task.threads(world.first);
+    assert_eq!(code(unknown), abi::kern_return::KernReturn::InvalidArgument);
+    task.terminate().unwrap();
+    world.release(right);
+    world.at_baseline();
+}
