@@ -157,9 +157,10 @@ fn right(of: &mut Generator, kind: Kind) -> Descriptor {
 
 /// One word of a plain value, by what the argument is called.
 fn word(of: &mut Generator, name: &str) -> u64 {
-    // A priority above everybody's would starve the witness: that is allowed, and no fault.
     if name == "priority" {
-        return of.rng.pick(&[0, 1, 20, 31, 128, u64::MAX, 1 << 32]);
+        return of
+            .rng
+            .pick(&[0, 1, 20, 31, 32, 127, 128, u64::MAX, 1 << 32]);
     }
     // Limits are five at once: some are whole.
     let rarely = if name == "limits" { 32 } else { 8 };

@@ -1,4 +1,10 @@
-//! Limits and statistics of a task, as its control port takes and gives them.
+//! Limits, priorities and statistics of a task, as its control port takes and gives them.
+
+/// The highest priority of a thread; 0 is the lowest.
+pub const MAX_PRIORITY: u8 = 127;
+
+/// The priority that a thread begins with, unless its task's limit is lower.
+pub const DEFAULT_PRIORITY: u8 = 31;
 
 /// What a task may hold at most; carved from its creator's ledger.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

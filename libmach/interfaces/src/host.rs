@@ -116,4 +116,6 @@ pub trait Host {
     async fn set_fast_path(&mut self, on: u32) -> Result<()>;
     /// Threads with an index of at least `first`, ascending; an empty list is the end.
     async fn threads(&self, first: u32) -> Result<List<ThreadEntry, 64>>;
+    /// As [`Task::set_priority_limit`], up to any limit. Privileged.
+    async fn set_priority_limit(&mut self, task: SendRight<dyn Task>, priority: u32) -> Result<()>;
 }

@@ -23,6 +23,8 @@ pub struct Info {
     pub suspend_count: u32,
     /// Its identity token.
     pub identity: u64,
+    /// The highest priority that its threads may be given.
+    pub priority_limit: u32,
     /// CPU time of its threads, in ns.
     pub cpu_time: u64,
     /// What it was called.
@@ -88,7 +90,7 @@ pub trait Task {
     async fn resume(&mut self) -> Result<()>;
     /// The task in numbers.
     async fn info(&self) -> Result<Info>;
-    /// A new task without threads and rights, its limits carved from this one's.
+    /// A new task without threads and rights, its limits carved from this one's, its limit of priority the same.
     ///
     /// `identity` is the token that its messages carry; `inherit` 1 gives it this task's memory
     /// as the regions' inheritance says, 0 none.
@@ -158,4 +160,10 @@ pub trait Task {
     ///
     /// `InvalidArgument`: that thread has ended. The newest comes first, so that none is listed twice.
     async fn threads(&self, after: u32) -> Result<List<u32, 64>>;
+    /// The highest priority that threads of the task, and of tasks that it makes from now on, may be given. Threads
+    /// above it come down to it.
+    ///
+    /// `NoAccess`: it is above the present limit; only the privileged host port raises one. `InvalidArgument`: no
+    /// thread has such a priority.
+    async fn set_priority_limit(&mut self, priority: u32) -> Result<()>;
 }

@@ -36,5 +36,7 @@ pub trait Thread {
     /// Sets its registers; flags that are the kernel's keep their values.
     async fn set_state(&mut self, state: ThreadState) -> Result<()>;
     /// Sets its priority; `fixed` 1 takes it out of timesharing, 0 puts it back.
+    ///
+    /// `NoAccess`: above its task's limit. `InvalidArgument`: no thread has such a priority.
     async fn set_priority(&mut self, priority: u32, fixed: u32) -> Result<()>;
 }

@@ -3,6 +3,8 @@
 use crate::schema::{Limits, Manifest, Right};
 
 const PAGE_SIZE: u64 = 4096;
+/// The highest priority of a thread (`abi::task::MAX_PRIORITY`).
+const MAX_PRIORITY: u32 = 127;
 
 /// The rule that a manifest breaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +21,8 @@ pub enum Invalid {
     Heartbeat,
     /// A limit of 0.
     Limit,
+    /// The limit of priority is none of 1 to 127.
+    Priority,
     /// A right's label is not `[a-z][a-z0-9-]*`.
     Label,
     /// A range of I/O ports that is empty or passes port 0xffff.
@@ -38,6 +42,7 @@ impl core::fmt::Display for Invalid {
             Self::NothingToDemand => "`start = \"demand\"` needs a service to wait for",
             Self::Heartbeat => "`heartbeat` is 0 ms",
             Self::Limit => "a limit is 0",
+            Self::Priority => "the priority is not one of 1 to 127",
             Self::Label => "a right's name is not of the form [a-z][a-z0-9-]*",
             Self::IoPorts => "a range of I/O ports is empty or passes port 0xffff",
             Self::Memory => "a memory range is empty, not a multiple of 4096, or wraps",
@@ -114,7 +119,12 @@ impl Limits {
             u64::from(self.pages),
             u64::from(self.threads),
         ];
-        (!all.contains(&0)).then_some(()).ok_or(Invalid::Limit)
+        (!all.contains(&0)).then_some(()).ok_or(Invalid::Limit)?;
+        let priorities = 1..=MAX_PRIORITY;
+        priorities
+            .contains(&self.priority)
+            .then_some(())
+            .ok_or(Invalid::Priority)
     }
 }
 

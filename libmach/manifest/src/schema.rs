@@ -146,6 +146,8 @@ pub struct Limits {
     pub pages: u32,
     /// Threads.
     pub threads: u32,
+    /// The highest priority of its threads, 1 to 127; they begin at 31 at the most.
+    pub priority: u32,
 }
 
 impl Default for Limits {
@@ -156,6 +158,7 @@ impl Default for Limits {
             kernel_memory: 1 << 20,
             pages: 1024,
             threads: 16,
+            priority: 31,
         }
     }
 }

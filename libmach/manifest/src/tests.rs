@@ -102,6 +102,10 @@ fn every_rule_is_enforced() {
             Invalid::Limit,
         ),
         (
+            "name = \"a\"\nstart = \"boot\"\nlimits = { priority = 128 }",
+            Invalid::Priority,
+        ),
+        (
             "name = \"a\"\nstart = \"boot\"\nrights = { A = { service = \"a.b\" } }",
             Invalid::Label,
         ),

@@ -21,6 +21,7 @@ use crate::ipc::Ipc;
 use crate::ipc::port::{Kind, Object};
 use crate::kobj::Scratch;
 use crate::machine::{Caching, Cpu, Machine, Page};
+use crate::sched::thread::MAX_PRIORITY;
 use crate::sched::{Flags, Sched};
 use crate::task::{NewTask, NewThread, Tasks};
 use crate::vm::{self, Vm, Which};
@@ -119,6 +120,7 @@ impl Kernel {
             limits,
             parent: None,
             identity: FIRST_IDENTITY,
+            priority_limit: MAX_PRIORITY,
         };
         let (tasks, mut layers) = self.layers(machine, Cpu(0));
         let task = tasks.create(&mut layers, new)?;
@@ -137,15 +139,7 @@ impl Kernel {
             ..ThreadState::default()
         };
         let (tasks, mut layers) = self.layers(machine, Cpu(0));
-        let priority = crate::sched::thread::DEFAULT_PRIORITY;
-        let thread = tasks.create_thread(
-            &mut layers,
-            NewThread {
-                task,
-                state,
-                priority,
-            },
-        )?;
+        let thread = tasks.create_thread(&mut layers, NewThread { task, state })?;
         tasks.resume_thread(&mut layers, thread)?;
         Ok(())
     }

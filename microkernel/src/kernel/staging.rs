@@ -13,6 +13,7 @@ use crate::base::KernResult;
 use crate::base::ids::{TaskId, ThreadId};
 use crate::ipc::agenda::Progress;
 use crate::machine::{Cpu, Machine};
+use crate::sched::thread::DEFAULT_PRIORITY;
 use crate::task::{NewTask, NewThread};
 
 impl Kernel {
@@ -21,7 +22,7 @@ impl Kernel {
         self.task_ids().next()
     }
 
-    /// A task whose limits are carved from the first task's.
+    /// A task whose limits are carved from the first task's, its priorities limited to the ordinary one.
     ///
     /// # Errors
     /// `ResourceShortage` · `InvalidTask`: there is no first task.
@@ -40,6 +41,7 @@ impl Kernel {
                 limits,
                 parent,
                 identity,
+                priority_limit: DEFAULT_PRIORITY,
             },
         )
     }
@@ -54,16 +56,8 @@ impl Kernel {
         task: TaskId,
         state: ThreadState,
     ) -> KernResult<ThreadId> {
-        let priority = crate::sched::thread::DEFAULT_PRIORITY;
         let (tasks, mut layers) = self.layers(machine, Cpu(0));
-        let thread = tasks.create_thread(
-            &mut layers,
-            NewThread {
-                task,
-                state,
-                priority,
-            },
-        )?;
+        let thread = tasks.create_thread(&mut layers, NewThread { task, state })?;
         tasks.resume_thread(&mut layers, thread)?;
         self.sched.settle(machine, Cpu(0));
         Ok(thread)

@@ -12,6 +12,7 @@ use crate::base::KernResult;
 use crate::base::ids::TaskId;
 use crate::base::ledger::Resource;
 use crate::base::trace::Detail;
+use crate::ipc::port::Object;
 use crate::machine::Machine;
 use crate::sched::Flags;
 use crate::task::Stage;
@@ -212,6 +213,16 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
             }
         }
         Ok(list)
+    }
+
+    async fn set_priority_limit(&mut self, task: Held, priority: u32) -> Result<()> {
+        self.privileged()?;
+        let limit = super::priority(priority)?;
+        let Object::Task(task) = self.core.object_of(&task)? else {
+            return Err(KernReturn::InvalidTask.into());
+        };
+        self.core.tasks.set_priority_limit(task, limit);
+        Ok(())
     }
 
     /// For comparisons: switches it for every thread there is, and for those to come.

@@ -39,6 +39,7 @@ use crate::base::log::Log;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
 use crate::machine::Machine;
+use crate::sched::thread::MAX_PRIORITY;
 use crate::task::{Layers, Tasks};
 use crate::vm;
 use transport::{Held, Request};
@@ -105,6 +106,14 @@ pub fn serve<M: Machine>(
         Object::MemoryRoot => memory::serve_root(core, request),
         Object::Memory(id) => memory::serve_entry(core, id, request),
     }
+}
+
+/// A priority, as messages carry it.
+fn priority(value: u32) -> KernResult<u8> {
+    let priority = u8::try_from(value).ok();
+    priority
+        .filter(|priority| *priority <= MAX_PRIORITY)
+        .ok_or(KernReturn::InvalidArgument)
 }
 
 impl<M: Machine> Core<'_, M> {

@@ -17,7 +17,6 @@ use crate::base::ids::{SpaceId, TaskId, ThreadId};
 use crate::ipc::port::Object;
 use crate::ipc::right::{Refusal, Right};
 use crate::machine::Machine;
-use crate::sched::thread::DEFAULT_PRIORITY;
 use crate::task::{self, NewTask, NewThread, Stage, Tasks};
 use crate::vm::{MapId, MapRequest, Progress, Source, Which};
 
@@ -144,17 +143,19 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
             threads: task.thread_count,
             suspend_count: task.suspend_count,
             identity: task.identity,
+            priority_limit: task.priority_limit.into(),
             cpu_time: 0,
             name: listing::label(task),
         })
     }
 
     async fn create(&mut self, limits: Limits, identity: u64, inherit: u32) -> Result<Held> {
-        let parent = Some(self.task()?.ledger);
+        let parent = self.task()?;
         let new = NewTask {
             limits,
-            parent,
+            parent: Some(parent.ledger),
             identity,
+            priority_limit: parent.priority_limit,
         };
         let child = match inherit {
             0 => self.core.tasks.create(&mut self.core.layers, new)?,
@@ -175,7 +176,6 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         let new = NewThread {
             task: self.id,
             state,
-            priority: DEFAULT_PRIORITY,
         };
         let core = &mut *self.core;
         let thread = core.tasks.create_thread(&mut core.layers, new)?;
@@ -369,6 +369,15 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
             next = following(thread);
         }
         Ok(list)
+    }
+
+    async fn set_priority_limit(&mut self, priority: u32) -> Result<()> {
+        let limit = super::priority(priority)?;
+        if limit > self.task()?.priority_limit {
+            return Err(KernReturn::NoAccess.into());
+        }
+        self.core.tasks.set_priority_limit(self.id, limit);
+        Ok(())
     }
 
     async fn set_name(&mut self, name: &str) -> Result<()> {

@@ -11,7 +11,6 @@ use crate::base::KernResult;
 use crate::base::ids::ThreadId;
 use crate::ipc::receive::End;
 use crate::machine::{FrameIndex, Machine};
-use crate::sched::thread::MAX_PRIORITY;
 use crate::sched::{self, Flags, Policy, State, Wait};
 use crate::task::{Tasks, check_state, get_state, set_state};
 
@@ -174,16 +173,16 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
     }
 
     async fn set_priority(&mut self, priority: u32, fixed: u32) -> Result<()> {
-        self.thread()?;
         let policy = match fixed {
             0 => Policy::Timeshare,
             1 => Policy::Fixed,
             _ => return Err(KernReturn::InvalidArgument.into()),
         };
-        let priority = u8::try_from(priority)
-            .ok()
-            .filter(|wanted| *wanted <= MAX_PRIORITY);
-        let priority = priority.ok_or(KernReturn::InvalidArgument)?;
+        let priority = super::priority(priority)?;
+        let task = self.core.tasks.get(self.thread()?.task);
+        if task.is_none_or(|task| priority > task.priority_limit) {
+            return Err(KernReturn::NoAccess.into());
+        }
         let cx = &mut self.core.layers.cx;
         // A woken thread is in no run queue yet, which the scheduler relies on.
         cx.sched.settle(cx.machine, cx.cpu);

@@ -115,11 +115,7 @@ pub enum Policy {
     Fixed,
 }
 
-/// Highest priority; 0 is the lowest.
-pub const MAX_PRIORITY: u8 = 127;
-
-/// Priority of a new task's threads.
-pub const DEFAULT_PRIORITY: u8 = 31;
+pub use abi::task::{DEFAULT_PRIORITY, MAX_PRIORITY};
 
 /// One thread.
 #[derive(Debug)]

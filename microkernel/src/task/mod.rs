@@ -60,6 +60,8 @@ pub struct Task {
     pub ledger: LedgerId,
     /// Stamped on its messages; chosen by its creator.
     pub identity: u64,
+    /// The highest priority that its threads may be given.
+    pub priority_limit: u8,
     /// The port that stands for it.
     pub port: PortId,
     /// A send right to where its exceptions go.
@@ -112,6 +114,8 @@ pub struct NewTask {
     pub parent: Option<LedgerId>,
     /// See [`Task::identity`].
     pub identity: u64,
+    /// See [`Task::priority_limit`].
+    pub priority_limit: u8,
 }
 
 /// What calls into this layer work with: everything below it.
@@ -155,7 +159,7 @@ impl Tasks {
         new: NewTask,
     ) -> KernResult<TaskId> {
         let ledger = create_ledger(layers.cx.ledgers, new)?;
-        self.create_with(layers, new.identity, (ledger, None))
+        self.create_with(layers, new, (ledger, None))
             .inspect_err(|_| layers.cx.ledgers.close(ledger))
     }
 
@@ -170,14 +174,14 @@ impl Tasks {
         parent: MapId,
     ) -> KernResult<TaskId> {
         let ledger = create_ledger(layers.cx.ledgers, new)?;
-        self.create_with(layers, new.identity, (ledger, Some(parent)))
+        self.create_with(layers, new, (ledger, Some(parent)))
             .inspect_err(|_| layers.cx.ledgers.close(ledger))
     }
 
     fn create_with<M: Machine>(
         &mut self,
         layers: &mut Layers<'_, M>,
-        identity: u64,
+        new: NewTask,
         (ledger, parent): (LedgerId, Option<MapId>),
     ) -> KernResult<TaskId> {
         let (vm, mut context) = layers.vm();
@@ -190,7 +194,8 @@ impl Tasks {
                 space,
                 map,
                 ledger,
-                identity,
+                identity: new.identity,
+                priority_limit: new.priority_limit,
                 port,
                 exception_port: Right::None,
                 first_thread: None,

@@ -1,8 +1,9 @@
-//! Suspension: of one thread, and of all threads of a task.
+//! Suspension, of one thread and of all threads of a task; and what else all threads of a task follow.
 //!
 //! A suspension of the task is one of each of its threads ([`Flags::HELD_BY_TASK`]). When the task's count leaves
-//! 0 or comes back to it, its threads are gone through in steps, from a cursor that the task keeps. A change
-//! of mind starts again from the first thread, and a thread that is right already stays as it is.
+//! 0 or comes back to it, or its limit of priority falls, its threads are gone through in steps, from a
+//! cursor that the task keeps. A change of mind starts again from the first thread, and a thread that is right
+//! already stays as it is.
 
 use abi::kern_return::KernReturn;
 
@@ -17,7 +18,7 @@ use crate::sched::{Flags, State};
 /// Threads that one step looks at.
 const STEP: u32 = 64;
 
-/// How far a task's threads have been told that it is suspended, or no longer.
+/// How far a task's threads have been told of a change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Sweep {
     /// All know.
@@ -57,6 +58,14 @@ impl Tasks {
             self.begin_sweep(id);
         }
         Ok(())
+    }
+
+    /// Sets the highest priority of a task's threads.
+    pub fn set_priority_limit(&mut self, id: TaskId, limit: u8) {
+        if let Some(task) = self.arena.get_mut(id) {
+            task.priority_limit = limit;
+            self.begin_sweep(id);
+        }
     }
 
     fn begin_sweep(&mut self, id: TaskId) {
@@ -151,21 +160,27 @@ impl Tasks {
         Ok(())
     }
 
-    /// A thread learns whether its task holds it.
+    /// A thread learns whether its task holds it, and how high it may be.
     pub(super) fn follow_task<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: ThreadId) {
-        let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
+        let cx = &mut layers.cx;
+        let thread = cx.sched.threads.get_mut(id);
+        let Some((thread, task)) =
+            thread.and_then(|thread| self.arena.get(thread.task).map(|task| (thread, task)))
+        else {
             return;
         };
-        let task = self.arena.get(thread.task);
-        let held = task.is_some_and(|task| task.suspend_count > 0);
-        if thread.flags.contains(Flags::HELD_BY_TASK) == held {
-            return;
-        }
+        let (held, limit, policy) = (task.suspend_count > 0, task.priority_limit, thread.policy);
+        let changes = thread.flags.contains(Flags::HELD_BY_TASK) != held;
         thread.flags.set(Flags::HELD_BY_TASK, held);
-        if held {
-            self.add_suspension(layers, id);
-        } else {
-            self.drop_suspension(layers, id);
+        if thread.base > limit {
+            // A woken thread is in no run queue yet, which the scheduler relies on.
+            cx.sched.settle(cx.machine, cx.cpu);
+            cx.sched.set_priority(id, limit, policy);
+        }
+        match (changes, held) {
+            (true, true) => self.add_suspension(layers, id),
+            (true, false) => self.drop_suspension(layers, id),
+            (false, _) => {}
         }
     }
 

@@ -11,6 +11,7 @@ use crate::base::ids::{PortId, TaskId, ThreadId};
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
 use crate::machine::{Frame, Machine, Resume};
+use crate::sched::thread::DEFAULT_PRIORITY;
 use crate::sched::{Flags, Thread};
 
 /// What a new thread is made of.
@@ -20,8 +21,6 @@ pub struct NewThread {
     pub task: TaskId,
     /// Its registers.
     pub state: ThreadState,
-    /// Own priority and policy.
-    pub priority: u8,
 }
 
 impl Tasks {
@@ -66,9 +65,10 @@ impl Tasks {
         let names = layers.ipc.names.space(task.space).ok_or(shortage)?.first;
         let reply_port = layers.ipc.create_port(Kind::Plain)?;
         let mut thread = Thread::new(new.task, (task.space, names), reply_port, task.identity);
-        thread.base = new.priority;
-        thread.own_priority = new.priority;
-        thread.priority = new.priority;
+        let priority = DEFAULT_PRIORITY.min(task.priority_limit);
+        thread.base = priority;
+        thread.own_priority = priority;
+        thread.priority = priority;
         thread.flags = Flags::SUSPENDED | layers.cx.sched.default_flags;
         thread.suspend_count = 1;
         let made = layers

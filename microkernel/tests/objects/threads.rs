@@ -2,12 +2,16 @@
 
 use abi::kern_return::{KernReturn as K, MessageReturn};
 use abi::names::Name;
+use abi::start::names::HOST_PRIVILEGED;
+use abi::task::Limits;
 use abi::thread_state::ThreadState;
 use abi::trap;
+use interfaces::host::Host;
+use interfaces::task::Task;
 use interfaces::thread::Thread;
 use sim::{Config, Request, image};
 
-use crate::world::{World, code, copy, state};
+use crate::world::{World, code, copy, moved, state};
 
 // covers: T-07 T-08
 #[test]
@@ -180,6 +184,60 @@ fn a_thread_on_another_cpu_is_stopped_before_its_registers_are_read() {
     thread.terminate().unwrap();
     while world.sim.borrow_mut().deliver() {}
     world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+#[test]
+fn a_task_s_limit_of_priority_holds_its_threads_and_its_children() {
+    let world = World::single();
+    let child = world.child();
+    let (_, right) = child.thread();
+    let thread = world.client::<dyn Thread>(right);
+    thread.set_priority(100, 1).unwrap();
+    child.task.set_priority_limit(90).unwrap();
+    assert_eq!(child.task.info().unwrap().priority_limit, 90);
+    assert_eq!(thread.info().unwrap().priority, 90, "it came down");
+    assert_eq!(code(thread.set_priority(91, 0)), K::NoAccess);
+    thread.set_priority(90, 0).unwrap();
+
+    // Whoever holds the task may lower it, but not take that back.
+    child.task.set_priority_limit(20).unwrap();
+    assert_eq!(code(child.task.set_priority_limit(21)), K::NoAccess);
+    assert_eq!(code(child.task.set_priority_limit(128)), K::InvalidArgument);
+    let late = child.task.thread_create(state()).unwrap();
+    let begins = world.client::<dyn Thread>(late).info().unwrap().priority;
+    assert_eq!(begins, 20, "lower than threads begin elsewhere");
+    let few = Limits {
+        pages: 16,
+        kernel_bytes: 1 << 16,
+        ..Limits::default()
+    };
+    let grandchild = child.task.create(few, 1, 0).unwrap();
+    let client = world.client::<dyn Task>(grandchild);
+    assert_eq!(client.info().unwrap().priority_limit, 20);
+
+    // The privileged host port raises it, the ordinary one does not.
+    let name = Name(world.trap(trap::HOST_SELF, &[]).unwrap() as u32);
+    let ordinary = world.client::<dyn Host>(copy(name));
+    let task = copy(child.right.0);
+    assert_eq!(moved(ordinary.set_priority_limit(task, 127)), K::NoAccess);
+    let steer = world.root(HOST_PRIVILEGED).client::<dyn Host>();
+    assert_eq!(
+        moved(steer.set_priority_limit(task, 128)),
+        K::InvalidArgument
+    );
+    assert_eq!(
+        moved(steer.set_priority_limit(copy(late.0), 127)),
+        K::InvalidTask
+    );
+    assert_eq!(moved(steer.set_priority_limit(task, 127)), K::Success);
+    thread.set_priority(127, 1).unwrap();
+    assert_eq!(client.info().unwrap().priority_limit, 20);
+    for right in [right, late, grandchild] {
+        world.release(right);
+    }
+    world.trap(trap::PORT_DEALLOCATE, &[name.0.into()]).unwrap();
     child.end();
     world.at_baseline();
 }

@@ -118,6 +118,9 @@ impl Kernel {
         client
             .set_exception_port(exceptions)
             .map_err(|refused| Failure::of("set the exception port", refused.into()))?;
+        client
+            .set_priority_limit(request.manifest.limits.priority)
+            .map_err(failed("limit the priority"))?;
         let thread = client
             .thread_create(first_state(&plan))
             .map_err(failed("make the thread"))?;

@@ -253,6 +253,10 @@ impl Host for Kernel {
     async fn set_fast_path(&mut self, _on: u32) -> Result<()> {
         unsupported()
     }
+
+    async fn set_priority_limit(&mut self, _: SendRight<dyn TaskInterface>, _: u32) -> Result<()> {
+        unsupported()
+    }
 }
 
 /// A program that was started, and its console.

@@ -18,6 +18,7 @@ const PROGRAM_LIMITS: Limits = Limits {
     kernel_memory: 8 << 20,
     pages: 4096,
     threads: 64,
+    priority: 31,
 };
 
 impl<L: Launcher> Hub<L> {
