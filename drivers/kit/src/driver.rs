@@ -1,9 +1,13 @@
 //! A driver's task: its rights by name, its services, its loop.
 
 use interfaces::bootstrap::Bootstrap;
+#[cfg(target_os = "none")]
+use interfaces::{task::Task, thread::Thread};
 use libmach::abi::start::names;
 use libmach::abi::transport::{Interface, Serve};
 use libmach::{Context, Mach, Result, Runtime};
+#[cfg(target_os = "none")]
+use libmach::{SendRight, trap};
 
 use crate::interrupt::{Interrupt, InterruptSource, attend};
 use crate::registers::IoPorts;
@@ -16,11 +20,14 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver with the rights of `context`.
+    /// A driver with the rights of `context`, at the highest priority that its manifest allows: whoever waits for an
+    /// interrupt comes first.
     ///
     /// # Errors
     /// When the task may have no more names.
     pub fn new(context: Context) -> Result<Self> {
+        #[cfg(target_os = "none")]
+        rise()?;
         let runtime = Runtime::new()?;
         Ok(Self { context, runtime })
     }
@@ -81,4 +88,13 @@ impl Driver {
     pub fn run(self) -> Result<()> {
         self.runtime.run()
     }
+}
+
+/// The calling thread gets its task's limit of priority, fixed.
+#[cfg(target_os = "none")]
+fn rise() -> Result<()> {
+    let task = SendRight::<dyn Task>::from_name(trap::task_self()?);
+    let thread = SendRight::<dyn Thread>::from_name(trap::thread_self()?);
+    let limit = task.client().info()?.priority_limit;
+    thread.client().set_priority(limit, 1)
 }
