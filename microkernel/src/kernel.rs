@@ -20,7 +20,7 @@ use abi::registers::Shape;
 use abi::trace::{self, Kind as TraceKind};
 
 use crate::base::counters::Counters;
-use crate::base::ids::ThreadId;
+use crate::base::ids::{TaskId, ThreadId};
 use crate::base::ledger::Ledgers;
 use crate::base::log::Log;
 use crate::base::trace::{Detail, Trace};
@@ -30,7 +30,9 @@ use crate::ipc::fast::Hands;
 use crate::ipc::receive::End;
 use crate::ipc::{self, Ipc};
 use crate::kobj::Scratch;
-use crate::machine::{Access, Cpu, Delivery, Direct, Event, Frame, Machine, Next, Request, Resume};
+use crate::machine::{
+    Access, Cpu, Delivery, Direct, Event, Frame, Machine, Next, Request, Resume, Time,
+};
 use crate::sched::{Flags, Sched, View, Wait};
 use crate::task::{Exception, Layers, Raised, Task, Tasks};
 use crate::trap::{self, Caller, Outcome, Trap};
@@ -210,7 +212,7 @@ impl Kernel {
                 None,
             ) => {}
         }
-        self.leave(machine, cpu)
+        self.leave(machine, cpu, current)
     }
 
     /// A trap, by the general path.
@@ -439,8 +441,8 @@ impl Kernel {
         }
     }
 
-    /// Works off what follows, settles who is awake, and decides who runs.
-    fn leave<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Next {
+    /// Works off what follows, settles who is awake, and decides who runs after the thread that ran until the event.
+    fn leave<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, ran: Option<ThreadId>) -> Next {
         let mut progress = self.work_off(machine, cpu);
         if let Some(next) = self.sched.hand_over(machine, cpu) {
             self.switched(machine, cpu, next);
@@ -449,7 +451,7 @@ impl Kernel {
             let state = self.sched.cpu(cpu);
             let current = match state.current {
                 Some(current) if !state.reschedule => Some(current),
-                _ => self.switch(machine, cpu),
+                _ => self.switch(machine, cpu, ran),
             };
             let Some(current) = current else {
                 return if progress == Progress::More {
@@ -480,9 +482,16 @@ impl Kernel {
         }
     }
 
-    fn switch<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Option<ThreadId> {
+    fn switch<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        ran: Option<ThreadId>,
+    ) -> Option<ThreadId> {
         let before = self.sched.cpu(cpu).current;
         let next = self.sched.dispatch(machine, cpu);
+        let time = self.sched.account(cpu, ran);
+        self.charge_time(time);
         if let Some(next) = next
             && Some(next) != before
         {
@@ -498,9 +507,21 @@ impl Kernel {
         self.sched.note(machine, cpu, TraceKind::Switch, what);
     }
 
+    /// A task gets the time that one of its threads ran.
+    fn charge_time(&mut self, ran: Option<(TaskId, Time)>) {
+        if let Some((task, time)) = ran
+            && let Some(task) = self.tasks.arena.get_mut(task)
+        {
+            task.cpu_time = task.cpu_time.wrapping_add(time);
+        }
+    }
+
     /// The current thread may not go on as it is.
     fn stop<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, id: ThreadId, flags: Flags) {
         if flags.contains(Flags::TERMINATE) {
+            // After its end nobody could get what it ran.
+            let time = self.sched.account_until(cpu, Some(id), machine.now());
+            self.charge_time(time);
             self.sched.hold(id);
             let (tasks, mut layers) = self.layers(machine, cpu);
             tasks.reap_thread(&mut layers, id);
@@ -517,12 +538,7 @@ impl Kernel {
     }
 
     /// Begins the end of a task.
-    pub(crate) fn terminate_task<M: Machine>(
-        &mut self,
-        machine: &mut M,
-        cpu: Cpu,
-        task: crate::base::ids::TaskId,
-    ) {
+    pub(crate) fn terminate_task<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, task: TaskId) {
         let (tasks, mut layers) = self.layers(machine, cpu);
         if tasks.terminate(&mut layers, task).is_ok() {
             self.counters.tasks_terminated += 1;

@@ -25,7 +25,7 @@ pub struct Info {
     pub identity: u64,
     /// The highest priority that its threads may be given.
     pub priority_limit: u32,
-    /// CPU time of its threads, in ns.
+    /// CPU time of its threads, in ns; see [`thread::Info`](crate::thread::Info).
     pub cpu_time: u64,
     /// What it was called.
     pub name: Text<32>,

@@ -14,7 +14,8 @@ pub struct Info {
     pub priority: u32,
     /// What it does: 0 runs or may run, else what it waits for (`abi::trace::Kind::Block`).
     pub state: u32,
-    /// CPU time, in ns.
+    /// CPU time, in ns, user and kernel together, without its present turn. Threads that hand the CPU to each other by
+    /// calls are told apart only at the ends of slices, every 10 ms: a short call counts as its caller's.
     pub cpu_time: u64,
 }
 

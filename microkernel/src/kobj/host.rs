@@ -60,7 +60,7 @@ impl<M: Machine> HostObject<'_, '_, M> {
             pages: used(Resource::Pages),
             names: used(Resource::Names),
             identity: task.identity,
-            cpu_time: 0,
+            cpu_time: task.cpu_time,
             name: listing::label(task),
         })
     }

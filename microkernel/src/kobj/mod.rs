@@ -12,8 +12,6 @@
 //! ledger limits: `task.thread` to a thread of that index, `task.rights` over free names, suspension of a
 //! task's threads, and `host.set_fast_path`, which is privileged and for comparisons, over all threads.
 //!
-//! CPU times are 0: nobody counts them yet.
-//!
 //! Deliberately absent: threads that wait in here, and anything that a name could not have asked for.
 
 mod host;

@@ -144,7 +144,7 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
             suspend_count: task.suspend_count,
             identity: task.identity,
             priority_limit: task.priority_limit.into(),
-            cpu_time: 0,
+            cpu_time: task.cpu_time,
             name: listing::label(task),
         })
     }

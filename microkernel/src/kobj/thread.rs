@@ -130,10 +130,10 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
         let thread = self.thread()?;
         Ok(Info {
             index: self.id.index(),
-            suspend_count: thread.suspend_count,
+            suspend_count: thread.suspend_count.into(),
             priority: thread.base.into(),
             state: thread.wait.code(),
-            cpu_time: 0,
+            cpu_time: thread.cpu_time,
         })
     }
 

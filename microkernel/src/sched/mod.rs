@@ -24,7 +24,7 @@ use abi::trace::Kind as TraceKind;
 use arena::Arena;
 
 use crate::base::Shortage;
-use crate::base::ids::{ThreadId, ThreadKind};
+use crate::base::ids::{TaskId, ThreadId, ThreadKind};
 use crate::base::trace::Trace;
 use crate::base::tree::Tree;
 use crate::machine::{Cpu, MAX_CPUS, Machine, NEVER, Time};
@@ -54,12 +54,23 @@ pub struct CpuState {
     timer: Time,
 }
 
+/// When a CPU changed over by the run queue.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    /// Up to here its time is accounted.
+    since: Time,
+    /// The last time.
+    at: Time,
+}
+
 /// The scheduler.
 pub struct Sched {
     /// All threads.
     pub threads: Threads,
     /// What each CPU does.
     pub cpus: [CpuState; MAX_CPUS],
+    /// Whose time is accounted until when.
+    turns: [Turn; MAX_CPUS],
     /// One past the highest CPU that is online: where a search among them ends.
     cpu_end: usize,
     /// Threads that could run.
@@ -94,6 +105,7 @@ impl Sched {
         Ok(Self {
             threads: Arena::new(machine.reserve(128 << 20)),
             cpus: [cpu; MAX_CPUS],
+            turns: [Turn::default(); MAX_CPUS],
             cpu_end: 0,
             ready: RunQueue::new(),
             woken: ThreadQueue::default(),
@@ -124,6 +136,34 @@ impl Sched {
         if let Some(cpu) = self.cpu_of(id) {
             self.cpu(cpu).current = None;
         }
+    }
+
+    /// Adds a CPU's time up to its last change-over, if there was one since the last call, to the thread that ran
+    /// there; answers to whose task how much came.
+    ///
+    /// It counts when a CPU changes over by the run queue, as at the end of a slice, not when one thread hands it
+    /// to another by a message, a wake or a yield: of those the last one gets it all. So a call that is
+    /// answered at once counts as its caller's; of work that lasts longer than a slice each thread gets its share
+    /// as often as a slice ends in it, which in the long run is exact. The sum over all threads always is.
+    /// Time in the kernel is the thread's for which it runs; nobody gets what is spent idle.
+    pub fn account(&mut self, cpu: Cpu, ran: Option<ThreadId>) -> Option<(TaskId, Time)> {
+        let turn = &mut self.turns[cpu.0 as usize % MAX_CPUS];
+        let spent = turn.at.wrapping_sub(turn.since);
+        turn.since = turn.at;
+        let thread = self.threads.find_mut(ran)?;
+        thread.cpu_time = thread.cpu_time.wrapping_add(spent);
+        Some((thread.task, spent))
+    }
+
+    /// As [`account`](Self::account), up to now.
+    pub fn account_until(
+        &mut self,
+        cpu: Cpu,
+        ran: Option<ThreadId>,
+        now: Time,
+    ) -> Option<(TaskId, Time)> {
+        self.turns[cpu.0 as usize % MAX_CPUS].at = now;
+        self.account(cpu, ran)
     }
 
     /// A CPU came online.
@@ -333,6 +373,7 @@ impl Sched {
             return running;
         }
         let now = machine.now();
+        self.turns[cpu.0 as usize % MAX_CPUS].at = now;
         let next = self.ready.pop(&mut self.threads);
         if let Some(id) = running {
             self.preempt(
@@ -359,7 +400,7 @@ impl Sched {
             let slice = if thread.slice == 0 {
                 SLICE
             } else {
-                thread.slice
+                thread.slice.into()
             };
             now.saturating_add(slice)
         });
@@ -376,7 +417,7 @@ impl Sched {
     fn preempt(&mut self, id: ThreadId, slice: Time) {
         if let Some(thread) = self.threads.get_mut(id) {
             thread.state = State::Ready;
-            thread.slice = slice;
+            thread.slice = slice.min(SLICE) as u32;
             self.ready.push(&mut self.threads, id);
         }
     }

@@ -165,9 +165,11 @@ pub struct Thread {
     /// The word that it waits for, in a futex wait.
     pub futex: [u64; 2],
     /// Counts [`Flags::SUSPENDED`]'s reasons.
-    pub suspend_count: u32,
-    /// Nanoseconds of its slice that are left.
-    pub slice: Time,
+    pub suspend_count: u16,
+    /// Nanoseconds of its slice that are left; 0: it gets a new one.
+    pub slice: u32,
+    /// Nanoseconds that it ran, as far as they are [accounted](super::Sched::account).
+    pub cpu_time: Time,
     /// Neighbours among its task's threads.
     pub siblings: Link,
     /// The port that stands for it, made when first asked for.
@@ -202,6 +204,7 @@ impl Thread {
             futex: [0; 2],
             suspend_count: 0,
             slice: 0,
+            cpu_time: 0,
             siblings: Link::default(),
             self_port: None,
         }

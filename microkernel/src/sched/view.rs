@@ -38,7 +38,7 @@ impl Sched {
             state: thread.state,
             wait: thread.wait,
             priority: thread.priority,
-            suspend_count: thread.suspend_count,
+            suspend_count: thread.suspend_count.into(),
             cpu: self.cpu_of(id),
         })
     }

@@ -27,7 +27,7 @@ use crate::ipc::object::Idle;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
 use crate::ipc::{Context, Ipc};
-use crate::machine::Machine;
+use crate::machine::{Machine, Time};
 use crate::vm::{self, MapId, Vm};
 use suspend::Sweep;
 
@@ -70,6 +70,8 @@ pub struct Task {
     pub first_thread: Option<ThreadId>,
     /// How many threads it has.
     pub thread_count: u32,
+    /// Nanoseconds that its threads ran, those that have ended included.
+    pub cpu_time: Time,
     /// How many of them nothing suspends.
     pub(super) awake: u32,
     /// Counts suspensions; its threads run at 0 only.
@@ -200,6 +202,7 @@ impl Tasks {
                 exception_port: Right::None,
                 first_thread: None,
                 thread_count: 0,
+                cpu_time: 0,
                 awake: 0,
                 suspend_count: 0,
                 sweep: Sweep::Done,

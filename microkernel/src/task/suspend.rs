@@ -134,7 +134,7 @@ impl Tasks {
         let thread = layers.cx.sched.threads.get(id);
         let thread = thread.ok_or(KernReturn::Terminated)?;
         // The last place is the task's own.
-        if thread.suspend_count >= u32::MAX - 1 {
+        if thread.suspend_count >= u16::MAX - 1 {
             return Err(KernReturn::Failure);
         }
         self.add_suspension(layers, id);
@@ -152,7 +152,7 @@ impl Tasks {
     ) -> KernResult<()> {
         let thread = layers.cx.sched.threads.get(id);
         let thread = thread.ok_or(KernReturn::Terminated)?;
-        let by_task = u32::from(thread.flags.contains(Flags::HELD_BY_TASK));
+        let by_task = u16::from(thread.flags.contains(Flags::HELD_BY_TASK));
         if thread.suspend_count <= by_task {
             return Err(KernReturn::Failure);
         }

@@ -7,5 +7,6 @@ mod host;
 mod many;
 mod tasks;
 mod threads;
+mod times;
 mod transport;
 mod world;
