@@ -1,5 +1,7 @@
 //! Why a measurement has no result.
 
+use core::fmt;
+
 use libmach::Error;
 use libmach::abi::kern_return::{KernReturn, MessageReturn};
 
@@ -15,6 +17,16 @@ pub enum Failure {
     Message(MessageReturn),
     /// An operation did not do what it is measured for.
     Wrong(&'static str),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(error) => error.fmt(f),
+            Self::Message(code) => write!(f, "mach_msg: {code}"),
+            Self::Wrong(what) => f.write_str(what),
+        }
+    }
 }
 
 impl From<Error> for Failure {

@@ -14,7 +14,8 @@ impl Name {
     pub const DEAD: Self = Self(u32::MAX);
     /// The calling thread's reply slot: the send-once right that its last receive delivered.
     ///
-    /// Reserved in every space (index 0), resolved for each thread on its own.
+    /// Reserved in every space (index 0), resolved for each thread on its own. The right can be inspected, moved and
+    /// deallocated under it; what is to be kept or watched is [taken out](crate::trap::REPLY_SLOT_TAKE) first.
     pub const REPLY_SLOT: Self = Self(1);
 
     /// Puts a name together from a table index and a generation.

@@ -21,6 +21,13 @@ pub(super) fn trap(entered: &mut Entered, trap: i64, arguments: [u64; 6]) -> Out
             _ => Err(KernReturn::InvalidValue),
         },
         number::PORT_CONSTRUCT => entered.construct(first, second, third),
+        number::PORT_DEALLOCATE if name == Name::REPLY_SLOT => match replace_slot(Right::Null) {
+            Right::Null => Err(KernReturn::InvalidName),
+            right => {
+                entered.world.destroy(right);
+                Ok(0)
+            }
+        },
         number::PORT_DEALLOCATE => entered.deallocate(name),
         number::PORT_MOD_REFS => entered.mod_refs(name, second as u32, third.cast_signed()),
         number::PORT_DESTRUCT => entered.mod_refs(name, right::RECEIVE, -1),

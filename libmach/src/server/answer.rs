@@ -55,7 +55,7 @@ impl ReplyTo {
     /// Gives the right up unused: the caller learns that there will be no answer.
     #[cold]
     pub(crate) fn release(self) {
-        if let Self::Once(name) | Self::Send(name) = self.kept()
+        if let Some((name, _)) = self.destination()
             && name.is_valid()
         {
             // It fails only when there was nothing to give up.

@@ -96,7 +96,7 @@ impl Ipc {
         message.body = Some(id);
         for index in 0..count {
             let descriptor = read_descriptor(cx, buffer, index);
-            let carried = self.copy_in_descriptor(cx, space, descriptor)?;
+            let carried = self.copy_in_descriptor(cx, (thread, space), descriptor)?;
             if let Some(body) = self.bodies.get_mut(id)
                 && let Err(carried) = body.carried.push(carried)
             {
@@ -118,7 +118,7 @@ impl Ipc {
     fn copy_in_descriptor<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
-        space: SpaceId,
+        (thread, space): (ThreadId, SpaceId),
         descriptor: Descriptor,
     ) -> Result<Carried, MessageReturn> {
         match descriptor.kind {
@@ -130,6 +130,12 @@ impl Ipc {
                 Ok(Carried::Port(match name {
                     Name::NULL => Right::None,
                     Name::DEAD => Right::Dead,
+                    Name::REPLY_SLOT if disposition == disposition::MOVE_SEND_ONCE => {
+                        match Self::empty_slot(cx, thread) {
+                            Right::None => return Err(MessageReturn::SendInvalidRight),
+                            right => right,
+                        }
+                    }
                     name => {
                         let allowed = self.can_copy_in(space, name, disposition);
                         allowed.map_err(|_| MessageReturn::SendInvalidRight)?;

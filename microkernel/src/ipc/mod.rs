@@ -30,6 +30,7 @@ pub mod receive;
 pub mod right;
 pub mod send;
 pub mod set;
+pub mod slot;
 pub mod timer;
 
 use abi::trace::Kind as TraceKind;

@@ -478,7 +478,7 @@ impl Ipc {
 }
 
 /// The right behind a `mach_port_right_t`.
-fn rights_of(kind: u32) -> Option<Rights> {
+pub(super) fn rights_of(kind: u32) -> Option<Rights> {
     Some(match kind {
         right::SEND => Rights::SEND,
         right::RECEIVE => Rights::RECEIVE,

@@ -660,12 +660,11 @@ impl Ipc {
         name: Name,
         disposition: u8,
     ) -> Right {
-        let Some(record) = cx.sched.threads.get_mut(thread) else {
+        let Some(record) = cx.sched.threads.get(thread) else {
             return Right::None;
         };
         if name == Name::REPLY_SLOT {
-            record.flags -= Flags::SLOT_FULL;
-            return record.slot.take().map_or(Right::None, Right::SendOnce);
+            return Self::empty_slot(cx, thread);
         }
         let space = record.space;
         self.copy_in(cx, space, name, disposition)

@@ -70,7 +70,10 @@ pub fn perform<M: Machine>(
         Trap::Null => Outcome::Return(Ok(0)),
         Trap::Clock => Outcome::Return(Ok(layers.cx.machine.now())),
         Trap::Unknown => Outcome::Unknown,
-        Trap::Port(trap) => Outcome::Return(port_trap(layers, task, trap)),
+        Trap::Port(trap) => {
+            let done = slot_trap(layers, task, caller, trap);
+            Outcome::Return(done.unwrap_or_else(|| port_trap(layers, task, trap)))
+        }
         Trap::Memory(trap) => memory_trap(layers, task, trap),
         Trap::ThreadSelf | Trap::TaskSelf | Trap::HostSelf => {
             Outcome::Return(self_trap(layers, task, caller, trap))
@@ -144,6 +147,38 @@ pub fn receive<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller, call: &Ca
         Ok(Received::Blocked) => Outcome::Blocked,
         Err(code) => Outcome::Message(code),
     }
+}
+
+/// A trap on the name of the reply slot, if it is one.
+fn slot_trap<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    Caller { thread, .. }: Caller,
+    trap: decode::PortTrap,
+) -> Option<KernResult<u64>> {
+    use decode::PortTrap as T;
+    const SLOT: Name = Name::REPLY_SLOT;
+    let (ipc, cx) = (&mut *layers.ipc, &mut layers.cx);
+    Some(match trap {
+        T::Deallocate { name: SLOT } | T::Destroy { name: SLOT } => {
+            ipc.end_slot(cx, thread).map(|()| 0)
+        }
+        T::Type { name: SLOT } => ipc.slot_type(cx, thread).map(u64::from),
+        T::GetRefs { name: SLOT, right } => ipc.slot_refs(cx, thread, right).map(u64::from),
+        T::ModRefs {
+            name: SLOT,
+            right,
+            delta,
+        } => ipc.mod_slot(cx, thread, right, delta).map(|()| 0),
+        T::InsertRight {
+            from: SLOT,
+            name,
+            disposition,
+        } => ipc
+            .insert_from_slot(cx, thread, (task.space, name), disposition)
+            .map(|()| 0),
+        _ => return None,
+    })
 }
 
 fn port_trap<M: Machine>(

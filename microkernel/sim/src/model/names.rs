@@ -1,7 +1,7 @@
 //! Traps on names (MACH.md P): everything but notifications and messages.
 
 use abi::kern_return::KernReturn as Code;
-use abi::names::{MAX_UREFS, Name, disposition, queue_limit, right};
+use abi::names::{MAX_UREFS, Name, disposition, port_type, queue_limit, right};
 use abi::trap::construct;
 
 use super::{Carried, Entry, Holder, Model, Op, PortId, TaskId, ThreadId, Verdict};
@@ -39,6 +39,9 @@ pub(super) fn value(seen: Answer, expected: u64) -> Verdict {
 impl Model {
     pub(super) fn name_op(&mut self, thread: ThreadId, op: &Op, seen: Answer) -> Verdict {
         let task = self.threads[thread].task;
+        if let Some(verdict) = self.slot_op(thread, op, seen) {
+            return verdict;
+        }
         match *op {
             Op::Allocate { right } => self.allocate(task, right, seen),
             Op::Construct {
@@ -376,6 +379,52 @@ impl Model {
             *send = (*send + 1).min(PEGGED);
         }
         Ok(())
+    }
+
+    /// What is done with the right in the slot, under its reserved name.
+    fn slot_op(&mut self, thread: ThreadId, op: &Op, seen: Answer) -> Option<Verdict> {
+        let (Op::Destroy { name }
+        | Op::Deallocate { name }
+        | Op::ModRefs { name, .. }
+        | Op::Refs { name, .. }
+        | Op::Type { name }) = op
+        else {
+            return None;
+        };
+        if *name != Name::REPLY_SLOT {
+            return None;
+        }
+        let Some(held) = self.threads[thread].slot else {
+            let unknown = [Code::InvalidName, Code::InvalidValue];
+            return Some(refuse(seen, &unknown));
+        };
+        let alive = matches!(held, Carried::SendOnce(port) if self.is_alive(port));
+        let (kind, bits) = match alive {
+            true => (right::SEND_ONCE, port_type::SEND_ONCE),
+            false => (right::DEAD_NAME, port_type::DEAD_NAME),
+        };
+        let ends = match *op {
+            Op::Type { .. } => return Some(value(seen, bits.into())),
+            Op::Refs { right, .. } if right > right::DEAD_NAME => {
+                return Some(refuse(seen, &[Code::InvalidValue]));
+            }
+            Op::Refs { right, .. } => return Some(value(seen, u64::from(right == kind))),
+            Op::ModRefs { right, .. } if right > right::DEAD_NAME => {
+                return Some(refuse(seen, &[Code::InvalidValue]));
+            }
+            Op::ModRefs { right, .. } if right != kind => {
+                return Some(refuse(seen, &[Code::InvalidRight]));
+            }
+            Op::ModRefs { delta: 0, .. } => return Some(accept(seen)),
+            Op::ModRefs { delta, .. } => delta == -1,
+            _ => true,
+        };
+        if !ends {
+            return Some(refuse(seen, &[Code::InvalidValue]));
+        }
+        self.threads[thread].slot = None;
+        self.discard(held);
+        Some(accept(seen))
     }
 
     fn take_slot(&mut self, thread: ThreadId, seen: Answer) -> Verdict {

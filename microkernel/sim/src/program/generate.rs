@@ -127,8 +127,8 @@ impl Names<'_> {
     fn release(&mut self) -> Op {
         let name = self.any();
         match self.rng.below(8) {
-            0..3 if name.is_valid() && name != Name::REPLY_SLOT => Op::Deallocate { name },
-            3 if name.is_valid() && name != Name::REPLY_SLOT => Op::Destroy { name },
+            0..3 if name.is_valid() => Op::Deallocate { name },
+            3 if name.is_valid() => Op::Destroy { name },
             4 => {
                 let name = self.of_kind(port_type::RECEIVE);
                 Op::Destruct {
@@ -137,11 +137,6 @@ impl Names<'_> {
                 }
             }
             _ => {
-                let name = if name == Name::REPLY_SLOT {
-                    Name::NULL
-                } else {
-                    name
-                };
                 let kind = self.rng.below(6) as u32;
                 let edge = [-65535, 65535, 65534, -70000];
                 let delta = if self.rng.one_in(8) {
@@ -159,11 +154,9 @@ impl Names<'_> {
     }
 
     fn look(&mut self) -> Op {
-        let name = self.any();
-        let name = if name.is_valid() && name != Name::REPLY_SLOT {
-            name
-        } else {
-            Name(7)
+        let name = match self.any() {
+            name if name.is_valid() => name,
+            _ => Name(7),
         };
         match self.rng.below(3) {
             0 => Op::Type { name },
@@ -334,11 +327,7 @@ impl Names<'_> {
         }
         if self.rng.one_in(2) {
             for _ in 0..self.rng.below(4) {
-                // The reply slot is a name for headers only.
-                let name = match self.any() {
-                    Name::REPLY_SLOT => Name::NULL,
-                    name => name,
-                };
+                let name = self.any();
                 let how = match self.disposition(name) {
                     disposition::MAKE_SEND if self.rng.one_in(2) => disposition::MOVE_RECEIVE,
                     how => how,
