@@ -71,7 +71,8 @@ fn the_slot_shows_what_it_holds() {
 // covers: P-08 P-09 P-10 P-12 N-07
 #[test]
 fn the_caller_hears_of_the_end_of_the_right_in_the_slot() {
-    let ends: [fn(&mut Sim, FrameIndex) -> Result<(), K>; 3] = [
+    type End = fn(&mut Sim, FrameIndex) -> Result<(), K>;
+    let ends: [End; 3] = [
         |sim, server| sim.on(server).deallocate(SLOT),
         |sim, server| sim.on(server).destroy(SLOT),
         |sim, server| sim.on(server).mod_refs(SLOT, right::SEND_ONCE, -1),

@@ -31,6 +31,9 @@ pub enum Resource {
     KernelBytes,
 }
 
+/// How many ledgers lie above each other at the most: the end of the last one may end all of them at once.
+pub const MAX_DEPTH: u32 = 256;
+
 /// How many [`Resource`]s there are.
 const RESOURCES: usize = 5;
 
@@ -40,6 +43,8 @@ pub struct Ledger {
     used: [u64; RESOURCES],
     limit: [u64; RESOURCES],
     parent: Option<LedgerId>,
+    /// How many ledgers are above it.
+    depth: u32,
     /// The task is gone: the ledger goes when all of it is released.
     closed: bool,
 }
@@ -62,21 +67,25 @@ impl Ledgers {
     /// # Errors
     /// [`Shortage`]: no memory.
     pub fn create_root(&mut self, limits: Limits) -> Result<LedgerId, Shortage> {
-        Ok(self.arena.insert(Ledger::new(amounts(limits), None))?)
+        Ok(self.arena.insert(Ledger::new(amounts(limits), None, 0))?)
     }
 
     /// A ledger for a new task, carved from its creator's.
     ///
     /// # Errors
-    /// [`Shortage`]: the creator has not that much left, or there is no memory. Nothing changed.
+    /// [`Shortage`]: the creator has not that much left, it is [`MAX_DEPTH`] below the first, or there is no memory.
+    /// Nothing changed.
     pub fn create_child(&mut self, parent: LedgerId, limits: Limits) -> Result<LedgerId, Shortage> {
         let amounts = amounts(limits);
         let account = self.arena.get(parent).ok_or(Shortage)?;
         let fits = (0..RESOURCES).all(|n| amounts[n] <= account.limit[n] - account.used[n]);
-        if !fits {
+        let depth = account.depth + 1;
+        if !fits || depth > MAX_DEPTH {
             return Err(Shortage);
         }
-        let child = self.arena.insert(Ledger::new(amounts, Some(parent)))?;
+        let child = self
+            .arena
+            .insert(Ledger::new(amounts, Some(parent), depth))?;
         if let Some(account) = self.arena.get_mut(parent) {
             for (used, amount) in account.used.iter_mut().zip(amounts) {
                 *used += amount;
@@ -154,7 +163,7 @@ impl Ledgers {
     }
 
     /// Removes a closed, empty ledger and gives its limits back to the parent, which may then be done too.
-    /// The depth of the tree bounds the steps; a task's creator outlives it as a ledger.
+    /// [`MAX_DEPTH`] bounds the steps; a task's creator outlives it as a ledger.
     fn drop_if_done(&mut self, id: LedgerId) {
         let mut next = Some(id);
         while let Some(id) = next {
@@ -177,11 +186,12 @@ impl Ledgers {
 }
 
 impl Ledger {
-    fn new(limit: [u64; RESOURCES], parent: Option<LedgerId>) -> Self {
+    fn new(limit: [u64; RESOURCES], parent: Option<LedgerId>, depth: u32) -> Self {
         Self {
             used: [0; RESOURCES],
             limit,
             parent,
+            depth,
             closed: false,
         }
     }
@@ -199,7 +209,7 @@ fn amounts(limits: Limits) -> [u64; RESOURCES] {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ledgers, Limits, Resource};
+    use super::{Ledgers, Limits, MAX_DEPTH, Resource};
     use crate::base::Shortage;
     use arena::Region;
 
@@ -230,6 +240,17 @@ mod tests {
         assert_eq!(ledgers.charge(a, Resource::Pages, 1), Err(Shortage));
         ledgers.charge(b, Resource::Pages, 10).unwrap();
         ledgers.charge(root, Resource::Pages, 5).unwrap();
+    }
+
+    #[test]
+    fn ledgers_are_nested_so_deep_and_no_deeper() {
+        let mut ledgers = Ledgers::new(Region::on_heap(1 << 16));
+        let mut last = ledgers.create_root(TEN).unwrap();
+        for _ in 0..MAX_DEPTH {
+            last = ledgers.create_child(last, Limits::default()).unwrap();
+        }
+        let deeper = ledgers.create_child(last, Limits::default());
+        assert_eq!(deeper, Err(Shortage));
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl Ipc {
         }
         self.leave_all_sets(id);
         self.disarm_timer(id.index());
+        self.set_carrier(id, None);
         // From here on every name and right that denotes the port is dead.
         let Some(id) = self.ports.renew(id) else {
             return;
@@ -100,6 +101,9 @@ impl Ipc {
     /// Works off at most `steps` items.
     pub fn work_off<M: Machine>(&mut self, cx: &mut Context<'_, M>, steps: u32) -> Progress {
         for _ in 0..steps {
+            if self.tell_evicted(cx) {
+                continue;
+            }
             let Some(id) = self.ports.id_at(self.agenda.first) else {
                 return Progress::Done;
             };

@@ -482,22 +482,7 @@ impl Ipc {
             return true;
         }
         for id in moved {
-            if let Some(moved) = self.ports.get_mut(id) {
-                moved.carrier = Some(port);
-            }
-        }
-        false
-    }
-
-    /// Whether a port is another one, or its receive right lies in that one's queue, or in the queue of a
-    /// port that does, and so on.
-    pub(super) fn travels_behind(&self, port: PortId, other: PortId) -> bool {
-        let mut next = Some(port);
-        while let Some(id) = next {
-            if id == other {
-                return true;
-            }
-            next = self.ports.get(id).and_then(|port| port.carrier);
+            self.set_carrier(id, Some(port));
         }
         false
     }

@@ -32,6 +32,7 @@ pub mod send;
 pub mod set;
 pub mod slot;
 pub mod timer;
+pub mod transit;
 
 use abi::trace::Kind as TraceKind;
 use arena::Arena;
@@ -41,7 +42,7 @@ use crate::base::ids::{PortId, PortKind, TaskId};
 use crate::base::ledger::Ledgers;
 use crate::base::tree::Tree;
 use crate::machine::{Cpu, Machine};
-use crate::sched::Sched;
+use crate::sched::{Sched, ThreadQueue};
 use crate::vm::{self, Vm};
 use agenda::Agenda;
 use body::Bodies;
@@ -91,6 +92,8 @@ pub struct Ipc {
     agenda: Agenda,
     /// A task that nobody may reach any more; `task` has to look.
     deserted: Option<TaskId>,
+    /// Threads that waited to receive on ports that moved. While there are any, the agenda is not empty.
+    evicted: ThreadQueue,
     timers: Tree,
 }
 
@@ -127,6 +130,7 @@ impl Ipc {
             lines: Lines::new(),
             agenda: Agenda::default(),
             deserted: None,
+            evicted: ThreadQueue::default(),
             timers: Tree::new(),
         }
     }

@@ -332,9 +332,7 @@ impl Ipc {
             // The port to be told lies in the queue of the one that ends: nobody would ever hear of it.
             return self.end_notice(notice);
         }
-        if let Some(port) = self.ports.get_mut(id) {
-            port.carrier = Some(to);
-        }
+        self.set_carrier(id, Some(to));
         self.fire(notice, notify::PORT_DESTROYED, 0);
     }
 

@@ -125,6 +125,8 @@ pub struct Port {
     pub ready_last: Option<MembershipId>,
     /// The port that the message which carries the receive right was sent to, while in transit.
     pub carrier: Option<PortId>,
+    /// How many receive rights lie in this port's queue.
+    pub(super) carried: u32,
     /// When its timer fires.
     pub(super) deadline: Time,
     /// Place in the tree of armed timers.
@@ -170,6 +172,7 @@ impl Port {
             ready_first: None,
             ready_last: None,
             carrier: None,
+            carried: 0,
             deadline: NEVER,
             timer: Links::LEAF,
             payer: None,

@@ -423,9 +423,7 @@ impl Ipc {
                 Self::finish(cx, thread, receive_code);
             }
             Wait::Receive(port) => {
-                if let Some(port) = self.ports.get_mut(port) {
-                    port.receivers.remove(&mut cx.sched.threads, thread);
-                }
+                self.give_up_receiving(cx, port, thread);
                 Self::finish(cx, thread, receive_code);
             }
             Wait::Send(port) => {
@@ -465,16 +463,6 @@ impl Ipc {
         }
         while let Some(mut message) = self.take(new) {
             self.destroy_message(cx, &mut message);
-        }
-    }
-
-    /// Every thread that waits to receive on a port is told that it changed hands (M-25, P-36).
-    pub(super) fn wake_receivers<M: Machine>(&mut self, cx: &mut Context<'_, M>, id: PortId) {
-        while let Some(port) = self.ports.get_mut(id) {
-            let Some(thread) = port.receivers.pop(&mut cx.sched.threads) else {
-                return;
-            };
-            Self::finish(cx, thread, MessageReturn::ReceivePortChanged);
         }
     }
 

@@ -384,15 +384,15 @@ impl Ipc {
         if let Some(port) = self.ports.get_mut(id) {
             port.space = Some(space);
             port.name = name;
-            port.carrier = None;
             port.label = u64::from(name.0);
         }
+        self.set_carrier(id, None);
     }
 
     /// The receive right leaves its space (M-25): counts start anew, receivers are told, sets lose it.
     pub(super) fn receive_right_left<M: Machine>(&mut self, cx: &mut Context<'_, M>, id: PortId) {
         self.leave_all_sets(id);
-        self.wake_receivers(cx, id);
+        self.evict_receivers(cx, id);
         if let Some(port) = self.ports.get_mut(id) {
             port.space = None;
             port.name = Name::NULL;

@@ -205,11 +205,9 @@ impl Ipc {
 
     /// Whether rights that were copied in meanwhile have changed nothing about that.
     fn still_meets(&self, sched: &Sched, port: PortId, receiver: ThreadId) -> bool {
-        let waits = sched
-            .threads
-            .get(receiver)
-            .is_some_and(|thread| thread.wait != Wait::None);
-        waits && self.ports.get(port).is_some_and(|port| !port.has_work)
+        // One that waited for a port which moved waits no more, though it has not been told.
+        self.receiver_of(sched, port) == Some(receiver)
+            && self.ports.get(port).is_some_and(|port| !port.has_work)
     }
 
     /// Whether the answer to a request to the kernel goes straight into the caller's registers.

@@ -51,6 +51,27 @@ impl ThreadQueue {
         }
     }
 
+    /// Adds all of another queue at the end.
+    pub fn join(&mut self, threads: &mut Threads, other: Self) {
+        let (Some(first), Some(last)) = (other.head, other.tail) else {
+            return;
+        };
+        match self.tail.replace(last) {
+            Some(before) => {
+                Self::learn_next(threads, before, first);
+                if let Some(first) = threads.get_mut(first) {
+                    first.link.previous = Some(before);
+                }
+            }
+            None => self.head = Some(first),
+        }
+    }
+
+    /// Whether a thread is the first or the last one.
+    pub fn ends_with(&self, id: ThreadId) -> bool {
+        self.head == Some(id) || self.tail == Some(id)
+    }
+
     /// Takes the first thread out.
     pub fn pop(&mut self, threads: &mut Threads) -> Option<ThreadId> {
         let id = self.head?;

@@ -1,10 +1,12 @@
 //! Tasks with many threads: what concerns all of them takes steps, and is complete when the caller goes on.
 
+use abi::kern_return::MessageReturn;
+use abi::names::{Name, disposition};
 use abi::task::Limits;
 use abi::trap;
 use interfaces::task::{FIRST_THREAD, Task};
 use interfaces::thread::Thread;
-use sim::Config;
+use sim::{Config, Request};
 
 use crate::world::{LIMITS, World, code, state};
 
@@ -119,6 +121,51 @@ fn threads_are_listed_in_parts() {
     assert_eq!(found, made);
     let unknown = task.threads(world.first);
     assert_eq!(code(unknown), abi::kern_return::KernReturn::InvalidArgument);
+    task.terminate().unwrap();
+    world.release(right);
+    world.at_baseline();
+}
+
+// covers: M-25 P-36
+#[test]
+fn the_many_who_waited_on_a_port_that_moved_are_told_in_steps() {
+    let world = World::single();
+    let right = world.own().create(limits(), 77, 0).unwrap();
+    let task = world.client::<dyn Task>(right);
+    task.vm_allocate(sim::image::DATA, sim::image::DATA_PAGES * 4096, 0)
+        .unwrap();
+    let mut threads: Vec<_> = (0..MANY)
+        .map(|_| {
+            let thread = task.thread_create(state()).unwrap();
+            let client = world.client::<dyn Thread>(thread);
+            client.resume().unwrap();
+            let index = client.info().unwrap().index;
+            world.release(thread);
+            index
+        })
+        .collect();
+    let mover = threads.pop().unwrap();
+    let mut sim = world.sim.borrow_mut();
+    sim.on(mover).register_buffer();
+    let (port, away) = (sim.on(mover).port(), sim.on(mover).port());
+    for waiter in &threads {
+        let wait = Request::receive(port);
+        assert_eq!(sim.on(*waiter).start_message(&wait), None);
+    }
+    let before = sim.pauses;
+    let letter = Request::send(away).port(port, disposition::MOVE_RECEIVE);
+    sim.on(mover).message(&letter);
+    assert!(sim.pauses - before >= u64::from(MANY / 64));
+    // Nobody who waited gets what comes after the move.
+    sim.on(mover).message(&Request::send(port).id(5));
+    for waiter in threads {
+        let told = sim.on(waiter).finish_message();
+        assert_eq!(told.code, MessageReturn::ReceivePortChanged);
+    }
+    let moved = sim.on(mover).poll(away).body.unwrap().descriptors[0].name;
+    assert_eq!(Name(moved), port, "it joins the send right");
+    assert_eq!(sim.on(mover).poll(port).id, 5);
+    drop(sim);
     task.terminate().unwrap();
     world.release(right);
     world.at_baseline();
