@@ -8,9 +8,9 @@
 //! Rights discipline (G-02): a right stays in the request until the method takes it with [`Core::take`],
 //! after its last check. Whatever a failed method left there ends with the request.
 //!
-//! Bounds: what `vm` does in steps has them here too. Walks in one step, each as long as a count that a
-//! ledger limits: `task.thread` to a thread of that index, `task.rights` over free names, suspension of a
-//! task's threads, and `host.set_fast_path`, which is privileged and for comparisons, over all threads.
+//! Bounds: what `vm` does in steps has them here too, and lists come in parts. Searches in one step: `task.rights` over
+//! free names (at most [`MAX_NAMES`](crate::ipc::names::MAX_NAMES)), `host.tasks` over free places of tasks, and
+//! `host.set_fast_path`, which is privileged and for comparisons, over all threads.
 //!
 //! Deliberately absent: threads that wait in here, and anything that a name could not have asked for.
 

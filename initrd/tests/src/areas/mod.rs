@@ -10,6 +10,7 @@ mod memory;
 mod messages;
 mod names;
 mod notifications;
+mod resources;
 mod sets;
 mod timers;
 mod traps;
@@ -17,7 +18,7 @@ mod traps;
 use crate::case::Case;
 
 /// All cases, by area.
-pub const ALL: [&[Case]; 13] = [
+pub const ALL: [&[Case]; 14] = [
     traps::CASES,
     names::CASES,
     messages::CASES,
@@ -30,6 +31,7 @@ pub const ALL: [&[Case]; 13] = [
     deaths::CASES,
     kills::CASES,
     exceptions::CASES,
+    resources::CASES,
     cpus::CASES,
 ];
 
