@@ -98,7 +98,7 @@ impl Generator {
             2 => self.rng.below(400) as i64,
             _ => self
                 .rng
-                .pick(&[i64::MIN, i64::MAX, 0, -1, -214, i64::from(i32::MIN)]),
+                .pick(&[i64::MIN, i64::MAX, 0, -1, -216, trap::TASK_EXIT]),
         };
         Step::trap(number, [(); 6].map(|()| edges::word(&mut self.rng)))
     }
