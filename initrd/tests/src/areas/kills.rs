@@ -103,7 +103,9 @@ impl Scene {
         for _ in 0..100 {
             time::sleep(ms(5));
             let now = self.host.client().statistics()?;
-            let same = (now.tasks, now.ports, now.frames) == (last.tasks, last.ports, last.frames);
+            let counts =
+                |of: &Statistics| (of.tasks, of.threads, of.ports, of.queued_now, of.frames);
+            let same = counts(&now) == counts(&last);
             last = now;
             if same {
                 break;
