@@ -1,8 +1,8 @@
 //! What reads bytes that others made: each function takes any bytes and must neither panic nor believe
 //! what is not there.
 //!
-//! `cargo fuzz run TARGET --features engine` (nightly) lets the engine look for worse bytes; the kept
-//! corpus and mutations of it are ordinary tests.
+//! `cargo xtask test fuzz` lets an engine look for worse bytes; the kept corpus and mutations of it are
+//! ordinary tests.
 #![forbid(unsafe_code)]
 
 mod message;

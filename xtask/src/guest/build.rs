@@ -44,8 +44,13 @@ pub(crate) fn cargo_guest(place: &Place, verb: &str) -> Result<Command> {
     let toolchain = guest_toolchain()?;
     let mut command = process::cargo(place);
     if toolchain == GuestToolchain::FromSource {
-        command = Command::new("/usr/bin/cargo");
+        // By cargo itself, clippy would be looked for where rustup keeps its own.
+        command = Command::new(match verb {
+            "clippy" => "/usr/bin/cargo-clippy",
+            _ => "/usr/bin/cargo",
+        });
         command.current_dir(&place.root);
+        command.env("CARGO", "/usr/bin/cargo");
         command.env("RUSTC", "/usr/bin/rustc");
         command.env("RUSTC_BOOTSTRAP", "1");
         // Else this tool's own toolchain would be meant.

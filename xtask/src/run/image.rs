@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// Makes the image of what `boot` holds, in its folder. `command_line` is for the kernel.
 pub(super) fn make(boot: &Boot, command_line: &str) -> Result<PathBuf> {
-    ensure(&[Need::Image])?;
+    ensure(&[Need::Image, Need::Disc])?;
     let tree = boot.file("iso");
     let folder = tree.join("boot/grub");
     fs::create_dir_all(&folder).at("make", &folder)?;

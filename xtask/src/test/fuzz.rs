@@ -8,7 +8,7 @@ use crate::fuzz::Campaign;
 use crate::place::Place;
 use crate::process;
 use crate::run::{Options, prepare};
-use crate::setup::has_tool;
+use crate::setup::{Need, ensure};
 use std::fs;
 use std::process::Command;
 
@@ -18,6 +18,17 @@ const CAMPAIGNS: [(u32, u64); 2] = [(1, 100_000), (2, 100_000)];
 const SEED: u64 = 1;
 /// Seconds that the engine gets for each target.
 const SECONDS: u32 = 10;
+
+/// What the targets are compiled for.
+const HOST: &str = "x86_64-unknown-linux-gnu";
+/// What makes a program count which of its edges run, for the engine.
+const COUNTERS: [&str; 5] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+];
 
 /// The whole part.
 pub(super) fn fuzz(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
@@ -45,42 +56,58 @@ pub(super) fn fuzz(place: &Place, filter: &str, tally: &mut Tally) -> Result<()>
     Ok(())
 }
 
-/// Runs every target of `fuzz/fuzz_targets` under the engine.
+/// Runs every target of `fuzz/fuzz_targets` under the engine, libFuzzer, which needs no other compiler: the
+/// pinned one counts coverage too. Deliberately absent: sanitizers, which only a nightly compiler knows; what
+/// the targets call is safe code but for the arenas, which Miri checks.
 fn engine(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
-    if !has_tool(&mut cargo_fuzz(place, &["--version"])) {
-        tally.skip(
-            "fuzz engine",
-            "no nightly toolchain with cargo-fuzz (cargo install cargo-fuzz); the kept corpus ran",
-        );
+    let mut names = targets(place)?;
+    names.retain(|name| name.contains(filter));
+    if names.is_empty() {
         return Ok(());
     }
-    for target in targets(place)? {
-        if !target.contains(filter) {
-            continue;
-        }
-        let limit = format!("-max_total_time={SECONDS}");
-        let mut command = cargo_fuzz(place, &["run", &target, "--features", "engine"]);
-        command.arg("--target-dir").arg(place.other_target("fuzz"));
-        // What the engine finds new stays out of the kept corpus, whose folder is only read.
-        let found = place.other_target("fuzz").join("corpus").join(&target);
-        fs::create_dir_all(&found).at("make", &found)?;
-        let kept = place.root.join("fuzz/corpus").join(&target);
-        command.arg(found).arg(kept).args(["--", &limit]);
+    ensure(&[Need::Engine])?;
+    process::run(&mut instrumented(place), "building the fuzz targets")?;
+    for name in names {
+        eprintln!("testing: fuzz {name}");
+        let mut command = engine_on(place, &name)?;
         let verdict = match process::run(&mut command, "it") {
             Ok(()) => Ok(()),
             Err(fault) => Err(fault.what().to_owned()),
         };
-        tally.one(&format!("fuzz {target}"), verdict);
+        tally.one(&format!("fuzz {name}"), verdict);
     }
     Ok(())
 }
 
-fn cargo_fuzz(place: &Place, arguments: &[&str]) -> Command {
-    let mut command = process::cargo_of(place, "nightly");
-    command.arg("fuzz").args(arguments);
-    // Coverage counters and link-time optimisation of the workspace do not go together.
+/// The build of all targets with coverage counters. A target is named even though it is the host's, so that
+/// the counters are not in build scripts.
+fn instrumented(place: &Place) -> Command {
+    let mut command = process::cargo(place);
+    command.args(["build", "--release", "--package", "targets", "--bins"]);
+    command.args(["--features", "engine", "--target", HOST]);
+    command.arg("--target-dir").arg(place.other_target("fuzz"));
+    command.env("CARGO_ENCODED_RUSTFLAGS", COUNTERS.join("\x1f"));
+    command.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
+    // Coverage counters and link-time optimisation do not go together.
     command.env("CARGO_PROFILE_RELEASE_LTO", "off");
     command
+}
+
+/// The engine on one target, for a bounded time. Its findings stay beside the build.
+fn engine_on(place: &Place, name: &str) -> Result<Command> {
+    let folder = place.other_target("fuzz");
+    // What the engine finds new stays out of the kept corpus, whose folder is only read.
+    let found = folder.join("corpus").join(name);
+    fs::create_dir_all(&found).at("make", &found)?;
+    let mut command = Command::new(folder.join(HOST).join("release").join(name));
+    command.current_dir(&folder);
+    command.arg(format!("-max_total_time={SECONDS}"));
+    command.args(["-verbosity=0", "-timeout=20"]);
+    command.args([format!("-artifact_prefix={name}-")]);
+    command
+        .arg(found)
+        .arg(place.root.join("fuzz/corpus").join(name));
+    Ok(command)
 }
 
 /// The targets' names, in order.

@@ -102,7 +102,13 @@ pub(crate) fn test(place: &Place, selection: &Selection) -> Result<u8> {
 /// What the tests of the tool and of the guest boot with. Where it cannot be had, the rest still runs.
 fn set_up() -> Result<()> {
     ensure_components()?;
-    ensure(&[Need::Emulator, Need::Image, Need::Firmware])
+    ensure(&[
+        Need::Emulator,
+        Need::Disc,
+        Need::Image,
+        Need::Firmware,
+        Need::Engine,
+    ])
 }
 
 #[cfg(test)]

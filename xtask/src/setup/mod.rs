@@ -4,11 +4,13 @@
 //! nothing is missing no other program runs, so a second run works without a network. Deliberately
 //! absent: distributions without `apt-get`; there the names are printed.
 
+mod compiler;
+
+pub(crate) use compiler::{GuestToolchain, ensure_components, guest_toolchain, own_linker};
+
 use crate::fault::{Fault, Result};
-use crate::place::GUEST_TARGET;
 use crate::process;
 use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::io::{IsTerminal, stdin};
 use std::path::{Path, PathBuf};
@@ -19,10 +21,14 @@ use std::process::Command;
 pub(crate) enum Need {
     /// Booting a guest.
     Emulator,
-    /// Making a bootable image.
+    /// Writing a bootable disc.
+    Disc,
+    /// Making it start by GRUB.
     Image,
     /// Booting that image through UEFI.
     Firmware,
+    /// Looking for worse input by the fuzzing engine.
+    Engine,
 }
 
 /// How to see that a package is there.
@@ -38,7 +44,7 @@ struct Package {
     sign: Sign,
 }
 
-const PACKAGES: [Package; 7] = [
+const PACKAGES: [Package; 8] = [
     Package {
         name: "qemu-system-x86",
         why: "the emulator that the system boots in",
@@ -66,7 +72,7 @@ const PACKAGES: [Package; 7] = [
     Package {
         name: "xorriso",
         why: "writes the image's file system",
-        need: Need::Image,
+        need: Need::Disc,
         sign: Sign::Program("xorriso"),
     },
     Package {
@@ -80,6 +86,12 @@ const PACKAGES: [Package; 7] = [
         why: "UEFI firmware for the emulator",
         need: Need::Firmware,
         sign: Sign::AnyFile(&FIRMWARE),
+    },
+    Package {
+        name: "g++",
+        why: "compiles the fuzzing engine",
+        need: Need::Engine,
+        sign: Sign::Program("c++"),
     },
 ];
 
@@ -97,15 +109,6 @@ impl Package {
             Sign::AnyFile(paths) => paths.iter().any(|path| Path::new(path).exists()),
         }
     }
-}
-
-/// How guest code is compiled.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum GuestToolchain {
-    /// The toolchain that built this tool has the target.
-    Prebuilt,
-    /// Debian's compiler builds the target's core library from its sources.
-    FromSource,
 }
 
 /// Where a program of the search path lies.
@@ -138,98 +141,12 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     }
 }
 
-/// Installs the parts of the toolchain that only tests need.
-pub(crate) fn ensure_components() -> Result<()> {
-    for name in ["rustfmt", "clippy"] {
-        let program = if name == "clippy" {
-            "cargo-clippy"
-        } else {
-            name
-        };
-        let there = || process::succeeds_quietly(Command::new(program).arg("--version"));
-        if there() {
-            continue;
-        }
-        eprintln!("installing: {name} (a check that the tests run)");
-        let mut command = Command::new("rustup");
-        command.args(["component", "add", name]);
-        if !process::succeeds(&mut command) || !there() {
-            return Err(Fault::new(format!("{name} is not there"))
-                .attempt(format!("rustup component add {name}")));
-        }
-    }
-    Ok(())
-}
-
-/// The toolchain for guest code, set up if it was missing.
-pub(crate) fn guest_toolchain() -> Result<GuestToolchain> {
-    if has_target()? {
-        return Ok(GuestToolchain::Prebuilt);
-    }
-    let attempt = format!("rustup target add {GUEST_TARGET}");
-    if find_program("rustup").is_some() {
-        eprintln!("installing: {GUEST_TARGET} (the compiler's core library for guest code)");
-        let mut command = Command::new("rustup");
-        command.args(["target", "add", GUEST_TARGET]);
-        if process::succeeds(&mut command) && has_target()? {
-            return Ok(GuestToolchain::Prebuilt);
-        }
-    }
-    debian_toolchain().map_err(|fault| {
-        Fault::new(format!(
-            "no compiler for {GUEST_TARGET} could be set up ({fault})"
-        ))
-        .attempt(attempt)
-    })
-}
-
-/// The linker for guest code that comes with this tool's toolchain; Debian's has none.
-pub(crate) fn own_linker() -> Option<PathBuf> {
-    let libraries =
-        process::output(Command::new(rustc()).args(["--print", "target-libdir"])).ok()?;
-    let linker = Path::new(libraries.trim()).parent()?.join("bin/rust-lld");
-    linker.is_file().then_some(linker)
-}
-
-fn has_target() -> Result<bool> {
-    let mut command = Command::new(rustc());
-    command.args(["--print", "target-libdir", "--target", GUEST_TARGET]);
-    let folder = process::output(&mut command)?;
-    Ok(Path::new(folder.trim()).join(".").is_dir()
-        && fs::read_dir(folder.trim()).is_ok_and(|mut files| files.next().is_some()))
-}
-
-/// Where Debian's compiler keeps the core library's sources.
-const DEBIAN_SOURCES: &str = "/usr/lib/rustlib/src/rust/library/core/Cargo.toml";
-
-fn debian_toolchain() -> Result<GuestToolchain> {
-    let there = || Path::new(DEBIAN_SOURCES).exists() && Path::new("/usr/bin/cargo").exists();
-    if !there() {
-        install(&[
-            ("rustc-web", "a compiler that can build the core library"),
-            ("cargo-web", "the cargo that belongs to it"),
-            ("rust-web-src", "the core library's sources"),
-        ])?;
-    }
-    if there() {
-        Ok(GuestToolchain::FromSource)
-    } else {
-        Err(Fault::new("Debian's compiler came without sources"))
-    }
-}
-
-/// The compiler that cargo uses.
-pub(crate) fn rustc() -> OsString {
-    env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
-}
-
 fn install(packages: &[(&str, &str)]) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
     let names: Vec<&str> = packages.iter().map(|(name, _)| *name).collect();
-    let by_hand = format!("sudo apt-get install {}", names.join(" "));
-    let missing = || Fault::new(format!("missing: {}", names.join(", "))).attempt(&by_hand);
+    let missing = || Fault::new(format!("missing: {}", names.join(", "))).attempt(by_hand(&names));
     let Some(prefix) = privileged() else {
         return Err(missing());
     };
@@ -244,6 +161,15 @@ fn install(packages: &[(&str, &str)]) -> Result<()> {
         Ok(())
     } else {
         Err(missing())
+    }
+}
+
+/// What a person may run who has the privileges that this tool lacks.
+fn by_hand(packages: &[&str]) -> String {
+    let install = format!("apt-get update && apt-get install {}", packages.join(" "));
+    match find_program("sudo") {
+        Some(_) => format!("sudo sh -c '{install}'"),
+        None => format!("su -c '{install}'"),
     }
 }
 
@@ -297,15 +223,11 @@ pub(crate) fn doctor() -> Result<bool> {
             complete = false;
         }
     };
-    let target = (!has_target()?).then(|| format!("rustup target add {GUEST_TARGET}"));
-    row(
-        GUEST_TARGET,
-        "the compiler's core library for guest code",
-        target,
-    );
+    for (name, why, remedy) in compiler::rows()? {
+        row(name, why, remedy);
+    }
     for package in &PACKAGES {
-        let remedy =
-            (!package.is_there()).then(|| format!("sudo apt-get install {}", package.name));
+        let remedy = (!package.is_there()).then(|| by_hand(&[package.name]));
         row(package.name, package.why, remedy);
     }
     let how = match privileged() {
