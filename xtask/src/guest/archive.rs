@@ -45,6 +45,11 @@ impl Archive {
         }
     }
 
+    /// What a file holds.
+    pub(crate) fn content(&self, path: &str) -> Option<&[u8]> {
+        self.files.get(path).map(|(_, content)| content.as_slice())
+    }
+
     /// The whole archive.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -20,6 +20,11 @@ use manifest::MAX_ENCODED;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The kernel's path in the archive.
+pub(crate) const KERNEL_FILE: &str = "boot/kernel";
+/// The first task's.
+pub(crate) const FIRST_TASK: &str = "boot/bootstrap.img";
+
 /// A file of the host that a run puts into its archive.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Addition {
@@ -50,9 +55,9 @@ pub(crate) fn bundle(products: &Products, additions: &[Addition]) -> Result<Arch
 pub(crate) fn bundle_alone(products: &Products, program: &Unit) -> Result<Archive> {
     let mut archive = Archive::default();
     let kernel = shed("the kernel", &read(&products.kernel)?)?;
-    archive.add("boot/kernel", Mode::Program, kernel)?;
+    archive.add(KERNEL_FILE, Mode::Program, kernel)?;
     let image = flatten(&program.name, &read(&products.program(program)?)?)?;
-    archive.add("boot/bootstrap.img", Mode::Data, image)?;
+    archive.add(FIRST_TASK, Mode::Data, image)?;
     Ok(archive)
 }
 

@@ -11,5 +11,5 @@ mod units;
 
 pub(crate) use archive::Archive;
 pub(crate) use build::{Products, build, build_only, cargo_guest, name_packages};
-pub(crate) use bundle::{Addition, bundle, bundle_alone};
+pub(crate) use bundle::{Addition, FIRST_TASK, KERNEL_FILE, bundle, bundle_alone};
 pub(crate) use units::{BOOT, KERNEL, units};

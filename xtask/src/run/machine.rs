@@ -4,6 +4,7 @@
 //! output: no names in the file system, nothing to collide between two runs. A guardian process
 //! outlives this tool however it dies, ends the emulator and restores the terminal.
 
+use super::Accelerator;
 use super::guardian::Guardian;
 use crate::fault::{Doing, Fault, Result};
 use std::ffi::OsString;
@@ -70,7 +71,7 @@ pub(crate) enum Clock {
     Instructions,
 }
 
-/// A machine to start.
+/// A machine to start. With a clock that counts instructions, TCG executes whatever `accelerator` says.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     /// How many processors.
@@ -79,6 +80,8 @@ pub(crate) struct Machine {
     pub(crate) memory: u32,
     /// What counts as time.
     pub(crate) clock: Clock,
+    /// What executes the guest's instructions.
+    pub(crate) accelerator: Accelerator,
     /// What it boots.
     pub(crate) medium: Medium,
     /// Where the kernel log goes.
@@ -169,9 +172,10 @@ impl Machine {
         let mut add = |words: &[&str]| line.extend(words.iter().map(OsString::from));
         add(&["-M", "q35", "-m", &format!("{}M", self.memory)]);
         add(&["-smp", &self.cpus.to_string()]);
-        match self.clock {
-            Clock::Host => add(&["-accel", "tcg", "-cpu", "max"]),
-            Clock::Instructions => {
+        match (self.clock, self.accelerator) {
+            (Clock::Host, Accelerator::Tcg) => add(&["-accel", "tcg", "-cpu", "max"]),
+            (Clock::Host, Accelerator::Kvm) => add(&["-accel", "kvm", "-cpu", "host"]),
+            (Clock::Instructions, _) => {
                 add(&["-accel", "tcg,thread=single", "-cpu", "max,-erms,-fsrm"]);
                 add(&["-icount", "shift=0,sleep=off"]);
             }
@@ -339,6 +343,7 @@ mod tests {
             cpus: 2,
             memory: 256,
             clock: Clock::Host,
+            accelerator: Accelerator::Kvm,
             medium,
             log: "/a b,c/log".into(),
             monitor: Monitor::None,
@@ -371,6 +376,7 @@ mod tests {
         assert_eq!(after("-debugcon"), "file:/a b,c/log");
         assert_eq!(after("-append"), "mode=console");
         assert_eq!(after("-smp"), "2");
+        assert_eq!(after("-accel"), "kvm");
         let disc = machine(Medium::Disc {
             image: "/a b,c/x.iso".into(),
             firmware: None,

@@ -4,16 +4,21 @@ mod command;
 mod console;
 mod guardian;
 mod image;
+mod kvm;
+mod limine;
 mod machine;
 mod options;
 mod symbols;
 
 pub(crate) use command::{Outcome, Stream, execute, request};
+pub(crate) use limine::named as limine_named;
 pub(crate) use machine::{Clock, Ending, Guest, Machine, Medium, Monitor, Terminal, failure};
-pub(crate) use options::{Entry, Options};
+pub(crate) use options::{Accelerator, Entry, Options};
 
 use crate::fault::{Doing, Fault, Result, USAGE};
-use crate::guest::{Archive, Products, build, build_only, bundle, bundle_alone};
+use crate::guest::{
+    Archive, FIRST_TASK, KERNEL_FILE, Products, build, build_only, bundle, bundle_alone,
+};
 use crate::place::{Place, Slot};
 use crate::setup::{Need, ensure, firmware};
 use console::Typist;
@@ -49,11 +54,19 @@ pub(crate) fn run(place: &Place, options: &Options) -> Result<u8> {
 /// `image`: makes the bootable ISO and says where it lies; its exit status.
 pub(crate) fn write_image(place: &Place) -> Result<u8> {
     let boot = prepare(place, &Options::default())?;
-    let made = image::make(&boot, "mode=console")?;
+    let made = make_image(&boot, limine::named().as_deref(), "mode=console")?;
     let path = place.output().join("mello.iso");
     fs::copy(&made, &path).at("write", &path)?;
     println!("{}", path.display());
     Ok(0)
+}
+
+/// The image by way of that Limine, else of GRUB.
+fn make_image(boot: &Boot, limine: Option<&Path>, command_line: &str) -> Result<PathBuf> {
+    match limine {
+        Some(folder) => limine::make(boot, folder, command_line),
+        None => image::make(boot, command_line),
+    }
 }
 
 /// Everything that a guest boots from, in a folder of its own.
@@ -70,6 +83,9 @@ pub(crate) fn prepare(place: &Place, options: &Options) -> Result<Boot> {
     let archive = bundle(&products, &options.additions)?;
     let boot = Boot::lay(place.slot()?, &products, &archive)?;
     drop(lock);
+    if options.accelerator == Accelerator::Kvm {
+        kvm::probe(&boot)?;
+    }
     Ok(boot)
 }
 
@@ -97,6 +113,12 @@ impl Boot {
         }
         let path = slot.file("boot.tar");
         fs::write(&path, archive.encode()).at("write", &path)?;
+        // What the boot stub finds in the archive, another loader wants as files.
+        for (name, inside) in [("kernel.bare", KERNEL_FILE), ("bootstrap.img", FIRST_TASK)] {
+            let path = slot.file(name);
+            let content = archive.content(inside).unwrap_or_default();
+            fs::write(&path, content).at("write", &path)?;
+        }
         Ok(Self { slot })
     }
 
@@ -118,7 +140,8 @@ impl Boot {
             cpus: options.cpus,
             memory: options.memory,
             clock: Clock::Host,
-            medium: self.medium(options.entry, command_line)?,
+            accelerator: options.accelerator,
+            medium: self.medium(options, command_line)?,
             log: self.file("kernel.log"),
             monitor: match mode {
                 // Only a person or a script at the console types there.
@@ -129,8 +152,8 @@ impl Boot {
         })
     }
 
-    fn medium(&self, entry: Entry, command_line: String) -> Result<Medium> {
-        let firmware = match entry {
+    fn medium(&self, options: &Options, command_line: String) -> Result<Medium> {
+        let firmware = match options.entry {
             Entry::Direct => {
                 return Ok(Medium::Direct {
                     stub: self.file("stub"),
@@ -144,7 +167,7 @@ impl Boot {
                 firmware().map(Path::to_path_buf)
             }
         };
-        let image = image::make(self, &command_line)?;
+        let image = make_image(self, options.limine.as_deref(), &command_line)?;
         Ok(Medium::Disc { image, firmware })
     }
 

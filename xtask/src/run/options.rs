@@ -27,10 +27,19 @@ pub(crate) enum FastPath {
 pub(crate) enum Entry {
     /// The emulator loads it.
     Direct,
-    /// From the bootable image, by BIOS and GRUB.
+    /// From the bootable image, by BIOS.
     Bios,
-    /// From the bootable image, by UEFI and GRUB.
+    /// From the bootable image, by UEFI.
     Uefi,
+}
+
+/// What executes the guest's instructions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Accelerator {
+    /// The emulator, everywhere alike.
+    Tcg,
+    /// The host's processor.
+    Kvm,
 }
 
 /// How to boot, and what to run.
@@ -42,6 +51,10 @@ pub(crate) struct Options {
     pub(crate) memory: u32,
     /// How the machine gets to the boot stub.
     pub(crate) entry: Entry,
+    /// A Limine that an image is made with, in GRUB's and the boot stub's place.
+    pub(crate) limine: Option<PathBuf>,
+    /// What executes the guest's instructions.
+    pub(crate) accelerator: Accelerator,
     /// Whether the kernel uses its fast path.
     pub(crate) fast_path: FastPath,
     /// Time from the emulator's start to its forced end.
@@ -60,6 +73,8 @@ impl Default for Options {
             cpus: 1,
             memory: 256,
             entry: Entry::Direct,
+            limine: None,
+            accelerator: Accelerator::Tcg,
             fast_path: FastPath::On,
             timeout: None,
             watchdog: None,
@@ -90,12 +105,17 @@ impl Options {
                     let seconds = within("--watchdog", parser.value()?.parse()?, 1, 86_400)?;
                     options.watchdog = Some(seconds);
                 }
-                Arg::Long("image") => options.entry = entry(&parser.value()?.string()?)?,
+                Arg::Long("image") => {
+                    options.entry = entry(&parser.value()?.string()?)?;
+                    options.limine = super::limine::named();
+                }
                 Arg::Long("no-fast-path") => options.fast_path = FastPath::Off,
                 Arg::Long("add") => options
                     .additions
                     .push(addition(&parser.value()?.string()?)?),
-                Arg::Long("accel") => accept_accelerator(&parser.value()?.string()?)?,
+                Arg::Long("accel") => {
+                    options.accelerator = accelerator(&parser.value()?.string()?)?;
+                }
                 Arg::Long(flag @ ("gui" | "disk")) => {
                     return Err(Fault::usage(format!("--{flag} is not there yet")));
                 }
@@ -129,10 +149,10 @@ fn within(flag: &str, value: u32, least: u32, most: u32) -> Result<u32> {
     }
 }
 
-fn accept_accelerator(name: &str) -> Result<()> {
+fn accelerator(name: &str) -> Result<Accelerator> {
     match name {
-        "tcg" => Ok(()),
-        "kvm" => Err(Fault::usage("--accel kvm is not there yet")),
+        "tcg" => Ok(Accelerator::Tcg),
+        "kvm" => Ok(Accelerator::Kvm),
         other => Err(Fault::usage(format!(
             "--accel takes tcg or kvm, not {other}"
         ))),
@@ -179,7 +199,7 @@ mod tests {
             "--watchdog=8",
             "--no-fast-path",
             "--accel",
-            "tcg",
+            "kvm",
             "--add",
             "/a:b/c:etc/x",
             "--",
@@ -192,6 +212,8 @@ mod tests {
         assert_eq!(options.timeout, Some(Duration::from_secs(9)));
         assert_eq!(options.watchdog, Some(8));
         assert_eq!(options.fast_path, FastPath::Off);
+        assert_eq!(options.accelerator, Accelerator::Kvm);
+        assert_eq!(parse(&[]).unwrap().accelerator, Accelerator::Tcg);
         assert_eq!(options.additions[0].host, PathBuf::from("/a:b/c"));
         assert_eq!(options.command.unwrap(), ["ls", "--smp", "-x"]);
     }
@@ -201,7 +223,7 @@ mod tests {
         for (words, part) in [
             (&["--gui"][..], "--gui is not there yet"),
             (&["--disk", "x"], "--disk is not there yet"),
-            (&["--accel", "kvm"], "kvm is not there yet"),
+            (&["--accel", "xen"], "not xen"),
             (&["--smp", "0"], "--smp"),
             (&["--mem", "1"], "--mem"),
             (&["--smp", "many"], "many"),

@@ -5,7 +5,7 @@ use super::perfetto;
 use super::tally::Tally;
 use crate::fault::{Doing, Fault, Result};
 use crate::place::Place;
-use crate::run::{Boot, Entry, Options, Outcome, Stream, attend, prepare};
+use crate::run::{Boot, Entry, Options, Outcome, Stream, attend, limine_named, prepare};
 use crate::trace;
 use lexopt::Parser;
 use std::env;
@@ -34,6 +34,7 @@ pub(super) fn story(place: &Place, filter: &str, tally: &mut Tally) -> Result<()
             tally.one(name, tell(place, &boot).map_err(|fault| fault.to_string()));
         }
     }
+    limine(&boot, filter, tally);
     let name = "a new server boots";
     if name.contains(filter) {
         eprintln!("testing: {name}");
@@ -141,6 +142,30 @@ fn hang(boot: &Boot, kind: &str, expected: &str) -> Result<()> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The same by a genuine Limine, where there is one.
+fn limine(boot: &Boot, filter: &str, tally: &mut Tally) {
+    for entry in [Entry::Bios, Entry::Uefi] {
+        let name = format!("boot to a command by Limine, {entry:?}");
+        if !name.contains(filter) {
+            continue;
+        }
+        let options = Options {
+            entry,
+            limine: limine_named(),
+            ..Options::default()
+        };
+        if options.limine.is_none() {
+            tally.skip(&name, "LIMINE_DIR names no binary release of Limine");
+            continue;
+        }
+        let ended = command(boot, &options, &name, &["help"]).map_err(|fault| fault.to_string());
+        tally.one(
+            &name,
+            ended.and_then(|(outcome, output)| helped(outcome, &output)),
+        );
+    }
 }
 
 /// Whether `help` came from the system that was booted.

@@ -70,6 +70,33 @@ fn commands_run_as_if_they_ran_here() {
 }
 
 #[test]
+fn kvm_is_used_only_where_a_guest_runs_under_it() {
+    let tree = Tree::with_servers(&SERVERS);
+    let output = run(&tree, &["run", "--accel", "kvm", "--", "args"], b"");
+    let said = text(&output.stderr);
+    if output.status.code() != Some(3) {
+        assert_eq!(output.status.code(), Some(125), "{said}");
+        assert!(
+            said.contains("error: no guest runs under KVM here"),
+            "{said}"
+        );
+        assert!(said.contains("try: cargo xtask run --accel tcg"), "{said}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_folder_without_limine_makes_no_image() {
+    let tree = Tree::with_servers(&SERVERS);
+    let mut tool = tree.tool(&["image"]);
+    let output = tool.env("LIMINE_DIR", tree.root()).output().expect("it");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("limine-bios-cd.bin"), "{said}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
 fn without_a_terminal_the_console_takes_a_script() {
     let tree = Tree::with_servers(&SERVERS);
     let output = run(&tree, &["run"], b"svc\nps\n");
