@@ -5,7 +5,7 @@ use crate::fault::Result;
 use crate::packages::Packages;
 use crate::place::{GUEST_TARGET, Place};
 use crate::process;
-use crate::setup::{GuestToolchain, guest_toolchain, own_linker};
+use crate::setup::{DEBIAN_LINKER, GuestToolchain, guest_toolchain};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -55,9 +55,7 @@ pub(crate) fn cargo_guest(place: &Place, verb: &str) -> Result<Command> {
         command.env("RUSTC_BOOTSTRAP", "1");
         // Else this tool's own toolchain would be meant.
         command.env_remove("RUSTDOC");
-        if let Some(linker) = own_linker() {
-            command.env("CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER", linker);
-        }
+        command.env("CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER", DEBIAN_LINKER);
     }
     command.env("CARGO_ENCODED_RUSTFLAGS", GUEST_FLAGS);
     command.env_remove("RUSTFLAGS");

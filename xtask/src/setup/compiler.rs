@@ -10,7 +10,7 @@ use crate::process;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// How guest code is compiled.
@@ -48,14 +48,6 @@ pub(crate) fn guest_toolchain() -> Result<GuestToolchain> {
     })
 }
 
-/// The linker for guest code that comes with this tool's toolchain; Debian's has none.
-pub(crate) fn own_linker() -> Option<PathBuf> {
-    let libraries =
-        process::output(Command::new(rustc()).args(["--print", "target-libdir"])).ok()?;
-    let linker = Path::new(libraries.trim()).parent()?.join("bin/rust-lld");
-    linker.is_file().then_some(linker)
-}
-
 fn has_target() -> Result<bool> {
     let mut command = Command::new(rustc());
     command.args(["--print", "target-libdir", "--target", GUEST_TARGET]);
@@ -68,17 +60,23 @@ fn has_target() -> Result<bool> {
 const DEBIAN_SOURCES: &str = "/usr/lib/rustlib/src/rust/library/core/Cargo.toml";
 
 /// A compiler newer than the distribution's own, with all that building the core library takes.
-const DEBIAN_TOOLCHAIN: [(&str, &str); 4] = [
+const DEBIAN_TOOLCHAIN: [(&str, &str); 5] = [
     ("rustc-web", "a compiler that can build the core library"),
     ("cargo-web", "the cargo that belongs to it"),
     ("rust-web-src", "the core library's sources"),
+    ("lld", "the linker for guest code"),
     ("rust-web-clippy", "the lints that belong to it"),
 ];
 
+/// The compiler asks for `rust-lld`, which Debian offers under the version's name only.
+pub(crate) const DEBIAN_LINKER: &str = "ld.lld";
+
 fn has_debian_toolchain() -> bool {
-    [DEBIAN_SOURCES, "/usr/bin/cargo", "/usr/bin/cargo-clippy"]
-        .iter()
-        .all(|path| Path::new(path).exists())
+    let programs = ["cargo", DEBIAN_LINKER, "cargo-clippy"];
+    Path::new(DEBIAN_SOURCES).exists()
+        && programs
+            .iter()
+            .all(|name| Path::new("/usr/bin").join(name).exists())
 }
 
 fn debian_toolchain() -> Result<GuestToolchain> {

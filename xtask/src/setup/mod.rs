@@ -6,7 +6,7 @@
 
 mod compiler;
 
-pub(crate) use compiler::{GuestToolchain, ensure_components, guest_toolchain, own_linker};
+pub(crate) use compiler::{DEBIAN_LINKER, GuestToolchain, ensure_components, guest_toolchain};
 
 use crate::fault::{Fault, Result};
 use crate::process;
