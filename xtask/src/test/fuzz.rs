@@ -104,10 +104,10 @@ fn engine_on(place: &Place, name: &str) -> Result<Command> {
     let found = folder.join("corpus").join(name);
     fs::create_dir_all(&found).at("make", &found)?;
     let mut command = Command::new(folder.join(HOST).join("release").join(name));
-    command.current_dir(&folder);
     command.arg(format!("-max_total_time={SECONDS}"));
     command.args(["-verbosity=0", "-timeout=20"]);
-    command.args([format!("-artifact_prefix={name}-")]);
+    let prefix = folder.join(format!("{name}-"));
+    command.arg(format!("-artifact_prefix={}", prefix.display()));
     command
         .arg(found)
         .arg(place.root.join("fuzz/corpus").join(name));
