@@ -4,8 +4,8 @@
 //! compiler builds the target's core library from its sources.
 
 use super::{by_hand, find_program, install};
-use crate::fault::{Fault, Result};
-use crate::place::GUEST_TARGET;
+use crate::fault::{Doing, Fault, Result};
+use crate::place::{GUEST_TARGET, Place};
 use crate::process;
 use std::env;
 use std::ffi::OsString;
@@ -103,6 +103,24 @@ fn guest_remedy() -> String {
     }
 }
 
+/// Why lints and figures of this compiler say nothing: it is another one than those that are committed were taken with.
+pub(crate) fn other_compiler(place: &Place) -> Result<Option<String>> {
+    let mut command = Command::new("rustc");
+    command.current_dir(&place.root).arg("--version");
+    let output = command.output().doing("start rustc")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let version = text.split_whitespace().nth(1).unwrap_or("unknown");
+    let wanted = env!("CARGO_PKG_RUST_VERSION");
+    Ok((!is_release(version, wanted))
+        .then(|| format!("they are those of Rust {wanted}, not {version}")))
+}
+
+/// Whether a version is of a release like `1.95`, whatever its patches.
+fn is_release(version: &str, release: &str) -> bool {
+    let rest = version.strip_prefix(release);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// A part of the toolchain that only tests need.
 struct Component {
     name: &'static str,
@@ -177,4 +195,16 @@ pub(super) fn rows() -> Result<Vec<(&'static str, &'static str, Option<String>)>
         rows.push((component.name, component.why, remedy));
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_release;
+
+    #[test]
+    fn a_patch_is_of_its_release() {
+        assert!(is_release("1.95.0", "1.95") && is_release("1.95", "1.95"));
+        assert!(!is_release("1.96.0", "1.95") && !is_release("1.9.5", "1.95"));
+        assert!(!is_release("1.950.0", "1.95") && !is_release("", "1.95"));
+    }
 }

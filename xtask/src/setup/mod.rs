@@ -6,7 +6,9 @@
 
 mod compiler;
 
-pub(crate) use compiler::{DEBIAN_LINKER, GuestToolchain, ensure_components, guest_toolchain};
+pub(crate) use compiler::{
+    DEBIAN_LINKER, GuestToolchain, ensure_components, guest_toolchain, other_compiler,
+};
 
 use crate::fault::{Fault, Result};
 use crate::process;

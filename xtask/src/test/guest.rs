@@ -6,6 +6,7 @@ use crate::bench;
 use crate::fault::Result;
 use crate::place::Place;
 use crate::run::{Boot, Options, Outcome, Stream, Terminal, execute, prepare, request};
+use crate::setup::other_compiler;
 use std::io::{Write, empty, stderr};
 use std::time::Duration;
 
@@ -31,8 +32,13 @@ pub(super) fn guest(place: &Place, filter: &str, tally: &mut Tally) -> Result<()
         }
     }
     if filter.is_empty() {
-        let worse = bench::compare(place, &bench::measure(place)?)?;
-        tally.one("bench", none(&worse));
+        match other_compiler(place)? {
+            Some(reason) => tally.skip("bench beside the committed figures", &reason),
+            None => {
+                let worse = bench::compare(place, &bench::measure(place)?)?;
+                tally.one("bench", none(&worse));
+            }
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::fault::{Doing, Result};
 use crate::guest::{BOOT, KERNEL, cargo_guest, name_packages, units};
 use crate::place::Place;
 use crate::process;
-use crate::setup::has_tool;
+use crate::setup::{has_tool, other_compiler};
 use crate::tidy;
 use std::fs;
 use std::process::Command;
@@ -63,6 +63,14 @@ fn checks(place: &Place, tally: &mut Tally) -> Result<()> {
     let mut format = process::cargo(place);
     format.args(["fmt", "--all", "--check"]);
     tally.one("fmt", verdict(&mut format));
+    match other_compiler(place)? {
+        Some(reason) => tally.skip("clippy", &reason),
+        None => lints(place, tally)?,
+    }
+    Ok(())
+}
+
+fn lints(place: &Place, tally: &mut Tally) -> Result<()> {
     let mut clippy = process::cargo(place);
     clippy.args(["clippy", "--workspace", "--all-targets"]);
     exclude_guest_only(&mut clippy);
