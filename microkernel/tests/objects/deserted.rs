@@ -47,6 +47,36 @@ fn its_own_rights_to_itself_do_not_keep_a_task() {
     assert_eq!(world.own().ledger().unwrap(), before);
 }
 
+/// Nobody lets go of the last right: it goes where it counts for nothing.
+#[test]
+fn the_last_right_to_a_task_may_move_into_the_task_itself() {
+    for way in 0..4 {
+        let world = World::single();
+        let before = world.own().ledger().unwrap();
+        let (right, task) = child(&world);
+        let last = Give(right.0, disposition::MOVE_SEND);
+        let code = match way {
+            0 => moved(task.insert_send(Name::NULL, last)),
+            1 => moved(task.insert_send(Name::new(9, 0), last)),
+            2 => moved(task.set_exception_port(last)),
+            _ => {
+                assert_eq!(
+                    moved(task.insert_send(Name::NULL, copy(right.0))),
+                    K::Success
+                );
+                moved(task.insert_send(Name::NULL, last))
+            }
+        };
+        // The task may be gone before it can be said.
+        assert!(
+            matches!(code, K::Success | K::Terminated),
+            "way {way}: {code:?}"
+        );
+        world.at_baseline();
+        assert_eq!(world.own().ledger().unwrap(), before, "way {way}");
+    }
+}
+
 #[test]
 fn a_right_that_another_task_or_a_message_holds_keeps_a_task() {
     let world = World::single();

@@ -114,6 +114,9 @@ fn attack(
             };
             return Ok(Some(format!("{what} life {seed} at step {done}")));
         }
+        if let Some(left) = nursery.left()? {
+            return Ok(Some(format!("life {seed} left {left}")));
+        }
     }
     Ok(None)
 }
@@ -155,14 +158,36 @@ impl Nursery {
             // The first life: services that are started on demand are not all there yet.
             return Ok(0);
         }
-        for task in tasks(&self.host)? {
-            if task.threads > 0 && !self.natives.contains(&(task.index, task.identity)) {
+        for task in self.strangers()? {
+            if task.threads > 0 {
                 let port = self.host.client().task(task.index);
                 // One that is gone by now needs no ending.
                 ended += u64::from(port.is_ok_and(|port| port.client().terminate().is_ok()));
             }
         }
         Ok(ended)
+    }
+
+    /// A task that is there still when all that could end has ended, in words.
+    fn left(&self) -> Result<Option<String>> {
+        for look in 0..LOOKS {
+            let strangers = self.strangers()?;
+            let Some(task) = strangers.first() else {
+                return Ok(None);
+            };
+            if look + 1 == LOOKS {
+                return Ok(Some(format!("{} tasks: {task:?}", strangers.len())));
+            }
+            time::sleep(ms(20));
+        }
+        Ok(None)
+    }
+
+    /// The tasks that attackers made.
+    fn strangers(&self) -> Result<Vec<TaskEntry>> {
+        let mut found = tasks(&self.host)?;
+        found.retain(|task| !self.natives.contains(&(task.index, task.identity)));
+        Ok(found)
     }
 
     /// Starts a task and waits for its end; how many steps it did.
