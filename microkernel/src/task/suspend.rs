@@ -202,7 +202,7 @@ impl Tasks {
             State::Blocked | State::Held => {}
         }
         if first {
-            self.falls_asleep(layers, task);
+            self.loses_thread(layers, task, 1);
         }
     }
 
@@ -223,12 +223,18 @@ impl Tasks {
         }
     }
 
-    /// One thread fewer of a task that nothing suspends.
-    pub(super) fn falls_asleep<M: Machine>(&mut self, layers: &mut Layers<'_, M>, task: TaskId) {
+    /// A thread of a task stops or ends, `awake` counts it if nothing suspended it until now. With one that was
+    /// suspended the last way to the task may have gone, its port.
+    pub(super) fn loses_thread<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        task: TaskId,
+        awake: u32,
+    ) {
         let Some(task) = self.arena.get_mut(task) else {
             return;
         };
-        task.awake -= 1;
+        task.awake -= awake;
         if task.awake == 0 {
             layers.ipc.set_task_idle(task.port, Idle::Now);
         }

@@ -141,9 +141,7 @@ impl Tasks {
             None => task.first_thread = link.next,
         }
         self.pass_over(task_id, id, link.next);
-        if awake {
-            self.falls_asleep(layers, task_id);
-        }
+        self.loses_thread(layers, task_id, u32::from(awake));
     }
 
     /// The port that stands for a thread, made when first asked for.

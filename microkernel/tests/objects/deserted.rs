@@ -120,6 +120,21 @@ fn a_thread_that_can_never_run_keeps_nothing() {
     }
 }
 
+/// Its port was the last way to the task.
+#[test]
+fn a_thread_that_is_ended_before_it_ever_ran_keeps_nothing() {
+    let world = World::single();
+    let before = world.own().ledger().unwrap();
+    let (right, task) = child(&world);
+    let thread = task.thread_create(state()).unwrap();
+    world.release(right);
+    world.client::<dyn Thread>(thread).terminate().unwrap();
+    assert_eq!(world.sim.borrow().kernel.census().tasks, 1);
+    world.release(thread);
+    world.at_baseline();
+    assert_eq!(world.own().ledger().unwrap(), before);
+}
+
 #[test]
 fn a_task_that_runs_needs_no_right_to_it_until_its_last_thread_ends() {
     for by_suspension in [false, true] {
