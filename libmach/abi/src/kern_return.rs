@@ -192,6 +192,11 @@ codes! {
         SendInvalidDest = 0x1000_0003,
         /// The send deadline passed on a full queue; the rights came back.
         SendTimedOut = 0x1000_0004,
+        /// The message is shorter than its header or its descriptors, or no multiple of 4 bytes
+        /// (`libmach/c` alone).
+        SendMsgTooSmall = 0x1000_0008,
+        /// There are no vouchers (`libmach/c` alone).
+        SendInvalidVoucher = 0x1000_0005,
         /// The reply name is not the right that its disposition needs.
         SendInvalidReply = 0x1000_0009,
         /// A descriptor names a right that its disposition does not find.
@@ -216,6 +221,8 @@ codes! {
         ReceiveInterrupted = 0x1000_4005,
         /// The port was moved, destroyed, or left its set while the thread waited.
         ReceivePortChanged = 0x1000_4006,
+        /// The trailer asked for is none (`libmach/c` alone).
+        ReceiveInvalidTrailer = 0x1000_400f,
         /// The message came, without its reply right: no room for a name.
         ReceiveHeaderError = 0x1000_400b,
         /// The receive right died while the thread waited (kernel-made calls only).

@@ -9,6 +9,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod classic;
 pub mod exception;
 pub mod image;
 pub mod kern_return;
