@@ -67,6 +67,30 @@ pub fn copy_in(descriptors: usize, from: &[u64]) {
     }
 }
 
+/// Copies bytes out of the inline data; what lies beyond the buffer stays as it was in `to`.
+pub fn copy_out_bytes(descriptors: usize, to: &mut [u8]) {
+    if let Some(address) = address_of(descriptors * DESCRIPTOR_SIZE, to.len()) {
+        // SAFETY: as for `copy_out`; bytes need no alignment.
+        unsafe { address.copy_to_nonoverlapping(to.as_mut_ptr(), to.len()) }
+    }
+}
+
+/// Copies bytes into the inline data; nothing happens when they do not fit.
+pub fn copy_in_bytes(descriptors: usize, from: &[u8]) {
+    if let Some(address) = address_of(descriptors * DESCRIPTOR_SIZE, from.len()) {
+        // SAFETY: as for `copy_out`, in the other direction; bytes need no alignment.
+        unsafe { address.copy_from_nonoverlapping(from.as_ptr(), from.len()) }
+    }
+}
+
+/// Sequence number of the message that lies in the buffer, as the kernel wrote it into its header.
+pub fn sequence() -> u32 {
+    const OFFSET: usize = core::mem::offset_of!(abi::message::Header, sequence);
+    let address = thread::buffer().wrapping_add(OFFSET);
+    // SAFETY: the header lies at the start of this thread's buffer; any bit pattern is a `u32`.
+    unsafe { address.cast::<u32>().read() }
+}
+
 /// Descriptor `index`.
 pub fn descriptor(index: usize) -> Descriptor {
     let base = index * (DESCRIPTOR_SIZE / 8);
