@@ -19,6 +19,7 @@ pub mod io;
 pub mod log;
 pub mod memory;
 pub mod supervisor;
+pub mod tally;
 pub mod task;
 pub mod thread;
 
@@ -40,6 +41,7 @@ pub const ALL: &[&Description] = &[
     <dyn console::Console>::DESCRIPTION,
     <dyn log::Log>::DESCRIPTION,
     <dyn echo::Echo>::DESCRIPTION,
+    <dyn tally::Tally>::DESCRIPTION,
 ];
 
 /// The interface and method of a request id; a reply's id gives its request's.
