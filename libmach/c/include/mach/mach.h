@@ -1,0 +1,17 @@
+/* All of Mach that a C program has. */
+#ifndef MACH_MACH_H
+#define MACH_MACH_H
+
+#include <mach/kern_return.h>
+#include <mach/mach_error.h>
+#include <mach/mach_port.h>
+#include <mach/message.h>
+#include <mach/mig_errors.h>
+#include <mach/notify.h>
+#include <mach/port.h>
+#include <mach/task.h>
+#include <mach/thread.h>
+#include <mach/vm_map.h>
+#include <mach/vm_prot.h>
+
+#endif

@@ -1,0 +1,119 @@
+/* Made from libmach/abi and libmach/interfaces: cargo run -p cmach --example headers */
+#ifndef MELLO_INTERFACES_H
+#define MELLO_INTERFACES_H
+
+/* A reply's id is its request's plus this. */
+#define MACH_REPLY_OFFSET 100
+
+#define HOST_SERVICE "org.mello.host"
+#define HOST_INFO 200
+#define HOST_STATISTICS 201
+#define HOST_TASKS 202
+#define HOST_TASK 203
+#define HOST_LOG 204
+#define HOST_TRACE 205
+#define HOST_TRACE_MARK 206
+#define HOST_TRACE_ENABLE 207
+#define HOST_SHUTDOWN 208
+#define HOST_REBOOT 209
+#define HOST_SET_FAST_PATH 210
+#define HOST_THREADS 211
+#define HOST_SET_PRIORITY_LIMIT 212
+
+#define TASK_SERVICE "org.mello.task"
+#define TASK_TERMINATE 3400
+#define TASK_SUSPEND 3401
+#define TASK_RESUME 3402
+#define TASK_INFO 3403
+#define TASK_CREATE 3404
+#define TASK_THREAD_CREATE 3405
+#define TASK_THREAD 3406
+#define TASK_SET_EXCEPTION_PORT 3407
+#define TASK_INSERT_SEND 3408
+#define TASK_INSERT_RECEIVE 3409
+#define TASK_EXTRACT_SEND 3410
+#define TASK_PORT_ALLOCATE 3411
+#define TASK_VM_ALLOCATE 3412
+#define TASK_VM_DEALLOCATE 3413
+#define TASK_VM_PROTECT 3414
+#define TASK_VM_MAP 3415
+#define TASK_VM_WRITE 3416
+#define TASK_VM_READ 3417
+#define TASK_MAKE_ENTRY 3418
+#define TASK_LEDGER 3419
+#define TASK_RIGHTS 3420
+#define TASK_REGIONS 3421
+#define TASK_SET_PERSONALITY 3422
+#define TASK_SET_NAME 3423
+#define TASK_THREADS 3424
+#define TASK_SET_PRIORITY_LIMIT 3425
+
+#define THREAD_SERVICE "org.mello.thread"
+#define THREAD_TERMINATE 3600
+#define THREAD_SUSPEND 3601
+#define THREAD_RESUME 3602
+#define THREAD_ABORT 3603
+#define THREAD_INFO 3604
+#define THREAD_GET_STATE 3605
+#define THREAD_SET_STATE 3606
+#define THREAD_SET_PRIORITY 3607
+
+#define IO_ROOT_SERVICE "org.mello.io-root"
+#define IO_ROOT_RANGE 3800
+
+#define IO_RANGE_SERVICE "org.mello.io-range"
+#define IO_RANGE_BOUNDS 3805
+
+#define INTERRUPT_ROOT_SERVICE "org.mello.interrupt-root"
+#define INTERRUPT_ROOT_LINE 3810
+
+#define INTERRUPT_SERVICE "org.mello.interrupt"
+#define INTERRUPT_BIND 3815
+#define INTERRUPT_UNBIND 3816
+
+#define MEMORY_ROOT_SERVICE "org.mello.memory-root"
+#define MEMORY_ROOT_WINDOW 3820
+
+#define MEMORY_ENTRY_SERVICE "org.mello.memory-entry"
+#define MEMORY_ENTRY_BOUNDS 3830
+#define MEMORY_ENTRY_PART 3831
+
+#define BOOTSTRAP_SERVICE "org.mello.bootstrap"
+#define BOOTSTRAP_LOOK_UP 4000
+#define BOOTSTRAP_CHECK_IN 4001
+#define BOOTSTRAP_REGISTER 4002
+#define BOOTSTRAP_ALIVE 4003
+#define BOOTSTRAP_EXITING 4004
+#define BOOTSTRAP_VIOLATED 4005
+#define BOOTSTRAP_NAME_OF 4006
+
+#define SUPERVISOR_SERVICE "org.mello.supervisor"
+#define SUPERVISOR_SERVICES 4020
+#define SUPERVISOR_START 4021
+#define SUPERVISOR_STOP 4022
+#define SUPERVISOR_KILL 4023
+#define SUPERVISOR_RESTART 4024
+#define SUPERVISOR_RUN 4025
+#define SUPERVISOR_WAIT 4026
+
+#define CONSOLE_SERVICE "org.mello.console"
+#define CONSOLE_WRITE 4400
+#define CONSOLE_READ 4401
+
+#define LOG_SERVICE "org.mello.log"
+#define LOG_WRITE 4440
+#define LOG_READ 4441
+#define LOG_SET_CONSOLE_LEVEL 4442
+#define LOG_SHOWN 4443
+
+#define ECHO_SERVICE "org.mello.echo"
+#define ECHO_ECHO 4200
+#define ECHO_ADD 4201
+
+#define TALLY_SERVICE "org.mello.tally"
+#define TALLY_VALUE 4600
+#define TALLY_ADD 4601
+#define TALLY_DIGEST 4602
+#define TALLY_DIE 4603
+
+#endif

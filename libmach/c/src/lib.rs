@@ -1,0 +1,39 @@
+//! Mach for C programs: the static library behind the headers in `include`.
+//!
+//! A C program has messages in memory of its own, in the classic layout (`abi::classic`); the kernel has
+//! them in registers and in the thread's message buffer. [`outgoing`] and [`incoming`] translate, without
+//! a trap, and are tested on the host. `mach_msg` is in [`message`]; around it lie ports, memory, the name
+//! service, errors, the server loop and the start of a program, each a thin face of `libmach`.
+//!
+//! How a message travels: **six words** (48 bytes behind the header, no descriptors) go in registers, as
+//! the calls of libmach's interfaces do, so that C and Rust programs call each other; all else lies in the
+//! buffer, with its exact size.
+//!
+//! The numbers of the headers are made from `abi` ([`numbers`]), and a test compares them with the
+//! committed file.
+//!
+//! Deliberately absent: threads (a C program has one), vouchers, heap, standard input and output.
+#![cfg_attr(target_os = "none", no_std)]
+
+extern crate alloc;
+
+pub mod bootstrap;
+#[cfg(target_os = "none")]
+mod console;
+pub mod error;
+pub mod incoming;
+pub mod memory;
+pub mod message;
+#[cfg(not(target_os = "none"))]
+pub mod numbers;
+pub mod outgoing;
+pub mod own;
+pub mod port;
+pub mod release;
+pub mod server;
+#[cfg(target_os = "none")]
+mod start;
+mod stash;
+
+/// Drops a result on purpose; the caller says beside it why.
+pub(crate) fn ignore<T>(_: T) {}
