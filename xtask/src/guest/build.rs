@@ -1,6 +1,7 @@
-//! Compiles the guest's crates, always in release.
+//! Compiles the guest's crates, always in release, and its C programs.
 
-use super::units::{BOOT, KERNEL, Kind, Unit, binary, units};
+use super::c;
+use super::units::{BOOT, KERNEL, Kind, Language, Unit, binary, units};
 use crate::fault::Result;
 use crate::packages::Packages;
 use crate::place::{GUEST_TARGET, Place};
@@ -12,6 +13,7 @@ use std::process::Command;
 /// What the build made.
 #[derive(Debug)]
 pub(crate) struct Products {
+    place: Place,
     folder: PathBuf,
     /// The kernel's ELF file, with its symbols.
     pub(crate) kernel: PathBuf,
@@ -24,7 +26,10 @@ pub(crate) struct Products {
 impl Products {
     /// The ELF file of a guest program, with its symbols.
     pub(crate) fn program(&self, unit: &Unit) -> Result<PathBuf> {
-        Ok(self.folder.join(unit.binary()?))
+        match unit.language {
+            Language::Rust => Ok(self.folder.join(unit.binary()?)),
+            Language::C => Ok(c::program(&self.place, unit)),
+        }
     }
 
     /// The first task's name.
@@ -68,14 +73,22 @@ pub(crate) fn cargo_guest(place: &Place, verb: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Names every package that makes a guest program.
+/// Names every package that makes a guest program. What is not Rust has none.
 pub(crate) fn name_packages(place: &Place, units: &[Unit], command: &mut Command) -> Result<()> {
     let packages = Packages::read(place)?;
     let machine = [KERNEL, BOOT].map(|(_, folder)| place.root.join(folder));
-    let folders = machine.iter().chain(units.iter().map(|unit| &unit.folder));
+    let rust = units.iter().filter(|unit| unit.language == Language::Rust);
+    let folders = machine.iter().chain(rust.map(|unit| &unit.folder));
     for folder in folders {
         command.args(["--package", packages.id(folder)?]);
     }
+    Ok(())
+}
+
+/// Names the package of the static library that C programs are linked with.
+pub(crate) fn name_c_library(place: &Place, command: &mut Command) -> Result<()> {
+    let packages = Packages::read(place)?;
+    command.args(["--package", packages.id(&place.root.join(c::LIBRARY.0))?]);
     Ok(())
 }
 
@@ -102,6 +115,14 @@ fn compile(place: &Place, units: Vec<Unit>) -> Result<Products> {
     process::stdout_to_stderr(&mut command);
     process::run(&mut command, "building the guest")?;
     let folder = place.guest_target().join(GUEST_TARGET).join("release");
+    let mut in_c = units
+        .iter()
+        .filter(|unit| unit.language == Language::C)
+        .peekable();
+    if in_c.peek().is_some() {
+        compile_library(place)?;
+        c::build(place, in_c, &folder.join(c::LIBRARY.1))?;
+    }
     let made = |(_, crate_folder): (&str, &str)| -> Result<PathBuf> {
         Ok(folder.join(binary(&place.root.join(crate_folder))?))
     };
@@ -110,5 +131,15 @@ fn compile(place: &Place, units: Vec<Unit>) -> Result<Products> {
         stub: made(BOOT)?,
         units,
         folder,
+        place: place.clone(),
     })
+}
+
+/// Builds the static library of C programs.
+fn compile_library(place: &Place) -> Result<()> {
+    let mut command = cargo_guest(place, "rustc")?;
+    name_c_library(place, &mut command)?;
+    command.args(["--lib", "--crate-type", "staticlib"]);
+    process::stdout_to_stderr(&mut command);
+    process::run(&mut command, "building Mach's library for C")
 }

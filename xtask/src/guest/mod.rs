@@ -3,6 +3,7 @@
 mod archive;
 mod build;
 mod bundle;
+mod c;
 mod flatten;
 mod program;
 #[cfg(test)]
@@ -10,6 +11,6 @@ mod sample;
 mod units;
 
 pub(crate) use archive::Archive;
-pub(crate) use build::{Products, build, build_only, cargo_guest, name_packages};
+pub(crate) use build::{Products, build, build_only, cargo_guest, name_c_library, name_packages};
 pub(crate) use bundle::{Addition, FIRST_TASK, KERNEL_FILE, bundle, bundle_alone};
 pub(crate) use units::{BOOT, KERNEL, units};

@@ -1,4 +1,4 @@
-//! The crates that make programs for the guest, found by where they lie.
+//! The crates and C sources that make programs for the guest, found by where they lie.
 
 use crate::fault::{Doing, Fault, Result};
 use crate::place::{Place, folders};
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
     Server,
     /// A folder of `drivers/` that has a manifest; without one it is a library.
     Driver,
-    /// A folder of `initrd/` that has a `Cargo.toml`; without one it holds data.
+    /// A folder of `initrd/` that has a `Cargo.toml` or a `main.c`; without one it holds data.
     Program,
 }
 
@@ -38,14 +38,35 @@ impl Kind {
     }
 }
 
-/// One crate that makes a guest program.
+/// What a guest program is written in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Language {
+    /// A crate.
+    Rust,
+    /// A folder with a `main.c`.
+    C,
+}
+
+impl Language {
+    /// What a folder holds; `None`: no program.
+    fn of(folder: &Path) -> Option<Self> {
+        let has = |file: &str| folder.join(file).exists();
+        has("Cargo.toml")
+            .then_some(Self::Rust)
+            .or_else(|| has("main.c").then_some(Self::C))
+    }
+}
+
+/// One crate, or folder of C, that makes a guest program.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Unit {
     /// The name of its folder, package and binary.
     pub(crate) name: String,
     /// What it is.
     pub(crate) kind: Kind,
-    /// Where its crate lies.
+    /// What it is written in.
+    pub(crate) language: Language,
+    /// Where its crate, or its sources, lie.
     pub(crate) folder: PathBuf,
 }
 
@@ -111,14 +132,19 @@ pub(crate) fn units(place: &Place) -> Result<Vec<Unit>> {
         let parent = place.root.join(kind.folder());
         for name in folders(&parent)? {
             let folder = parent.join(&name);
-            let counts = folder.join("Cargo.toml").exists()
-                && (kind != Kind::Driver || folder.join("manifest.toml").exists());
+            let counts = kind != Kind::Driver || folder.join("manifest.toml").exists();
+            let language = Language::of(&folder).filter(|_| counts);
             let kind = match kind {
                 Kind::Server if name == BOOTSTRAP => Kind::First,
                 other => other,
             };
-            if counts {
-                found.push(Unit { name, kind, folder });
+            if let Some(language) = language {
+                found.push(Unit {
+                    name,
+                    kind,
+                    language,
+                    folder,
+                });
             }
         }
     }
@@ -140,6 +166,7 @@ mod tests {
             "drivers/uart/Cargo.toml",
             "initrd/tests/Cargo.toml",
             "initrd/data/file",
+            "initrd/inc/main.c",
         ] {
             scratch.write(path, "");
         }
@@ -158,14 +185,18 @@ mod tests {
     fn folders_say_what_a_crate_is() {
         let scratch = tree();
         let found = units(&Place::of(scratch.path())).unwrap();
-        let seen: Vec<_> = found.iter().map(|u| (u.name.as_str(), u.kind)).collect();
+        let seen: Vec<_> = found
+            .iter()
+            .map(|u| (u.name.as_str(), u.kind, u.language))
+            .collect();
         assert_eq!(
             seen,
             [
-                ("bootstrap", Kind::First),
-                ("echo", Kind::Server),
-                ("uart", Kind::Driver),
-                ("tests", Kind::Program),
+                ("bootstrap", Kind::First, Language::Rust),
+                ("echo", Kind::Server, Language::Rust),
+                ("uart", Kind::Driver, Language::Rust),
+                ("inc", Kind::Program, Language::C),
+                ("tests", Kind::Program, Language::Rust),
             ]
         );
     }

@@ -194,6 +194,12 @@ pub(super) fn rows() -> Result<Vec<(&'static str, &'static str, Option<String>)>
         let remedy = (!component.is_there()).then(|| component.remedy());
         rows.push((component.name, component.why, remedy));
     }
+    let in_c = env::var_os("CC").is_some() || find_program("cc").is_some();
+    rows.push((
+        "cc",
+        "the C compiler, for guest programs in C",
+        (!in_c).then(|| by_hand(&["gcc"])),
+    ));
     Ok(rows)
 }
 

@@ -3,7 +3,7 @@
 use super::count::Libtest;
 use super::tally::Tally;
 use crate::fault::{Doing, Result};
-use crate::guest::{BOOT, KERNEL, cargo_guest, name_packages, units};
+use crate::guest::{BOOT, KERNEL, cargo_guest, name_c_library, name_packages, units};
 use crate::place::Place;
 use crate::process;
 use crate::setup::{has_tool, other_compiler};
@@ -87,6 +87,10 @@ fn lints(place: &Place, tally: &mut Tally) -> Result<()> {
     name_packages(place, &units(place)?, &mut clippy)?;
     clippy.args(["--bins", "--", "-D", "warnings"]);
     tally.one("clippy for the guest", verdict(&mut clippy));
+    let mut clippy = cargo_guest(place, "clippy")?;
+    name_c_library(place, &mut clippy)?;
+    clippy.args(["--lib", "--", "-D", "warnings"]);
+    tally.one("clippy on Mach's library for C", verdict(&mut clippy));
     drop(lock);
     Ok(())
 }

@@ -94,7 +94,9 @@ pub(crate) fn coverage(place: &Place) -> Result<u8> {
 }
 
 /// Suffixes of files that the rules look at.
-const SUFFIXES: [&str; 7] = [".rs", ".toml", ".md", ".ld", ".json", ".txt", ".sh"];
+const SUFFIXES: [&str; 9] = [
+    ".rs", ".toml", ".md", ".ld", ".json", ".txt", ".sh", ".c", ".h",
+];
 
 fn read_tree(root: &Path) -> Result<Vec<Text>> {
     let mut texts = Vec::new();
