@@ -1,5 +1,6 @@
 //! The areas, one module each.
 
+mod c;
 mod calls;
 mod cpus;
 mod deaths;
@@ -18,7 +19,7 @@ mod traps;
 use crate::case::Case;
 
 /// All cases, by area.
-pub const ALL: [&[Case]; 14] = [
+pub const ALL: [&[Case]; 15] = [
     traps::CASES,
     names::CASES,
     messages::CASES,
@@ -28,6 +29,7 @@ pub const ALL: [&[Case]; 14] = [
     futex::CASES,
     memory::CASES,
     calls::CASES,
+    c::CASES,
     deaths::CASES,
     kills::CASES,
     exceptions::CASES,
