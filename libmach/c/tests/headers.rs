@@ -49,6 +49,14 @@ fn each_header_compiles_alone() {
 }
 
 #[test]
+fn the_readme_s_program_compiles() {
+    let readme = include_str!("../../../README.md");
+    let program = readme.split("```c\n").nth(1).expect("a program");
+    let program = program.split("```").next().expect("its end");
+    compiles("readme.c", program);
+}
+
+#[test]
 fn codes_have_the_names_that_c_knows() {
     for (code, name) in [
         (0, "KERN_SUCCESS"),
