@@ -18,6 +18,8 @@ pub mod protection {
     pub const EXECUTE: u32 = 4;
     /// All bits.
     pub const ALL: u32 = 7;
+    /// To `vm_protect`: writing may be granted beyond the maximum, to a private copy.
+    pub const COPY: u32 = 0x10;
 }
 
 /// `vm_inherit_t`.
@@ -52,4 +54,114 @@ pub mod map_flags {
     pub const MAXIMUM_SHIFT: u32 = 20;
     /// Where the inheritance lies (2 bits).
     pub const INHERIT_SHIFT: u32 = 24;
+}
+
+/// Flavours of `vm_region`, each with the words that it has.
+pub mod region {
+    /// `vm_region_basic_info_64`.
+    pub const BASIC_INFO_64: u32 = 9;
+    /// See [`BASIC_INFO_64`].
+    pub const BASIC_INFO_64_COUNT: u32 = 9;
+    /// `vm_region_extended_info`.
+    pub const EXTENDED_INFO: u32 = 13;
+    /// See [`EXTENDED_INFO`].
+    pub const EXTENDED_INFO_COUNT: u32 = 9;
+    /// `vm_region_top_info`.
+    pub const TOP_INFO: u32 = 12;
+    /// See [`TOP_INFO`].
+    pub const TOP_INFO_COUNT: u32 = 5;
+    /// Of `vm_region_submap_info_64`, which `vm_region_recurse` gives.
+    pub const SUBMAP_INFO_64_COUNT: u32 = 19;
+
+    /// Who sees a region's memory.
+    pub mod share_mode {
+        /// It is copied at the next write.
+        pub const COPY_ON_WRITE: u32 = 1;
+        /// One task.
+        pub const PRIVATE: u32 = 2;
+        /// Nobody touched it.
+        pub const EMPTY: u32 = 3;
+        /// Several mappings.
+        pub const SHARED: u32 = 4;
+    }
+}
+
+/// `vm_behavior_t`.
+pub mod behavior {
+    /// No order is known.
+    pub const DEFAULT: u32 = 0;
+    /// In no order.
+    pub const RANDOM: u32 = 1;
+    /// Upwards.
+    pub const SEQUENTIAL: u32 = 2;
+    /// Downwards.
+    pub const REVERSE_SEQUENTIAL: u32 = 3;
+    /// Soon.
+    pub const WILL_NEED: u32 = 4;
+    /// Not soon.
+    pub const DONT_NEED: u32 = 5;
+    /// Its contents may be lost.
+    pub const FREE: u32 = 6;
+    /// Its contents are to be zeros.
+    pub const ZERO: u32 = 7;
+}
+
+/// `vm_sync_t`.
+pub mod sync {
+    /// Do not wait.
+    pub const ASYNCHRONOUS: u32 = 1;
+    /// Wait until it is written.
+    pub const SYNCHRONOUS: u32 = 2;
+    /// Drop pages that are not written.
+    pub const INVALIDATE: u32 = 4;
+    /// Drop pages, written or not.
+    pub const KILL_PAGES: u32 = 8;
+    /// Drop pages that need no writing.
+    pub const DEACTIVATE: u32 = 0x10;
+    /// A hole is an error.
+    pub const CONTIGUOUS: u32 = 0x20;
+}
+
+/// `vm_machine_attribute_t` and its values.
+pub mod attribute {
+    /// Caching.
+    pub const CACHE: u32 = 1;
+    /// May move to another processor's memory.
+    pub const MIGRATE: u32 = 2;
+    /// May have copies.
+    pub const REPLICATE: u32 = 4;
+    /// To [`CACHE`]: write all caches back and empty them.
+    pub const FLUSH: i32 = 6;
+    /// To [`CACHE`]: empty the data cache, which is coherent.
+    pub const DATA_FLUSH: i32 = 7;
+    /// To [`CACHE`]: empty the instruction cache, which is coherent.
+    pub const INSTRUCTION_FLUSH: i32 = 8;
+    /// To [`CACHE`]: make instructions see what was written, which they do.
+    pub const SYNC: i32 = 9;
+}
+
+/// What `vm_page_query` says of a page.
+pub mod disposition {
+    /// It is in memory.
+    pub const PRESENT: u32 = 1;
+    /// Others refer to its object.
+    pub const REFERENCED: u32 = 4;
+    /// It was copied from another object, or will be.
+    pub const COPIED: u32 = 0x20;
+}
+
+/// Flags beside the protections of `make_entry`.
+pub mod entry {
+    /// The entry is a new, empty object of its own.
+    pub const NAMED_CREATE: u32 = 0x2_0000;
+    /// Protections beyond the parent's are left out instead of refused.
+    pub const MASK_PERMISSIONS: u32 = 0x4_0000;
+    /// If the parent entry is just what would be made, the answer is that one.
+    pub const NAMED_REUSE: u32 = 0x10_0000;
+    /// The entry is a copy as of now.
+    pub const COPY: u32 = 0x20_0000;
+    /// The entry is shared.
+    pub const SHARE: u32 = 0x40_0000;
+    /// All of them.
+    pub const ALL: u32 = NAMED_CREATE | MASK_PERMISSIONS | NAMED_REUSE | COPY | SHARE;
 }

@@ -3,7 +3,7 @@
 //! Each module holds an `#[interface]` trait (the message ids are its subsystem plus the method's
 //! place), the values that it carries, and nothing else. Servers and drivers meet here and never
 //! import each other. The kernel's objects are interfaces like any other: `task`, `thread`,
-//! `host`, `io`, `interrupt`, `memory`.
+//! `vm`, `host`, `io`, `interrupt`, `memory`.
 //!
 //! Deliberately absent: any implementation, any allocation, any trap.
 #![no_std]
@@ -22,6 +22,7 @@ pub mod supervisor;
 pub mod tally;
 pub mod task;
 pub mod thread;
+pub mod vm;
 
 use abi::transport::{Description, Interface};
 
@@ -30,6 +31,7 @@ pub const ALL: &[&Description] = &[
     <dyn host::Host>::DESCRIPTION,
     <dyn task::Task>::DESCRIPTION,
     <dyn thread::Thread>::DESCRIPTION,
+    <dyn vm::Vm>::DESCRIPTION,
     <dyn io::IoRoot>::DESCRIPTION,
     <dyn io::IoRange>::DESCRIPTION,
     <dyn interrupt::InterruptRoot>::DESCRIPTION,

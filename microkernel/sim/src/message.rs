@@ -1,7 +1,7 @@
 //! `mach_msg` as tests say it: a request that becomes registers and buffer, and what came back.
 
 use abi::kern_return::MessageReturn;
-use abi::message::{DESCRIPTOR_SIZE, Descriptor, HEADER_SIZE, Header};
+use abi::message::{DESCRIPTOR_SIZE, Descriptor, HEADER_SIZE, Header, descriptor};
 use abi::names::{Name, disposition};
 use abi::registers::{self, ReplyKind, Shape, options};
 use abi::trap::MACH_MSG;
@@ -132,6 +132,22 @@ impl Request {
         let descriptor = Descriptor {
             name: name.0,
             disposition,
+            ..Descriptor::default()
+        };
+        self.body
+            .get_or_insert_default()
+            .descriptors
+            .push(descriptor);
+        self
+    }
+
+    /// With a copy of this memory of the sender's.
+    #[must_use]
+    pub fn memory(mut self, address: u64, size: u64) -> Self {
+        let descriptor = Descriptor {
+            kind: descriptor::OUT_OF_LINE,
+            address,
+            size,
             ..Descriptor::default()
         };
         self.body

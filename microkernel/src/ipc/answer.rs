@@ -11,14 +11,14 @@ use abi::trace;
 use abi::transport::REPLY_OFFSET;
 
 use super::body::{Carried, PAGE};
-use super::message::{Message, Via};
+use super::message::{Made, Message, Via};
 use super::port::Kind;
 use super::receive::note_receive;
 use super::right::Right;
 use super::send::Call;
 use super::{Context, Ipc};
 use crate::base::Shortage;
-use crate::base::ids::{BodyId, MessageId, PortId, TaskId, ThreadId};
+use crate::base::ids::{BodyId, MessageId, PortId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::Machine;
 
@@ -27,8 +27,8 @@ use crate::machine::Machine;
 pub struct Answer<'a> {
     /// The payload; word 0 is the code.
     pub words: [u64; WORDS],
-    /// A right, if the answer has a descriptor for one.
-    pub right: Option<Right>,
+    /// A right or memory, if the answer has a descriptor for one.
+    pub carried: Option<Carried>,
     /// Inline data.
     pub data: &'a [u8],
 }
@@ -46,10 +46,10 @@ pub enum Answered {
 impl Answer<'_> {
     /// What it consists of beside the words.
     fn shape(&self) -> Shape {
-        if self.right.is_none() && self.data.is_empty() {
+        if self.carried.is_none() && self.data.is_empty() {
             return Shape::SHORT;
         }
-        Shape::buffered(self.data.len() as u32, u32::from(self.right.is_some()))
+        Shape::buffered(self.data.len() as u32, u32::from(self.carried.is_some()))
     }
 }
 
@@ -94,7 +94,7 @@ impl Ipc {
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
-        (request, made): (MessageId, Option<TaskId>),
+        (request, made): (MessageId, Option<Made>),
     ) {
         if let Some(request) = self.messages.get_mut(request) {
             request.made = made;
@@ -117,7 +117,7 @@ impl Ipc {
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
-    ) -> Option<TaskId> {
+    ) -> Option<Made> {
         let mut request = self.take_parked(cx, thread)?;
         self.end_epoch(cx, thread);
         self.arrived(&request);
@@ -128,7 +128,7 @@ impl Ipc {
 
     /// Ends a request to the kernel and answers it.
     ///
-    /// An answer for which there is no memory becomes its code alone, `ResourceShortage`; its right ends.
+    /// An answer for which there is no memory becomes its code alone, `ResourceShortage`; what it carries ends.
     pub fn answer<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
@@ -138,7 +138,7 @@ impl Ipc {
     ) -> Answered {
         let at_once = self.answers_at_once(cx, thread, call);
         let Some(request) = self.messages.remove(request) else {
-            self.release(answer.right.unwrap_or(Right::None));
+            self.end_answer(cx, answer);
             return Answered::Sent;
         };
         self.arrived(&request);
@@ -178,7 +178,7 @@ impl Ipc {
         note_receive(cx, thread, port, trace::message(id, u32::MAX));
         let shape = answer.shape();
         if shape.is_buffered() {
-            code = self.deliver_answer(cx, thread, (port, id), answer.right, answer.data);
+            code = self.deliver_answer(cx, thread, (port, id), answer.carried, answer.data);
         }
         // A reply object has neither name nor label.
         let frame = cx.machine.frame(thread.index());
@@ -204,7 +204,7 @@ impl Ipc {
                 if let Some(payer) = payer {
                     cx.ledgers.release(payer, Resource::Messages, 1);
                 }
-                return self.release(answer.right.unwrap_or(Right::None));
+                return self.end_answer(cx, answer);
             }
         };
         let mut message = Message {
@@ -218,7 +218,7 @@ impl Ipc {
             .get(port)
             .is_some_and(|port| !matches!(port.kind, Kind::Kernel(_)));
         if !receives || self.messages.make_room().is_err() {
-            self.release(answer.right.unwrap_or(Right::None));
+            self.end_answer(cx, answer);
             return self.abandon(cx, message);
         }
         if answer.shape().is_buffered() {
@@ -229,7 +229,14 @@ impl Ipc {
         }
     }
 
-    /// Gives an answer its right and its data.
+    /// Ends what an answer carries that nobody gets.
+    fn end_answer<M: Machine>(&mut self, cx: &mut Context<'_, M>, answer: Answer<'_>) {
+        if let Some(carried) = answer.carried {
+            self.end_carried(cx, carried);
+        }
+    }
+
+    /// Gives an answer what it carries and its data.
     fn add_body<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
@@ -241,14 +248,14 @@ impl Ipc {
             Ok(id) => {
                 message.body = Some(id);
                 message.shape = shape;
-                if let (Some(right), Some(body)) = (answer.right, self.bodies.get_mut(id))
-                    && let Err(Carried::Port(right)) = body.carried.push(Carried::Port(right))
+                if let (Some(carried), Some(body)) = (answer.carried, self.bodies.get_mut(id))
+                    && let Err(carried) = body.carried.push(carried)
                 {
-                    self.release(right);
+                    self.end_carried(cx, carried);
                 }
             }
             Err(Shortage) => {
-                self.release(answer.right.unwrap_or(Right::None));
+                self.end_answer(cx, answer);
                 message.words = [KernReturn::ResourceShortage.0.into(), 0, 0, 0, 0, 0];
             }
         }

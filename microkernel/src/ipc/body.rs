@@ -331,28 +331,30 @@ impl Ipc {
         code
     }
 
-    /// Writes the kernel's answer to a thread into its buffer: at most one right, and data.
+    /// Writes the kernel's answer to a thread into its buffer: at most one right or memory, and data.
     pub(super) fn deliver_answer<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
         place: (PortId, i32),
-        right: Option<Right>,
+        carried: Option<Carried>,
         data: &[u8],
     ) -> MessageReturn {
-        let shape = Shape::buffered(data.len() as u32, u32::from(right.is_some()));
+        let shape = Shape::buffered(data.len() as u32, u32::from(carried.is_some()));
         let record = cx.sched.threads.get(thread);
         let buffer = record.and_then(|thread| thread.buffer.map(|buffer| (thread.space, buffer)));
         let Some((space, buffer)) = buffer.filter(|(_, buffer)| fits(cx.vm, Some(*buffer), shape))
         else {
-            self.release(right.unwrap_or(Right::None));
+            if let Some(carried) = carried {
+                self.end_carried(cx, carried);
+            }
             return MessageReturn::ReceiveTooLarge;
         };
         let (port, id) = place;
         self.write_header(cx, buffer, (port, Name::NULL), ((id, 0), shape));
         let mut code = MessageReturn::Success;
-        if let Some(right) = right {
-            let descriptor = self.copy_out_descriptor(cx, space, Carried::Port(right), &mut code);
+        if let Some(carried) = carried {
+            let descriptor = self.copy_out_descriptor(cx, space, carried, &mut code);
             write_descriptor(cx, buffer, 0, descriptor);
         }
         let mut data = data;
@@ -433,7 +435,7 @@ impl Ipc {
         self.free_body(cx, id, payer);
     }
 
-    fn end_carried<M: Machine>(&mut self, cx: &mut Context<'_, M>, carried: Carried) {
+    pub(super) fn end_carried<M: Machine>(&mut self, cx: &mut Context<'_, M>, carried: Carried) {
         match carried {
             Carried::Port(right) => self.release(right),
             Carried::Memory(None, _) => {}

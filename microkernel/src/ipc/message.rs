@@ -8,6 +8,8 @@ use arena::Arena;
 use super::right::Right;
 use crate::base::ids::{BodyId, MessageId, MessageKind, PortId, TaskId};
 use crate::base::ledger::LedgerId;
+use crate::vm::CopyId;
+use abi::kern_return::KernReturn;
 use abi::message::WORDS;
 use abi::registers::Shape;
 
@@ -20,6 +22,26 @@ pub enum Via {
     SendOnce,
     /// No right: the kernel made the message.
     Kernel,
+}
+
+/// What a request to the kernel that is done in steps has made so far, or how far it has got.
+#[derive(Clone, Copy, Debug)]
+pub enum Made {
+    /// A task that is being filled. It ends when the request fails.
+    Task(TaskId),
+    /// A copy that is being gathered. It is thrown away when the request fails.
+    Copy(CopyId),
+    /// All below this address, or before this byte, is done.
+    At(u64),
+    /// The bytes that are mapped of what is to lie at an address.
+    Mapped {
+        /// The address.
+        address: u64,
+        /// The bytes.
+        done: u64,
+    },
+    /// It failed with this code; all below this address is to be taken back.
+    Undo(u64, KernReturn),
 }
 
 /// A message that nobody has received yet.
@@ -43,8 +65,8 @@ pub struct Message {
     pub body: Option<BodyId>,
     /// Who pays for it until it is received.
     pub payer: Option<LedgerId>,
-    /// What a request to the kernel that is done in steps has made so far.
-    pub made: Option<TaskId>,
+    /// See [`Made`].
+    pub made: Option<Made>,
     /// The next message in its queue.
     pub next: Option<MessageId>,
 }

@@ -4,8 +4,9 @@ use abi::kern_return::KernReturn;
 use abi::trace::{self, Kind as TraceKind};
 
 use super::Kernel;
-use crate::base::ids::{MessageId, TaskId, ThreadId};
+use crate::base::ids::{MessageId, ThreadId};
 use crate::ipc::answer::{Answer, Answered};
+use crate::ipc::message::Made;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::send::Call;
 use crate::ipc::{self, Ipc};
@@ -65,7 +66,7 @@ impl Kernel {
         let answer = Answer {
             words: reply.words,
             data: self.scratch.data(&reply),
-            right: reply.right,
+            carried: reply.carried,
         };
         conclude(&mut core.layers, caller, id, answer)
     }
@@ -102,7 +103,7 @@ impl Kernel {
             let answer = Answer {
                 words: Reply::code(KernReturn::Terminated).words,
                 data: &[],
-                right: None,
+                carried: None,
             };
             conclude(&mut layers, caller, id, answer)
         };
@@ -110,11 +111,10 @@ impl Kernel {
     }
 }
 
-/// Ends the task that a request which failed had made in its earlier steps.
-fn abandon<M: Machine>(tasks: &mut Tasks, layers: &mut Layers<'_, M>, made: Option<TaskId>) {
+/// Ends what a request which failed had made in its earlier steps.
+fn abandon<M: Machine>(tasks: &mut Tasks, layers: &mut Layers<'_, M>, made: Option<Made>) {
     if let Some(made) = made {
-        // Who found it meanwhile may have ended it.
-        tasks.terminate(layers, made).ok();
+        tasks.abandon(layers, made);
     }
 }
 

@@ -14,12 +14,15 @@
 //!
 //! Deliberately absent: threads that wait in here, and anything that a name could not have asked for.
 
+mod entry_calls;
 mod host;
 mod interrupt;
 mod io;
 mod listing;
 mod memory;
+mod region_info;
 mod task;
+mod task_vm;
 mod thread;
 mod transport;
 
@@ -34,13 +37,15 @@ use crate::base::counters::Counters;
 use crate::base::ids::{BodyId, MessageId, PortId, TaskId, ThreadId};
 use crate::base::ledger::LedgerId;
 use crate::base::log::Log;
+use crate::ipc::body::Carried;
+use crate::ipc::message::Made;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
 use crate::machine::Machine;
 use crate::sched::thread::MAX_PRIORITY;
 use crate::task::{Layers, Tasks};
 use crate::vm;
-use transport::{Held, Request};
+use transport::{Extent, Held, Request};
 
 /// Who made a request.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +82,7 @@ pub struct Core<'a, M: Machine> {
     /// What the request carries.
     pub body: Option<BodyId>,
     /// What earlier steps of it made.
-    pub made: Option<TaskId>,
+    pub made: Option<Made>,
     /// How it goes on.
     pub next: Next,
 }
@@ -135,6 +140,17 @@ impl<M: Machine> Core<'_, M> {
             (Held::Received(index), Some(body)) => self.layers.ipc.take_carried(body, index),
             (Held::Given(right), _) => right,
             (Held::Received(_), None) => Right::None,
+        }
+    }
+
+    /// A copy that the request carries, and its bytes; `None` for no bytes.
+    fn memory_of(&self, extent: &Extent) -> KernResult<Option<(vm::CopyId, u64)>> {
+        match (extent, self.body) {
+            (Extent::Received(index), Some(body)) => match self.layers.ipc.carried(body, *index) {
+                Some(Carried::Memory(copy, size)) => Ok(copy.map(|copy| (copy, *size))),
+                _ => Err(KernReturn::InvalidCapability),
+            },
+            _ => Err(KernReturn::InvalidCapability),
         }
     }
 

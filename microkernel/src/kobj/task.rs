@@ -9,11 +9,13 @@ use abi::transport::Result;
 use abi::vm::MAX_ADDRESS;
 use interfaces::bounded::{Bytes, List, Text};
 use interfaces::task::{FIRST_THREAD, Info, Ledger, Region, RightInfo, Task};
+use interfaces::vm::Vm;
 
 use super::transport::{Held, KernelRights, Reply, Request, serve as dispatch};
-use super::{Core, listing};
+use super::{Core, listing, task_vm};
 use crate::base::KernResult;
 use crate::base::ids::{SpaceId, TaskId, ThreadId};
+use crate::ipc::message::Made;
 use crate::ipc::port::Object;
 use crate::ipc::right::{Refusal, Right};
 use crate::machine::Machine;
@@ -28,6 +30,9 @@ struct TaskObject<'a, 'k, M: Machine> {
 
 #[inline(never)]
 pub(super) fn serve<M: Machine>(core: &mut Core<'_, M>, id: TaskId, request: Request<'_>) -> Reply {
+    if request.is_of::<dyn Vm>() {
+        return task_vm::serve(core, id, request);
+    }
     dispatch::<dyn Task, _>(TaskObject { core, id }, request)
 }
 
@@ -100,13 +105,13 @@ impl<M: Machine> TaskObject<'_, '_, M> {
     fn fork(&mut self, new: NewTask) -> Result<TaskId> {
         let core = &mut *self.core;
         let child = match core.made {
-            Some(child) => child,
-            None => {
+            Some(Made::Task(child)) => child,
+            _ => {
                 let parent = core.tasks.get(self.id).ok_or(KernReturn::InvalidTask)?.map;
                 core.tasks.create_fork(&mut core.layers, new, parent)?
             }
         };
-        core.made = Some(child);
+        core.made = Some(Made::Task(child));
         let map = core.tasks.get(child).ok_or(KernReturn::Terminated)?.map;
         let (vm, mut context) = core.layers.vm();
         match vm.fork_step(&mut context, map)? {
@@ -321,7 +326,8 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         let task = self.task()?;
         let (map, ledger) = (task.map, task.ledger);
         let (vm, mut context) = self.core.layers.vm();
-        let entry = vm.make_entry(&mut context, map, (address, size), protection)?;
+        let progress = vm.make_entry(&mut context, map, (address, size), protection)?;
+        let entry = self.core.done(progress)?;
         Ok(self.core.give_entry(entry, ledger)?)
     }
 

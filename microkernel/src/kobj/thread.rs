@@ -165,7 +165,7 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
                 let made = layers.ipc.drop_request(&mut layers.cx, id);
                 set_state(layers.cx.machine.frame(frame), &state);
                 if let Some(made) = made {
-                    self.core.tasks.terminate(&mut self.core.layers, made)?;
+                    self.core.tasks.abandon(&mut self.core.layers, made);
                 }
                 Ok(())
             }

@@ -6,8 +6,8 @@
 use abi::kern_return::KernReturn;
 use abi::message::WORDS;
 use abi::transport::{
-    Caller, Direct, Error, Incoming, Outgoing, Plan, REPLY_WORDS, Request as Transported, Result,
-    Rights, Serve, Sink, Source, Span, poll_once,
+    Caller, Direct, Incoming, Interface, Outgoing, Plan, REPLY_OFFSET, REPLY_WORDS,
+    Request as Transported, Result, Rights, Serve, Sink, Source, Span, poll_once,
 };
 
 use super::Core;
@@ -15,6 +15,7 @@ use crate::base::ids::MessageId;
 use crate::ipc::body::Carried;
 use crate::ipc::right::Right;
 use crate::machine::Machine;
+use crate::vm::CopyId;
 
 /// Bytes of inline data that a request may have: what libmach's buffers hold.
 const REQUEST_BYTES: usize = 8192;
@@ -66,15 +67,21 @@ pub(super) enum Held {
     Given(Right),
 }
 
-/// No kernel interface moves memory out of line.
+/// Out-of-line memory of a method's arguments or results.
 #[derive(Debug)]
-pub(super) enum NoMemory {}
+#[must_use = "memory that is given and dropped is lost"]
+pub(super) enum Extent {
+    /// It lies in the request, at this place.
+    Received(usize),
+    /// It is on its way into the reply: these many bytes.
+    Given(CopyId, u64),
+}
 
 impl Rights for KernelRights {
     type Send<I: ?Sized + 'static> = Held;
     type SendOnce<I: ?Sized + 'static> = Held;
     type Receive<I: ?Sized + 'static> = Held;
-    type Memory = NoMemory;
+    type Memory = Extent;
     type Reply<T: 'static> = ();
 }
 
@@ -86,7 +93,7 @@ enum Class {
     Receive,
     /// Null or dead.
     Nothing,
-    Other,
+    Memory,
 }
 
 fn class_of(carried: &Carried) -> Class {
@@ -95,7 +102,7 @@ fn class_of(carried: &Carried) -> Class {
         Carried::Port(Right::SendOnce(_)) => Class::SendOnce,
         Carried::Port(Right::Receive(_)) => Class::Receive,
         Carried::Port(Right::None | Right::Dead) => Class::Nothing,
-        Carried::Memory(..) => Class::Other,
+        Carried::Memory(..) => Class::Memory,
     }
 }
 
@@ -172,8 +179,13 @@ impl Incoming<KernelRights> for Input<'_> {
         self.right(Class::Receive)
     }
 
-    fn memory(&mut self) -> Result<NoMemory> {
-        Err(Error::Code(KernReturn::MigTypeError))
+    fn memory(&mut self) -> Result<Extent> {
+        let index = self.taken;
+        self.taken += 1;
+        match self.classes.get(index).copied().flatten() {
+            Some(Class::Memory) => Ok(Extent::Received(index)),
+            _ => Err(KernReturn::MigTypeError.into()),
+        }
     }
 }
 
@@ -183,7 +195,7 @@ pub(super) struct Output<'a> {
     written: usize,
     /// Where the words go when they do not fit into registers.
     data: Option<&'a mut [u8]>,
-    right: Option<Right>,
+    carried: Option<Carried>,
 }
 
 impl Sink for Output<'_> {
@@ -207,13 +219,17 @@ impl Sink for Output<'_> {
 }
 
 impl Output<'_> {
+    fn put(&mut self, carried: Carried) {
+        debug_assert!(
+            self.carried.is_none(),
+            "no kernel interface answers with two descriptors"
+        );
+        self.carried = Some(carried);
+    }
+
     fn carry(&mut self, held: Held) {
         if let Held::Given(right) = held {
-            debug_assert!(
-                self.right.is_none(),
-                "no kernel interface answers with two rights"
-            );
-            self.right = Some(right);
+            self.put(Carried::Port(right));
         }
     }
 }
@@ -231,8 +247,10 @@ impl Outgoing<KernelRights> for Output<'_> {
         self.carry(right);
     }
 
-    fn memory(&mut self, memory: NoMemory) {
-        match memory {}
+    fn memory(&mut self, memory: Extent) {
+        if let Extent::Given(copy, size) = memory {
+            self.put(Carried::Memory(Some(copy), size));
+        }
     }
 }
 
@@ -241,8 +259,8 @@ impl Outgoing<KernelRights> for Output<'_> {
 pub struct Reply {
     /// The words in registers; word 0 is the code.
     pub words: [u64; WORDS],
-    /// A right.
-    pub right: Option<Right>,
+    /// A right or memory.
+    pub carried: Option<Carried>,
     /// Bytes of inline data, in the [`Scratch`].
     size: usize,
 }
@@ -252,7 +270,7 @@ impl Reply {
     pub const fn code(code: KernReturn) -> Self {
         Self {
             words: [code.0 as u64, 0, 0, 0, 0, 0],
-            right: None,
+            carried: None,
             size: 0,
         }
     }
@@ -267,6 +285,11 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Whether its id is one of an interface's.
+    pub(super) fn is_of<I: ?Sized + Interface>(&self) -> bool {
+        (0..REPLY_OFFSET).contains(&self.id.wrapping_sub(I::SUBSYSTEM))
+    }
+
     /// Reads what is not in registers; `None`: it is more than any method takes.
     pub(super) fn new<M: Machine>(
         core: &mut Core<'_, M>,
@@ -333,12 +356,12 @@ impl<'s, 'a: 's> Transported<'s> for Request<'a> {
             words: [0; WORDS],
             written: if long { 0 } else { 1 },
             data: long.then_some(self.reply),
-            right: None,
+            carried: None,
         };
         write(value, &mut out);
         Reply {
             words: out.words,
-            right: out.right,
+            carried: out.carried,
             size: if long { out.written * 8 } else { 0 },
         }
     }

@@ -7,6 +7,7 @@ use super::{Layers, Stage, Tasks, release_thread};
 use crate::base::KernResult;
 use crate::base::ids::{TaskId, ThreadId};
 use crate::ipc::agenda::Progress;
+use crate::ipc::message::Made;
 use crate::ipc::receive::End;
 use crate::ipc::right::Right;
 use crate::machine::Machine;
@@ -17,6 +18,22 @@ use crate::vm;
 const STEP: u32 = 64;
 
 impl Tasks {
+    /// Ends what a request that is not answered with success made in its steps.
+    pub fn abandon<M: Machine>(&mut self, layers: &mut Layers<'_, M>, made: Made) {
+        match made {
+            // A child that is only half made has nobody who knows it, or who ended it already.
+            Made::Task(task) => {
+                self.terminate(layers, task).ok();
+            }
+            Made::Copy(copy) => {
+                let (vm, mut context) = layers.vm();
+                // A copy is bounded (`COPY_PAGES`), and so is this.
+                while vm.copy_discard(&mut context, copy) == vm::Progress::More {}
+            }
+            Made::At(_) | Made::Mapped { .. } | Made::Undo(..) => {}
+        }
+    }
+
     /// Begins a task's end. Its threads run no more user code; [`work_off`](Self::work_off) does the rest.
     ///
     /// # Errors
@@ -187,8 +204,7 @@ impl Tasks {
         layers.cx.sched.disarm(id);
         layers.ipc.end_epoch(&mut layers.cx, id);
         if let Some(made) = layers.ipc.drop_request(&mut layers.cx, id) {
-            // A child that is only half made has nobody who knows it.
-            self.terminate(layers, made).ok();
+            self.abandon(layers, made);
         }
         let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
             return;

@@ -6,7 +6,7 @@ use abi::vm::protection;
 
 use super::{Context, MapId, Vm, whole_pages};
 use crate::base::KernResult;
-use crate::machine::{Access, Machine, Page};
+use crate::machine::{Access, Machine};
 
 /// What a futex word is, whichever address reaches it: the same for all that share the memory.
 ///
@@ -79,36 +79,8 @@ impl Vm {
         Ok(())
     }
 
-    /// Copies memory of one task to another one's, or within one. Up to a page is written as a whole or not at all.
-    ///
-    /// # Errors
-    /// As [`read_bytes`](Self::read_bytes), for either side.
-    pub fn copy_bytes<M: Machine>(
-        &mut self,
-        context: &mut Context<'_, M>,
-        from: (MapId, u64),
-        to: (MapId, u64),
-        size: usize,
-    ) -> KernResult<()> {
-        self.prepare(context, from.0, (from.1, size), Access::Read)?;
-        self.prepare(context, to.0, (to.1, size), Access::Write)?;
-        let mut done = 0;
-        while done < size as u64 {
-            let (source, target) = (from.1 + done, to.1 + done);
-            // The target first: giving it a page of its own may change what the source shows.
-            let into = self.page_for(context, to.0, target, Access::Write)?.page;
-            let page = self.page_for(context, from.0, source, Access::Read)?.page;
-            let (a, b) = (source % PAGE_SIZE, target % PAGE_SIZE);
-            let length = (size as u64 - done).min(PAGE_SIZE - a.max(b));
-            let (a, b, length) = (a as usize, b as usize, length as usize);
-            copy_between(context, (page, a), (into, b), length);
-            done += length as u64;
-        }
-        Ok(())
-    }
-
     /// Checks a range, and makes the pages of a short one present, so that the access itself cannot fail.
-    fn prepare<M: Machine>(
+    pub(super) fn prepare<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
@@ -171,25 +143,5 @@ impl Vm {
                 place: address,
             },
         })
-    }
-}
-
-/// Copies inside one page too, when the two ranges do not overlap; the machine copies between different pages only.
-fn copy_between<M: Machine>(
-    context: &mut Context<'_, M>,
-    from: (Page, usize),
-    to: (Page, usize),
-    length: usize,
-) {
-    if from.0 != to.0 {
-        return context.machine.copy(from, to, length);
-    }
-    let mut piece = [0; 64];
-    let mut done = 0;
-    while done < length {
-        let now = &mut piece[..(length - done).min(64)];
-        context.machine.read((from.0, from.1 + done), now);
-        context.machine.write((to.0, to.1 + done), now);
-        done += now.len();
     }
 }

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
-use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, flags, inherit, map_flags, protection};
+use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, behavior, flags, inherit, map_flags, protection};
 
 use super::entry::{Attributes, find_gap};
 use super::pages::Withdraw;
@@ -14,6 +14,9 @@ use super::{STEP, Vm, cost, whole_pages};
 use crate::base::KernResult;
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
+
+/// Holes that are looked at for an aligned place, before one is taken that is large enough anyway.
+const MAX_HOLES: u32 = 64;
 
 /// What a new mapping shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +34,8 @@ pub struct MapRequest {
     pub address: u64,
     /// Bytes; rounded up to whole pages.
     pub size: u64,
+    /// Bits that the address must not have.
+    pub mask: u64,
     /// `ANYWHERE`, `COPY` and `OVERWRITE` of [`map_flags`].
     pub flags: u64,
     /// What is mapped.
@@ -59,6 +64,7 @@ impl MapRequest {
         Self {
             address,
             size,
+            mask: 0,
             flags: word & 0xffff,
             source,
             protection: bits(map_flags::CURRENT_SHIFT, 7),
@@ -91,6 +97,7 @@ impl Vm {
         let request = MapRequest {
             address,
             size,
+            mask: 0,
             flags,
             source: Source::Anonymous,
             protection: protection::READ | protection::WRITE,
@@ -120,6 +127,7 @@ impl Vm {
         self.check_request(map, &request)?;
         let window = self.check_source(&request)?;
         let range = self.find_place(map, &request)?;
+        self.check_growth(map, &range, request.maximum)?;
         self.check_room(context, map)?;
         if request.flags & map_flags::OVERWRITE != 0
             && self.deallocate(context, map, range.start, range.end - range.start)?
@@ -133,6 +141,7 @@ impl Vm {
             protection: request.protection,
             maximum: window.maximum,
             inheritance: request.inheritance,
+            behavior: behavior::DEFAULT,
         };
         let mut entry = Entry::new(range.start, range.end, attributes);
         entry.object = window.object;
@@ -149,7 +158,7 @@ impl Vm {
         Ok(Progress::Done(range.start))
     }
 
-    fn check_request(&self, map: MapId, request: &MapRequest) -> KernResult<()> {
+    pub(super) fn check_request(&self, map: MapId, request: &MapRequest) -> KernResult<()> {
         const FLAGS: u64 = map_flags::ANYWHERE | map_flags::COPY | map_flags::OVERWRITE;
         let rights = request.protection | request.maximum;
         if request.flags & !FLAGS != 0
@@ -215,7 +224,7 @@ impl Vm {
         })
     }
 
-    fn find_place(&self, map: MapId, request: &MapRequest) -> KernResult<Range<u64>> {
+    pub(super) fn find_place(&self, map: MapId, request: &MapRequest) -> KernResult<Range<u64>> {
         if request.flags & map_flags::ANYWHERE != 0 {
             let size = request
                 .size
@@ -225,12 +234,15 @@ impl Vm {
                 .address
                 .checked_next_multiple_of(PAGE_SIZE)
                 .ok_or(KernReturn::NoSpace)?;
-            let start = self.free_place(map, hint, size)?;
+            let start = self.aligned_place(map, hint, size, request.mask)?;
             return Ok(start..start + size);
         }
         let range = whole_pages(request.address, request.size)?;
         if range.start < MIN_ADDRESS || range.end > MAX_ADDRESS {
             return Err(KernReturn::InvalidAddress);
+        }
+        if range.start & request.mask != 0 {
+            return Err(KernReturn::NoSpace);
         }
         if request.flags & map_flags::OVERWRITE == 0 && self.first_in(map, &range).is_some() {
             return Err(KernReturn::NoSpace);
@@ -244,8 +256,36 @@ impl Vm {
         find_gap(&map.entries, &self.entries, hint, size).ok_or(KernReturn::NoSpace)
     }
 
+    /// The same where the address has none of the bits of a mask.
+    pub(super) fn aligned_place(
+        &self,
+        map: MapId,
+        hint: u64,
+        size: u64,
+        mask: u64,
+    ) -> KernResult<u64> {
+        let align = |at: u64| Some(at.checked_add(mask)? & !mask);
+        let mut hint = align(hint).ok_or(KernReturn::NoSpace)?;
+        for _ in 0..MAX_HOLES {
+            let place = self.free_place(map, hint, size)?;
+            let aligned = align(place).ok_or(KernReturn::NoSpace)?;
+            if aligned == place {
+                return Ok(place);
+            }
+            hint = aligned;
+        }
+        // Any hole of this size has an aligned place.
+        let more = size.checked_add(mask).ok_or(KernReturn::NoSpace)?;
+        let place = self.free_place(map, hint, more)?;
+        align(place).ok_or(KernReturn::NoSpace)
+    }
+
     /// So that what replaces does not find out too late that it cannot.
-    fn check_room<M: Machine>(&self, context: &Context<'_, M>, map: MapId) -> KernResult<()> {
+    pub(super) fn check_room<M: Machine>(
+        &self,
+        context: &Context<'_, M>,
+        map: MapId,
+    ) -> KernResult<()> {
         let map = self.map_ref(map)?;
         let used = context.ledgers.used(map.ledger, Resource::KernelBytes);
         let limit = context.ledgers.limit(map.ledger, Resource::KernelBytes);

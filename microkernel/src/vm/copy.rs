@@ -53,6 +53,8 @@ pub struct Copied {
     pub(super) pieces: u32,
     /// What is not gathered yet.
     pub(super) rest: Option<Rest>,
+    /// All of it is to be in the copy's own object.
+    pub(super) apart: bool,
     /// The object that no one else reaches, with a reference; its pages become the receiver's.
     pub(super) own: Option<ObjectId>,
 }
@@ -106,9 +108,25 @@ impl Vm {
         range: (u64, u64),
         after: After,
     ) -> KernResult<CopyId> {
+        let ledger = self.map_ref(map)?.ledger;
+        self.copy_out_for(context, map, range, after, ledger)
+    }
+
+    /// The same for a reader of another task's memory, whose ledger pays.
+    ///
+    /// # Errors
+    /// As [`copy_out`](Self::copy_out).
+    pub fn copy_out_for<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: (u64, u64),
+        after: After,
+        ledger: LedgerId,
+    ) -> KernResult<CopyId> {
         let (address, size) = range;
         let pages = whole_pages(address, size)?;
-        let ledger = self.map_ref(map)?.ledger;
+        self.map_ref(map)?;
         if size == 0 {
             return self.create_copy(context, ledger, (address, 0));
         }
@@ -253,6 +271,48 @@ impl Vm {
         // The entry's reference is the copy's now, beside the piece's.
         node_mut(&mut self.copies, copy).own = object;
         Ok(())
+    }
+
+    /// Whether a copy has all that it is to have.
+    pub fn copy_is_whole(&self, copy: CopyId) -> bool {
+        self.copies
+            .get(copy)
+            .is_some_and(|copy| copy.rest.is_none())
+    }
+
+    /// A copy in pages of its own, of memory that stays: what [`make_copy_entry`](Self::make_copy_entry) takes.
+    ///
+    /// # Errors
+    /// As [`copy_out`](Self::copy_out); `InvalidArgument` also when the range is not of whole pages.
+    pub fn copy_out_apart<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        (address, size): (u64, u64),
+        ledger: LedgerId,
+    ) -> KernResult<CopyId> {
+        if !(address | size).is_multiple_of(PAGE_SIZE) || size == 0 {
+            return Err(KernReturn::InvalidArgument);
+        }
+        self.map_ref(map)?;
+        if size / PAGE_SIZE > COPY_PAGES {
+            return Err(KernReturn::ResourceShortage);
+        }
+        whole_pages(address, size)?;
+        let copy = self.create_copy(context, ledger, (address, size))?;
+        let here = node_mut(&mut self.copies, copy);
+        here.apart = true;
+        here.rest = Some(Rest {
+            map,
+            start: address,
+            end: address + size,
+            after: After::Keep,
+        });
+        let begun = self.copy_more(context, copy);
+        if begun.is_err() {
+            while self.release_pieces(context, copy) == Progress::More {}
+        }
+        begun.map(|_| copy)
     }
 
     /// Bytes of a copy.

@@ -2,7 +2,7 @@
 
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
-use abi::vm::{MIN_ADDRESS, inherit, protection};
+use abi::vm::{MIN_ADDRESS, behavior, inherit, protection};
 
 use super::entry::Attributes;
 use super::pages::Mapping;
@@ -20,6 +20,7 @@ const DEFAULT: Attributes = Attributes {
     protection: protection::READ | protection::WRITE,
     maximum: protection::ALL,
     inheritance: inherit::COPY,
+    behavior: behavior::DEFAULT,
 };
 
 impl Vm {
@@ -47,6 +48,7 @@ impl Vm {
         }
         let size = pages * PAGE_SIZE;
         let start = self.free_place(map, MIN_ADDRESS, size)?;
+        self.check_growth(map, &(start..start + size), DEFAULT.maximum)?;
         if let Some(own) = own {
             self.change_payer(context, own, receiver)?;
         }
@@ -227,7 +229,7 @@ impl Vm {
         }
         let copy = self.create_copy(context, ledger, (0, size))?;
         if size > 0
-            && let Err(error) = self.fill_copy(context, copy, pages)
+            && let Err(error) = self.add_zeros(context, copy, pages)
         {
             while self.release_pieces(context, copy) == Progress::More {}
             return Err(error);
@@ -235,17 +237,14 @@ impl Vm {
         Ok(copy)
     }
 
-    fn fill_copy<M: Machine>(
+    /// Pages that come as they are written.
+    fn add_zeros<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         copy: CopyId,
         pages: u64,
     ) -> KernResult<()> {
         let own = self.own_object(context, copy)?;
-        for index in 0..pages {
-            let page = self.add_page(context, own, index)?;
-            context.machine.zero_page(page);
-        }
         let piece = Piece {
             object: Some(own),
             index: 0,
@@ -259,7 +258,7 @@ impl Vm {
     /// Writes into a copy that [`copy_create`](Self::copy_create) made.
     ///
     /// # Errors
-    /// `InvalidArgument`: no such copy, or bytes outside it.
+    /// `InvalidArgument`: no such copy, or bytes outside it. `ResourceShortage`: some bytes may have been written.
     pub fn copy_write<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -276,10 +275,14 @@ impl Vm {
         while !rest.is_empty() {
             let within = (at % PAGE_SIZE) as usize;
             let (now, later) = rest.split_at(rest.len().min(PAGE_SIZE as usize - within));
-            let found = self
-                .find_page(own, at / PAGE_SIZE)
-                .ok_or(KernReturn::InvalidArgument)?;
-            context.machine.write((found.page, within), now);
+            let page = if let Some(found) = self.find_page(own, at / PAGE_SIZE) {
+                found.page
+            } else {
+                let page = self.add_page(context, own, at / PAGE_SIZE)?;
+                context.machine.zero_page(page);
+                page
+            };
+            context.machine.write((page, within), now);
             at += now.len() as u64;
             rest = later;
         }
@@ -318,7 +321,7 @@ impl Vm {
         Ok(())
     }
 
-    fn copied_page(&self, copy: &Copied, index: u64) -> Option<crate::machine::Page> {
+    pub(super) fn copied_page(&self, copy: &Copied, index: u64) -> Option<crate::machine::Page> {
         let (mut next, mut index) = (copy.head.as_ref(), index);
         while let Some(piece) = next {
             if index < piece.pages {
@@ -344,6 +347,7 @@ impl Vm {
             last: None,
             pieces: 0,
             rest: None,
+            apart: false,
             pages: if size == 0 {
                 0
             } else {

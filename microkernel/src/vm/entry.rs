@@ -20,6 +20,8 @@ pub struct Entry {
     pub(super) needs_copy: bool,
     /// Message buffers that lie here. They are exactly as large as the entry.
     pub(super) wired: u32,
+    /// How often [`Vm::wire_step`](super::Vm::wire_step) wired it: its pages are there, and copies of it are made at once.
+    pub(super) wires: u32,
     /// The entries beside this one.
     pub(super) previous: Option<EntryId>,
     pub(super) next: Option<EntryId>,
@@ -36,6 +38,8 @@ pub(super) struct Attributes {
     pub(super) protection: u32,
     pub(super) maximum: u32,
     pub(super) inheritance: u32,
+    /// How it is used, of [`abi::vm::behavior`].
+    pub(super) behavior: u32,
 }
 
 /// Summary of a subtree of entries.
@@ -57,6 +61,7 @@ impl Entry {
             index: 0,
             needs_copy: false,
             wired: 0,
+            wires: 0,
             previous: None,
             next: None,
             hole: 0,
@@ -75,6 +80,7 @@ impl Entry {
         tail.index = self.object.map_or(0, |_| self.page_at(at));
         tail.needs_copy = self.needs_copy;
         tail.wired = self.wired;
+        tail.wires = self.wires;
         tail
     }
 
@@ -93,6 +99,11 @@ impl Entry {
         self.start + (page - self.index) * PAGE_SIZE
     }
 
+    /// Whether its pages must stay where they are, or at least there: nothing of it is copied late.
+    pub(super) fn is_wired(&self) -> bool {
+        self.wired > 0 || self.wires > 0
+    }
+
     /// Whether `next`, which begins where this one ends, only continues it.
     pub(super) fn continues_in(&self, next: &Self) -> bool {
         self.end == next.start
@@ -101,6 +112,7 @@ impl Entry {
             && self.needs_copy == next.needs_copy
             && self.wired == 0
             && next.wired == 0
+            && self.wires == next.wires
             && (self.object.is_none() || self.page_at(self.end) == next.index)
     }
 }

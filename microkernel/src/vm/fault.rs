@@ -181,6 +181,7 @@ impl Vm {
             self.entry_mut(id).needs_copy = false;
             return Ok(object);
         }
+        self.bypass(object);
         let (size, index) = (self.entry(id).size(), self.entry(id).index);
         let backing = Backing { object, index };
         let shadow = self.create_shadow(context, backing, size, ledger)?;

@@ -3,13 +3,15 @@
 //! Deliberately absent: stopping the parent's threads. What they write while the steps run may or may not
 //! be in the child; who needs a snapshot of one moment suspends them.
 
+use core::ops::Range;
+
 use abi::PAGE_SIZE;
 use abi::vm::inherit;
 
 use super::object::MAX_CHAIN;
 use super::pages::Withdraw;
 use super::tree::node_mut;
-use super::{Context, Entry, EntryId, MapId, Progress, STEP, Vm};
+use super::{Context, Entry, EntryId, MapId, ObjectId, Progress, STEP, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
 use crate::machine::Machine;
@@ -23,12 +25,25 @@ pub(super) struct Fork {
     cursor: u64,
 }
 
-/// How a child gets a part of an entry.
-enum Plan {
-    Nothing,
+/// How another map gets a part of an entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// Both see the same pages.
     Share,
+    /// Each copies what it writes.
     Late,
+    /// It gets copies.
     Now,
+}
+
+/// A part of an entry for another map, up to `end`, with a reference to the object.
+#[must_use = "the reference would be lost"]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Offer {
+    object: Option<ObjectId>,
+    index: u64,
+    needs_copy: bool,
+    pub(super) end: u64,
 }
 
 impl Vm {
@@ -42,10 +57,12 @@ impl Vm {
         parent: MapId,
         ledger: LedgerId,
     ) -> KernResult<MapId> {
-        let jit = self.map_ref(parent)?.jit;
+        let parent_map = self.map_ref(parent)?;
+        let (jit, limit) = (parent_map.jit, parent_map.size_limit);
         let child = self.create_map(context, ledger)?;
         let map = node_mut(&mut self.maps, child);
         map.jit = jit;
+        map.size_limit = limit;
         map.fork = Some(Fork { parent, cursor: 0 });
         Ok(child)
     }
@@ -53,8 +70,7 @@ impl Vm {
     /// Inherits some more.
     ///
     /// # Errors
-    /// `ResourceShortage`; `NotSupported`: a shared region of more than [`SHARE_PAGES`](super::SHARE_PAGES) that was copied
-    /// before; `InvalidTask`: the parent is gone. The child has what it has, and is to be destroyed.
+    /// `ResourceShortage`; `InvalidTask`: the parent is gone. The child has what it has, and is to be destroyed.
     pub fn fork_step<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -89,25 +105,19 @@ impl Vm {
         }
     }
 
-    fn plan_inheritance(&self, id: EntryId) -> Plan {
+    fn plan_inheritance(&self, id: EntryId) -> Option<Offered> {
         let entry = self.entry(id);
-        let late = entry.object.is_none_or(|object| {
-            entry.wired == 0
-                && self.object(object).copies_lazily()
-                && self.chain(object) < MAX_CHAIN
-        });
         match entry.attributes.inheritance {
-            inherit::NONE => Plan::Nothing,
+            inherit::NONE => None,
             // A buffer is the parent's thread's: the child gets ordinary memory.
-            inherit::SHARE if entry.wired == 0 => Plan::Share,
+            inherit::SHARE if entry.wired == 0 => Some(Offered::Share),
             _ if entry
                 .object
                 .is_some_and(|object| self.object(object).is_device()) =>
             {
-                Plan::Nothing
+                None
             }
-            _ if late => Plan::Late,
-            _ => Plan::Now,
+            _ => Some(self.plan_copy(id)),
         }
     }
 
@@ -119,64 +129,122 @@ impl Vm {
         (id, start): (EntryId, u64),
         budget: &mut u64,
     ) -> KernResult<u64> {
-        let mut end = self.entry(id).end;
-        let mut inherited = Entry::new(start, end, self.entry(id).attributes);
-        match self.plan_inheritance(id) {
-            Plan::Nothing => return Ok(end),
-            Plan::Share => {
-                self.share(context, parent, id, &(start..end))?;
-                let entry = self.entry(self.find_entry(parent, start)?);
-                inherited.object = entry.object;
-                inherited.index = entry.page_at(start);
-                inherited.needs_copy = entry.needs_copy;
-            }
-            Plan::Late => {
-                end = self.protect_front(context, parent, (id, start), budget)?;
-                let entry = self.entry(self.find_entry(parent, start)?);
-                inherited.object = entry.object;
-                inherited.index = entry.object.map_or(0, |_| entry.page_at(start));
-                inherited.needs_copy = entry.object.is_some();
-            }
-            Plan::Now => {
-                end = end.min(start.saturating_add(STEP * PAGE_SIZE));
-                let ledger = self.map_ref(child)?.ledger;
-                let entry = self.entry(id);
-                if let Some(object) = entry.object {
-                    let from = (object, entry.page_at(start));
-                    let pages = (end - start) / PAGE_SIZE;
-                    let copy = self.copy_object(context, from, pages, ledger)?;
-                    inherited.object = Some(copy);
-                    inherited.end = end;
-                    let added = self.add_entry(context, child, inherited);
-                    if added.is_err() {
-                        self.dereference(copy);
-                    }
-                    *budget = 0;
-                    return added.map(|_| end);
-                }
-            }
-        }
-        inherited.end = end;
-        let object = inherited.object;
-        self.add_entry(context, child, inherited)?;
-        if let Some(object) = object {
-            self.reference(object);
-        }
+        let entry = self.entry(id);
+        let (end, attributes) = (entry.end, entry.attributes);
+        let Some(how) = self.plan_inheritance(id) else {
+            return Ok(end);
+        };
+        let ledger = self.map_ref(child)?.ledger;
+        let payer = (ledger, &mut *budget);
+        let offer = self.offer(context, (parent, id), start..end, how, payer)?;
+        let Progress::Done(offer) = offer else {
+            *budget = 0;
+            return Ok(start);
+        };
+        let end = offer.end;
+        self.accept(context, child, Entry::new(start, end, attributes), offer)?;
         self.join(context, parent, start);
         self.join(context, child, start);
         Ok(end)
     }
 
-    /// Lets an entry of the parent, from `start` on and as far as the budget goes, be copied at the next write.
+    /// How memory of an entry is copied.
+    pub(super) fn plan_copy(&self, id: EntryId) -> Offered {
+        let entry = self.entry(id);
+        let late = entry.object.is_none_or(|object| {
+            !entry.is_wired()
+                && self.object(object).copies_lazily()
+                && self.chain(object) < MAX_CHAIN
+        });
+        if late { Offered::Late } else { Offered::Now }
+    }
+
+    /// Prepares memory of an entry to be another map's too, from the beginning of a range in it on, and as far as the
+    /// budget goes. `ledger` pays for copies that are made at once.
+    pub(super) fn offer<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (map, id): (MapId, EntryId),
+        range: Range<u64>,
+        how: Offered,
+        (ledger, budget): (LedgerId, &mut u64),
+    ) -> KernResult<Progress<Offer>> {
+        let (start, mut end) = (range.start, range.end);
+        let entry = self.entry(id);
+        match (how, entry.object) {
+            (Offered::Share, _) => {
+                if self.share(context, map, &range)? == Progress::More {
+                    return Ok(Progress::More);
+                }
+            }
+            (_, None) => {}
+            (Offered::Late, Some(_)) => {
+                end = self.protect_front(context, (map, id), range, budget)?;
+            }
+            (Offered::Now, Some(object)) => {
+                end = end.min(start.saturating_add(STEP * PAGE_SIZE));
+                let pages = (end - start) / PAGE_SIZE;
+                let from = (object, entry.page_at(start));
+                let copy = self.copy_object(context, from, pages, ledger)?;
+                *budget = 0;
+                return Ok(Progress::Done(Offer {
+                    object: Some(copy),
+                    index: 0,
+                    needs_copy: false,
+                    end,
+                }));
+            }
+        }
+        let entry = self.entry(self.find_entry(map, start)?);
+        let (object, late) = (entry.object, how == Offered::Late);
+        let offer = Offer {
+            object,
+            index: object.map_or(0, |_| entry.page_at(start)),
+            needs_copy: entry.needs_copy || (late && object.is_some()),
+            end,
+        };
+        if let Some(object) = object {
+            self.reference(object);
+        }
+        Ok(Progress::Done(offer))
+    }
+
+    /// Puts what was offered into a map; on failure it is given back.
+    pub(super) fn accept<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        entry: Entry,
+        offer: Offer,
+    ) -> KernResult<()> {
+        let mut entry = entry;
+        entry.object = offer.object;
+        entry.index = offer.index;
+        entry.needs_copy = offer.needs_copy;
+        let added = self.add_entry(context, map, entry);
+        if added.is_err() {
+            self.decline(offer);
+        }
+        added.map(|_| ())
+    }
+
+    /// Gives an offer back.
+    pub(super) fn decline(&mut self, offer: Offer) {
+        if let Some(object) = offer.object {
+            self.dereference(object);
+        }
+    }
+
+    /// Lets a range of an entry, as far as the budget goes, be copied at the next write.
     fn protect_front<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
-        parent: MapId,
-        (id, start): (EntryId, u64),
+        (parent, id): (MapId, EntryId),
+        range: Range<u64>,
         budget: &mut u64,
     ) -> KernResult<u64> {
+        let Range { start, end } = range;
         let entry = self.entry(id);
-        let end = entry.end;
         let private = entry
             .object
             .is_some_and(|object| self.object(object).is_private());

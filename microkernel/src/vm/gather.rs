@@ -81,7 +81,7 @@ impl Vm {
     fn plan(&self, (map, id): (MapId, EntryId), copy: CopyId, after: After) -> Plan {
         let entry = self.entry(id);
         let copy = node(&self.copies, copy);
-        let many = copy.pieces >= MANY_PIECES;
+        let many = copy.apart || copy.pieces >= MANY_PIECES;
         let Some(object) = entry.object else {
             return if many { Plan::Now } else { Plan::Empty };
         };
@@ -92,7 +92,7 @@ impl Vm {
         let small = copy.pages <= SMALL_COPY;
         let late = here.copies_lazily()
             && !many
-            && entry.wired == 0
+            && !entry.is_wired()
             && (here.kind != Kind::Anonymous || !small)
             && self.chain(object) < MAX_CHAIN;
         if late { Plan::Late } else { Plan::Now }

@@ -10,6 +10,7 @@ use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Machine, Root};
 
+use super::advise::SizeLimit;
 use super::fork::Fork;
 
 /// An address space.
@@ -27,6 +28,8 @@ pub struct Map {
     pub(super) covered: u64,
     /// Memory may be writable and executable.
     pub(super) jit: bool,
+    /// How large it may become.
+    pub(super) size_limit: SizeLimit,
     /// The map that this one is being copied from.
     pub(super) fork: Option<Fork>,
 }
@@ -63,6 +66,7 @@ impl Vm {
             tables: 0,
             covered: u64::MAX,
             jit: false,
+            size_limit: SizeLimit::NONE,
             fork: None,
         };
         let id = self

@@ -10,15 +10,11 @@ use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
 use super::object::Kind;
-use super::pages::Withdraw;
-use super::{Context, EntryId, MapId, MemoryEntryId, ObjectId, Vm, cost, whole_pages};
+use super::tree::node_mut;
+use super::{Context, CopyId, MapId, MemoryEntryId, ObjectId, Progress, Vm, cost, whole_pages};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Caching, Machine, Page};
-
-/// Memory that shares an object with other memory, or that was copied, gets an object of its own before it can be
-/// shared; that is possible for this many pages. What was allocated and never copied has no limit.
-pub const SHARE_PAGES: u64 = 1024;
 
 /// A right to map memory.
 pub struct MemoryEntry {
@@ -27,6 +23,8 @@ pub struct MemoryEntry {
     pub(super) index: u64,
     pub(super) pages: u64,
     pub(super) maximum: u32,
+    /// It was made as a copy.
+    is_copy: bool,
     references: u32,
     pub(super) ledger: Option<LedgerId>,
 }
@@ -66,53 +64,79 @@ impl Vm {
         &mut self,
         context: &mut Context<'_, M>,
         size: u64,
+        maximum: u32,
         ledger: LedgerId,
     ) -> KernResult<MemoryEntryId> {
         let pages = whole_pages(0, size)?.end / PAGE_SIZE;
-        if pages == 0 {
+        if pages == 0 || maximum & !protection::ALL != 0 {
             return Err(KernReturn::InvalidArgument);
         }
         let object = self.create_object(context, Kind::Anonymous, pages, Some(ledger))?;
         self.object_mut(object).shared = true;
-        self.add_memory_entry(context, (object, 0..pages), protection::ALL, Some(ledger))
+        self.add_memory_entry(context, (object, 0..pages), maximum, Some(ledger))
     }
 
-    /// A memory entry of memory that a map has: from now on both share it.
+    /// A memory entry of a copy that [`copy_out_apart`](Self::copy_out_apart) made, which is whole and is gone then. No
+    /// entries of parts of it can be made.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: there is no such copy, or unknown bits. `ResourceShortage`: the copy is still there.
+    pub fn make_copy_entry<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        copy: CopyId,
+        maximum: u32,
+    ) -> KernResult<MemoryEntryId> {
+        let here = self.copies.get(copy).ok_or(KernReturn::InvalidArgument)?;
+        let (pages, ledger) = (here.pages, here.ledger);
+        let object = here.own.filter(|_| here.apart && here.rest.is_none());
+        let object = object.ok_or(KernReturn::InvalidArgument)?;
+        self.reference(object);
+        let made = self.add_memory_entry(context, (object, 0..pages), maximum, Some(ledger))?;
+        self.object_mut(object).shared = true;
+        node_mut(&mut self.memory_entries, made).is_copy = true;
+        // A copy of pages that are all its own has one piece.
+        while self.release_pieces(context, copy) == Progress::More {}
+        Ok(made)
+    }
+
+    /// A memory entry of memory that a map has: from now on both share it. In steps.
     ///
     /// # Errors
     /// `InvalidArgument`: size 0, not of whole pages, a range that is not in one region, or a message buffer in it.
-    /// `InvalidAddress`: a hole. `ProtectionFailure`: more than the region's maximum. `NotSupported`: more
-    /// than [`SHARE_PAGES`] that have an object with others. `ResourceShortage`.
+    /// `InvalidAddress`: a hole. `ProtectionFailure`: more than the region's maximum. `ResourceShortage`.
     pub fn make_entry<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
         range: (u64, u64),
         maximum: u32,
-    ) -> KernResult<MemoryEntryId> {
+    ) -> KernResult<Progress<MemoryEntryId>> {
         let (address, size) = range;
         let range = whole_pages(address, size)?;
         if size == 0 || range != (address..address + size) || maximum & !protection::ALL != 0 {
             return Err(KernReturn::InvalidArgument);
         }
         self.check_covered(map, &range, |entry| maximum & !entry.maximum == 0)?;
-        let id = self.find_entry(map, range.start)?;
-        if range.end > self.entry(id).end || self.wired_in(map, &range) {
+        if self.wired_in(map, &range) {
             return Err(KernReturn::InvalidArgument);
         }
-        let object = self.share(context, map, id, &range)?;
+        let Progress::Done(object) = self.share(context, map, &range)? else {
+            return Ok(Progress::More);
+        };
         let entry = self.entry(self.find_entry(map, range.start)?);
         let index = entry.page_at(range.start);
         let ledger = self.map_ref(map)?.ledger;
         self.reference(object);
         let pages = index..index + size / PAGE_SIZE;
         self.add_memory_entry(context, (object, pages), maximum, Some(ledger))
+            .map(Progress::Done)
     }
 
     /// A memory entry of a part of another one, with at most its protection.
     ///
     /// # Errors
-    /// `InvalidArgument`: a part outside, or not of whole pages. `ProtectionFailure`: more protection.
+    /// `InvalidArgument`: a part outside, or not of whole pages, or the whole is a copy. `ProtectionFailure`: more protection.
     /// `InvalidCapability`: there is no such entry. `ResourceShortage`.
     pub fn attenuate<M: Machine>(
         &mut self,
@@ -132,6 +156,7 @@ impl Vm {
             || part != (offset..offset + size)
             || part.end / PAGE_SIZE > whole.pages
             || maximum & !protection::ALL != 0
+            || whole.is_copy
         {
             return Err(KernReturn::InvalidArgument);
         }
@@ -192,6 +217,7 @@ impl Vm {
             index: pages.start,
             pages: pages.end - pages.start,
             maximum,
+            is_copy: false,
             references: 1,
             ledger,
         };
@@ -209,90 +235,5 @@ impl Vm {
             self.dereference(object);
             KernReturn::ResourceShortage
         })
-    }
-
-    /// Makes a range of an entry memory that others may map too; returns its object.
-    ///
-    /// An object that is shared is copied at once where others copy late, and must not show, in the mappings that
-    /// exist, what is behind it: so what has a past gets an object of its own, and is mapped anew.
-    pub(super) fn share<M: Machine>(
-        &mut self,
-        context: &mut Context<'_, M>,
-        map: MapId,
-        id: EntryId,
-        range: &Range<u64>,
-    ) -> KernResult<ObjectId> {
-        let entry = self.entry(id);
-        if let Some(object) = entry.object
-            && !entry.needs_copy
-        {
-            let here = self.object(object);
-            if !here.is_private() {
-                return Ok(object);
-            }
-            let whole = *range == (entry.start..entry.end)
-                || (range.end - range.start) / PAGE_SIZE > SHARE_PAGES;
-            if whole && here.references == 1 && here.backing.is_none() {
-                self.object_mut(object).shared = true;
-                return Ok(object);
-            }
-        }
-        if entry.object.is_some() && (range.end - range.start) / PAGE_SIZE > SHARE_PAGES {
-            return Err(KernReturn::NotSupported);
-        }
-        let id = self.clip(context, map, id, range)?;
-        if self.entry(id).needs_copy {
-            self.make_private(context, map, id)?;
-        }
-        let mut object = self.entry_object(context, map, id)?;
-        if !self.object(object).is_private() {
-            return Ok(object);
-        }
-        if self.object(object).references > 1 {
-            object = self.isolate(context, map, id)?;
-        }
-        self.object_mut(object).shared = true;
-        if self.object(object).backing.is_some() {
-            let mut budget = SHARE_PAGES + 1;
-            let range = range.clone();
-            self.withdraw(context, (map, id), range, Withdraw::All, &mut budget);
-        }
-        Ok(object)
-    }
-
-    /// Gives an entry, which needs no copy of its private object, an object that no other entry has.
-    fn isolate<M: Machine>(
-        &mut self,
-        context: &mut Context<'_, M>,
-        map: MapId,
-        id: EntryId,
-    ) -> KernResult<ObjectId> {
-        let entry = self.entry(id);
-        let (Some(from), index, size) = (entry.object, entry.index, entry.size()) else {
-            return self.entry_object(context, map, id);
-        };
-        let ledger = self.object(from).ledger;
-        let to = self.create_object(context, Kind::Anonymous, size, ledger)?;
-        let pages = (from, index..index + size);
-        if let Err(shortage) = self.make_places(context, pages.clone(), (to, 0)) {
-            self.dereference(to);
-            return Err(shortage);
-        }
-        self.move_pages(context, pages, (to, 0));
-        if let Some(backing) = self.object(from).backing {
-            self.reference(backing.object);
-            let behind = self.object_mut(backing.object);
-            behind.shadows += 1;
-            behind.shadow_sum ^= to.index();
-            self.object_mut(to).backing = Some(super::object::Backing {
-                object: backing.object,
-                index: backing.index + index,
-            });
-        }
-        let entry = self.entry_mut(id);
-        entry.object = Some(to);
-        entry.index = 0;
-        self.dereference(from);
-        Ok(to)
     }
 }

@@ -26,6 +26,7 @@
 //! list from pages to their mappings: who must be told of a changed page is one map, by invariant 2.
 
 mod access;
+mod advise;
 mod allocate;
 mod buffer;
 mod check;
@@ -38,13 +39,17 @@ mod gather;
 mod map;
 mod memory_entry;
 mod object;
+mod overwrite;
 mod pages;
 mod protect;
 mod region;
+mod remap;
 mod resident;
 mod settle;
+mod share;
 mod transfer;
 mod tree;
+mod wire;
 
 #[cfg(test)]
 mod test_machine;
@@ -61,6 +66,7 @@ use crate::machine::Machine;
 use abi::kern_return::KernReturn;
 
 pub use access::FutexKey;
+pub use advise::{Contents, SizeLimit};
 pub use allocate::{MapRequest, Source};
 pub use buffer::{BUFFER_PAGES, Buffer};
 pub use check::Broken;
@@ -68,10 +74,11 @@ pub use copy::{After, COPY_PAGES, Copied, Piece};
 pub use entry::Entry;
 pub use fault::FaultOutcome;
 pub use map::Map;
-pub use memory_entry::{MemoryEntry, SHARE_PAGES};
+pub use memory_entry::MemoryEntry;
 pub use object::Object;
 pub use protect::Which;
 pub use region::{RegionInfo, Sharing};
+pub use remap::Remap;
 pub use resident::Node;
 
 /// Reaches a map.

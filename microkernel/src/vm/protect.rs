@@ -2,12 +2,13 @@
 
 use core::ops::Range;
 
+use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::{inherit, protection};
 
 use super::entry::Attributes;
 use super::pages::Withdraw;
-use super::{Context, EntryId, MapId, Progress, STEP, Vm, whole_pages};
+use super::{Context, EntryId, MapId, ObjectId, Progress, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::Machine;
 
@@ -21,7 +22,8 @@ pub enum Which {
 }
 
 impl Vm {
-    /// Sets the current or the maximum protection of the whole pages of a range. Nothing changes on an error; what
+    /// Sets the current or the maximum protection of the whole pages of a range. With [`protection::COPY`] writing may
+    /// be granted beyond the maximum: what others see too is then copied. Nothing changes on an error; what
     /// is right goes in steps.
     ///
     /// # Errors
@@ -38,7 +40,9 @@ impl Vm {
     ) -> KernResult<Progress> {
         let size = range.1;
         let range = whole_pages(range.0, size)?;
-        if rights & !protection::ALL != 0 {
+        let copies = rights & protection::COPY != 0;
+        let rights = rights & !protection::COPY;
+        if rights & !protection::ALL != 0 || (copies && which == Which::Maximum) {
             return Err(KernReturn::InvalidArgument);
         }
         self.map_ref(map)?;
@@ -48,9 +52,13 @@ impl Vm {
         if which == Which::Current {
             self.check_exclusion(map, rights)?;
         }
-        self.check_covered(map, &range, |entry| rights & !entry.maximum == 0)?;
+        let beyond = if copies { protection::WRITE } else { 0 };
+        self.check_covered(map, &range, |entry| rights & !(entry.maximum | beyond) == 0)?;
         if self.wired_in(map, &range) {
             return Err(KernReturn::InvalidArgument);
+        }
+        if copies {
+            return self.protect_copy(context, map, range, rights);
         }
         self.change(context, map, range, |old| match which {
             Which::Current => Attributes {
@@ -63,6 +71,88 @@ impl Vm {
                 ..old
             },
         })
+    }
+
+    /// Lets a range, which was checked, be written without anybody else seeing it.
+    fn protect_copy<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: Range<u64>,
+        rights: u32,
+    ) -> KernResult<Progress> {
+        let mut at = range.start;
+        while at < range.end {
+            let id = self.find_entry(map, at)?;
+            let entry = self.entry(id);
+            let shared = entry
+                .object
+                .filter(|object| !entry.needs_copy && !self.object(*object).is_private());
+            if let Some(object) = shared {
+                let end = entry.end.min(range.end).min(at + STEP * PAGE_SIZE);
+                let id = self.clip(context, map, id, &(at..end))?;
+                self.leave_shared(context, (map, id), object)?;
+                return Ok(Progress::More);
+            }
+            at = entry.end;
+        }
+        self.change(context, map, range, |old| Attributes {
+            protection: rights,
+            maximum: old.maximum | protection::WRITE,
+            ..old
+        })
+    }
+
+    /// Gives an entry of up to [`STEP`] pages an object of its own instead of one that others see too.
+    fn leave_shared<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (map, id): (MapId, EntryId),
+        object: ObjectId,
+    ) -> KernResult<()> {
+        let here = self.object(object);
+        if here.is_device() {
+            return Err(KernReturn::InvalidArgument);
+        }
+        if here.copies_lazily() {
+            self.entry_mut(id).needs_copy = true;
+            return Ok(());
+        }
+        let ledger = self.map_ref(map)?.ledger;
+        let entry = self.entry(id);
+        let (range, from) = (entry.start..entry.end, (object, entry.index));
+        let pages = entry.size();
+        let copy = self.copy_object(context, from, pages, ledger)?;
+        self.withdraw(context, (map, id), range, Withdraw::All, &mut { pages });
+        let entry = self.entry_mut(id);
+        entry.object = Some(copy);
+        entry.index = 0;
+        self.dereference(object);
+        Ok(())
+    }
+
+    /// Sets how a range, which has no holes, will be used, in steps.
+    ///
+    /// # Errors
+    /// As [`inherit`](Self::inherit).
+    pub fn set_behavior<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: (u64, u64),
+        behavior: u32,
+    ) -> KernResult<Progress> {
+        let size = range.1;
+        let range = whole_pages(range.0, size)?;
+        self.map_ref(map)?;
+        if size == 0 {
+            return Ok(Progress::Done(()));
+        }
+        self.check_covered(map, &range, |_| true)?;
+        if self.wired_in(map, &range) {
+            return Err(KernReturn::InvalidArgument);
+        }
+        self.change(context, map, range, |old| Attributes { behavior, ..old })
     }
 
     /// Sets what a child gets of the whole pages of a range, in steps.

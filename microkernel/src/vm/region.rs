@@ -41,6 +41,16 @@ pub struct RegionInfo {
     pub wired: bool,
     /// Pages of its own that are in memory; what shows through from a copied object does not count.
     pub resident: u64,
+    /// How often its pages are wired.
+    pub wires: u32,
+    /// How it is used, of [`abi::vm::behavior`].
+    pub behavior: u32,
+    /// Where in its object it begins, in bytes.
+    pub offset: u64,
+    /// References to its object.
+    pub references: u32,
+    /// Objects behind its object.
+    pub depth: u32,
     /// A number that is the same for every region of the same object; 0 before the first touch.
     pub object: u64,
 }
@@ -56,6 +66,7 @@ impl Vm {
             entry_from(&here.entries, &self.entries, address).ok_or(KernReturn::InvalidAddress)?;
         let entry = self.entry(id);
         let (mut sharing, mut resident) = (Sharing::Empty, 0);
+        let (mut references, mut depth) = (0, 0);
         if let Some(id) = entry.object {
             let object = self.object(id);
             sharing = if entry.needs_copy {
@@ -67,6 +78,7 @@ impl Vm {
             } else {
                 Sharing::Physical
             };
+            (references, depth) = (object.references, self.chain(id));
             resident = self.resident_below(id, entry.index + entry.size())
                 - self.resident_below(id, entry.index);
         }
@@ -78,6 +90,11 @@ impl Vm {
             inheritance: entry.attributes.inheritance,
             sharing,
             wired: entry.wired > 0,
+            wires: entry.wires,
+            behavior: entry.attributes.behavior,
+            offset: entry.index * PAGE_SIZE,
+            references,
+            depth,
             resident,
             object: entry.object.map_or(0, super::ObjectId::to_bits),
         })

@@ -1,6 +1,6 @@
 //! [`Vm::settle`]: freeing objects that nobody refers to, and merging shadows with what is behind them.
 
-use super::object::Backing;
+use super::object::{Backing, Kind};
 use super::{Context, Object, ObjectId, Progress, STEP, Vm, cost};
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
@@ -138,6 +138,51 @@ impl Vm {
             context.release(from, Resource::Pages, 1);
         }
         true
+    }
+
+    /// Lets an object show past its backing, as long as that shows nothing through it that the object does not hide.
+    ///
+    /// It is for backings that others hold too: what a child wrote after a fork does not keep alive, for its
+    /// parent, what the parent replaced long ago. No mapping changes. A backing with more than [`STEP`] pages there stays.
+    pub(super) fn bypass(&mut self, id: ObjectId) {
+        while let Some(Backing { object, index }) = self.object(id).backing {
+            let behind = self.object(object);
+            if behind.kind != Kind::Anonymous || behind.shared || !self.hides(id, object, index) {
+                return;
+            }
+            let next = behind.backing;
+            self.object_mut(id).backing = next.map(|next| Backing {
+                object: next.object,
+                index: next.index + index,
+            });
+            if let Some(next) = next {
+                self.reference(next.object);
+                let behind = self.object_mut(next.object);
+                behind.shadows += 1;
+                behind.shadow_sum ^= id.index();
+            }
+            let behind = self.object_mut(object);
+            behind.shadows -= 1;
+            behind.shadow_sum ^= id.index();
+            self.dereference(object);
+        }
+    }
+
+    /// Whether an object has a page of its own in front of each that the object behind it has, from `window` on.
+    fn hides(&self, id: ObjectId, behind: ObjectId, window: u64) -> bool {
+        let front = self.object(id);
+        let end = window.saturating_add(front.size);
+        let mut at = window;
+        for _ in 0..STEP {
+            let Some(index) = self.resident_from(behind, at).filter(|index| *index < end) else {
+                return true;
+            };
+            if front.pages.get(&self.residents, index - window).is_none() {
+                return false;
+            }
+            at = index + 1;
+        }
+        false
     }
 
     fn remove_object<M: Machine>(&mut self, context: &mut Context<'_, M>, id: ObjectId) {

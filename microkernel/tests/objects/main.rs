@@ -5,6 +5,7 @@ mod deserted;
 mod devices;
 mod host;
 mod many;
+mod memory;
 mod tasks;
 mod threads;
 mod times;

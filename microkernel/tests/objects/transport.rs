@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use abi::kern_return::{KernReturn, MessageReturn};
-use abi::message::Descriptor;
+use abi::message::{Descriptor, descriptor};
 use abi::names::{Name, disposition};
 use abi::transport::{
     Error, Incoming, Interface, Lending, Outgoing, Plan, REPLY_OFFSET, REPLY_WORDS, REQUEST_WORDS,
     Refused, Result, Rights, Sink, Source, Span, Transport,
 };
+use abi::trap;
+use abi::vm::flags;
 use microkernel::machine::FrameIndex;
 use sim::{Reply, Request, Sim};
 
@@ -25,8 +27,15 @@ impl Rights for Names {
     type Send<I: ?Sized + 'static> = Give;
     type SendOnce<I: ?Sized + 'static> = Give;
     type Receive<I: ?Sized + 'static> = Give;
-    type Memory = ();
+    type Memory = Extent;
     type Reply<T: 'static> = ();
+}
+
+/// Out-of-line memory, as a descriptor told of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Extent {
+    pub(crate) address: u64,
+    pub(crate) size: u64,
 }
 
 /// A port, as a thread reaches it.
@@ -47,10 +56,32 @@ impl<'s> Port<'s> {
         self.sim.borrow_mut().on(self.thread).message(request)
     }
 
+    /// Memory of the thread's task with these bytes.
+    fn fill(&self, data: &[u8]) -> Extent {
+        let (mut sim, size) = (self.sim.borrow_mut(), data.len() as u64);
+        let mut me = sim.on(self.thread);
+        let anywhere = [0, size, flags::ANYWHERE];
+        let address = me.trap(trap::VM_ALLOCATE, &anywhere).unwrap();
+        me.poke(address, data);
+        Extent { address, size }
+    }
+
+    fn free(&self, extent: Extent) {
+        let range = [extent.address, extent.size];
+        let mut sim = self.sim.borrow_mut();
+        sim.on(self.thread)
+            .trap(trap::VM_DEALLOCATE, &range)
+            .unwrap();
+    }
+
     fn exchange<O>(&self, plan: Plan, out: Out, read: fn(&mut In) -> Result<O>) -> Result<O> {
         let mut request = Request::call(self.name).id(plan.id);
         for right in out.rights {
             request = request.port(right.0, right.1);
+        }
+        let lent = out.lent.map(|data| self.fill(&data));
+        if let Some(lent) = lent {
+            request = request.memory(lent.address, lent.size);
         }
         if plan.request_words > REQUEST_WORDS {
             let data: Vec<u8> = out
@@ -63,6 +94,9 @@ impl<'s> Port<'s> {
             request.words[..out.words.len()].copy_from_slice(&out.words);
         }
         let reply = self.raw(&request);
+        if let Some(lent) = lent {
+            self.free(lent);
+        }
         if reply.code == MessageReturn::SendInvalidDest {
             return Err(Error::NotSent(reply.code));
         }
@@ -97,6 +131,7 @@ impl<'s> Port<'s> {
 pub(crate) struct Out {
     words: Vec<u64>,
     rights: Vec<Give>,
+    lent: Option<Vec<u8>>,
 }
 
 /// A reply being read.
@@ -125,11 +160,13 @@ impl Outgoing<Names> for Out {
         self.rights.push(right);
     }
 
-    fn memory(&mut self, (): ()) {}
+    fn memory(&mut self, _: Extent) {}
 }
 
 impl Lending<Names> for Out {
-    fn lend(&mut self, _: &[u8]) {}
+    fn lend(&mut self, data: &[u8]) {
+        self.lent = Some(data.to_vec());
+    }
 }
 
 impl Source for In {
@@ -162,8 +199,11 @@ impl Incoming<Names> for In {
         Err(Error::BadReply)
     }
 
-    fn memory(&mut self) -> Result<()> {
-        Err(Error::BadReply)
+    fn memory(&mut self) -> Result<Extent> {
+        let found = self.descriptors.pop().ok_or(Error::BadReply)?;
+        assert_eq!(found.kind, descriptor::OUT_OF_LINE);
+        let (address, size) = (found.address, found.size);
+        Ok(Extent { address, size })
     }
 }
 

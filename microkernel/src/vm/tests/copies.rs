@@ -367,9 +367,7 @@ fn a_buffer_is_private_writable_memory_of_whole_pages() {
         Some(KernReturn::ProtectionFailure)
     );
     let range = (at(10), pages(2));
-    let entry = rig
-        .with(|vm, context| vm.make_entry(context, a, range, RW))
-        .unwrap();
+    let entry = rig.make_entry(a, range, RW).unwrap();
     assert_eq!(wire(&mut rig, at(10), pages(2)), argument, "shared");
     rig.with(|vm, context| vm.release_memory_entry(context, entry));
     rig.assert_empty();

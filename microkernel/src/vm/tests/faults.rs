@@ -140,7 +140,7 @@ fn an_unaligned_write_asks_for_permission_when_it_writes() {
     let write = |rig: &mut Rig| rig.with(|vm, context| vm.write_bytes(context, map, place, &text));
     let copy = |rig: &mut Rig| {
         let (from, to) = ((other, at(1) - 4), (map, place));
-        rig.with(|vm, context| vm.copy_bytes(context, from, to, 16))
+        rig.with(|vm, context| vm.copy_bytes(context, from, to, (16, 0)))
     };
     // Both pages are there, writable and mapped; then one of them loses the right, by what another thread does.
     write(&mut rig).unwrap();
@@ -189,7 +189,7 @@ fn bytes_go_from_task_to_task() {
     rig.with(|vm, context| vm.write_bytes(context, from, at(0) + 100, &bytes))
         .unwrap();
     let (source, target) = ((from, at(0) + 100), (to, at(0) + 3000));
-    rig.with(|vm, context| vm.copy_bytes(context, source, target, bytes.len()))
+    rig.with(|vm, context| vm.copy_bytes(context, source, target, (bytes.len() as u64, 0)))
         .unwrap();
     let mut got = std::vec![0; bytes.len()];
     rig.with(|vm, context| vm.read_bytes(context, to, target.1, &mut got))
@@ -197,7 +197,7 @@ fn bytes_go_from_task_to_task() {
     assert_eq!(got, bytes);
     // Within one page too.
     let (source, target) = ((to, target.1), (to, target.1 - 500));
-    rig.with(|vm, context| vm.copy_bytes(context, source, target, 400))
+    rig.with(|vm, context| vm.copy_bytes(context, source, target, (400, 0)))
         .unwrap();
     rig.with(|vm, context| vm.read_bytes(context, to, target.1, &mut got[..400]))
         .unwrap();
@@ -211,9 +211,7 @@ fn a_futex_word_is_one_for_all_who_share_it() {
     let mut rig = Rig::new();
     let (a, b) = (rig.map(), rig.map());
     rig.allocate(a, 0, 2);
-    let entry = rig
-        .with(|vm, context| vm.make_entry(context, a, (at(1), pages(1)), RW))
-        .unwrap();
+    let entry = rig.make_entry(a, (at(1), pages(1)), RW).unwrap();
     rig.do_map(b, rig.request(Source::Entry(entry, 0), 7, 1))
         .unwrap();
     rig.with(|vm, context| vm.write_bytes(context, a, at(1) + 8, &[5, 0, 0, 0]))

@@ -15,7 +15,7 @@ use abi::vm::{flags, inherit, protection};
 use arena::Region;
 
 use super::test_machine::TestMachine;
-use super::{After, Context, CopyId, MapId, MapRequest, Progress, STEP, Source, Vm};
+use super::{After, Context, CopyId, MapId, MapRequest, MemoryEntryId, Progress, STEP, Source, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Ledgers, Resource};
 use crate::machine::{Access, Page};
@@ -156,12 +156,32 @@ impl Rig {
         MapRequest {
             address: at(page),
             size: pages(count),
+            mask: 0,
             flags: 0,
             source,
             protection: RW,
             maximum: protection::ALL,
             inheritance: inherit::COPY,
         }
+    }
+
+    /// A memory entry, with all checks after each step.
+    fn make_entry(
+        &mut self,
+        map: MapId,
+        range: (u64, u64),
+        maximum: u32,
+    ) -> KernResult<MemoryEntryId> {
+        for _ in 0..10_000 {
+            let before = self.machine.copies;
+            let got = self.with(|vm, context| vm.make_entry(context, map, range, maximum));
+            self.verify();
+            assert!(self.machine.copies - before <= STEP, "too long a step");
+            if let Progress::Done(entry) = got? {
+                return Ok(entry);
+            }
+        }
+        panic!("never done")
     }
 
     fn do_map(&mut self, map: MapId, request: MapRequest) -> KernResult<u64> {

@@ -408,10 +408,7 @@ impl Program {
 
     fn share(&mut self, (from, to): (usize, usize), page: u64, count: u64) {
         let (id, range) = (self.ids[from], (at(page), pages(count)));
-        let Ok(entry) = self
-            .rig
-            .with(|vm, context| vm.make_entry(context, id, range, RW))
-        else {
+        let Ok(entry) = self.rig.make_entry(id, range, RW) else {
             return;
         };
         let request = MapRequest {

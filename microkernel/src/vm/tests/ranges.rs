@@ -215,7 +215,7 @@ fn map_checks_every_argument() {
     let map = rig.map();
     let account = rig.accounts[0];
     let entry = rig
-        .with(|vm, context| vm.make_anonymous(context, pages(4), account))
+        .with(|vm, context| vm.make_anonymous(context, pages(4), protection::ALL, account))
         .unwrap();
     let good = rig.request(Source::Entry(entry, 0), 0, 4);
     let part = |offset| Source::Entry(entry, offset);
@@ -324,6 +324,11 @@ fn region_tells_what_is_at_or_above_an_address() {
         sharing: Sharing::Private,
         wired: false,
         resident: 1,
+        wires: 0,
+        behavior: abi::vm::behavior::DEFAULT,
+        offset: 0,
+        references: 2,
+        depth: 0,
         object: rig.vm.region(map, 0).unwrap().object,
     };
     assert_ne!(expected.object, 0);

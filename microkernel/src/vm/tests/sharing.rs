@@ -178,7 +178,7 @@ fn a_memory_entry_gives_its_range_with_at_most_its_rights() {
     rig.allocate(a, 0, 8);
     rig.store(a, 2, 5).unwrap();
     let make = |rig: &mut Rig, range, rights| {
-        let made = rig.with(|vm, context| vm.make_entry(context, a, range, rights));
+        let made = rig.make_entry(a, range, rights);
         rig.verify();
         made
     };
@@ -237,9 +237,7 @@ fn memory_that_was_copied_before_is_shared_without_its_past_showing() {
     // The child and `a` read pages that lie behind `a`'s shadow.
     assert_eq!((rig.load(a, 1), rig.load(a, 2)), (Ok(1), Ok(1)));
     let range = (at(0), pages(3));
-    let entry = rig
-        .with(|vm, context| vm.make_entry(context, a, range, RW))
-        .unwrap();
+    let entry = rig.make_entry(a, range, RW).unwrap();
     rig.verify();
     rig.do_map(b, rig.request(Source::Entry(entry, 0), 0, 3))
         .unwrap();
@@ -260,7 +258,7 @@ fn a_private_mapping_of_shared_memory_is_a_snapshot() {
     let (a, b) = (rig.map(), rig.map());
     let account = rig.accounts[0];
     let entry = rig
-        .with(|vm, context| vm.make_anonymous(context, pages(300), account))
+        .with(|vm, context| vm.make_anonymous(context, pages(300), protection::ALL, account))
         .unwrap();
     rig.do_map(a, rig.request(Source::Entry(entry, 0), 0, 300))
         .unwrap();
@@ -434,9 +432,7 @@ fn a_part_that_is_shared_leaves_the_rest_private() {
         rig.store(map, page, 1).unwrap();
     }
     let range = (at(2), pages(2));
-    let entry = rig
-        .with(|vm, context| vm.make_entry(context, map, range, RW))
-        .unwrap();
+    let entry = rig.make_entry(map, range, RW).unwrap();
     rig.verify();
     let sharing = |rig: &Rig, page| rig.vm.region(map, at(page)).unwrap().sharing;
     assert_eq!(sharing(&rig, 0), Sharing::Private);
@@ -453,7 +449,7 @@ fn one_memory_mapped_twice_side_by_side_stays_two_regions() {
     let map = rig.map();
     let account = rig.accounts[0];
     let entry = rig
-        .with(|vm, context| vm.make_anonymous(context, pages(2), account))
+        .with(|vm, context| vm.make_anonymous(context, pages(2), protection::ALL, account))
         .unwrap();
     for page in [0, 2] {
         rig.do_map(map, rig.request(Source::Entry(entry, 0), page, 2))
@@ -472,7 +468,7 @@ fn who_uses_a_dead_tasks_shared_memory_pays_for_it() {
     let (a, b) = (rig.map(), rig.map());
     let (owner, user) = (rig.accounts[0], rig.accounts[1]);
     let entry = rig
-        .with(|vm, context| vm.make_anonymous(context, pages(4), owner))
+        .with(|vm, context| vm.make_anonymous(context, pages(4), protection::ALL, owner))
         .unwrap();
     for map in [a, b] {
         rig.do_map(map, rig.request(Source::Entry(entry, 0), 0, 4))

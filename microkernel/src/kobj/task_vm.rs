@@ -1,0 +1,418 @@
+//! The memory calls of a task's control port (`mach_vm`).
+//!
+//! A call whose steps cannot begin again with the same arguments keeps in the request how far it got ([`Made`]). When
+//! a later step of such a call fails, what earlier ones changed is taken back where that is said.
+
+use abi::PAGE_SIZE;
+use abi::kern_return::KernReturn;
+use abi::transport::{Error, Result};
+use abi::vm::{attribute, behavior, map_flags, region};
+use interfaces::vm::{Place, Region, Remapped, Statistics, Vm as VmCalls};
+
+use super::entry_calls::{self, Parent};
+use super::transport::{Extent, Held, KernelRights, Reply, Request, serve as dispatch};
+use super::{Core, region_info};
+use crate::base::KernResult;
+use crate::base::ids::TaskId;
+use crate::base::ledger::{LedgerId, Resource};
+use crate::ipc::message::Made;
+use crate::ipc::port::Object;
+use crate::machine::Machine;
+use crate::task::{self, Stage};
+use crate::vm::{Contents, MapId, MapRequest, Progress, Remap, SizeLimit, Source};
+
+/// A task whose memory is meant.
+struct Memory<'a, 'k, M: Machine> {
+    core: &'a mut Core<'k, M>,
+    id: TaskId,
+}
+
+#[inline(never)]
+pub(super) fn serve<M: Machine>(core: &mut Core<'_, M>, id: TaskId, request: Request<'_>) -> Reply {
+    dispatch::<dyn VmCalls, _>(Memory { core, id }, request)
+}
+
+impl<M: Machine> Memory<'_, '_, M> {
+    fn alive(&self, id: TaskId) -> KernResult<&task::Task> {
+        self.core
+            .tasks
+            .get(id)
+            .filter(|task| task.stage == Stage::Alive)
+            .ok_or(KernReturn::InvalidTask)
+    }
+
+    fn target(&self) -> KernResult<MapId> {
+        Ok(self.alive(self.id)?.map)
+    }
+
+    fn ledger(&self) -> KernResult<LedgerId> {
+        Ok(self.alive(self.id)?.ledger)
+    }
+
+    /// How far earlier steps got: an address, or bytes.
+    fn cursor(&self) -> u64 {
+        match self.core.made {
+            Some(Made::At(at)) => at,
+            _ => 0,
+        }
+    }
+
+    /// Goes on from a cursor, unless that was all.
+    fn until(&mut self, end: u64, step: KernResult<u64>) -> Result<()> {
+        let at = step?;
+        if at == end {
+            return Ok(());
+        }
+        self.core.made = Some(Made::At(at));
+        Err(self.core.again())
+    }
+
+    fn map_at(&mut self, place: Place, flags: u64, source: Source) -> Result<u64> {
+        let map = self.target()?;
+        let request = MapRequest::decode((place.address, place.size), flags, source);
+        let request = MapRequest {
+            mask: place.mask,
+            ..request
+        };
+        let (vm, mut context) = self.core.layers.vm();
+        let progress = vm.map(&mut context, map, request)?;
+        self.core.done(progress)
+    }
+
+    /// Takes back what a call wired, downward; at last the code that it failed with.
+    fn unwire_from(&mut self, range: (u64, u64), from: u64, code: KernReturn) -> Error {
+        let Ok(map) = self.target() else {
+            return code.into();
+        };
+        let (vm, mut context) = self.core.layers.vm();
+        match vm.unwire_step(&mut context, map, range, from) {
+            Ok(at) if at > range.0 => {
+                self.core.made = Some(Made::Undo(at, code));
+                self.core.again()
+            }
+            _ => code.into(),
+        }
+    }
+
+    /// Unmaps what a call mapped; at last the code that it failed with.
+    fn unmap(&mut self, address: u64, size: u64, code: KernReturn) -> Error {
+        let Ok(map) = self.target() else {
+            return code.into();
+        };
+        let (vm, mut context) = self.core.layers.vm();
+        match vm.deallocate(&mut context, map, address, size) {
+            Ok(Progress::More) => {
+                self.core.made = Some(Made::Undo(address, code));
+                self.core.again()
+            }
+            _ => code.into(),
+        }
+    }
+
+    /// The steps of a remapping between its beginning and its end.
+    fn remap_steps(&mut self, remap: &Remap, place: Option<(u64, u64)>) -> Result<u64> {
+        let map = self.target()?;
+        let (vm, mut context) = self.core.layers.vm();
+        let whole = whole_size(remap.source_address, remap.size);
+        let (address, done) = match place {
+            Some(place) => place,
+            None => (vm.remap_begin(&mut context, map, remap)?, 0),
+        };
+        match vm.remap_step(&mut context, map, remap, (address, done)) {
+            Ok(done) if done == whole => Ok(address),
+            Ok(done) => {
+                self.core.made = Some(Made::Mapped { address, done });
+                Err(self.core.again())
+            }
+            Err(code) => Err(self.unmap(address, whole, code)),
+        }
+    }
+
+    fn discard(&mut self, range: (u64, u64), contents: Contents) -> Result<()> {
+        let (map, from) = (self.target()?, self.cursor());
+        let (vm, mut context) = self.core.layers.vm();
+        let step = vm.discard_step(&mut context, map, range, contents, from);
+        let end = range.0 - range.0 % PAGE_SIZE + whole_size(range.0, range.1);
+        self.until(end, step)
+    }
+
+    fn region_of(&self, address: u64) -> KernResult<crate::vm::RegionInfo> {
+        self.core.layers.cx.vm.region(self.target()?, address)
+    }
+}
+
+/// Bytes of the whole pages of a range, which does not wrap around.
+fn whole_size(address: u64, size: u64) -> u64 {
+    (address % PAGE_SIZE)
+        .saturating_add(size)
+        .checked_next_multiple_of(PAGE_SIZE)
+        .unwrap_or(u64::MAX)
+}
+
+impl<M: Machine> VmCalls for Memory<'_, '_, M> {
+    type Rights = KernelRights;
+
+    async fn read(&mut self, address: u64, size: u64) -> Result<Extent> {
+        let (map, payer) = (self.target()?, self.core.payer()?);
+        let made = self.core.made;
+        let (vm, mut context) = self.core.layers.vm();
+        let (copy, progress) = if let Some(Made::Copy(copy)) = made {
+            (copy, vm.copy_more(&mut context, copy)?)
+        } else {
+            let after = crate::vm::After::Keep;
+            let copy = vm.copy_out_for(&mut context, map, (address, size), after, payer)?;
+            self.core.made = Some(Made::Copy(copy));
+            (copy, Progress::More)
+        };
+        if progress == Progress::More {
+            let (vm, _) = self.core.layers.vm();
+            if !vm.copy_is_whole(copy) {
+                return Err(self.core.again());
+            }
+        }
+        self.core.made = None;
+        Ok(Extent::Given(copy, size))
+    }
+
+    async fn write(&mut self, address: u64, data: Extent) -> Result<()> {
+        let (map, done) = (self.target()?, self.cursor());
+        let Some((copy, size)) = self.core.memory_of(&data)? else {
+            return Ok(());
+        };
+        let (vm, mut context) = self.core.layers.vm();
+        let step = vm.overwrite(&mut context, copy, (map, address), done);
+        self.until(size, step)
+    }
+
+    async fn copy(&mut self, source: u64, size: u64, destination: u64) -> Result<()> {
+        let (map, done) = (self.target()?, self.cursor());
+        let (vm, mut context) = self.core.layers.vm();
+        let (from, to) = ((map, source), (map, destination));
+        let step = vm.copy_bytes(&mut context, from, to, (size, done));
+        self.until(size, step)
+    }
+
+    async fn read_overwrite(&mut self, address: u64, size: u64, into: u64) -> Result<u64> {
+        let (map, done) = (self.target()?, self.cursor());
+        let own = self.alive(self.core.caller.task)?.map;
+        let (vm, mut context) = self.core.layers.vm();
+        let step = vm.copy_bytes(&mut context, (map, address), (own, into), (size, done));
+        self.until(size, step)?;
+        Ok(size)
+    }
+
+    async fn inherit(&mut self, address: u64, size: u64, inheritance: u32) -> Result<()> {
+        let map = self.target()?;
+        let (vm, mut context) = self.core.layers.vm();
+        let progress = vm.inherit(&mut context, map, (address, size), inheritance)?;
+        self.core.done(progress)
+    }
+
+    async fn map_anonymous(&mut self, place: Place, flags: u64) -> Result<u64> {
+        self.map_at(place, flags, Source::Anonymous)
+    }
+
+    async fn map(&mut self, entry: Held, place: Place, offset: u64, flags: u64) -> Result<u64> {
+        let Object::Memory(entry) = self.core.object_of(&entry)? else {
+            return Err(KernReturn::InvalidRight.into());
+        };
+        self.map_at(place, flags, Source::Entry(entry, offset))
+    }
+
+    async fn remap(
+        &mut self,
+        source: Held,
+        place: Place,
+        source_address: u64,
+        flags: u64,
+    ) -> Result<Remapped> {
+        let Object::Task(source) = self.core.object_of(&source)? else {
+            return Err(KernReturn::InvalidRight.into());
+        };
+        let Place {
+            address,
+            size,
+            mask,
+        } = place;
+        let remap = Remap {
+            source: self.alive(source)?.map,
+            source_address,
+            size,
+            address,
+            mask,
+            flags: flags & 0xffff,
+            inheritance: (flags >> map_flags::INHERIT_SHIFT & 3) as u32,
+        };
+        let address = match self.core.made {
+            Some(Made::Undo(at, code)) => {
+                return Err(self.unmap(at, whole_size(source_address, size), code));
+            }
+            Some(Made::Mapped { address, done }) => {
+                self.remap_steps(&remap, Some((address, done)))?
+            }
+            _ => self.remap_steps(&remap, None)?,
+        };
+        let vm = &self.core.layers.cx.vm;
+        let size = whole_size(source_address, size);
+        let (protection, maximum) = vm.rights_in(self.target()?, address, size)?;
+        Ok(Remapped {
+            address,
+            protection,
+            maximum,
+        })
+    }
+
+    async fn region(&mut self, address: u64, flavor: u32, count: u32) -> Result<Region> {
+        let needed = match flavor {
+            region::BASIC_INFO_64 => region::BASIC_INFO_64_COUNT,
+            region::EXTENDED_INFO => region::EXTENDED_INFO_COUNT,
+            region::TOP_INFO => region::TOP_INFO_COUNT,
+            _ => return Err(KernReturn::InvalidArgument.into()),
+        };
+        if count < needed {
+            return Err(KernReturn::InvalidArgument.into());
+        }
+        let found = self.region_of(address)?;
+        Ok(match flavor {
+            region::BASIC_INFO_64 => region_info::basic(&found),
+            region::EXTENDED_INFO => region_info::extended(&found),
+            _ => region_info::top(&found),
+        })
+    }
+
+    async fn region_recurse(&mut self, address: u64, _depth: u32, count: u32) -> Result<Region> {
+        if count < region::SUBMAP_INFO_64_COUNT {
+            return Err(KernReturn::InvalidArgument.into());
+        }
+        Ok(region_info::submap(&self.region_of(address)?))
+    }
+
+    async fn wire(&mut self, address: u64, size: u64, access: u32) -> Result<()> {
+        let map = self.target()?;
+        let start = address - address % PAGE_SIZE;
+        let range = (start, whole_size(address, size));
+        if address.checked_add(size).is_none() {
+            return Err(KernReturn::InvalidArgument.into());
+        }
+        if let Some(Made::Undo(from, code)) = self.core.made {
+            return Err(self.unwire_from(range, from, code));
+        }
+        let (vm, mut context) = self.core.layers.vm();
+        if access == abi::vm::protection::NONE {
+            let from = match self.core.made {
+                Some(Made::At(at)) => at,
+                _ => u64::MAX,
+            };
+            let step = vm.unwire_step(&mut context, map, range, from);
+            return self.until(start, step);
+        }
+        let from = match self.core.made {
+            Some(Made::At(at)) => at,
+            _ => 0,
+        };
+        match vm.wire_step(&mut context, map, range, access, from) {
+            Err(code) if from > start => {
+                self.core.made = Some(Made::Undo(from, code));
+                Err(self.core.again())
+            }
+            step => self.until(start + range.1, step),
+        }
+    }
+
+    async fn behavior_set(&mut self, address: u64, size: u64, behavior: u32) -> Result<()> {
+        let (map, range) = (self.target()?, (address, size));
+        let (vm, mut context) = self.core.layers.vm();
+        match behavior {
+            behavior::DEFAULT..=behavior::REVERSE_SEQUENTIAL => {
+                let progress = vm.set_behavior(&mut context, map, range, behavior)?;
+                self.core.done(progress)
+            }
+            // Wishes: what is in memory stays there, and nothing else has to be fetched.
+            behavior::WILL_NEED | behavior::DONT_NEED => Ok(vm.check_mapped(map, range)?),
+            behavior::FREE => self.discard(range, Contents::Unneeded),
+            behavior::ZERO => self.discard(range, Contents::Zeros),
+            _ => Err(KernReturn::InvalidArgument.into()),
+        }
+    }
+
+    async fn msync(&mut self, address: u64, size: u64, flags: u32) -> Result<()> {
+        let map = self.target()?;
+        Ok(self
+            .core
+            .layers
+            .cx
+            .vm
+            .check_sync(map, (address, size), flags)?)
+    }
+
+    async fn machine_attribute(
+        &mut self,
+        address: u64,
+        size: u64,
+        attribute: u32,
+        value: i32,
+    ) -> Result<i32> {
+        let map = self.target()?;
+        match (attribute, value) {
+            // Caches are coherent, of data, of instructions and of devices: there is nothing to do.
+            (attribute::CACHE, attribute::FLUSH..=attribute::SYNC) => {
+                self.core.layers.cx.vm.check_mapped(map, (address, size))?;
+                Ok(value)
+            }
+            (attribute::CACHE | attribute::MIGRATE | attribute::REPLICATE, _) => {
+                Err(KernReturn::NotSupported.into())
+            }
+            _ => Err(KernReturn::InvalidArgument.into()),
+        }
+    }
+
+    async fn page_query(&mut self, address: u64) -> Result<(u32, u32)> {
+        let map = self.target()?;
+        Ok(self.core.layers.cx.vm.page_query(map, address)?)
+    }
+
+    async fn statistics(&self) -> Result<Statistics> {
+        let cx = &self.core.layers.cx;
+        let size = cx.vm.map_size(self.target()?);
+        let (tables, regions) = size.ok_or(KernReturn::InvalidTask)?;
+        Ok(Statistics {
+            page_size: PAGE_SIZE,
+            free: cx.machine.free_pages(),
+            charged: cx.ledgers.used(self.ledger()?, Resource::Pages),
+            tables,
+            regions: regions.into(),
+        })
+    }
+
+    async fn make_entry(
+        &mut self,
+        parent: Held,
+        size: u64,
+        offset: u64,
+        permission: u32,
+    ) -> Result<(u64, Held)> {
+        let port = self.core.port_of(&parent)?;
+        let parent = match self.core.object_of(&parent)? {
+            Object::Memory(entry) => Parent::Entry(entry, port),
+            Object::Task(task) if task == self.id => Parent::Map(self.target()?),
+            _ => return Err(KernReturn::InvalidRight.into()),
+        };
+        let payer = self.ledger()?;
+        entry_calls::make(self.core, parent, (offset, size), permission, payer)
+    }
+
+    async fn set_size_limit(&mut self, host: Held, current: u64, maximum: u64) -> Result<()> {
+        let map = self.target()?;
+        let privileged = matches!(self.core.object_of(&host), Ok(Object::HostPrivileged));
+        let vm = &mut self.core.layers.cx.vm;
+        if maximum > vm.size_limit(map)?.maximum && !privileged {
+            return Err(KernReturn::NoAccess.into());
+        }
+        Ok(vm.set_size_limit(map, SizeLimit { current, maximum })?)
+    }
+
+    async fn size_limit(&self) -> Result<(u64, u64)> {
+        let limit = self.core.layers.cx.vm.size_limit(self.target()?)?;
+        Ok((limit.current, limit.maximum))
+    }
+}

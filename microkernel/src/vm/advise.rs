@@ -1,0 +1,209 @@
+//! `vm_behavior_set` where it changes contents, `vm_msync`, `vm_page_query`, and the limit of a map's size.
+
+use core::ops::Range;
+
+use abi::PAGE_SIZE;
+use abi::kern_return::KernReturn;
+use abi::vm::{disposition, protection, sync};
+
+use super::pages::Withdraw;
+use super::{Context, EntryId, MapId, STEP, Vm, whole_pages};
+use crate::base::KernResult;
+use crate::machine::{Access, Machine};
+
+/// What becomes of the contents of memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Contents {
+    /// They may be lost: a private page reads as before or as zeros.
+    Unneeded,
+    /// They are zeros.
+    Zeros,
+}
+
+/// The most bytes that a map may hold in regions with any access.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SizeLimit {
+    /// Now.
+    pub current: u64,
+    /// What the former may be raised to.
+    pub maximum: u64,
+}
+
+impl SizeLimit {
+    pub(super) const NONE: Self = Self {
+        current: u64::MAX,
+        maximum: u64::MAX,
+    };
+}
+
+impl Vm {
+    /// Discards the contents of the whole pages of a range from `from` on or, when that is below, from the beginning.
+    /// Returns up to where it did, by a step; at the end of the range all is done.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the range wraps around. `InvalidAddress`: a hole. `ProtectionFailure`: zeros where writing is not
+    /// allowed. `ResourceShortage`.
+    pub fn discard_step<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        (address, size): (u64, u64),
+        contents: Contents,
+        from: u64,
+    ) -> KernResult<u64> {
+        let range = whole_pages(address, size)?;
+        self.map_ref(map)?;
+        let rest = range.start.max(from)..range.end;
+        if size == 0 || rest.is_empty() {
+            return Ok(range.end);
+        }
+        let right = match contents {
+            Contents::Unneeded => protection::NONE,
+            Contents::Zeros => protection::WRITE,
+        };
+        self.check_covered(map, &rest, |entry| entry.protection & right == right)?;
+        let id = self.find_entry(map, rest.start)?;
+        let part = rest.start..self.entry(id).end.min(rest.end);
+        if self.drops_to_zeros(id) {
+            let mut budget = STEP;
+            let done = self.withdraw(context, (map, id), part.clone(), Withdraw::All, &mut budget);
+            self.drop_pages(context, id, part.start..done);
+            return Ok(done);
+        }
+        if contents == Contents::Unneeded {
+            return Ok(part.end);
+        }
+        let end = part.end.min(part.start + STEP * PAGE_SIZE);
+        for page in (part.start..end).step_by(PAGE_SIZE as usize) {
+            let found = self.page_for(context, map, page, Access::Write)?;
+            context.machine.zero_page(found.page);
+        }
+        Ok(end)
+    }
+
+    /// Whether pages of an entry that are freed read as zeros, and nobody else has them.
+    fn drops_to_zeros(&self, id: EntryId) -> bool {
+        let entry = self.entry(id);
+        !entry.is_wired()
+            && !entry.needs_copy
+            && entry.object.is_none_or(|object| {
+                let object = self.object(object);
+                object.is_private() && object.backing.is_none()
+            })
+    }
+
+    /// Checks what `vm_msync` is asked to do. Memory without a pager is nowhere else: nothing of it is written back, and
+    /// none of its pages is clean.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: unknown flags, synchronous and asynchronous at once, or the range wraps around.
+    /// `InvalidAddress`: a hole, and it was to be contiguous. `NotSupported`: pages that are not written are to go.
+    pub fn check_sync(
+        &self,
+        map: MapId,
+        (address, size): (u64, u64),
+        flags: u32,
+    ) -> KernResult<()> {
+        const BOTH: u32 = sync::SYNCHRONOUS | sync::ASYNCHRONOUS;
+        const KNOWN: u32 = BOTH | sync::INVALIDATE | sync::CONTIGUOUS;
+        const LOSES: u32 = sync::KILL_PAGES | sync::DEACTIVATE;
+        let range = whole_pages(address, size)?;
+        self.map_ref(map)?;
+        if flags & !(KNOWN | LOSES) != 0 || flags & BOTH == BOTH {
+            return Err(KernReturn::InvalidArgument);
+        }
+        if flags & LOSES != 0 {
+            return Err(KernReturn::NotSupported);
+        }
+        if size > 0 && flags & sync::CONTIGUOUS != 0 {
+            self.check_covered(map, &range, |_| true)?;
+        }
+        Ok(())
+    }
+
+    /// Whether regions cover a range without holes.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: it wraps around. `InvalidAddress`: a hole.
+    pub fn check_mapped(&self, map: MapId, (address, size): (u64, u64)) -> KernResult<()> {
+        let range = whole_pages(address, size)?;
+        self.map_ref(map)?;
+        if size == 0 {
+            return Ok(());
+        }
+        self.check_covered(map, &range, |_| true)
+    }
+
+    /// Bits of [`disposition`] of a page, and the references to its object.
+    ///
+    /// # Errors
+    /// `InvalidAddress`: nothing is mapped there.
+    pub fn page_query(&self, map: MapId, address: u64) -> KernResult<(u32, u32)> {
+        let entry = self.entry(self.find_entry(map, address)?);
+        let Some(object) = entry.object else {
+            return Ok((0, 0));
+        };
+        let references = self.object(object).references;
+        let mut bits = if references > 1 {
+            disposition::REFERENCED
+        } else {
+            0
+        };
+        if let Some(found) = self.find_page(object, entry.page_at(address)) {
+            bits |= disposition::PRESENT;
+            if found.depth > 0 || entry.needs_copy {
+                bits |= disposition::COPIED;
+            }
+        }
+        Ok((bits, references))
+    }
+
+    /// A map's limit of size.
+    ///
+    /// # Errors
+    /// `InvalidTask`: there is no such map.
+    pub fn size_limit(&self, map: MapId) -> KernResult<SizeLimit> {
+        Ok(self.map_ref(map)?.size_limit)
+    }
+
+    /// Sets a map's limit of size. What is mapped beyond it stays. The caller checks who may raise the maximum.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: more now than at most. `InvalidTask`: there is no such map.
+    pub fn set_size_limit(&mut self, map: MapId, limit: SizeLimit) -> KernResult<()> {
+        if limit.current > limit.maximum {
+            return Err(KernReturn::InvalidArgument);
+        }
+        let here = self.maps.get_mut(map).ok_or(KernReturn::InvalidTask)?;
+        here.size_limit = limit;
+        Ok(())
+    }
+
+    /// Whether a map may have a range, which replaces what is there, with this maximum protection. A map with a
+    /// limit is counted: no more than [`MAX_ENTRIES`](super::MAX_ENTRIES) regions.
+    pub(super) fn check_growth(
+        &self,
+        map: MapId,
+        range: &Range<u64>,
+        maximum: u32,
+    ) -> KernResult<()> {
+        let limit = self.map_ref(map)?.size_limit.current;
+        if limit == u64::MAX || maximum == protection::NONE {
+            return Ok(());
+        }
+        let mut used = 0;
+        let mut next = self.first_in(map, &(0..u64::MAX));
+        while let Some(id) = next {
+            let entry = self.entry(id);
+            if entry.attributes.maximum != protection::NONE {
+                let replaced = entry.start.max(range.start)..entry.end.min(range.end);
+                used += entry.end - entry.start - replaced.end.saturating_sub(replaced.start);
+            }
+            next = entry.next;
+        }
+        if limit.saturating_sub(used) < range.end - range.start {
+            return Err(KernReturn::NoSpace);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! Making memory shareable: an object that no other entry has and that has nothing behind it.
+//!
+//! An object that is shared is copied at once where others copy late, and must not show, in the mappings that
+//! exist, what is behind it. So what has a past, or only a part of an object, gets an object of its own, by up to [`STEP`]
+//! pages a step. Between two steps a range consists of an entry on the new object, which is private still, and of what
+//! is left: that is how a step knows where to go on.
+
+use core::ops::Range;
+
+use abi::PAGE_SIZE;
+use abi::kern_return::KernReturn;
+
+use super::object::Kind;
+use super::pages::Withdraw;
+use super::{Context, Entry, EntryId, MapId, ObjectId, Progress, STEP, Vm};
+use crate::base::KernResult;
+use crate::machine::Machine;
+
+/// A part of an object that is larger than this many pages is not moved to an object of its own: all of the object
+/// becomes shared.
+const LARGE_PART: u64 = 1024;
+
+impl Vm {
+    /// Makes a range, which has no holes and no message buffers, memory that others may map too; its object.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the range is not in one region. `ResourceShortage`.
+    pub(super) fn share<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: &Range<u64>,
+    ) -> KernResult<Progress<ObjectId>> {
+        let id = self.find_entry(map, range.start)?;
+        let entry = self.entry(id);
+        if entry.end < range.end {
+            return self.share_rest(context, map, id, range);
+        }
+        let Some(object) = entry.object else {
+            let id = self.clip(context, map, id, range)?;
+            let object = self.entry_object(context, map, id)?;
+            self.object_mut(object).shared = true;
+            return Ok(Progress::Done(object));
+        };
+        if entry.needs_copy && self.object(object).references == 1 {
+            // Nobody else is left; else what follows copies.
+            self.make_private(context, map, id)?;
+        }
+        let (entry, here) = (self.entry(id), self.object(object));
+        if !entry.needs_copy {
+            if !here.is_private() {
+                return Ok(Progress::Done(object));
+            }
+            let whole = *range == (entry.start..entry.end)
+                || (range.end - range.start) / PAGE_SIZE > LARGE_PART;
+            if whole && here.references == 1 && here.backing.is_none() {
+                self.object_mut(object).shared = true;
+                return Ok(Progress::Done(object));
+            }
+        }
+        self.isolate(context, map, id, range)
+    }
+
+    /// Begins an object for a range of one entry.
+    fn isolate<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+        range: &Range<u64>,
+    ) -> KernResult<Progress<ObjectId>> {
+        let pages = (range.end - range.start) / PAGE_SIZE;
+        let owner = self.entry(id).object.filter(|_| !self.entry(id).needs_copy);
+        let payer = owner.and_then(|object| self.object(object).ledger);
+        let payer = payer.unwrap_or(self.map_ref(map)?.ledger);
+        let to = self.create_object(context, Kind::Anonymous, pages, Some(payer))?;
+        let part = range.start..range.end.min(range.start + STEP * PAGE_SIZE);
+        let moved = self.isolate_part(context, map, part, (to, 0));
+        // The entry has its own reference, if it got so far.
+        self.dereference(to);
+        moved?;
+        Ok(Progress::More)
+    }
+
+    /// Goes on, when the first part of a range has the object that is meant for all of it.
+    fn share_rest<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        first: EntryId,
+        range: &Range<u64>,
+    ) -> KernResult<Progress<ObjectId>> {
+        let entry = self.entry(first);
+        let rest = entry.next.map(|next| self.entry(next));
+        let (Some(to), Some(rest)) = (entry.object, rest) else {
+            return Err(KernReturn::InvalidArgument);
+        };
+        let one_region = rest.attributes == entry.attributes
+            && rest.wires == entry.wires
+            && rest.end >= range.end;
+        if !one_region || !self.is_begun(entry, to, range) {
+            return Err(KernReturn::InvalidArgument);
+        }
+        let place = entry.size();
+        let part = entry.end..range.end.min(entry.end + STEP * PAGE_SIZE);
+        self.isolate_part(context, map, part, (to, place))?;
+        Ok(Progress::More)
+    }
+
+    /// Whether an entry's object can take the pages behind the entry.
+    fn is_begun(&self, entry: &Entry, to: ObjectId, range: &Range<u64>) -> bool {
+        let object = self.object(to);
+        entry.start == range.start
+            && entry.index == 0
+            && !entry.needs_copy
+            && object.is_private()
+            && object.references == 1
+            && object.backing.is_none()
+            && object.size == (range.end - range.start) / PAGE_SIZE
+            && self.resident_from(to, entry.size()).is_none()
+    }
+
+    /// Lets up to [`STEP`] pages, which lie in one entry, be an object's from a place on.
+    fn isolate_part<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        part: Range<u64>,
+        (to, place): (ObjectId, u64),
+    ) -> KernResult<()> {
+        let id = self.find_entry(map, part.start)?;
+        let id = self.clip(context, map, id, &part)?;
+        let entry = self.entry(id);
+        let (from, index, pages) = (entry.object, entry.index, entry.size());
+        if let Some(from) = from {
+            let own = !entry.needs_copy
+                && self.object(from).is_private()
+                && self.object(from).ledger == self.object(to).ledger;
+            let pages = (from, index..index + pages);
+            // Pages of its own move, others are copied.
+            let skip = u32::from(own);
+            let mut taken = self.copy_pages(context, pages.clone(), (to, place), skip);
+            if taken.is_ok() && own {
+                taken = self.make_places(context, pages.clone(), (to, place));
+            }
+            if let Err(shortage) = taken {
+                while let Some(page) = self.resident_from(to, place) {
+                    self.drop_page(context, to, page);
+                }
+                self.prune_pages(context, to);
+                self.join_ends(context, map, &part);
+                return Err(shortage);
+            }
+            let mut budget = STEP;
+            let range = part.clone();
+            self.withdraw(context, (map, id), range, Withdraw::All, &mut budget);
+            if own {
+                self.move_pages(context, pages, (to, place));
+            }
+        }
+        let entry = self.entry_mut(id);
+        entry.object = Some(to);
+        entry.index = place;
+        entry.needs_copy = false;
+        self.reference(to);
+        if let Some(from) = from {
+            self.dereference(from);
+        }
+        self.join(context, map, part.start);
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! `vm_wire`: pages that are there and stay there.
+//!
+//! An entry counts how often it was wired; parts of an entry get entries of their own. Wired memory is never copied
+//! late, so that no write to it has to wait for a page. Removing it unwires it; forks and copies are not wired.
+//!
+//! Each function does a step of up to [`STEP`] pages or entries and says how far it got.
+
+use core::ops::Range;
+
+use abi::PAGE_SIZE;
+use abi::kern_return::KernReturn;
+use abi::vm::protection;
+
+use super::{Context, EntryId, MapId, STEP, Vm, whole_pages};
+use crate::base::KernResult;
+use crate::machine::{Access, Machine};
+
+/// How often memory can be wired: far more than anybody needs, so that a count never overflows.
+const MAX_WIRES: u32 = 65_535;
+
+impl Vm {
+    /// Wires the whole pages of a range once more, from `from` on or, when that is below the range, from the beginning.
+    /// Returns up to where it did; at the end of the range all is done.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the range wraps around, no access or unknown bits, or a message buffer lies in it.
+    /// `InvalidAddress`: a hole. `ProtectionFailure`: less is allowed than `access`. `ResourceShortage`: no pages, or wired too
+    /// often. Nothing changed beyond `from`.
+    pub fn wire_step<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: (u64, u64),
+        access: u32,
+        from: u64,
+    ) -> KernResult<u64> {
+        if access & !protection::ALL != 0 || access == 0 {
+            return Err(KernReturn::InvalidArgument);
+        }
+        let range = self.wiring(map, range)?;
+        let rest = range.start.max(from)..range.end;
+        if rest.is_empty() {
+            return Ok(range.end);
+        }
+        self.check_covered(map, &rest, |entry| access & !entry.protection == 0)?;
+        let id = self.find_entry(map, rest.start)?;
+        let entry = self.entry(id);
+        if entry.wires >= MAX_WIRES {
+            return Err(KernReturn::ResourceShortage);
+        }
+        let rights = entry.attributes.protection;
+        let end = entry.end.min(rest.end);
+        let part = rest.start..end.min(rest.start + STEP * PAGE_SIZE);
+        let access = if rights & protection::WRITE != 0 {
+            Access::Write
+        } else if rights & protection::READ != 0 {
+            Access::Read
+        } else {
+            Access::Execute
+        };
+        for page in part.clone().step_by(PAGE_SIZE as usize) {
+            self.fault(context, map, page, access)?;
+        }
+        let id = self.clip(context, map, id, &part)?;
+        self.entry_mut(id).wires += 1;
+        self.join_ends(context, map, &part);
+        Ok(part.end)
+    }
+
+    /// Unwires the whole pages of a range once, downward from `from` or, when that is above the range, from its end.
+    /// Returns down to where it did; at the beginning of the range all is done.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the range wraps around, a message buffer lies in it, or a part of it is not wired.
+    /// `InvalidAddress`: a hole. `ResourceShortage`: a region would have to be split. Nothing changed below `from`.
+    pub fn unwire_step<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: (u64, u64),
+        from: u64,
+    ) -> KernResult<u64> {
+        let range = self.wiring(map, range)?;
+        let mut rest = range.start..range.end.min(from);
+        if rest.is_empty() {
+            return Ok(range.start);
+        }
+        self.check_covered(map, &rest, |_| true)?;
+        self.check_wires(map, &rest)?;
+        for _ in 0..STEP {
+            if rest.is_empty() {
+                break;
+            }
+            let id = self.find_entry(map, rest.end - 1)?;
+            let part = self.entry(id).start.max(rest.start)..rest.end;
+            let id = self.clip(context, map, id, &part)?;
+            self.entry_mut(id).wires -= 1;
+            self.join_ends(context, map, &part);
+            rest.end = part.start;
+        }
+        Ok(rest.end)
+    }
+
+    /// The whole pages of a range that has no message buffer in it.
+    fn wiring(&self, map: MapId, (address, size): (u64, u64)) -> KernResult<Range<u64>> {
+        let range = whole_pages(address, size)?;
+        self.map_ref(map)?;
+        if size == 0 {
+            return Ok(range.start..range.start);
+        }
+        if self.wired_in(map, &range) {
+            return Err(KernReturn::InvalidArgument);
+        }
+        Ok(range)
+    }
+
+    /// Whether all of a range, which has no holes, is wired.
+    fn check_wires(&self, map: MapId, range: &Range<u64>) -> KernResult<()> {
+        let mut next: Option<EntryId> = self.first_in(map, range);
+        while let Some(id) = next {
+            let entry = self.entry(id);
+            if entry.wires == 0 {
+                return Err(KernReturn::InvalidArgument);
+            }
+            next = entry.next.filter(|_| entry.end < range.end);
+        }
+        Ok(())
+    }
+
+    /// Makes one entry of those at either end of a range that only continue each other.
+    pub(super) fn join_ends<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: &Range<u64>,
+    ) {
+        self.join(context, map, range.start);
+        self.join(context, map, range.end);
+    }
+}
