@@ -6,6 +6,7 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, behavior, flags, inherit, map_flags, protection};
 
+use super::copy::COPY_PAGES;
 use super::entry::{Attributes, find_gap};
 use super::pages::Withdraw;
 use super::tree::node;
@@ -129,14 +130,21 @@ impl Vm {
         let range = self.find_place(map, &request)?;
         self.check_growth(map, &range, request.maximum)?;
         self.check_room(context, map)?;
+        let pages = (range.end - range.start) / PAGE_SIZE;
+        let at_once = self.copies_at_once(&request, window, pages)?;
+        if let Some(from) = at_once
+            && pages > STEP
+            && self.snapshot_step(context, map, from)? == Progress::More
+        {
+            return Ok(Progress::More);
+        }
         if request.flags & map_flags::OVERWRITE != 0
             && self.deallocate(context, map, range.start, range.end - range.start)?
                 == Progress::More
         {
             return Ok(Progress::More);
         }
-        let pages = (range.end - range.start) / PAGE_SIZE;
-        let window = self.open_window(context, map, &request, window, pages)?;
+        let window = self.open_window(context, map, window, at_once)?;
         let attributes = Attributes {
             protection: request.protection,
             maximum: window.maximum,
@@ -295,30 +303,50 @@ impl Vm {
         Ok(())
     }
 
+    /// What of an object a mapping has to copy at once, if it has to.
+    fn copies_at_once(
+        &self,
+        request: &MapRequest,
+        window: Window,
+        pages: u64,
+    ) -> KernResult<Option<(ObjectId, u64, u64)>> {
+        let shared = window
+            .object
+            .filter(|object| !self.object(*object).copies_lazily());
+        match shared {
+            Some(_) if request.flags & map_flags::COPY == 0 => Ok(None),
+            Some(_) if pages > COPY_PAGES => Err(KernReturn::NotSupported),
+            shared => Ok(shared.map(|object| (object, window.index, pages))),
+        }
+    }
+
     /// Makes the reference that the entry will have, and the copy when it cannot wait.
     fn open_window<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
-        request: &MapRequest,
         window: Window,
-        pages: u64,
+        at_once: Option<(ObjectId, u64, u64)>,
     ) -> KernResult<Window> {
-        let Some(object) = window.object else {
+        let Some((object, index, pages)) = at_once else {
+            if let Some(object) = window.object {
+                self.reference(object);
+            }
             return Ok(window);
         };
-        if request.flags & map_flags::COPY != 0 && !self.object(object).copies_lazily() {
-            let ledger = self.map_ref(map)?.ledger;
-            let copy = self.copy_object(context, (object, window.index), pages, ledger)?;
-            return Ok(Window {
-                object: Some(copy),
-                index: 0,
-                needs_copy: false,
-                maximum: window.maximum,
-            });
-        }
-        self.reference(object);
-        Ok(window)
+        let copy = match self.take_snapshot(map, (object, index, pages)) {
+            Some(copy) => copy,
+            None => {
+                let ledger = self.map_ref(map)?.ledger;
+                self.copy_object(context, (object, index), pages, ledger)?
+            }
+        };
+        Ok(Window {
+            object: Some(copy),
+            index: 0,
+            needs_copy: false,
+            maximum: window.maximum,
+        })
     }
 
     /// Removes whatever is mapped in the whole pages of a range; holes are no error. In steps: what was removed so

@@ -126,6 +126,10 @@ impl Vm {
         references += all(&self.copies)
             .filter(|copy| node(&self.copies, *copy).own == Some(id))
             .count() as u32;
+        references += all(&self.maps)
+            .filter_map(|map| node(&self.maps, map).snapshot)
+            .filter(|snapshot| snapshot.to == id)
+            .count() as u32;
         if references != object.references {
             return Err("an object's count of references is wrong");
         }

@@ -12,6 +12,7 @@ use crate::machine::{Machine, Root};
 
 use super::advise::SizeLimit;
 use super::fork::Fork;
+use super::snapshot::Snapshot;
 
 /// An address space.
 pub struct Map {
@@ -30,6 +31,8 @@ pub struct Map {
     pub(super) jit: bool,
     /// How large it may become.
     pub(super) size_limit: SizeLimit,
+    /// A copy of shared memory on its way into this map.
+    pub(super) snapshot: Option<Snapshot>,
     /// The map that this one is being copied from.
     pub(super) fork: Option<Fork>,
 }
@@ -67,6 +70,7 @@ impl Vm {
             covered: u64::MAX,
             jit: false,
             size_limit: SizeLimit::NONE,
+            snapshot: None,
             fork: None,
         };
         let id = self
@@ -132,6 +136,7 @@ impl Vm {
             return Progress::More;
         }
         self.abandon_fork(map);
+        self.drop_snapshot(map);
         for _ in 0..STEP {
             let here = node(&self.maps, map);
             let Some(id) = here.entries.ceiling(&self.entries, 0) else {

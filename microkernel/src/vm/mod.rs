@@ -47,6 +47,7 @@ mod remap;
 mod resident;
 mod settle;
 mod share;
+mod snapshot;
 mod transfer;
 mod tree;
 mod wire;

@@ -147,7 +147,10 @@ impl Vm {
                 while let Some(page) = self.resident_from(to, place) {
                     self.drop_page(context, to, page);
                 }
-                self.prune_pages(context, to);
+                if place == 0 {
+                    // Else nodes without pages wait for the next try, or for the object's end.
+                    self.prune_pages(context, to);
+                }
                 self.join_ends(context, map, &part);
                 return Err(shortage);
             }

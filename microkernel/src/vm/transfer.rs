@@ -3,9 +3,7 @@
 use core::ops::Range;
 
 use abi::PAGE_SIZE;
-use abi::kern_return::KernReturn;
 
-use super::copy::COPY_PAGES;
 use super::object::Kind;
 use super::{Context, ObjectId, Vm};
 use crate::base::KernResult;
@@ -37,10 +35,10 @@ impl Vm {
         Ok(())
     }
 
-    /// A new object with copies of the pages that another one shows.
+    /// A new object with copies of the up to [`STEP`](super::STEP) pages that another one shows.
     ///
     /// # Errors
-    /// `NotSupported`: more than [`COPY_PAGES`]. `ResourceShortage`.
+    /// `ResourceShortage`.
     pub(super) fn copy_object<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -48,9 +46,7 @@ impl Vm {
         pages: u64,
         ledger: LedgerId,
     ) -> KernResult<ObjectId> {
-        if pages > COPY_PAGES {
-            return Err(KernReturn::NotSupported);
-        }
+        debug_assert!(pages <= super::STEP, "too long a step");
         let to = self.create_object(context, Kind::Anonymous, pages, Some(ledger))?;
         let range = index..index.saturating_add(pages);
         if let Err(error) = self.copy_pages(context, (from, range), (to, 0), 0) {

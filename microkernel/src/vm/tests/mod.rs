@@ -1,5 +1,6 @@
 //! Tests of the layer on a machine of memory alone.
 
+mod calls;
 mod copies;
 mod faults;
 mod model;
@@ -15,7 +16,9 @@ use abi::vm::{flags, inherit, protection};
 use arena::Region;
 
 use super::test_machine::TestMachine;
-use super::{After, Context, CopyId, MapId, MapRequest, MemoryEntryId, Progress, STEP, Source, Vm};
+use super::{
+    After, Context, CopyId, MapId, MapRequest, MemoryEntryId, Progress, Remap, STEP, Source, Vm,
+};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Ledgers, Resource};
 use crate::machine::{Access, Page};
@@ -163,6 +166,58 @@ impl Rig {
             maximum: protection::ALL,
             inheritance: inherit::COPY,
         }
+    }
+
+    /// Calls with how far it got until that is `end`, with all checks after each step, none of which copies much.
+    fn advance(
+        &mut self,
+        (from, end): (u64, u64),
+        mut step: impl FnMut(&mut Vm, &mut Context<'_, TestMachine>, u64) -> KernResult<u64>,
+    ) -> KernResult<u32> {
+        let mut at = from;
+        for steps in 1..10_000 {
+            let before = self.machine.copies;
+            let done = self.with(|vm, context| step(vm, context, at));
+            self.verify();
+            // A piece may have to copy the page that it writes to.
+            assert!(self.machine.copies - before <= 2 * STEP, "too long a step");
+            at = done?;
+            if at == end {
+                return Ok(steps);
+            }
+        }
+        panic!("never done")
+    }
+
+    fn wire(&mut self, map: MapId, range: (u64, u64), access: u32) -> KernResult<u32> {
+        self.advance((0, range.0 + range.1), |vm, context, at| {
+            vm.wire_step(context, map, range, access, at)
+        })
+    }
+
+    fn unwire(&mut self, map: MapId, range: (u64, u64)) -> KernResult<u32> {
+        self.advance((u64::MAX, range.0), |vm, context, at| {
+            vm.unwire_step(context, map, range, at)
+        })
+    }
+
+    fn copy(&mut self, from: (MapId, u64), to: (MapId, u64), size: u64) -> KernResult<u32> {
+        self.advance((0, size), |vm, context, done| {
+            vm.copy_bytes(context, from, to, (size, done))
+        })
+    }
+
+    fn remap(&mut self, map: MapId, remap: &Remap) -> KernResult<u64> {
+        let address = self.with(|vm, context| vm.remap_begin(context, map, remap))?;
+        self.verify();
+        let done = self.advance((0, remap.size), |vm, context, done| {
+            vm.remap_step(context, map, remap, (address, done))
+        });
+        if done.is_err() {
+            let size = remap.size;
+            self.finish(|vm, context| vm.deallocate(context, map, address, size))?;
+        }
+        done.map(|_| address)
     }
 
     /// A memory entry, with all checks after each step.

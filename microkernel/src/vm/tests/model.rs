@@ -1,11 +1,13 @@
 //! Random programs against a model that knows nothing of objects: per map and page a cell of memory and its rights.
 
+mod calls;
+
 use std::collections::BTreeMap;
 use std::vec;
 
 use proptest::prelude::*;
 
-use abi::vm::MIN_ADDRESS;
+use abi::vm::{MIN_ADDRESS, map_flags};
 
 use super::*;
 use crate::vm::{After, Which};
@@ -76,12 +78,46 @@ enum Step {
         count: u64,
     },
     Unwire,
+    /// `vm_wire`, or with no access its opposite.
+    Hold {
+        map: usize,
+        page: u64,
+        count: u64,
+        access: u32,
+    },
+    /// `vm_copy` from one map to another, each with an offset in its page.
+    Copy {
+        from: (usize, u64),
+        to: (usize, u64),
+        count: u64,
+    },
+    /// `vm_remap` over what is there.
+    Remap {
+        from: (usize, u64),
+        to: (usize, u64),
+        count: u64,
+        /// Nothing, or `COPY`.
+        flags: u64,
+    },
+    /// `vm_protect` with `COPY`.
+    Own {
+        map: usize,
+        page: u64,
+        count: u64,
+    },
+    /// `vm_behavior_set` with `ZERO`.
+    Zero {
+        map: usize,
+        page: u64,
+        count: u64,
+    },
     Settle,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let map = 0..MAPS;
     let part = (0..MAPS, 0..WINDOW, 1..6u64);
+    let place = (0..MAPS, 0..WINDOW);
     // More pages than are copied at once.
     let long = (0..MAPS, 0..WINDOW, 1..10u64);
     prop_oneof![
@@ -102,8 +138,16 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (part.clone(), map.clone())
             .prop_map(|((from, page, count), to)| Step::Share { from, to, page, count }),
         4 => (map.clone(), map).prop_map(|(from, to)| Step::Fork { from, to }),
-        1 => part.prop_map(|(map, page, count)| Step::Wire { map, page, count }),
+        1 => part.clone().prop_map(|(map, page, count)| Step::Wire { map, page, count }),
         1 => Just(Step::Unwire),
+        2 => (part.clone(), prop::sample::select(vec![0, 1, RW]))
+            .prop_map(|((map, page, count), access)| Step::Hold { map, page, count, access }),
+        3 => (place.clone(), place.clone(), 1..6u64)
+            .prop_map(|(from, to, count)| Step::Copy { from, to, count }),
+        3 => (place.clone(), place, 1..6u64, prop::sample::select(vec![0, map_flags::COPY]))
+            .prop_map(|(from, to, count, flags)| Step::Remap { from, to, count, flags }),
+        2 => part.clone().prop_map(|(map, page, count)| Step::Own { map, page, count }),
+        1 => part.clone().prop_map(|(map, page, count)| Step::Zero { map, page, count }),
         1 => Just(Step::Settle),
     ]
 }
@@ -115,6 +159,8 @@ struct Cell {
     rights: u32,
     inheritance: u32,
     wired: bool,
+    /// How often it is held.
+    wires: u32,
     maximum: u32,
 }
 
@@ -215,6 +261,21 @@ impl Program {
             Step::Fork { from, to } => self.fork(from, to),
             Step::Wire { map, page, count } => self.wire(map, page, count),
             Step::Unwire => self.unwire(),
+            Step::Hold {
+                map,
+                page,
+                count,
+                access,
+            } => self.hold(map, page, count, access),
+            Step::Copy { from, to, count } => self.copy(from, to, count),
+            Step::Remap {
+                from,
+                to,
+                count,
+                flags,
+            } => self.remap(from, to, count, flags),
+            Step::Own { map, page, count } => self.own(map, page, count),
+            Step::Zero { map, page, count } => self.zero(map, page, count),
             Step::Settle => self.rig.settle(),
         }
         self.compare();
@@ -244,6 +305,7 @@ impl Program {
                     "{address:#x} of map {map}"
                 );
                 assert_eq!(region.wired, cell.wired, "{address:#x} of map {map}");
+                assert_eq!(region.wires, cell.wires, "{address:#x} of map {map}");
                 let shown = self.rig.vm.shown(id, *address);
                 let value = shown.map_or(0, |(page, _)| self.rig.machine.page(page)[0]);
                 assert_eq!(value, self.memory[cell.memory], "{address:#x} of map {map}");
@@ -425,6 +487,7 @@ impl Program {
             cell.rights = RW;
             cell.maximum = RW;
             cell.wired = false;
+            cell.wires = 0;
             cell.inheritance = inherit::COPY;
             self.maps[to].insert(address + pages(number), cell);
         }
@@ -448,6 +511,7 @@ impl Program {
         let mut inherited = BTreeMap::new();
         for (address, mut cell) in self.maps[from].clone() {
             let wired = core::mem::take(&mut cell.wired);
+            cell.wires = 0;
             match cell.inheritance {
                 inherit::NONE => continue,
                 inherit::SHARE if !wired => {}
@@ -513,6 +577,7 @@ impl Cell {
             rights: RW,
             inheritance: inherit::COPY,
             wired: false,
+            wires: 0,
             maximum: protection::ALL,
         }
     }
@@ -529,7 +594,7 @@ fn play(steps: &[Step], frames: u32) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 4000, ..ProptestConfig::default() })]
 
-    // covers: V-01 V-02 V-03 V-05 V-06 V-09 V-10 V-11 V-12 M-23
+    // covers: V-01 V-02 V-03 V-04 V-05 V-06 V-07 V-09 V-10 V-11 V-12 V-15 M-23
     #[test]
     fn random_programs_agree_with_the_model(steps in prop::collection::vec(step(), 1..90)) {
         play(&steps, 4096);
