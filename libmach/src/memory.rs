@@ -6,10 +6,13 @@ use core::ops::{Deref, DerefMut};
 
 use abi::PAGE_SIZE;
 use abi::names::Name;
-use abi::transport::Result;
+use abi::transport::{Interface, Result};
 use abi::vm::{inherit, map_flags, protection};
 use interfaces::memory::Entry;
+use interfaces::task::Task;
+use interfaces::vm::Vm;
 
+use crate::blocking::Blocking;
 use crate::rights::SendRight;
 
 use crate::{ignore, trap};
@@ -88,6 +91,37 @@ impl Drop for Memory {
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Memory({:#x}, {} bytes)", self.address, self.size)
+    }
+}
+
+/// The memory of a task whose port is held.
+impl SendRight<dyn Task> {
+    /// The memory calls of the task's port.
+    pub fn memory(&self) -> <dyn Vm as Interface>::Client<Blocking<&Self>> {
+        <dyn Vm>::client(Blocking::new(self))
+    }
+
+    /// Copies bytes of the task's memory.
+    ///
+    /// # Errors
+    /// [`InvalidAddress`](abi::kern_return::KernReturn::InvalidAddress) where nothing is mapped,
+    /// [`ProtectionFailure`](abi::kern_return::KernReturn::ProtectionFailure) where it may not be read.
+    pub fn read_memory(&self, address: u64, to: &mut [u8]) -> Result<()> {
+        let into = to.as_mut_ptr() as u64;
+        // The kernel writes to what this call alone may write, and any bytes are `u8`s.
+        self.memory()
+            .read_overwrite(address, to.len() as u64, into)
+            .map(|_| ())
+    }
+
+    /// Copies bytes into the task's memory.
+    ///
+    /// # Errors
+    /// [`InvalidAddress`](abi::kern_return::KernReturn::InvalidAddress) where nothing is mapped,
+    /// [`ProtectionFailure`](abi::kern_return::KernReturn::ProtectionFailure) where it may not be written,
+    /// [`ResourceShortage`](abi::kern_return::KernReturn::ResourceShortage) for more than 1 MiB.
+    pub fn write_memory(&self, address: u64, bytes: &[u8]) -> Result<()> {
+        self.memory().write(address, bytes)
     }
 }
 

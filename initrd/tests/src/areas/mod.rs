@@ -1,5 +1,6 @@
 //! The areas, one module each.
 
+mod address_space;
 mod c;
 mod calls;
 mod cpus;
@@ -19,7 +20,7 @@ mod traps;
 use crate::case::Case;
 
 /// All cases, by area.
-pub const ALL: [&[Case]; 15] = [
+pub const ALL: [&[Case]; 16] = [
     traps::CASES,
     names::CASES,
     messages::CASES,
@@ -28,6 +29,7 @@ pub const ALL: [&[Case]; 15] = [
     timers::CASES,
     futex::CASES,
     memory::CASES,
+    address_space::CASES,
     calls::CASES,
     c::CASES,
     deaths::CASES,
