@@ -7,6 +7,8 @@ use abi::registers::options;
 use abi::transport::{Argument, Interface, Kind, Method, REQUEST_WORDS};
 use interfaces::ALL;
 use interfaces::memory::Entry;
+use interfaces::task::Task;
+use interfaces::vm::Vm;
 
 use crate::edges;
 use crate::generator::Generator;
@@ -63,6 +65,13 @@ fn method(of: &mut Generator, service: Service) -> Option<&'static Method> {
     let own = ALL
         .iter()
         .find(|interface| interface.name == service.interface);
+    // A task's port answers two interfaces.
+    let own = match own {
+        Some(own) if own.name == <dyn Task>::NAME && of.rng.one_in(2) => {
+            Some(&<dyn Vm>::DESCRIPTION)
+        }
+        own => own,
+    };
     let interface = match own {
         Some(own) if !of.rng.one_in(8) => own,
         _ => any,
@@ -201,6 +210,7 @@ fn word(of: &mut Generator, name: &str) -> u64 {
 /// How many words a type takes, as far as that is known here.
 fn words_of(kind: &str) -> usize {
     match kind {
+        "Place" => 3,
         "Limits" => 5,
         "ThreadState" => 20,
         _ => 1,

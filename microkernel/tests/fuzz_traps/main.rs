@@ -15,6 +15,7 @@ use interfaces::io::{IoRange, IoRoot};
 use interfaces::memory::{Entry, MemoryRoot};
 use interfaces::task::Task;
 use interfaces::thread::Thread;
+use interfaces::vm::Vm;
 use sim::{Config, Path};
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -37,9 +38,10 @@ fn attack(seed: u64, path: Path, cpus: u32) -> Report {
 }
 
 /// The interfaces of the kernel's objects.
-const OBJECTS: [&Description; 9] = [
+const OBJECTS: [&Description; 10] = [
     <dyn Host>::DESCRIPTION,
     <dyn Task>::DESCRIPTION,
+    <dyn Vm>::DESCRIPTION,
     <dyn Thread>::DESCRIPTION,
     <dyn IoRoot>::DESCRIPTION,
     <dyn IoRange>::DESCRIPTION,
