@@ -1,7 +1,8 @@
 //! The memory calls of a task's control port (`mach_vm`).
 //!
 //! A call whose steps cannot begin again with the same arguments keeps in the request how far it got ([`Made`]). When
-//! a later step of such a call fails, what earlier ones changed is taken back where that is said.
+//! a later step of such a call fails, wiring and remapping take back what earlier ones did; what was copied stays
+//! copied. A caller that is ended or aborted between two steps leaves all as it is then.
 
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
