@@ -5,6 +5,7 @@
 //! fast path takes skips all but the first.
 
 mod boot;
+mod brief;
 mod census;
 mod kernel_call;
 mod staging;
@@ -69,24 +70,21 @@ impl Kernel {
                 delivery.write(machine.frame(delivery.thread));
                 Next::Pass(delivery.thread)
             }
-            None => self.trap(machine, cpu),
+            None => match self.null_trap(machine, cpu) {
+                Some(next) => next,
+                None => self.trap(machine, cpu),
+            },
         }
     }
 
-    /// [`Event::Trap`], once it is known that no message can be [passed](Self::pass).
+    /// [`Event::Trap`], once it is known that no message can be [passed](Self::pass), and that it is not the
+    /// [null trap](Self::null_trap).
     #[inline(always)]
     pub fn trap<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Next {
-        if !self.sched.trace.is_detailed()
-            && let Some(current) = self.sched.cpu(cpu).current
-        {
-            let frame = machine.frame(current.index());
-            if frame.rax == abi::trap::NULL as u64 {
-                frame.rax = KernReturn::Success.0.into();
-                frame.rdx = 0;
-                return Next::Run(current.index());
-            }
+        match self.brief(machine, cpu) {
+            Some(next) => next,
+            None => self.handle_generally(machine, cpu, Event::Trap),
         }
-        self.handle_generally(machine, cpu, Event::Trap)
     }
 
     /// The trace ring, for panics and tools.

@@ -140,6 +140,20 @@ impl Names {
         (entry.generation == name.generation()).then_some(entry)
     }
 
+    /// As [`get_near`](Self::get_near).
+    #[inline(always)]
+    pub fn get_near_mut(
+        &mut self,
+        (space, first): (SpaceId, ChunkId),
+        name: Name,
+    ) -> Option<&mut Entry> {
+        if name.index() >= CHUNK {
+            return self.get_mut(space, name);
+        }
+        let entry = &mut self.chunks.get_mut(first)?.0[(name.index() % CHUNK) as usize];
+        (entry.generation == name.generation()).then_some(entry)
+    }
+
     /// As [`get`](Self::get).
     pub fn get_mut(&mut self, space: SpaceId, name: Name) -> Option<&mut Entry> {
         let entry = self.at_mut(space, name.index())?;

@@ -336,9 +336,11 @@ impl Ipc {
     }
 
     /// One more user reference of the name that was asked for last, if it is still that port's.
-    fn name_again(&mut self, space: SpaceId, port: PortId) -> Option<Name> {
-        let name = self.names.space(space)?.last_kernel_name;
-        let entry = self.names.get_mut(space, name)?;
+    #[inline(always)]
+    pub(crate) fn name_again(&mut self, space: SpaceId, port: PortId) -> Option<Name> {
+        let record = self.names.space(space)?;
+        let (first, name) = (record.first, record.last_kernel_name);
+        let entry = self.names.get_near_mut((space, first), name)?;
         if entry.port != Some(port) || !entry.rights.contains(Rights::SEND) {
             return None;
         }

@@ -438,6 +438,42 @@ impl Sched {
         next
     }
 
+    /// [`yield_now`](Self::yield_now) to a thread of the same priority, which runs now, with the rest of the slice:
+    /// the two change places. `None`: nothing has changed, for it is another case.
+    #[inline(always)]
+    pub fn take_turns(&mut self, cpu: Cpu) -> Option<ThreadId> {
+        const STOPPED: Flags = Flags::TERMINATE
+            .union(Flags::SUSPENDED)
+            .union(Flags::UNHANDLED)
+            .union(Flags::RETRY);
+        let CpuState {
+            current,
+            reschedule,
+            ..
+        } = *self.cpu(cpu);
+        let current = current?;
+        let own = self.threads.get(current)?.priority;
+        let level = self.ready.highest_level(own)?;
+        let next = level.first()?;
+        let (from, to) = self.threads.get_pair_mut(current, Some(next))?;
+        if reschedule || to.flags.intersects(STOPPED) {
+            return None;
+        }
+        let second = level.advance(&to.link);
+        let last = level.append(current, &mut from.link);
+        from.state = State::Ready;
+        from.slice = 0;
+        to.state = State::Running;
+        if let Some(second) = second {
+            ThreadQueue::forget_previous(&mut self.threads, second);
+        }
+        if let Some(last) = last {
+            ThreadQueue::learn_next(&mut self.threads, last, current);
+        }
+        self.cpu(cpu).current = Some(next);
+        Some(next)
+    }
+
     /// The timer of a CPU fired: wakes whose deadline came, and ends the slice if it is over.
     ///
     /// Returns the threads that timed out one by one, at most 64 a call; the caller ends their waits.

@@ -35,6 +35,16 @@ impl RunQueue {
         self.highest
     }
 
+    /// The threads that wait at this priority, if there are some, and none at a higher one. Whoever takes
+    /// one out puts one in.
+    #[inline(always)]
+    pub fn highest_level(&mut self, priority: u8) -> Option<&mut ThreadQueue> {
+        if self.highest != i16::from(priority) {
+            return None;
+        }
+        self.levels.get_mut(usize::from(priority))
+    }
+
     /// Adds a thread at the end of its priority's level.
     pub fn push(&mut self, threads: &mut Threads, id: ThreadId) {
         let Some(priority) = threads.get(id).map(|thread| thread.priority) else {

@@ -162,6 +162,15 @@ fn general(word: u64, names: u64, receive: u64, mut kernel: Guard<'_, Guarded>) 
 /// Any other trap: asks the kernel, and leaves.
 extern "C" fn other() -> ! {
     let mut kernel = KERNEL.lock_with(shootdown::answer);
+    match kernel.null_trap(percpu::number()) {
+        Some(next) => leave(kernel, next),
+        None => one_of_many(kernel),
+    }
+}
+
+/// Any other trap but the null trap.
+#[inline(never)]
+fn one_of_many(mut kernel: Guard<'_, Guarded>) -> ! {
     let next = kernel.trap(percpu::number());
     leave(kernel, next)
 }

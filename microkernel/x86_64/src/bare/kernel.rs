@@ -41,7 +41,14 @@ impl Guarded {
         kernel.handle_generally(machine, cpu, event)
     }
 
-    /// As [`handle`](Self::handle), of a trap.
+    /// As [`handle`](Self::handle), of the null trap; `None`: the trap is another one.
+    #[inline(always)]
+    pub(crate) fn null_trap(&mut self, cpu: Cpu) -> Option<Next> {
+        let (kernel, machine) = self.parts();
+        kernel.null_trap(machine, cpu)
+    }
+
+    /// As [`handle`](Self::handle), of a trap that is not the null trap.
     #[inline(always)]
     pub(crate) fn trap(&mut self, cpu: Cpu) -> Next {
         let (kernel, machine) = self.parts();
