@@ -68,6 +68,9 @@ impl Kernel {
         match message.and_then(|request| self.pass(machine, cpu, request)) {
             Some(delivery) => {
                 delivery.write(machine.frame(delivery.thread));
+                if current.map(ThreadId::index) == Some(delivery.thread) {
+                    return Next::Run(delivery.thread);
+                }
                 Next::Pass(delivery.thread)
             }
             None => match self.null_trap(machine, cpu) {
@@ -156,8 +159,13 @@ impl Kernel {
         let delivery = match request.direct {
             Direct::Call => ipc.fast_call(&mut hands, current, request, letter),
             Direct::Reply => ipc.fast_reply(&mut hands, current, request, letter),
+            Direct::Send | Direct::Exchange if letter.is_some() => None,
+            Direct::Send => ipc.fast_send(&mut hands, current, request),
+            Direct::Exchange => ipc.fast_exchange(&mut hands, current, request),
         }?;
-        self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
+        if request.direct != Direct::Exchange {
+            self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
+        }
         Some(delivery)
     }
 
@@ -169,7 +177,9 @@ impl Kernel {
         let told = (cpu, Some(thread));
         let what = (frame.rax, frame.rdi);
         self.sched.record(machine, told, TraceKind::Trap, what);
-        let request = Request::of(&frame);
+        // The ring tells more of the others on the general way.
+        let calls = |request: &Request| matches!(request.direct, Direct::Call | Direct::Reply);
+        let request = Request::of(&frame).filter(calls);
         let Some(delivery) = request.and_then(|request| self.pass_untold(machine, cpu, request))
         else {
             return false;

@@ -110,31 +110,38 @@ pub enum Direct {
     Call,
     /// Send by the right in the reply slot, and receive the next message.
     Reply,
+    /// Send by a send right, with nothing to reply to.
+    Send,
+    /// The same, and receive the next message.
+    Exchange,
 }
 
 impl Direct {
     /// The lower half of a call's `rdi`; the upper half is the message's shape.
-    pub const CALL: u32 = word(disposition::COPY_SEND, disposition::MAKE_SEND_ONCE);
+    pub const CALL: u32 = word(BOTH, disposition::COPY_SEND, disposition::MAKE_SEND_ONCE);
     /// The lower half of a reply's `rdi`.
-    pub const REPLY: u32 = word(disposition::MOVE_SEND_ONCE, disposition::NONE);
+    pub const REPLY: u32 = word(BOTH, disposition::MOVE_SEND_ONCE, disposition::NONE);
+    /// The lower half of a send's `rdi`.
+    pub const SEND: u32 = word(options::SEND, disposition::COPY_SEND, disposition::NONE);
+    /// The lower half of an exchange's `rdi`.
+    pub const EXCHANGE: u32 = word(BOTH, disposition::COPY_SEND, disposition::NONE);
 
     /// Which one a `mach_msg` is, by its `rdi`.
     pub fn of(word: u64) -> Option<Self> {
         match word as u32 {
             Self::CALL => Some(Self::Call),
             Self::REPLY => Some(Self::Reply),
+            Self::SEND => Some(Self::Send),
+            Self::EXCHANGE => Some(Self::Exchange),
             _ => None,
         }
     }
 }
 
-const fn word(remote: u8, local: u8) -> u32 {
-    send_word(
-        options::SEND | options::RECEIVE,
-        remote,
-        local,
-        Shape::SHORT,
-    ) as u32
+const BOTH: u32 = options::SEND | options::RECEIVE;
+
+const fn word(halves: u32, remote: u8, local: u8) -> u32 {
+    send_word(halves, remote, local, Shape::SHORT) as u32
 }
 
 /// A `mach_msg` that may go straight to its receiver, in the registers that the current thread trapped with. The

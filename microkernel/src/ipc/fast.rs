@@ -170,7 +170,7 @@ impl Ipc {
 
 /// Counts a message; answers its number.
 #[inline(always)]
-fn count(port: &mut Port) -> u32 {
+pub(super) fn count(port: &mut Port) -> u32 {
     let number = port.sequence;
     port.sequence = number.wrapping_add(1);
     number

@@ -19,6 +19,7 @@ pub mod entry;
 pub mod fast;
 mod letter;
 pub mod lines;
+mod meet;
 pub mod message;
 pub mod names;
 pub mod notice;

@@ -284,33 +284,44 @@ impl Sched {
 
     fn take_over(&mut self, here: Cpu) -> Option<ThreadId> {
         let id = self.woken.only()?;
-        let CpuState {
-            current,
-            reschedule,
-            slice_end,
-            ..
-        } = *self.cpu(here);
+        let current = self.cpu(here).current;
         let thread = self.threads.get(id)?;
         let priority = thread.priority;
-        // After idling there is no slice to take over.
-        let refused = thread.flags.intersects(Flags::SUSPENDED | Flags::TERMINATE)
-            || reschedule
-            || slice_end == NEVER
-            || i16::from(priority) <= self.ready.highest();
         let lower = match current {
             Some(current) => self.threads.get(current)?.priority < priority,
             None => true,
         };
-        if refused || !lower || (self.cpu_end > 1 && self.cpu_for(here, priority) != Some(here)) {
+        let stopped = Flags::SUSPENDED | Flags::TERMINATE;
+        if !lower || thread.flags.intersects(stopped) || !self.takes_at_once(here, priority) {
             return None;
         }
         self.woken = ThreadQueue::default();
-        if let Some(current) = current {
+        self.threads.get_mut(id)?.state = State::Running;
+        self.preempted_by(here, id);
+        Some(id)
+    }
+
+    /// Whether a thread of this priority, which is above that of this CPU's thread, takes this CPU over.
+    #[inline(always)]
+    pub fn takes_at_once(&mut self, here: Cpu, priority: u8) -> bool {
+        let CpuState {
+            reschedule,
+            slice_end,
+            ..
+        } = *self.cpu(here);
+        // After idling there is no slice to take over.
+        !reschedule
+            && slice_end != NEVER
+            && i16::from(priority) > self.ready.highest()
+            && (self.cpu_end <= 1 || self.cpu_for(here, priority) == Some(here))
+    }
+
+    /// A thread takes a CPU over, whose thread waits for its turn.
+    #[inline(always)]
+    pub fn preempted_by(&mut self, here: Cpu, id: ThreadId) {
+        if let Some(current) = self.cpu(here).current.replace(id) {
             self.preempt(current, 0);
         }
-        self.threads.get_mut(id)?.state = State::Running;
-        self.cpu(here).current = Some(id);
-        Some(id)
     }
 
     /// Puts woken threads into the run queue and decides which CPUs must look at it.

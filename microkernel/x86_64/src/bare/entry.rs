@@ -2,8 +2,8 @@
 //!
 //! Registers are pushed straight into the current thread's frame, whose end lies in the CPU's area. `rcx` and
 //! `r11`, which `syscall` fills, are the thread's `rip` and flags. What says what a `mach_msg` is stays in registers,
-//! and goes to memory only when the message cannot be passed on at once: each of the two usual kinds, a short
-//! call and a short reply, has a function of its own, so that the compiler needs few registers for it.
+//! and goes to memory only when the message cannot be passed on at once: each of the usual kinds, a short
+//! call and a short reply first, has a function of its own, so that the compiler needs few registers for it.
 //!
 //! Interrupts are off (`SFMASK`), and an NMI has its own stack and does not use GS, so that the first
 //! instructions may run on the user's stack and GS.
@@ -35,6 +35,8 @@ const _: () = {
     // What the trap entry compares with, in one instruction each.
     assert!(Direct::CALL <= i32::MAX as u32);
     assert!(Direct::REPLY <= i32::MAX as u32);
+    assert!(Direct::SEND <= i32::MAX as u32);
+    assert!(Direct::EXCHANGE <= i32::MAX as u32);
 };
 
 /// Where `syscall` goes.
@@ -71,6 +73,10 @@ pub(crate) unsafe extern "C" fn trap() -> ! {
         "je {letter_call_handler}",
         "cmp edi, {reply}",
         "je {letter_reply_handler}",
+        "cmp rdi, {send}",
+        "je {send_handler}",
+        "cmp rdi, {exchange}",
+        "je {exchange_handler}",
         "jmp {ask_handler}",
         "2:",
         "mov [rsp + {rdi}], rdi",
@@ -85,12 +91,16 @@ pub(crate) unsafe extern "C" fn trap() -> ! {
         mach_msg = const MACH_MSG,
         call = const Direct::CALL,
         reply = const Direct::REPLY,
+        send = const Direct::SEND,
+        exchange = const Direct::EXCHANGE,
         rdi = const offset_of!(Frame, rdi),
         rsi = const offset_of!(Frame, rsi),
         rdx = const offset_of!(Frame, rdx),
         rax = const offset_of!(Frame, rax),
         call_handler = sym call,
         reply_handler = sym reply,
+        send_handler = sym send,
+        exchange_handler = sym exchange,
         letter_call_handler = sym letter_call,
         letter_reply_handler = sym letter_reply,
         ask_handler = sym ask,
@@ -104,6 +114,20 @@ extern "C" fn call(word: u64, names: u64, receive: u64) -> ! {
 
 extern "C" fn reply(word: u64, names: u64, receive: u64) -> ! {
     pass((Direct::Reply, Shape::SHORT), (word, names, receive))
+}
+
+extern "C" fn send(word: u64, names: u64, receive: u64) -> ! {
+    // Its sender runs again later, with the registers that it has now.
+    // SAFETY: the frame is that of the thread that trapped on this CPU.
+    let frame = unsafe { &mut *exit::current(percpu::this()) };
+    frame.rdi = word;
+    frame.rsi = names;
+    frame.rdx = receive;
+    pass((Direct::Send, Shape::SHORT), (word, names, receive))
+}
+
+extern "C" fn exchange(word: u64, names: u64, receive: u64) -> ! {
+    pass((Direct::Exchange, Shape::SHORT), (word, names, receive))
 }
 
 extern "C" fn letter_call(word: u64, names: u64, receive: u64) -> ! {
