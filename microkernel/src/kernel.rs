@@ -7,6 +7,7 @@
 mod boot;
 mod brief;
 mod census;
+mod exceptions;
 mod kernel_call;
 mod staging;
 mod variables;
@@ -31,13 +32,11 @@ use crate::ipc::fast::Hands;
 use crate::ipc::receive::End;
 use crate::ipc::{self, Ipc};
 use crate::kobj::Scratch;
-use crate::machine::{
-    Access, Cpu, Delivery, Direct, Event, Frame, Machine, Next, Request, Resume, Time,
-};
+use crate::machine::{Cpu, Delivery, Direct, Event, Frame, Machine, Next, Request, Resume, Time};
 use crate::sched::{Flags, Sched, View, Wait};
-use crate::task::{Exception, Layers, Raised, Task, Tasks};
+use crate::task::{Exception, Layers, Task, Tasks};
 use crate::trap::{self, Caller, Outcome, Trap};
-use crate::vm::{self, FaultOutcome, Vm};
+use crate::vm::{self, Vm};
 
 /// Items of follow-up work that one step does.
 const STEP: u32 = 64;
@@ -73,6 +72,9 @@ impl Kernel {
                 }
                 Next::Pass(delivery.thread)
             }
+            None if message.is_some() => {
+                self.message(machine, cpu, message.map(|message| message.direct))
+            }
             None => match self.null_trap(machine, cpu) {
                 Some(next) => next,
                 None => self.trap(machine, cpu),
@@ -88,6 +90,31 @@ impl Kernel {
             Some(next) => next,
             None => self.handle_generally(machine, cpu, Event::Trap),
         }
+    }
+
+    /// A `mach_msg` that could not be [passed](Self::pass). Its registers are in the frame; `direct` says what
+    /// kind of message it is.
+    #[inline(always)]
+    pub fn message<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        direct: Option<Direct>,
+    ) -> Next {
+        match direct {
+            Some(Direct::Call) => {
+                if let Some(called) = self.called_object(machine, cpu) {
+                    return self.call_object(machine, cpu, &called);
+                }
+            }
+            Some(Direct::Reply) if self.answers_raised(cpu) => {
+                if let Some(raised) = self.resume_raised(machine, cpu) {
+                    return Next::Run(raised);
+                }
+            }
+            _ => {}
+        }
+        self.handle_generally(machine, cpu, Event::Trap)
     }
 
     /// The trace ring, for panics and tools.
@@ -207,7 +234,7 @@ impl Kernel {
                 self.fault(machine, cpu, thread, (address, access));
             }
             (Event::Exception { vector, code }, Some(thread)) => {
-                let exception = exception_of(vector, code);
+                let exception = exceptions::exception_of(vector, code);
                 self.raise(machine, cpu, thread, exception);
             }
             (Event::Interrupt { line }, _) => self.interrupt(machine, cpu, line),
@@ -306,38 +333,6 @@ impl Kernel {
         self.raise(machine, cpu, caller.thread, exception);
     }
 
-    fn fault<M: Machine>(
-        &mut self,
-        machine: &mut M,
-        cpu: Cpu,
-        thread: ThreadId,
-        (address, access): (u64, Access),
-    ) {
-        self.counters.faults += 1;
-        let what = (address, access as u64);
-        self.sched.note(machine, cpu, TraceKind::Fault, what);
-        let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else {
-            return;
-        };
-        let Some(map) = self.tasks.get(task).map(|task| task.map) else {
-            return;
-        };
-        let mut context = vm::Context {
-            machine,
-            ledgers: &mut self.ledgers,
-        };
-        let outcome: Result<FaultOutcome, KernReturn> =
-            self.vm.fault(&mut context, map, address, access);
-        if let Err(code) = outcome {
-            let exception = Exception {
-                kind: exception::BAD_ACCESS,
-                code: code.0.into(),
-                subcode: address,
-            };
-            self.raise(machine, cpu, thread, exception);
-        }
-    }
-
     /// The current thread waits: its wait is set.
     #[inline(always)]
     fn block<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
@@ -355,31 +350,6 @@ impl Kernel {
         let at = wait.object().map_or(trace::NONE, u64::from);
         let what = (wait.code().into(), at);
         self.sched.note(machine, cpu, TraceKind::Block, what);
-    }
-
-    /// Asks the handler of a thread's exceptions, or ends its task.
-    fn raise<M: Machine>(
-        &mut self,
-        machine: &mut M,
-        cpu: Cpu,
-        thread: ThreadId,
-        exception: Exception,
-    ) {
-        self.counters.exceptions += 1;
-        let what = (exception.kind.into(), exception.code);
-        self.sched.note(machine, cpu, TraceKind::Exception, what);
-        let (tasks, mut layers) = self.layers(machine, cpu);
-        if tasks.raise(&mut layers, thread, exception) == Raised::Unhandled {
-            let frame = machine.frame(thread.index());
-            let (rip, rsp) = (frame.rip, frame.rsp);
-            self.report(machine, format_args!(
-                "thread {thread:?}: {} code {:#x} subcode {:#x} at {rip:#x}, stack {rsp:#x}: no handler, task ends",
-                exception::name(exception.kind),
-                exception.code,
-                exception.subcode,
-            ));
-            self.set_flag(thread, Flags::UNHANDLED);
-        }
     }
 
     fn interrupt<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, line: u32) {
@@ -449,7 +419,28 @@ impl Kernel {
         }
     }
 
+    /// As [`leave`](Self::leave), after what most often has no consequences: then its thread just goes on.
+    #[inline(always)]
+    fn go_back<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) -> Next {
+        let state = self.sched.cpu(cpu);
+        let stays = state.current == Some(thread) && !state.reschedule;
+        let flags = self.sched.threads.get(thread).map(|thread| thread.flags);
+        let quiet = flags.is_some_and(|flags| (flags - Flags::SLOT_FULL).is_empty());
+        if stays && quiet && self.sched.woken.is_empty() && self.is_settled() {
+            Next::Run(thread.index())
+        } else {
+            self.leave_slowly(machine, cpu, thread)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn leave_slowly<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) -> Next {
+        self.leave(machine, cpu, Some(thread))
+    }
+
     /// Works off what follows, settles who is awake, and decides who runs after the thread that ran until the event.
+    #[inline(always)]
     fn leave<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, ran: Option<ThreadId>) -> Next {
         let mut progress = self.work_off(machine, cpu);
         if let Some(next) = self.sched.hand_over(machine, cpu) {
@@ -621,19 +612,4 @@ fn enter_personality(frame: &mut Frame, entry: u64) {
     frame.r11 = frame.rflags;
     frame.rip = entry;
     frame.resume = Resume::Full;
-}
-
-/// The Mach exception behind a processor's vector (Intel SDM volume 3, table 6-1).
-fn exception_of(vector: u8, code: u64) -> Exception {
-    let kind = match vector {
-        0 | 4 | 16 | 19 => exception::ARITHMETIC,
-        1 | 3 => exception::BREAKPOINT,
-        12 | 13 | 17 => exception::BAD_ACCESS,
-        _ => exception::BAD_INSTRUCTION,
-    };
-    Exception {
-        kind,
-        code: vector.into(),
-        subcode: code,
-    }
 }

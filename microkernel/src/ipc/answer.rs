@@ -6,13 +6,15 @@
 
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::WORDS;
+use abi::names::Name;
 use abi::registers::{self, Received, ReplyKind, Shape};
 use abi::trace;
 use abi::transport::REPLY_OFFSET;
 
 use super::body::{Carried, PAGE};
+use super::entry::Rights;
 use super::message::{Made, Message, Via};
-use super::port::Kind;
+use super::port::{Kind, Object};
 use super::receive::note_receive;
 use super::right::Right;
 use super::send::Call;
@@ -20,7 +22,33 @@ use super::{Context, Ipc};
 use crate::base::Shortage;
 use crate::base::ids::{BodyId, MessageId, PortId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
-use crate::machine::Machine;
+use crate::machine::{Direct, Frame, Machine};
+use crate::sched::{Flags, Sched, Thread};
+
+/// What a request to the kernel says, beside the rights and the data in its body.
+#[derive(Debug)]
+pub struct Asked {
+    /// The message's id.
+    pub id: i32,
+    /// Who asks.
+    pub identity: u64,
+    /// The payload.
+    pub words: [u64; WORDS],
+    /// Bytes of inline data.
+    pub size: u32,
+}
+
+impl Asked {
+    /// What a message says.
+    pub fn by(message: &Message) -> Self {
+        Self {
+            id: message.id,
+            identity: message.identity,
+            words: message.words,
+            size: message.shape.size(),
+        }
+    }
+}
 
 /// What the kernel answers.
 #[derive(Debug)]
@@ -163,8 +191,52 @@ impl Ipc {
         }
     }
 
+    /// The kernel object that a short call asks, of a thread that then waits on its own reply object. The frame
+    /// is that of a [call](Direct::Call).
+    #[inline(always)]
+    pub fn called_object(&self, from: &Thread, frame: &Frame) -> Option<(PortId, Object)> {
+        let plain = frame.rdi == Direct::CALL.into();
+        // The reply name and the receive name are both null.
+        let own = frame.rsi >> 32 | u64::from(frame.rdx as u32) == 0;
+        if !plain || !own || !(from.flags - Flags::SLOT_FULL).is_empty() {
+            return None;
+        }
+        let names = (from.space, from.first_names);
+        let entry = self.names.get_near(names, Name(frame.rsi as u32))?;
+        let to = entry.port.filter(|_| entry.rights.contains(Rights::SEND))?;
+        let Kind::Kernel(object) = self.ports.get(to)?.kind else {
+            return None;
+        };
+        (!self.ports.get(from.reply_port)?.has_work).then_some((to, object))
+    }
+
+    /// Whether a thread's reply port still is this one, and nothing waits there.
+    #[inline(always)]
+    pub fn awaits(&self, sched: &Sched, thread: ThreadId, own: PortId) -> bool {
+        let record = sched.threads.get(thread);
+        record.is_some_and(|thread| thread.reply_port == own)
+            && self.ports.get(own).is_some_and(|port| !port.has_work)
+    }
+
+    /// Makes a short call to a kernel object a message, to be put off or answered by one.
+    pub fn keep_request(
+        &mut self,
+        (to, own): (PortId, PortId),
+        asked: &Asked,
+    ) -> Option<MessageId> {
+        self.messages.make_room().ok()?;
+        self.add_send(to);
+        let message = Message {
+            identity: asked.identity,
+            via: Via::Send,
+            reply: Right::SendOnce(own),
+            ..Message::from_kernel(to, asked.id, asked.words)
+        };
+        self.messages.insert(message).ok()
+    }
+
     /// Writes an answer into the registers and the buffer of the thread that asked.
-    fn answer_at_once<M: Machine>(
+    pub fn answer_at_once<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,

@@ -435,7 +435,8 @@ impl Ipc {
         self.free_body(cx, id, payer);
     }
 
-    pub(super) fn end_carried<M: Machine>(&mut self, cx: &mut Context<'_, M>, carried: Carried) {
+    /// Ends what a message carried and nobody took.
+    pub fn end_carried<M: Machine>(&mut self, cx: &mut Context<'_, M>, carried: Carried) {
         match carried {
             Carried::Port(right) => self.release(right),
             Carried::Memory(None, _) => {}

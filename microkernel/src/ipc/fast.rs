@@ -9,6 +9,8 @@
 //! What the caller lends: the receiver runs at the caller's priority if that is higher, on the caller's
 //! slice. The loan ends when the receiver next receives, or when the slice is used up.
 
+use abi::kern_return::KernReturn;
+use abi::message::WORDS;
 use abi::names::Name;
 use abi::registers::{self, ReplyKind, Shape};
 
@@ -17,8 +19,8 @@ use super::body::HeaderFacts;
 use super::entry::Rights;
 use super::letter::{Letter, Pages};
 use super::port::Port;
-use crate::base::ids::ThreadId;
-use crate::machine::{Cpu, Delivery, Machine, Request};
+use crate::base::ids::{PortId, ThreadId};
+use crate::machine::{Cpu, Delivery, FrameIndex, Machine, Request};
 use crate::sched::{Flags, Sched, State, Thread, ThreadQueue, Wait};
 
 /// What the fast path works with beside the ports.
@@ -52,21 +54,12 @@ impl Ipc {
             return None;
         }
         let target = entry.port;
-        let port = self.ports.find_mut(target)?;
-        if port.has_work {
-            return None;
-        }
-        // Every message counts, on whatever path it comes (P-32).
-        let (handed, sequence, port) = if port.receivers.is_empty() {
-            let set = port.set;
-            let (port, set) = self.ports.get_pair_mut(target?, set)?;
-            let handed = hand_call(hands, (caller, letter), &mut set.receivers)?;
-            (handed, count(port), port)
-        } else {
-            let handed = hand_call(hands, (caller, letter), &mut port.receivers)?;
-            (handed, count(port), port)
-        };
-        let (label, name) = (port.label, port.name);
+        let (handed, port) = self.hand_to(hands, (caller, letter), target)?;
+        let At {
+            label,
+            name,
+            sequence,
+        } = port;
         let shape = letter.map_or(Shape::SHORT, |letter| letter.shape);
         if let Some(pages) = handed.pages {
             pages.deliver(
@@ -92,6 +85,54 @@ impl Ipc {
         })
     }
 
+    /// Asks the handler of the current thread's exception, which waits for that at a port and runs next: a call
+    /// that the kernel makes for the thread.
+    pub fn fast_raise<M: Machine>(
+        &mut self,
+        hands: &mut Hands<'_, M>,
+        (thread, target): (ThreadId, PortId),
+        (id, words): (i32, [u64; WORDS]),
+    ) -> Option<()> {
+        let (handed, port) = self.hand_to(hands, (thread, None), Some(target))?;
+        let kind = registers::Received::new(Shape::SHORT, ReplyKind::Slot);
+        let delivery = Delivery {
+            thread: handed.receiver.index(),
+            word: registers::pair(kind.0, port.name.0),
+            label: port.label,
+            reply: registers::pair(id as u32, Name::REPLY_SLOT.0),
+            identity: handed.identity,
+        };
+        let frame = hands.machine.frame(delivery.thread);
+        delivery.write(frame);
+        frame.words = words;
+        hands.sched.threads.get_mut(thread)?.wait = Wait::Exception;
+        Some(())
+    }
+
+    /// Hands the CPU and the reply object of the current thread to whoever waits at a port or its set.
+    #[inline(always)]
+    fn hand_to<'l, M: Machine>(
+        &mut self,
+        hands: &mut Hands<'_, M>,
+        (caller, letter): (ThreadId, Option<Letter<'l>>),
+        target: Option<PortId>,
+    ) -> Option<(Handed<'l>, At)> {
+        let port = self.ports.find_mut(target)?;
+        if port.has_work {
+            return None;
+        }
+        // Every message counts, on whatever path it comes (P-32).
+        if port.receivers.is_empty() {
+            let set = port.set;
+            let (port, set) = self.ports.get_pair_mut(target?, set)?;
+            let handed = hand_call(hands, (caller, letter), &mut set.receivers)?;
+            Some((handed, At::next(port)))
+        } else {
+            let handed = hand_call(hands, (caller, letter), &mut port.receivers)?;
+            Some((handed, At::next(port)))
+        }
+    }
+
     /// Sends the current thread's reply through its slot to the waiting caller, which runs next,
     /// and makes the current thread wait for its next message.
     #[inline(always)]
@@ -101,6 +142,35 @@ impl Ipc {
         server: ThreadId,
         request: Request,
         letter: Option<Letter<'_>>,
+    ) -> Option<Delivery> {
+        self.hand_back(hands, server, (request, letter), |wait| wait == Wait::Reply)
+    }
+
+    /// Answers an exception with success, in the same way: who raised it runs next, and goes on where it stands.
+    pub fn fast_resume<M: Machine>(
+        &mut self,
+        hands: &mut Hands<'_, M>,
+        server: ThreadId,
+        request: Request,
+    ) -> Option<FrameIndex> {
+        let code = hands.machine.frame(server.index()).words[0];
+        if request.shape != Shape::SHORT || code != u64::from(KernReturn::Success.0) {
+            return None;
+        }
+        let delivery = self.hand_back(hands, server, (request, None), |wait| {
+            wait == Wait::Exception
+        })?;
+        Some(delivery.thread)
+    }
+
+    /// The current thread replies to one whose wait is such that this answers it.
+    #[inline(always)]
+    fn hand_back<M: Machine>(
+        &mut self,
+        hands: &mut Hands<'_, M>,
+        server: ThreadId,
+        (request, letter): (Request, Option<Letter<'_>>),
+        answers: impl Fn(Wait) -> bool,
     ) -> Option<Delivery> {
         if request.names != u64::from(Name::REPLY_SLOT.0) {
             return None;
@@ -123,7 +193,7 @@ impl Ipc {
         // Somebody who waits at a higher priority than the caller's comes first.
         if queue.has_work
             || !flags.is_empty()
-            || to.wait != Wait::Reply
+            || !answers(to.wait)
             || highest > i16::from(to.priority)
         {
             return None;
@@ -174,6 +244,26 @@ pub(super) fn count(port: &mut Port) -> u32 {
     let number = port.sequence;
     port.sequence = number.wrapping_add(1);
     number
+}
+
+/// What a receiver learns of the port that a message came to.
+struct At {
+    label: u64,
+    name: Name,
+    /// The message's number there.
+    sequence: u32,
+}
+
+impl At {
+    /// Of one more message.
+    #[inline(always)]
+    fn next(port: &mut Port) -> Self {
+        Self {
+            label: port.label,
+            name: port.name,
+            sequence: count(port),
+        }
+    }
 }
 
 /// What a call that was handed over leaves to do.

@@ -1,19 +1,32 @@
 //! Messages to the kernel's own ports.
 
-use abi::kern_return::KernReturn;
+use abi::kern_return::{KernReturn, MessageReturn};
 use abi::trace::{self, Kind as TraceKind};
+use abi::transport::REPLY_OFFSET;
 
 use super::Kernel;
-use crate::base::ids::{MessageId, ThreadId};
-use crate::ipc::answer::{Answer, Answered};
+use crate::base::ids::{BodyId, MessageId, PortId, ThreadId};
+use crate::ipc::answer::{Answer, Answered, Asked};
 use crate::ipc::message::Made;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::send::Call;
 use crate::ipc::{self, Ipc};
-use crate::kobj::{self, Core, Next, Reply};
-use crate::machine::{Cpu, Machine};
+use crate::kobj::{self, Core, Reply, Scratch};
+use crate::machine::{Cpu, Machine, Next};
 use crate::task::{Layers, Tasks};
 use crate::trap::{self, Caller, Outcome};
+
+/// A short call to a kernel object.
+pub(super) struct Called {
+    caller: Caller,
+    /// Identity of the caller's task.
+    identity: u64,
+    /// The caller's reply object.
+    own: PortId,
+    /// The object's port.
+    port: PortId,
+    object: Object,
+}
 
 impl Kernel {
     /// Answers a message to a kernel object in the caller's time, then does its receive half (M-13).
@@ -24,11 +37,93 @@ impl Kernel {
         caller: Caller,
         (object, id): (Object, MessageId),
     ) -> Outcome {
-        self.counters.kernel_calls += 1;
-        let request = self.ipc.messages.get(id);
-        let (body, made) = request.map_or((None, None), |request| (request.body, request.made));
         self.tell_kernel_call(machine, cpu, id);
-        let mut core = Core {
+        let Some(request) = self.ipc.messages.get(id) else {
+            return Outcome::Message(MessageReturn::SendNoBuffer);
+        };
+        let (asked, carried) = (Asked::by(request), (request.body, request.made));
+        let (mut core, scratch) = self.core(machine, cpu, caller, carried);
+        let reply = serve(&mut core, scratch, object, &asked);
+        finish(&mut core, scratch, (caller, id), reply)
+    }
+
+    /// What the current thread calls, if that is a kernel object, the call is short, and its answer goes
+    /// straight back into the registers.
+    #[inline(always)]
+    pub(super) fn called_object<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+    ) -> Option<Called> {
+        if self.sched.trace.is_detailed() {
+            return None;
+        }
+        let thread = self.sched.cpu(cpu).current?;
+        let record = self.sched.threads.get(thread)?;
+        let frame = machine.frame(thread.index());
+        let (port, object) = self.ipc.called_object(record, frame)?;
+        self.ipc.messages.make_room().ok()?;
+        Some(Called {
+            caller: Caller {
+                thread,
+                task: record.task,
+            },
+            identity: record.identity,
+            own: record.reply_port,
+            port,
+            object,
+        })
+    }
+
+    /// Such a call: the request is no message, unless it turns out to have steps.
+    #[inline(never)]
+    pub(super) fn call_object<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        called: &Called,
+    ) -> Next {
+        let Called {
+            caller, own, port, ..
+        } = *called;
+        self.counters.traps += 1;
+        let frame = machine.frame(caller.thread.index());
+        let asked = Asked {
+            id: (frame.rdx >> 32) as i32,
+            identity: called.identity,
+            words: frame.words,
+            size: 0,
+        };
+        let (mut core, scratch) = self.core(machine, cpu, caller, (None, None));
+        let reply = serve(&mut core, scratch, called.object, &asked);
+        let Layers { ipc, cx } = &mut core.layers;
+        match reply {
+            Some(reply) if ipc.awaits(cx.sched, caller.thread, own) => {
+                let id = asked.id.wrapping_add(REPLY_OFFSET);
+                ipc.answer_at_once(cx, caller.thread, (own, id), answer_of(reply, scratch));
+            }
+            reply => {
+                let outcome = match ipc.keep_request((port, own), &asked) {
+                    Some(id) => finish(&mut core, scratch, (caller, id), reply),
+                    None => lose(&mut core, reply),
+                };
+                self.conclude(machine, cpu, caller, outcome);
+            }
+        }
+        self.go_back(machine, cpu, caller.thread)
+    }
+
+    /// All that a request reaches, and room for its data. `carried` is its body, and what earlier steps made.
+    #[inline(always)]
+    fn core<'a, M: Machine>(
+        &'a mut self,
+        machine: &'a mut M,
+        cpu: Cpu,
+        caller: Caller,
+        (body, made): (Option<BodyId>, Option<Made>),
+    ) -> (Core<'a, M>, &'a mut Scratch) {
+        self.counters.kernel_calls += 1;
+        let core = Core {
             tasks: &mut self.tasks,
             layers: Layers {
                 ipc: &mut self.ipc,
@@ -49,26 +144,9 @@ impl Kernel {
             },
             body,
             made,
-            next: Next::Answer,
+            next: kobj::Next::Answer,
         };
-        let reply = kobj::serve(&mut core, &mut self.scratch, object, id);
-        if core.next == Next::Again {
-            let layers = &mut core.layers;
-            let request = (id, core.made);
-            layers
-                .ipc
-                .put_off_request(&mut layers.cx, caller.thread, request);
-            return Outcome::Again;
-        }
-        if reply.words[0] != u64::from(KernReturn::Success.0) {
-            abandon(core.tasks, &mut core.layers, core.made);
-        }
-        let answer = Answer {
-            words: reply.words,
-            data: self.scratch.data(&reply),
-            carried: reply.carried,
-        };
-        conclude(&mut core.layers, caller, id, answer)
+        (core, &mut self.scratch)
     }
 
     #[inline(always)]
@@ -109,6 +187,63 @@ impl Kernel {
         };
         self.conclude(machine, cpu, caller, outcome);
     }
+}
+
+/// Serves a request; `None`: a step of it is done.
+#[inline(always)]
+fn serve<M: Machine>(
+    core: &mut Core<'_, M>,
+    scratch: &mut Scratch,
+    object: Object,
+    asked: &Asked,
+) -> Option<Reply> {
+    let reply = kobj::serve(core, scratch, object, asked);
+    if core.next == kobj::Next::Again {
+        return None;
+    }
+    if reply.words[0] != u64::from(KernReturn::Success.0) {
+        abandon(core.tasks, &mut core.layers, core.made);
+    }
+    Some(reply)
+}
+
+#[inline(always)]
+fn answer_of(reply: Reply, scratch: &Scratch) -> Answer<'_> {
+    Answer {
+        words: reply.words,
+        data: scratch.data(&reply),
+        carried: reply.carried,
+    }
+}
+
+/// Answers a request that is a message, or puts it off.
+fn finish<M: Machine>(
+    core: &mut Core<'_, M>,
+    scratch: &Scratch,
+    (caller, id): (Caller, MessageId),
+    reply: Option<Reply>,
+) -> Outcome {
+    let layers = &mut core.layers;
+    match reply {
+        Some(reply) => conclude(layers, caller, id, answer_of(reply, scratch)),
+        None => {
+            let request = (id, core.made);
+            layers
+                .ipc
+                .put_off_request(&mut layers.cx, caller.thread, request);
+            Outcome::Again
+        }
+    }
+}
+
+/// Ends a request that finds no memory to become a message.
+#[cold]
+fn lose<M: Machine>(core: &mut Core<'_, M>, reply: Option<Reply>) -> Outcome {
+    abandon(core.tasks, &mut core.layers, core.made);
+    if let Some(carried) = reply.and_then(|reply| reply.carried) {
+        core.layers.ipc.end_carried(&mut core.layers.cx, carried);
+    }
+    Outcome::Message(MessageReturn::SendNoBuffer)
 }
 
 /// Ends what a request which failed had made in its earlier steps.

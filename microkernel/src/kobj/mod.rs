@@ -34,9 +34,10 @@ use abi::transport::Error;
 
 use crate::base::KernResult;
 use crate::base::counters::Counters;
-use crate::base::ids::{BodyId, MessageId, PortId, TaskId, ThreadId};
+use crate::base::ids::{BodyId, PortId, TaskId, ThreadId};
 use crate::base::ledger::LedgerId;
 use crate::base::log::Log;
+use crate::ipc::answer::Asked;
 use crate::ipc::body::Carried;
 use crate::ipc::message::Made;
 use crate::ipc::port::{Kind, Object};
@@ -92,9 +93,9 @@ pub fn serve<M: Machine>(
     core: &mut Core<'_, M>,
     scratch: &mut Scratch,
     object: Object,
-    message: MessageId,
+    asked: &Asked,
 ) -> Reply {
-    let Some(request) = Request::new(core, scratch, message) else {
+    let Some(request) = Request::new(core, scratch, asked) else {
         return Reply::code(KernReturn::MigArrayTooLarge);
     };
     match object {

@@ -11,7 +11,7 @@ use abi::transport::{
 };
 
 use super::Core;
-use crate::base::ids::MessageId;
+use crate::ipc::answer::Asked;
 use crate::ipc::body::Carried;
 use crate::ipc::right::Right;
 use crate::machine::Machine;
@@ -294,13 +294,12 @@ impl<'a> Request<'a> {
     pub(super) fn new<M: Machine>(
         core: &mut Core<'_, M>,
         scratch: &'a mut Scratch,
-        message: MessageId,
+        asked: &Asked,
     ) -> Option<Self> {
         let (ipc, cx) = (&*core.layers.ipc, &mut core.layers.cx);
-        let message = ipc.messages.get(message)?;
-        let mut input = Input::new(message.words);
-        if let Some(body) = message.body {
-            if message.shape.size() > 0 {
+        let mut input = Input::new(asked.words);
+        if let Some(body) = core.body {
+            if asked.size > 0 {
                 input.data = Some(ipc.read_body(cx.machine, body, &mut scratch.request)?);
             }
             for (index, class) in input.classes.iter_mut().enumerate() {
@@ -308,9 +307,9 @@ impl<'a> Request<'a> {
             }
         }
         Some(Self {
-            id: message.id,
+            id: asked.id,
             caller: Caller {
-                identity: message.identity,
+                identity: asked.identity,
                 label: 0,
             },
             input,

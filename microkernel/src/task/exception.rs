@@ -1,10 +1,12 @@
 //! Exceptions: a call that the kernel makes for the thread that caused one.
 
 use abi::exception;
+use abi::message::WORDS;
 use abi::trace::{Kind as TraceKind, wait};
 
 use super::{Layers, Tasks};
-use crate::base::ids::ThreadId;
+use crate::base::ids::{PortId, ThreadId};
+use crate::ipc::fast::Hands;
 use crate::ipc::right::Right;
 use crate::ipc::send::KernelMessage;
 use crate::machine::Machine;
@@ -52,18 +54,24 @@ impl Tasks {
             return Raised::Unhandled;
         }
         let (reply_port, identity) = (thread.reply_port, thread.identity);
-        thread.wait = Wait::Exception;
         let frame = layers.cx.machine.frame(id.index());
+        let words = [
+            exception.kind.into(),
+            exception.code,
+            exception.subcode,
+            frame.rip,
+            frame.rsp,
+            id.to_bits(),
+        ];
+        if raise_at_once(layers, (id, port), words).is_some() {
+            return Raised::Asked;
+        }
+        if let Some(thread) = layers.cx.sched.threads.get_mut(id) {
+            thread.wait = Wait::Exception;
+        }
         let content = KernelMessage {
             id: exception::RAISE,
-            words: [
-                exception.kind.into(),
-                exception.code,
-                exception.subcode,
-                frame.rip,
-                frame.rsp,
-                id.to_bits(),
-            ],
+            words,
             identity,
             reply: Right::SendOnce(reply_port),
             payer: task.ledger,
@@ -75,4 +83,24 @@ impl Tasks {
         layers.ipc.send_from_kernel(&mut layers.cx, to, content);
         Raised::Asked
     }
+}
+
+/// Hands the thread's exception to a handler that waits for one. What is traced goes the other way.
+fn raise_at_once<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    (thread, port): (ThreadId, PortId),
+    words: [u64; WORDS],
+) -> Option<()> {
+    let cx = &mut layers.cx;
+    if cx.sched.trace.is_detailed() {
+        return None;
+    }
+    let mut hands = Hands {
+        sched: cx.sched,
+        machine: cx.machine,
+        cpu: cx.cpu,
+    };
+    layers
+        .ipc
+        .fast_raise(&mut hands, (thread, port), (exception::RAISE, words))
 }

@@ -14,7 +14,7 @@ use core::mem::offset_of;
 use abi::registers::Shape;
 use abi::trap::MACH_MSG;
 use ksync::Guard;
-use microkernel::machine::{Direct, Event, Frame, Next, Request};
+use microkernel::machine::{Direct, Frame, Next, Request};
 
 use super::kernel::{Guarded, KERNEL};
 use super::percpu::{self, FRAME_END, SCRATCH, STACK};
@@ -160,7 +160,11 @@ fn pass((direct, shape): (Direct, Shape), (word, names, receive): (u64, u64, u64
     };
     match kernel.pass(percpu::number(), request) {
         Some(delivery) => exit::pass(kernel, delivery),
-        None => general(word, names, receive, kernel),
+        None => match direct {
+            Direct::Call if shape == Shape::SHORT => general_call(word, names, receive, kernel),
+            Direct::Reply if shape == Shape::SHORT => general_reply(word, names, receive, kernel),
+            _ => general(word, names, receive, kernel),
+        },
     }
 }
 
@@ -170,16 +174,38 @@ extern "C" fn ask(word: u64, names: u64, receive: u64) -> ! {
     general(word, names, receive, KERNEL.lock_with(shootdown::answer))
 }
 
-/// A `mach_msg` by the general way, which wants all registers in the frame.
+/// A short call by the general way.
 #[inline(never)]
-fn general(word: u64, names: u64, receive: u64, mut kernel: Guard<'_, Guarded>) -> ! {
+fn general_call(word: u64, names: u64, receive: u64, kernel: Guard<'_, Guarded>) -> ! {
+    message((word, names, receive), kernel, Some(Direct::Call))
+}
+
+/// A short reply by the general way.
+#[inline(never)]
+fn general_reply(word: u64, names: u64, receive: u64, kernel: Guard<'_, Guarded>) -> ! {
+    message((word, names, receive), kernel, Some(Direct::Reply))
+}
+
+/// Any other `mach_msg` by the general way.
+#[inline(never)]
+fn general(word: u64, names: u64, receive: u64, kernel: Guard<'_, Guarded>) -> ! {
+    message((word, names, receive), kernel, None)
+}
+
+/// The general way wants all registers in the frame.
+#[inline(always)]
+fn message(
+    (word, names, receive): (u64, u64, u64),
+    mut kernel: Guard<'_, Guarded>,
+    direct: Option<Direct>,
+) -> ! {
     // SAFETY: the frame is that of the thread that trapped on this CPU.
     let frame = unsafe { &mut *exit::current(percpu::this()) };
     frame.rax = MACH_MSG as u64;
     frame.rdi = word;
     frame.rsi = names;
     frame.rdx = receive;
-    let next = kernel.handle(percpu::number(), Event::Trap);
+    let next = kernel.message(percpu::number(), direct);
     leave(kernel, next)
 }
 

@@ -215,7 +215,7 @@ pub(crate) fn run_slowly(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
 /// Releases the kernel and does what it said.
 pub(crate) fn leave(kernel: Guard<'_, Guarded>, next: Next) -> ! {
     match next {
-        Next::Run(thread) => run_slowly(kernel, thread),
+        Next::Run(thread) => run(kernel, thread),
         // Only the fast path passes, and `entry` asks for it by itself.
         Next::Pass(_) => unreachable!("a message passed on the general way"),
         Next::Idle => idle(kernel),

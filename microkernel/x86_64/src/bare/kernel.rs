@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use ksync::Lock;
 use microkernel::kernel::{Boot, BootError, Kernel};
-use microkernel::machine::{Cpu, Delivery, Event, Next, Request};
+use microkernel::machine::{Cpu, Delivery, Direct, Event, Next, Request};
 
 use super::machine::Hardware;
 
@@ -53,6 +53,13 @@ impl Guarded {
     pub(crate) fn trap(&mut self, cpu: Cpu) -> Next {
         let (kernel, machine) = self.parts();
         kernel.trap(machine, cpu)
+    }
+
+    /// As [`handle`](Self::handle), of a message that could not be passed on.
+    #[inline(always)]
+    pub(crate) fn message(&mut self, cpu: Cpu, direct: Option<Direct>) -> Next {
+        let (kernel, machine) = self.parts();
+        kernel.message(machine, cpu, direct)
     }
 
     /// Asks the kernel to pass a message on.

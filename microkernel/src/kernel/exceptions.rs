@@ -1,0 +1,121 @@
+//! Faults and other exceptions: the handler is asked, or the task ends.
+
+use abi::exception;
+use abi::kern_return::KernReturn;
+use abi::trace::Kind as TraceKind;
+
+use super::Kernel;
+use crate::base::ids::ThreadId;
+use crate::ipc::fast::Hands;
+use crate::machine::{Access, Cpu, FrameIndex, MAX_CPUS, Machine, Request};
+use crate::sched::{Flags, Wait};
+use crate::task::{Exception, Raised};
+use crate::vm::{self, FaultOutcome};
+
+impl Kernel {
+    pub(super) fn fault<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        thread: ThreadId,
+        (address, access): (u64, Access),
+    ) {
+        self.counters.faults += 1;
+        let what = (address, access as u64);
+        self.sched.note(machine, cpu, TraceKind::Fault, what);
+        let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else {
+            return;
+        };
+        let Some(map) = self.tasks.get(task).map(|task| task.map) else {
+            return;
+        };
+        let mut context = vm::Context {
+            machine,
+            ledgers: &mut self.ledgers,
+        };
+        let outcome: Result<FaultOutcome, KernReturn> =
+            self.vm.fault(&mut context, map, address, access);
+        if let Err(code) = outcome {
+            let exception = Exception {
+                kind: exception::BAD_ACCESS,
+                code: code.0.into(),
+                subcode: address,
+            };
+            self.raise(machine, cpu, thread, exception);
+        }
+    }
+
+    /// Asks the handler of a thread's exceptions, or ends its task.
+    pub(super) fn raise<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        thread: ThreadId,
+        exception: Exception,
+    ) {
+        self.counters.exceptions += 1;
+        let what = (exception.kind.into(), exception.code);
+        self.sched.note(machine, cpu, TraceKind::Exception, what);
+        let (tasks, mut layers) = self.layers(machine, cpu);
+        if tasks.raise(&mut layers, thread, exception) == Raised::Unhandled {
+            let frame = machine.frame(thread.index());
+            let (rip, rsp) = (frame.rip, frame.rsp);
+            self.report(machine, format_args!(
+                "thread {thread:?}: {} code {:#x} subcode {:#x} at {rip:#x}, stack {rsp:#x}: no handler, task ends",
+                exception::name(exception.kind),
+                exception.code,
+                exception.subcode,
+            ));
+            self.set_flag(thread, Flags::UNHANDLED);
+        }
+    }
+
+    /// Whether the current thread seems to answer an exception: the right in its slot came with one.
+    #[inline(always)]
+    pub(super) fn answers_raised(&mut self, cpu: Cpu) -> bool {
+        let threads = &self.sched.threads;
+        let current = self.sched.cpus[cpu.0 as usize % MAX_CPUS].current;
+        let raised = threads.find(current).and_then(|thread| thread.slot_of);
+        threads
+            .find(raised)
+            .is_some_and(|thread| thread.wait == Wait::Exception)
+    }
+
+    /// The current thread answers an exception with success; `None`: nothing has changed, for it does not, or
+    /// something about it is unusual.
+    #[inline(never)]
+    pub(super) fn resume_raised<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+    ) -> Option<FrameIndex> {
+        if self.sched.trace.is_detailed() {
+            return None;
+        }
+        let current = self.sched.cpu(cpu).current?;
+        let request = Request::of(machine.frame(current.index()))?;
+        let mut hands = Hands {
+            sched: &mut self.sched,
+            machine,
+            cpu,
+        };
+        let raised = self.ipc.fast_resume(&mut hands, current, request)?;
+        self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
+        Some(raised)
+    }
+}
+
+/// The Mach exception behind a processor's vector (Intel SDM volume 3, table 6-1).
+pub(super) fn exception_of(vector: u8, code: u64) -> Exception {
+    let kind = match vector {
+        0 | 4 | 16 | 19 => exception::ARITHMETIC,
+        1 | 3 => exception::BREAKPOINT,
+        12 | 13 | 17 => exception::BAD_ACCESS,
+        _ => exception::BAD_INSTRUCTION,
+    };
+    Exception {
+        kind,
+        code: vector.into(),
+        subcode: code,
+    }
+}
