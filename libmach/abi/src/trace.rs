@@ -124,7 +124,6 @@ impl Kind {
         matches!(
             self,
             Self::Fault
-                | Self::Exception
                 | Self::Interrupt
                 | Self::TaskCreate
                 | Self::TaskTerminate

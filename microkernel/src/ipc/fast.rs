@@ -54,7 +54,7 @@ impl Ipc {
             return None;
         }
         let target = entry.port;
-        let (handed, port) = self.hand_to(hands, (caller, letter), target)?;
+        let (handed, port) = self.hand_to(hands, (caller, Wait::Reply), target, letter)?;
         let At {
             label,
             name,
@@ -93,7 +93,7 @@ impl Ipc {
         (thread, target): (ThreadId, PortId),
         (id, words): (i32, [u64; WORDS]),
     ) -> Option<()> {
-        let (handed, port) = self.hand_to(hands, (thread, None), Some(target))?;
+        let (handed, port) = self.hand_to(hands, (thread, Wait::Exception), Some(target), None)?;
         let kind = registers::Received::new(Shape::SHORT, ReplyKind::Slot);
         let delivery = Delivery {
             thread: handed.receiver.index(),
@@ -105,17 +105,18 @@ impl Ipc {
         let frame = hands.machine.frame(delivery.thread);
         delivery.write(frame);
         frame.words = words;
-        hands.sched.threads.get_mut(thread)?.wait = Wait::Exception;
         Some(())
     }
 
-    /// Hands the CPU and the reply object of the current thread to whoever waits at a port or its set.
+    /// Hands the CPU and the reply object of the current thread to whoever waits at a port or its set; the
+    /// thread then waits as is said.
     #[inline(always)]
     fn hand_to<'l, M: Machine>(
         &mut self,
         hands: &mut Hands<'_, M>,
-        (caller, letter): (ThreadId, Option<Letter<'l>>),
+        caller: (ThreadId, Wait),
         target: Option<PortId>,
+        letter: Option<Letter<'l>>,
     ) -> Option<(Handed<'l>, At)> {
         let port = self.ports.find_mut(target)?;
         if port.has_work {
@@ -125,10 +126,10 @@ impl Ipc {
         if port.receivers.is_empty() {
             let set = port.set;
             let (port, set) = self.ports.get_pair_mut(target?, set)?;
-            let handed = hand_call(hands, (caller, letter), &mut set.receivers)?;
+            let handed = hand_call(hands, caller, letter, &mut set.receivers)?;
             Some((handed, At::next(port)))
         } else {
-            let handed = hand_call(hands, (caller, letter), &mut port.receivers)?;
+            let handed = hand_call(hands, caller, letter, &mut port.receivers)?;
             Some((handed, At::next(port)))
         }
     }
@@ -279,7 +280,8 @@ struct Handed<'a> {
 #[inline(always)]
 fn hand_call<'a, M: Machine>(
     hands: &mut Hands<'_, M>,
-    (caller, letter): (ThreadId, Option<Letter<'a>>),
+    (caller, wait): (ThreadId, Wait),
+    letter: Option<Letter<'a>>,
     queue: &mut ThreadQueue,
 ) -> Option<Handed<'a>> {
     let sched = &mut *hands.sched;
@@ -300,7 +302,7 @@ fn hand_call<'a, M: Machine>(
     if from.priority > to.priority {
         lend(to, from.priority);
     }
-    from.wait = Wait::Reply;
+    from.wait = wait;
     let identity = hand_over(from, to);
     if let Some(next) = waits_too {
         ThreadQueue::forget_previous(&mut sched.threads, next);

@@ -58,6 +58,11 @@ impl Kernel {
         self.sched.note(machine, cpu, TraceKind::Exception, what);
         let (tasks, mut layers) = self.layers(machine, cpu);
         if tasks.raise(&mut layers, thread, exception) == Raised::Unhandled {
+            // One that a handler takes is as common as a call; this one is not.
+            if !self.sched.trace.is_detailed() {
+                let told = (cpu, Some(thread));
+                self.sched.record(machine, told, TraceKind::Exception, what);
+            }
             let frame = machine.frame(thread.index());
             let (rip, rsp) = (frame.rip, frame.rsp);
             self.report(machine, format_args!(

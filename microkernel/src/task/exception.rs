@@ -50,9 +50,6 @@ impl Tasks {
         let Right::Send(port) = task.exception_port else {
             return Raised::Unhandled;
         };
-        if layers.ipc.ports.get(port).is_none() {
-            return Raised::Unhandled;
-        }
         let (reply_port, identity) = (thread.reply_port, thread.identity);
         let frame = layers.cx.machine.frame(id.index());
         let words = [
@@ -65,6 +62,9 @@ impl Tasks {
         ];
         if raise_at_once(layers, (id, port), words).is_some() {
             return Raised::Asked;
+        }
+        if layers.ipc.ports.get(port).is_none() {
+            return Raised::Unhandled;
         }
         if let Some(thread) = layers.cx.sched.threads.get_mut(id) {
             thread.wait = Wait::Exception;

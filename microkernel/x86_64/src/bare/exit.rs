@@ -225,7 +225,11 @@ pub(crate) fn leave(kernel: Guard<'_, Guarded>, next: Next) -> ! {
 
 /// Goes on with this CPU's current thread, without having asked the kernel.
 pub(crate) fn resume(area: &'static PerCpu) -> ! {
-    enter(area, current(area))
+    let frame = current(area);
+    // SAFETY: the frame is that of this CPU's thread.
+    let root = unsafe { (*frame).root };
+    switch_root(area, root);
+    enter(area, frame)
 }
 
 /// The frame of this CPU's current thread.
@@ -315,16 +319,16 @@ fn switch_root(area: &PerCpu, root: u64) {
     }
 }
 
-/// Runs this CPU's thread, whatever its frame asks for.
+/// Runs this CPU's thread, whatever its frame asks for, in the address space that the CPU is in.
 fn enter(area: &'static PerCpu, frame: *mut Frame) -> ! {
     // SAFETY: the thread is this CPU's, so nobody else uses its frame.
     let registers = unsafe { &mut *frame };
     area.frame_end.set(frame as u64 + SAVED as u64);
-    switch_root(area, registers.root);
     registers.rflags = registers.rflags & USER_FLAGS | FIXED_FLAGS;
     // From here on the thread is in user mode: a trap leaves this as it is, an interrupt changes it.
     registers.resume = Resume::Trap;
-    if area.attention.get() & attention::NO_FSGSBASE == 0 {
+    let fast_bases = area.attention.get() & attention::NO_FSGSBASE == 0;
+    if fast_bases {
         // SAFETY: as in `run`.
         unsafe {
             asm!("wrfsbase rcx", in("rcx") registers.fs_base, options(nostack, preserves_flags))
@@ -336,7 +340,6 @@ fn enter(area: &'static PerCpu, frame: *mut Frame) -> ! {
         // SAFETY: as above; `swapgs` makes it the user's.
         unsafe { asm::write_msr(msr::KERNEL_GS_BASE, canonical(registers.gs_base)) };
     }
-    let fast_bases = area.attention.get() & attention::NO_FSGSBASE == 0;
     // SAFETY: the frame is complete, and this CPU's thread's.
     unsafe { restore(frame, u64::from(fast_bases)) }
 }
