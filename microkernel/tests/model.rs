@@ -28,7 +28,7 @@ fn setup(seed: u64, path: Path, cpus: u32, (tasks, threads): (usize, usize)) -> 
     }
 }
 
-// covers: P-01 P-02 P-03 P-04 P-05 P-08 P-09 P-10 P-11 P-12 P-13 P-30 P-31 P-33 M-37 F-06
+// covers: P-01 P-02 P-03 P-04 P-05 P-07 P-08 P-09 P-10 P-11 P-12 P-13 P-19 P-30 P-31 P-33 M-37 F-06
 #[test]
 fn one_thread_follows_the_rules() {
     for seed in seeds() {
@@ -37,7 +37,7 @@ fn one_thread_follows_the_rules() {
     }
 }
 
-// covers: P-03 P-04 N-02 N-03 N-04 N-05 N-07 M-03 M-04 M-05 M-06 M-07 M-08 M-22 M-25 M-26 M-37
+// covers: P-03 P-04 N-02 N-03 N-04 N-05 N-06 N-07 M-03 M-04 M-05 M-06 M-07 M-08 M-22 M-25 M-26 M-37
 #[test]
 fn tasks_that_share_ports_follow_the_rules() {
     for seed in seeds() {

@@ -68,7 +68,7 @@ pub enum Argument {
 use Argument as A;
 
 /// Every trap but `mach_msg`, with the meaning of its arguments.
-pub const TRAPS: [(i64, &[Argument]); 41] = [
+pub const TRAPS: [(i64, &[Argument]); 46] = [
     (trap::VM_ALLOCATE, &[A::Address, A::Size, A::Flag]),
     (trap::VM_DEALLOCATE, &[A::Victim, A::Size]),
     (
@@ -87,8 +87,16 @@ pub const TRAPS: [(i64, &[Argument]); 41] = [
     (trap::PORT_INSERT_RIGHT, &[A::Name, A::Name, A::Disposition]),
     (trap::PORT_INSERT_MEMBER, &[A::Receive, A::Set]),
     (trap::PORT_EXTRACT_MEMBER, &[A::Receive, A::Set]),
-    (trap::PORT_CONSTRUCT, &[A::Construct, A::Limit, A::Word]),
-    (trap::PORT_DESTRUCT, &[A::Receive, A::Delta]),
+    (
+        trap::PORT_CONSTRUCT,
+        &[A::Construct, A::Limit, A::Word, A::Flag],
+    ),
+    (trap::PORT_DESTRUCT, &[A::Receive, A::Delta, A::Flag]),
+    (trap::PORT_GUARD, &[A::Receive, A::Flag, A::Flag]),
+    (trap::PORT_UNGUARD, &[A::Receive, A::Flag]),
+    (trap::PORT_UNGUARD, &[A::Receive, A::Flag]),
+    (trap::PORT_SWAP_GUARD, &[A::Receive, A::Flag, A::Flag]),
+    (trap::PORT_ALLOCATE_NAME, &[A::Right, A::Name]),
     (trap::THREAD_SELF, &[]),
     (trap::TASK_SELF, &[]),
     (trap::HOST_SELF, &[]),

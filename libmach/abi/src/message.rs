@@ -1,6 +1,7 @@
 //! A message in a thread's message buffer: header, descriptors, inline data, in this order.
 
 use crate::names::Name;
+use crate::registers::Shape;
 
 /// What the kernel writes at the start of the receiver's buffer. Output only: a sender's header is
 /// never read, its message comes from registers.
@@ -35,6 +36,11 @@ pub struct Header {
 pub const HEADER_SIZE: usize = 64;
 const _: () = assert!(size_of::<Header>() == HEADER_SIZE);
 
+/// Bytes of header, descriptors and data of a message in a buffer; a short one is its header alone.
+pub const fn size_in_buffer(shape: Shape) -> u32 {
+    (HEADER_SIZE + shape.descriptors() as usize * DESCRIPTOR_SIZE) as u32 + shape.size()
+}
+
 /// One right or piece of memory beside the inline data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
@@ -66,8 +72,30 @@ pub mod descriptor {
     /// An out-of-line array of port rights.
     pub const OUT_OF_LINE_PORTS: u8 = 2;
 
+    /// Out-of-line memory that may change until the send, which sees it as it is then: as
+    /// [`OUT_OF_LINE`], and received as such.
+    pub const OUT_OF_LINE_VOLATILE: u8 = 3;
+    /// A guarded receive right; `address` is its guard. Received as [`PORT`], without guard.
+    pub const GUARDED_PORT: u8 = 4;
+
     /// The memory leaves the sender's address space with the send.
     pub const DEALLOCATE: u16 = 1;
+}
+
+/// Which facts about a message a receiver asks for (XNU's trailer elements); each includes those before it.
+///
+/// A receive always gets all of them: label and identity in registers, all three in the [`Header`].
+pub mod trailer {
+    /// None.
+    pub const NULL: u32 = 0;
+    /// The sequence number.
+    pub const SEQUENCE: u32 = 1;
+    /// The sender's identity token.
+    pub const SENDER: u32 = 2;
+    /// The same: a token is all that tells tasks apart.
+    pub const AUDIT: u32 = 3;
+    /// The label of the port.
+    pub const CONTEXT: u32 = 4;
 }
 
 /// The most descriptors one message has.

@@ -67,6 +67,8 @@ pub mod port_type {
     pub const PORT_SET: u32 = 1 << 19;
     /// The name is a dead name.
     pub const DEAD_NAME: u32 = 1 << 20;
+    /// A send-possible notification is requested for the name.
+    pub const SEND_POSSIBLE_REQUEST: u32 = 0x4000_0000;
     /// A dead-name notification is armed on the name.
     pub const DEAD_NAME_REQUEST: u32 = 0x8000_0000;
 }

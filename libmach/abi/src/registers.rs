@@ -26,6 +26,8 @@ pub mod options {
     pub const SEND_TIMEOUT: u32 = 0x10;
     /// `thread_abort` ends the send with `SendInterrupted` instead of libmach repeating it.
     pub const SEND_INTERRUPT: u32 = 0x40;
+    /// A send that finds the queue full arms the send-possible request of the destination's name.
+    pub const SEND_NOTIFY: u32 = 0x80;
     /// The deadline in `r10` limits the wait for a message.
     pub const RECEIVE_TIMEOUT: u32 = 0x100;
     /// `thread_abort` ends the receive with `ReceiveInterrupted` instead of libmach repeating it.
@@ -38,6 +40,7 @@ pub mod options {
         | RECEIVE_LARGE
         | SEND_TIMEOUT
         | SEND_INTERRUPT
+        | SEND_NOTIFY
         | RECEIVE_TIMEOUT
         | RECEIVE_INTERRUPT
         | PEEK;

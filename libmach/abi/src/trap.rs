@@ -32,9 +32,10 @@ pub const PORT_INSERT_RIGHT: i64 = -21;
 pub const PORT_INSERT_MEMBER: i64 = -22;
 /// `mach_port_extract_member(member, set)`.
 pub const PORT_EXTRACT_MEMBER: i64 = -23;
-/// `mach_port_construct(flags, queue_limit, label)` → name. Flags: [`construct`].
+/// `mach_port_construct(flags, queue_limit, label, guard)` → name. Flags: [`construct`].
 pub const PORT_CONSTRUCT: i64 = -24;
-/// `mach_port_destruct(name, send_delta)`: the receive right, and `send_delta` ≤ 0 send rights.
+/// `mach_port_destruct(name, send_delta, guard)`: the receive right, and `send_delta` ≤ 0 send rights. The guard
+/// must be the port's, if it has one.
 pub const PORT_DESTRUCT: i64 = -25;
 /// `thread_self()` → name of a send right to the thread's own port.
 pub const THREAD_SELF: i64 = -27;
@@ -46,6 +47,11 @@ pub const HOST_SELF: i64 = -29;
 pub const MACH_MSG: i64 = -31;
 /// `mach_port_get_attributes(name, attribute)` → value. Attributes: [`attribute`].
 pub const PORT_GET_ATTRIBUTE: i64 = -40;
+/// `mach_port_guard(name, guard, strict)`: from now on the receive right is destroyed with the guard only, by
+/// [`PORT_DESTRUCT`]; `strict` 1: and it moves in a guarded descriptor only.
+pub const PORT_GUARD: i64 = -41;
+/// `mach_port_unguard(name, guard)`.
+pub const PORT_UNGUARD: i64 = -42;
 /// `thread_switch(thread, option, deadline)`. Options: [`switch_option`].
 pub const THREAD_SWITCH: i64 = -61;
 /// `mach_port_type(name)` → bits of [`port_type`](crate::names::port_type).
@@ -90,6 +96,10 @@ pub const PORT_SET_ATTRIBUTE: i64 = -211;
 pub const TIMER_ARM: i64 = -212;
 /// `port_get_refs(name, right)` → user references.
 pub const PORT_GET_REFS: i64 = -213;
+/// `mach_port_allocate_name(right, name)` → the name: as [`PORT_ALLOCATE`], under a free name of the caller's choice.
+pub const PORT_ALLOCATE_NAME: i64 = -220;
+/// `mach_port_swap_guard(name, old, new)`.
+pub const PORT_SWAP_GUARD: i64 = -221;
 
 /// `task_exit()`: ends the calling task. Needs no name, no memory and no right, and never returns.
 pub const TASK_EXIT: i64 = -214;
@@ -106,6 +116,10 @@ pub mod construct {
     pub const LABEL: u64 = 4;
     /// A port set instead of a port; alone.
     pub const PORT_SET: u64 = 8;
+    /// The guard argument guards the receive right.
+    pub const GUARD: u64 = 16;
+    /// The guard is strict; only with [`GUARD`].
+    pub const STRICT: u64 = 32;
 }
 
 /// What [`PORT_GET_ATTRIBUTE`] and [`PORT_SET_ATTRIBUTE`] read and write of a receive right.

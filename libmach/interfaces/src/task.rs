@@ -57,6 +57,19 @@ pub struct RightInfo {
     pub send_rights: u32,
 }
 
+/// The next message of a port, which stays there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct Peeked {
+    /// The sequence number that it will be received with.
+    pub sequence: u32,
+    /// Bytes of header, descriptors and data when it is received into a buffer.
+    pub size: u32,
+    /// Its id, as in `i32`.
+    pub id: u32,
+    /// Identity token of its sender.
+    pub identity: u64,
+}
+
 /// One mapping of a task, as `vmmap` shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
 pub struct Region {
@@ -114,6 +127,17 @@ pub trait Task {
     async fn extract_send(&mut self, name: Name, disposition: u8) -> Result<SendRight<Untyped>>;
     /// `mach_port_allocate` in the task's space.
     async fn port_allocate(&mut self, right: u32) -> Result<Name>;
+    /// `mach_port_allocate_name` in the task's space.
+    async fn port_allocate_name(&mut self, right: u32, name: Name) -> Result<Name>;
+    /// `mach_port_peek`: `Failure` when no message is there, `InvalidValue` for a trailer above
+    /// `abi::message::trailer::AUDIT`.
+    async fn port_peek(&mut self, name: Name, trailer: u32) -> Result<Peeked>;
+    /// `mach_port_guard` in the task's space; `strict` is 0 or 1.
+    async fn port_guard(&mut self, name: Name, value: u64, strict: u32) -> Result<()>;
+    /// `mach_port_unguard` in the task's space.
+    async fn port_unguard(&mut self, name: Name, value: u64) -> Result<()>;
+    /// `mach_port_swap_guard` in the task's space.
+    async fn port_swap_guard(&mut self, name: Name, old: u64, new: u64) -> Result<()>;
     /// `vm_allocate` in the task; flags of `abi::vm::flags`.
     async fn vm_allocate(&mut self, address: u64, size: u64, flags: u64) -> Result<u64>;
     /// `vm_deallocate` in the task.

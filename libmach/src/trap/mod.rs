@@ -204,6 +204,45 @@ pub fn port_insert_right(port: Name, right: Name, disposition: u8) -> Outcome<()
     unit(harmless(number::PORT_INSERT_RIGHT, arguments))
 }
 
+/// `mach_port_allocate_name`.
+pub fn port_allocate_name(right: u32, port: Name) -> Outcome<Name> {
+    let arguments = [right.into(), n(port), 0, 0, 0, 0];
+    name(harmless(number::PORT_ALLOCATE_NAME, arguments))
+}
+
+/// `mach_port_guard`; with `strict` 1 the receive right also moves with the guard only.
+pub fn port_guard(port: Name, guard: u64, strict: u64) -> Outcome<()> {
+    unit(harmless(
+        number::PORT_GUARD,
+        [n(port), guard, strict, 0, 0, 0],
+    ))
+}
+
+/// `mach_port_unguard`.
+pub fn port_unguard(port: Name, guard: u64) -> Outcome<()> {
+    unit(harmless(number::PORT_UNGUARD, [n(port), guard, 0, 0, 0, 0]))
+}
+
+/// `mach_port_swap_guard`.
+pub fn port_swap_guard(port: Name, old: u64, new: u64) -> Outcome<()> {
+    unit(harmless(
+        number::PORT_SWAP_GUARD,
+        [n(port), old, new, 0, 0, 0],
+    ))
+}
+
+/// A guarded port in one trap; `flags` are `abi::trap::construct`.
+pub fn port_construct_guarded(flags: u64, guard: u64) -> Outcome<Name> {
+    let flags = flags | number::construct::GUARD;
+    name(harmless(number::PORT_CONSTRUCT, [flags, 0, 0, guard, 0, 0]))
+}
+
+/// `mach_port_destruct` of a port that may have a guard.
+pub fn port_destruct_guarded(port: Name, send_delta: i32, guard: u64) -> Outcome<()> {
+    let arguments = [n(port), send_delta as i64 as u64, guard, 0, 0, 0];
+    unit(harmless(number::PORT_DESTRUCT, arguments))
+}
+
 /// A port or set in one trap; `flags` are `abi::trap::construct`.
 pub fn port_construct(flags: u64, queue_limit: u32, label: u64) -> Outcome<Name> {
     let arguments = [flags, u64::from(queue_limit), label, 0, 0, 0];

@@ -107,6 +107,46 @@ impl User<'_> {
         }
     }
 
+    /// `mach_port_allocate_name`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn allocate_name(&mut self, right: u32, name: Name) -> Result<Name, KernReturn> {
+        self.name(trap::PORT_ALLOCATE_NAME, &[right.into(), name.0.into()])
+    }
+
+    /// `mach_port_guard`; `strict` is 0 or 1.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn guard(&mut self, name: Name, guard: u64, strict: u64) -> Result<(), KernReturn> {
+        self.done(trap::PORT_GUARD, &[name.0.into(), guard, strict])
+    }
+
+    /// `mach_port_unguard`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn unguard(&mut self, name: Name, guard: u64) -> Result<(), KernReturn> {
+        self.done(trap::PORT_UNGUARD, &[name.0.into(), guard])
+    }
+
+    /// `mach_port_swap_guard`.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn swap_guard(&mut self, name: Name, old: u64, new: u64) -> Result<(), KernReturn> {
+        self.done(trap::PORT_SWAP_GUARD, &[name.0.into(), old, new])
+    }
+
+    /// `mach_port_destruct` with a guard.
+    ///
+    /// # Errors
+    /// The trap's code.
+    pub fn destruct_guarded(&mut self, name: Name, guard: u64) -> Result<(), KernReturn> {
+        self.done(trap::PORT_DESTRUCT, &[name.0.into(), 0, guard])
+    }
+
     /// `mach_port_destruct`.
     ///
     /// # Errors

@@ -145,6 +145,17 @@ impl Ipc {
         }
     }
 
+    /// A place in a port's queue is free, and nobody waits to send.
+    pub(super) fn room_left(&mut self, id: PortId) {
+        if self
+            .ports
+            .get(id)
+            .is_some_and(|port| port.room_requests.is_some())
+        {
+            self.put_on_agenda(id);
+        }
+    }
+
     pub(super) fn put_on_agenda(&mut self, id: PortId) {
         let Some(port) = self.ports.get_mut(id) else {
             return;
@@ -180,14 +191,14 @@ impl Ipc {
             return true;
         };
         if !port.has_work {
-            return true;
+            return !self.tell_of_room(id);
         }
         match self.receiver_of(cx.sched, id) {
             Some(thread) => {
                 self.receive_for_blocked(cx, thread, id);
                 false
             }
-            None => true,
+            None => !self.tell_of_room(id),
         }
     }
 
@@ -219,7 +230,7 @@ impl Ipc {
                 self.destroy_message(cx, &mut message);
             }
             self.sent_from_wait(cx, thread);
-        } else if let Some(notice) = port.requests {
+        } else if let Some(notice) = port.requests.or(port.room_requests) {
             self.port_died(notice);
         } else if let Some(notice) = port.no_senders.take() {
             self.cancel_notice(notice);

@@ -143,7 +143,16 @@ impl Ipc {
                     }
                 }))
             }
-            descriptor::OUT_OF_LINE => self.copy_in_memory(cx, space, descriptor),
+            descriptor::OUT_OF_LINE | descriptor::OUT_OF_LINE_VOLATILE => {
+                self.copy_in_memory(cx, space, descriptor)
+            }
+            descriptor::GUARDED_PORT if descriptor.disposition == disposition::MOVE_RECEIVE => {
+                let name = Name(descriptor.name);
+                let allowed = self.unguard(space, name, descriptor.address);
+                allowed.map_err(|_| MessageReturn::SendInvalidRight)?;
+                let right = self.copy_in(cx, space, name, disposition::MOVE_RECEIVE);
+                Ok(Carried::Port(right))
+            }
             _ => Err(MessageReturn::SendInvalidType),
         }
     }

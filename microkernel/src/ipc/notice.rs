@@ -19,6 +19,13 @@ pub enum Watch {
         /// The name.
         name: Name,
     },
+    /// Room in the queue of the port under a name, or its death.
+    SendPossible {
+        /// Whose name.
+        space: SpaceId,
+        /// The name.
+        name: Name,
+    },
     /// The end of a port's last send right, with at least this many made.
     NoSenders {
         /// The make-send count that the requester knows of.
@@ -29,6 +36,18 @@ pub enum Watch {
         /// The receive right in transit, once fired.
         port: Option<PortId>,
     },
+}
+
+impl Watch {
+    /// The name that the request is one of.
+    pub(super) fn name(self) -> Option<(SpaceId, Name)> {
+        match self {
+            Self::DeadName { space, name } | Self::SendPossible { space, name } => {
+                Some((space, name))
+            }
+            Self::NoSenders { .. } | Self::PortDestroyed { .. } => None,
+        }
+    }
 }
 
 /// One notification.

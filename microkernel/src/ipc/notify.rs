@@ -6,7 +6,7 @@ use abi::notify;
 
 use super::entry::Rights;
 use super::notice::{Notice, Watch};
-use super::port::Kind;
+use super::port::{Kind, Port};
 use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::KernResult;
@@ -42,7 +42,7 @@ impl Ipc {
     ) -> KernResult<Name> {
         if !matches!(
             request.id,
-            notify::DEAD_NAME | notify::NO_SENDERS | notify::PORT_DESTROYED
+            notify::DEAD_NAME | notify::SEND_POSSIBLE | notify::NO_SENDERS | notify::PORT_DESTROYED
         ) {
             return Err(KernReturn::InvalidValue);
         }
@@ -51,7 +51,9 @@ impl Ipc {
             allowed.map_err(|_| KernReturn::InvalidCapability)?;
         }
         let previous = match request.id {
-            notify::DEAD_NAME => self.request_dead_name(cx, space, request)?,
+            notify::DEAD_NAME | notify::SEND_POSSIBLE => {
+                self.request_of_name(cx, space, request)?
+            }
             notify::NO_SENDERS => self.request_no_senders(cx, space, request)?,
             _ => self.request_port_destroyed(cx, space, request)?,
         };
@@ -62,7 +64,8 @@ impl Ipc {
         })
     }
 
-    fn request_dead_name<M: Machine>(
+    /// A dead-name or send-possible request: a name has one of them at a time.
+    fn request_of_name<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         space: SpaceId,
@@ -82,13 +85,11 @@ impl Ipc {
                 Ok(Right::None)
             }
             Some(port) if rights.intersects(Rights::SEND | Rights::RECEIVE | Rights::SEND_ONCE) => {
-                let new = match request.notify {
-                    Name::NULL => None,
-                    notify => {
-                        let watch = Watch::DeadName { space, name };
-                        Some(self.new_notice(cx, space, notify, watch)?)
-                    }
+                let watch = match request.id {
+                    notify::SEND_POSSIBLE => Watch::SendPossible { space, name },
+                    _ => Watch::DeadName { space, name },
                 };
+                let new = self.optional_notice(cx, space, request, watch)?;
                 let entry = self
                     .names
                     .get_mut(space, name)
@@ -97,10 +98,14 @@ impl Ipc {
                 if let Some(new) = new {
                     self.watch_port(port, new);
                 }
-                Ok(old.map_or(Right::None, |old| {
+                let previous = old.map_or(Right::None, |old| {
                     self.unwatch_port(old);
                     self.take_notify_right(old)
-                }))
+                });
+                if request.id == notify::SEND_POSSIBLE && request.sync != 0 {
+                    self.arm_for_room(space, name, rights);
+                }
+                Ok(previous)
             }
             _ => Err(KernReturn::InvalidRight),
         }
@@ -211,12 +216,21 @@ impl Ipc {
         self.release(right);
     }
 
-    /// Hangs an armed notice on the port that it watches.
+    /// Hangs a notice on the port that it watches.
     fn watch_port(&mut self, watched: PortId, id: NoticeId) {
+        self.hang(watched, id, |port| &mut port.requests);
+    }
+
+    fn hang(
+        &mut self,
+        watched: PortId,
+        id: NoticeId,
+        list: fn(&mut Port) -> &mut Option<NoticeId>,
+    ) {
         let Some(port) = self.ports.get_mut(watched) else {
             return;
         };
-        let next = port.requests.replace(id);
+        let next = list(port).replace(id);
         if let Some(next) = next.and_then(|next| self.notices.get_mut(next)) {
             next.previous = Some(id);
         }
@@ -227,7 +241,7 @@ impl Ipc {
         }
     }
 
-    /// Takes an armed notice off the port that it watches. The port may be dying: then its id is another
+    /// Takes a notice off the port that it watches. The port may be dying: then its id is another
     /// one by now, but its place is not free before its last request is gone.
     fn unwatch_port(&mut self, id: NoticeId) {
         let Some(notice) = self.notices.get_mut(id) else {
@@ -241,7 +255,10 @@ impl Ipc {
             Some(previous) => previous.next = next,
             None => {
                 if let Some(port) = self.ports.at_mut(watched.index()) {
-                    port.requests = next;
+                    let lists = [&mut port.requests, &mut port.room_requests];
+                    if let Some(list) = lists.into_iter().find(|list| **list == Some(id)) {
+                        *list = next;
+                    }
                 }
             }
         }
@@ -262,12 +279,12 @@ impl Ipc {
         self.fire(id, notify::PORT_DELETED, name.0.into());
     }
 
-    /// The port that a dead-name request watches has died.
+    /// The port that a request of a name watches has died.
     pub(super) fn port_died(&mut self, id: NoticeId) {
         let Some(notice) = self.notices.get(id) else {
             return;
         };
-        let Watch::DeadName { space, name } = notice.watch else {
+        let Some((space, name)) = notice.watch.name() else {
             return;
         };
         self.unwatch_port(id);
@@ -276,6 +293,61 @@ impl Ipc {
             entry.request = None;
         }
         self.fire_dead_name(id, space, name);
+    }
+
+    /// Arms the send-possible request of a name: it fires when the port has room (N-06), at once if it has.
+    ///
+    /// A send-once right and a port of the kernel always have.
+    fn arm_for_room(&mut self, space: SpaceId, name: Name, rights: Rights) {
+        let Some((request, watched)) = self.names.get(space, name).and_then(|entry| {
+            let port = entry.port?;
+            Some((entry.request?, port))
+        }) else {
+            return;
+        };
+        let watch = self.notices.get(request).map(|notice| notice.watch);
+        if !matches!(watch, Some(Watch::SendPossible { .. })) {
+            return;
+        }
+        let has_room = self.ports.get(watched).is_some_and(|port| {
+            rights == Rights::SEND_ONCE || matches!(port.kind, Kind::Kernel(_)) || !port.is_full()
+        });
+        if has_room {
+            return self.room_came(request);
+        }
+        self.unwatch_port(request);
+        self.hang(watched, request, |port| &mut port.room_requests);
+    }
+
+    /// A send gave up because the queue was full: what it asked for is armed.
+    pub(super) fn arm_after_send(&mut self, space: SpaceId, port: PortId) {
+        if let Some(name) = self.names.name_of(space, port) {
+            self.arm_for_room(space, name, Rights::SEND);
+        }
+    }
+
+    /// Fires one of the requests that wait for room at a port, if there is room; whether it did.
+    pub(super) fn tell_of_room(&mut self, id: PortId) -> bool {
+        let Some(port) = self.ports.get(id).filter(|port| !port.is_full()) else {
+            return false;
+        };
+        let Some(notice) = port.room_requests else {
+            return false;
+        };
+        self.room_came(notice);
+        true
+    }
+
+    fn room_came(&mut self, id: NoticeId) {
+        let watch = self.notices.get(id).map(|notice| notice.watch);
+        let Some((space, name)) = watch.and_then(Watch::name) else {
+            return;
+        };
+        self.unwatch_port(id);
+        if let Some(entry) = self.names.get_mut(space, name) {
+            entry.request = None;
+        }
+        self.fire(id, notify::SEND_POSSIBLE, name.0.into());
     }
 
     /// A dead-name notification carries a user reference of the dead name (N-03).
@@ -322,6 +394,7 @@ impl Ipc {
             port.name = Name::NULL;
             port.make_send = 0;
             port.sequence = 0;
+            port.guard = None;
         }
         let Some(record) = self.notices.get_mut(notice) else {
             return;

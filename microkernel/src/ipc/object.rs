@@ -97,7 +97,13 @@ impl Ipc {
             Err(code) => return Err((right, code)),
             Ok(false) => {}
             Ok(true) => {
-                if self.claim(cx, space, (name, port), rights).is_err() {
+                let entry = Entry {
+                    rights,
+                    urefs: u16::from(rights == Rights::SEND),
+                    port: Some(port),
+                    ..Entry::FREE
+                };
+                if self.new_entry(cx, (space, Some(name)), entry).is_err() {
                     return Err((right, KernReturn::ResourceShortage));
                 }
                 if rights == Rights::RECEIVE {
@@ -108,30 +114,6 @@ impl Ipc {
         }
         self.copy_out(cx, space, right)
             .map_err(|right| (right, KernReturn::ResourceShortage))
-    }
-
-    fn claim<M: Machine>(
-        &mut self,
-        cx: &mut Context<'_, M>,
-        space: SpaceId,
-        (name, port): (Name, PortId),
-        rights: Rights,
-    ) -> Result<(), Shortage> {
-        let ledger = self.names.space(space).ok_or(Shortage)?.ledger;
-        // So far its table could grow anyway: chosen names cost no more memory than others.
-        if u64::from(name.index()) > cx.ledgers.limit(ledger, Resource::Names) {
-            return Err(Shortage);
-        }
-        cx.ledgers.charge(ledger, Resource::Names, 1)?;
-        let entry = Entry {
-            rights,
-            urefs: u16::from(rights == Rights::SEND),
-            port: Some(port),
-            ..Entry::FREE
-        };
-        self.names.insert_at(space, name, entry).inspect_err(|_| {
-            cx.ledgers.release(ledger, Resource::Names, 1);
-        })
     }
 
     /// Whether a task has threads that nothing suspends: without any, it is looked at whenever somebody lets go of

@@ -4,17 +4,25 @@
 //! value (`InvalidValue`).
 
 use abi::kern_return::KernReturn;
-use abi::names::{Name, disposition, queue_limit, right};
+use abi::names::{Name, disposition, port_type, queue_limit, right};
 use abi::trap::{attribute, construct};
 
 use super::entry::{Entry, Rights};
-use super::port::{Kind, Port};
+use super::notice::Watch;
+use super::port::{Guard, Kind, Port};
 use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::ids::{PortId, SpaceId};
 use crate::base::ledger::Resource;
 use crate::base::{KernResult, Shortage};
 use crate::machine::Machine;
+
+/// What a dead name holds that nothing died for.
+const DEAD_NAME: Entry = Entry {
+    rights: Rights::DEAD,
+    urefs: 1,
+    ..Entry::FREE
+};
 
 /// Bytes of kernel memory that one port is charged as.
 pub const PORT_BYTES: u64 = size_of::<Port>() as u64;
@@ -30,10 +38,40 @@ impl Ipc {
         space: SpaceId,
         kind: u32,
     ) -> KernResult<Name> {
+        self.allocate_at(cx, (space, None), kind)
+    }
+
+    /// The same under a free name of the caller's choice (P-07).
+    ///
+    /// # Errors
+    /// `InvalidValue`: no such kind of right, or a name that none can have · `NameExists`: its index is taken ·
+    /// `ResourceShortage`: the ledger, an index above its limit of names, or too far from those in use.
+    pub fn allocate_name<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        kind: u32,
+        name: Name,
+    ) -> KernResult<Name> {
+        if !name.is_valid() || name.index() == 0 {
+            return Err(KernReturn::InvalidValue);
+        }
+        if self.names.is_used(space, name.index()) {
+            return Err(KernReturn::NameExists);
+        }
+        self.allocate_at(cx, (space, Some(name)), kind)
+    }
+
+    fn allocate_at<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        place: (SpaceId, Option<Name>),
+        kind: u32,
+    ) -> KernResult<Name> {
         match kind {
-            right::RECEIVE => Ok(self.allocate_port(cx, space, Kind::Plain, Rights::RECEIVE)?),
-            right::PORT_SET => Ok(self.allocate_port(cx, space, Kind::Set, Rights::SET)?),
-            right::DEAD_NAME => Ok(self.allocate_dead_name(cx, space)?),
+            right::RECEIVE => Ok(self.allocate_port(cx, place, Kind::Plain, Rights::RECEIVE)?),
+            right::PORT_SET => Ok(self.allocate_port(cx, place, Kind::Set, Rights::SET)?),
+            right::DEAD_NAME => Ok(self.new_entry(cx, place, DEAD_NAME)?),
             _ => Err(KernReturn::InvalidValue),
         }
     }
@@ -41,21 +79,27 @@ impl Ipc {
     /// `mach_port_construct`: a port with all that it needs, in one trap (P-18).
     ///
     /// # Errors
-    /// `InvalidValue`: unknown flags, or a queue limit above the maximum · `ResourceShortage`.
+    /// `InvalidValue`: unknown flags, a strict guard without guard, or a queue limit above the maximum ·
+    /// `ResourceShortage`.
     pub fn construct<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         space: SpaceId,
-        arguments: [u64; 3],
+        arguments: [u64; 4],
     ) -> KernResult<Name> {
-        let [flags, limit, label] = arguments;
-        let port_flags = construct::INSERT_SEND | construct::QUEUE_LIMIT | construct::LABEL;
+        let [flags, limit, label, guard] = arguments;
+        let port_flags = construct::INSERT_SEND
+            | construct::QUEUE_LIMIT
+            | construct::LABEL
+            | construct::GUARD
+            | construct::STRICT;
         if flags == construct::PORT_SET {
             return self.allocate(cx, space, right::PORT_SET);
         }
         let has = |flag| flags & flag != 0;
         if flags & !port_flags != 0
             || (has(construct::QUEUE_LIMIT) && limit > u64::from(queue_limit::MAX))
+            || (has(construct::STRICT) && !has(construct::GUARD))
         {
             return Err(KernReturn::InvalidValue);
         }
@@ -68,6 +112,10 @@ impl Ipc {
             if has(construct::LABEL) {
                 port.label = label;
             }
+            port.guard = has(construct::GUARD).then_some(Guard {
+                value: guard,
+                strict: has(construct::STRICT),
+            });
         }
         if has(construct::INSERT_SEND) {
             self.insert_right(cx, space, name, name, disposition::MAKE_SEND)?;
@@ -78,22 +126,28 @@ impl Ipc {
     /// `mach_port_destruct`: the receive right, and some of the send rights beside it (P-18).
     ///
     /// # Errors
-    /// `InvalidName`, `InvalidRight` · `InvalidValue`: the delta is above 0, or more than there is.
+    /// `InvalidName`, `InvalidRight` · `InvalidArgument`: the port has another guard · `InvalidValue`: the delta
+    /// is above 0, or more than there is.
     pub fn destruct<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         space: SpaceId,
-        name: Name,
+        (name, guard): (Name, u64),
         send_delta: i32,
     ) -> KernResult<()> {
-        self.receive_right(space, name)?;
+        let id = self.receive_right(space, name)?;
         if send_delta > 0 {
             return Err(KernReturn::InvalidValue);
+        }
+        let held = self.ports.get(id).and_then(|port| port.guard);
+        if held.is_some_and(|held| held.value != guard) {
+            return Err(KernReturn::InvalidArgument);
         }
         if send_delta < 0 {
             self.mod_refs(cx, space, name, right::SEND, send_delta)?;
         }
-        self.mod_refs(cx, space, name, right::RECEIVE, -1)
+        self.drop_receive(cx, space, name);
+        Ok(())
     }
 
     /// `mach_port_deallocate` (P-08).
@@ -123,7 +177,7 @@ impl Ipc {
     /// `mach_port_destroy`: everything under a name, whatever the user references (P-12).
     ///
     /// # Errors
-    /// `InvalidName`.
+    /// `InvalidName` · `InvalidRight`: the receive right is guarded.
     pub fn destroy<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
@@ -131,6 +185,9 @@ impl Ipc {
         name: Name,
     ) -> KernResult<()> {
         self.look_up(space, name).ok_or(KernReturn::InvalidName)?;
+        if self.is_guarded(space, name) {
+            return Err(KernReturn::InvalidRight);
+        }
         self.destroy_name(cx, space, name);
         Ok(())
     }
@@ -139,7 +196,7 @@ impl Ipc {
     ///
     /// # Errors
     /// `InvalidValue`: no such kind of right, or a delta that it cannot take · `InvalidName` ·
-    /// `InvalidRight`: the name holds another kind.
+    /// `InvalidRight`: the name holds another kind, or a guarded receive right that is to go.
     pub fn mod_refs<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
@@ -166,6 +223,9 @@ impl Ipc {
         }
         match delta {
             0 => Ok(()),
+            -1 if wanted == Rights::RECEIVE && self.is_guarded(space, name) => {
+                Err(KernReturn::InvalidRight)
+            }
             -1 if wanted == Rights::RECEIVE => {
                 self.drop_receive(cx, space, name);
                 Ok(())
@@ -250,9 +310,15 @@ impl Ipc {
     /// # Errors
     /// `InvalidName`.
     pub fn type_of(&mut self, space: SpaceId, name: Name) -> KernResult<u32> {
-        self.look_up(space, name)
-            .map(|entry| entry.type_bits())
-            .ok_or(KernReturn::InvalidName)
+        let entry = self.look_up(space, name).ok_or(KernReturn::InvalidName)?;
+        let (bits, request) = (entry.type_bits(), entry.request);
+        let request = request.and_then(|request| self.notices.get(request));
+        match request.map(|request| request.watch) {
+            Some(Watch::SendPossible { .. }) => {
+                Ok(bits & !port_type::DEAD_NAME_REQUEST | port_type::SEND_POSSIBLE_REQUEST)
+            }
+            _ => Ok(bits),
+        }
     }
 
     /// An attribute of a receive right (P-31).
@@ -351,7 +417,7 @@ impl Ipc {
     fn allocate_port<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
-        space: SpaceId,
+        (space, name): (SpaceId, Option<Name>),
         kind: Kind,
         rights: Rights,
     ) -> Result<Name, Shortage> {
@@ -359,7 +425,12 @@ impl Ipc {
         cx.ledgers
             .charge(ledger, Resource::KernelBytes, PORT_BYTES)?;
         let made = self.create_port(kind).and_then(|id| {
-            let name = self.new_name(cx, space, id, rights);
+            let entry = Entry {
+                rights,
+                port: Some(id),
+                ..Entry::FREE
+            };
+            let name = self.new_entry(cx, (space, name), entry);
             name.map(|name| (id, name)).inspect_err(|_| {
                 self.ports.remove(id);
             })
@@ -375,21 +446,25 @@ impl Ipc {
         Ok(name)
     }
 
-    fn allocate_dead_name<M: Machine>(
+    /// An entry under a name, or a fresh one, paid for by the space's ledger.
+    pub(super) fn new_entry<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
-        space: SpaceId,
+        (space, name): (SpaceId, Option<Name>),
+        entry: Entry,
     ) -> Result<Name, Shortage> {
         let ledger = self.names.space(space).ok_or(Shortage)?.ledger;
+        // So far its table could grow anyway: chosen names cost no more memory than others.
+        let limit = cx.ledgers.limit(ledger, Resource::Names);
+        if name.is_some_and(|name| u64::from(name.index()) > limit) {
+            return Err(Shortage);
+        }
         cx.ledgers.charge(ledger, Resource::Names, 1)?;
-        let entry = Entry {
-            rights: Rights::DEAD,
-            urefs: 1,
-            ..Entry::FREE
+        let made = match name {
+            None => self.names.insert(space, entry),
+            Some(name) => self.names.insert_at(space, name, entry).map(|()| name),
         };
-        self.names.insert(space, entry).inspect_err(|_| {
-            cx.ledgers.release(ledger, Resource::Names, 1);
-        })
+        made.inspect_err(|_| cx.ledgers.release(ledger, Resource::Names, 1))
     }
 
     /// Ends everything that a name of a dying space holds.

@@ -1,9 +1,11 @@
 //! A port, or a port set: what names denote, messages wait at and threads receive from.
 
+use abi::kern_return::KernReturn;
 use abi::names::{Name, queue_limit};
 
 use super::message::MessageQueue;
 use super::notice::NoticeQueue;
+use crate::base::KernResult;
 use crate::base::ids::{MembershipId, NoticeId, PortId, SpaceId, TaskId, ThreadId};
 use crate::base::ledger::LedgerId;
 use crate::base::tree::Links;
@@ -75,6 +77,31 @@ impl Pending {
     }
 }
 
+/// What the receive right is destroyed and moved with (P-19).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Guard {
+    /// The owner's secret.
+    pub value: u64,
+    /// Also a move needs it.
+    pub strict: bool,
+}
+
+impl Guard {
+    /// From what a call says; `strict` is 0 or 1.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: it is neither.
+    pub fn decode(value: u64, strict: u64) -> KernResult<Self> {
+        match strict {
+            0 | 1 => Ok(Self {
+                value,
+                strict: strict == 1,
+            }),
+            _ => Err(KernReturn::InvalidArgument),
+        }
+    }
+}
+
 /// A port or a port set.
 pub struct Port {
     /// See [`Kind`].
@@ -111,6 +138,8 @@ pub struct Port {
     pub sequence: u32,
     /// Dead-name requests of tasks that hold rights to this port.
     pub requests: Option<NoticeId>,
+    /// Send-possible requests that fire when there is room.
+    pub room_requests: Option<NoticeId>,
     /// The armed no-senders request.
     pub no_senders: Option<NoticeId>,
     /// The armed port-destroyed request.
@@ -127,6 +156,8 @@ pub struct Port {
     pub carrier: Option<PortId>,
     /// How many receive rights lie in this port's queue.
     pub(super) carried: u32,
+    /// See [`Guard`].
+    pub guard: Option<Guard>,
     /// When its timer fires.
     pub(super) deadline: Time,
     /// Place in the tree of armed timers.
@@ -165,6 +196,7 @@ impl Port {
             make_send: 0,
             sequence: 0,
             requests: None,
+            room_requests: None,
             no_senders: None,
             port_destroyed: None,
             memberships: None,
@@ -173,6 +205,7 @@ impl Port {
             ready_last: None,
             carrier: None,
             carried: 0,
+            guard: None,
             deadline: NEVER,
             timer: Links::LEAF,
             payer: None,
@@ -189,6 +222,11 @@ impl Port {
             + u32::from(self.pending.interrupts > 0)
             + u32::from(self.pending.timer.is_some());
         self.messages.count() + self.notices.count() + pending
+    }
+
+    /// Whether no message fits that is sent by a send right.
+    pub fn is_full(&self) -> bool {
+        self.messages.count() >= self.limit
     }
 
     /// Recomputes [`has_work`](Self::has_work).

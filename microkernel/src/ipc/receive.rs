@@ -364,30 +364,6 @@ impl Ipc {
             })
     }
 
-    /// Reports the next message of a port and leaves it there.
-    fn peek<M: Machine>(&mut self, cx: &mut Context<'_, M>, thread: ThreadId, id: PortId) {
-        let Some(port) = self.ports.get(id) else {
-            return;
-        };
-        let message_id = if port.pending.send_once > 0 {
-            notify::SEND_ONCE
-        } else if let Some(notice) = port.notices.first().and_then(|id| self.notices.get(id)) {
-            notice.id
-        } else if port.pending.interrupts > 0 {
-            notify::pending::INTERRUPT
-        } else if port.pending.timer.is_some() {
-            notify::pending::TIMER
-        } else {
-            let first = port.messages.first().and_then(|id| self.messages.get(id));
-            first.map_or(0, |message| message.id)
-        };
-        let frame = cx.machine.frame(thread.index());
-        frame.rax = MessageReturn::Success.0.into();
-        frame.rdi = registers::pair(0, port.name.0);
-        frame.rsi = port.label;
-        frame.rdx = registers::pair(message_id as u32, 0);
-    }
-
     /// The answer to a thread's exception: success resumes it where it stands.
     pub(super) fn answer_exception<M: Machine>(
         &mut self,

@@ -31,7 +31,7 @@ pub enum Right {
 /// Why a name and a disposition do not make a right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
-    /// The name denotes nothing, or not the right that the disposition needs.
+    /// The name denotes nothing, or not the right that the disposition needs, or a guarded one.
     NoRight,
     /// The disposition is none.
     BadDisposition,
@@ -78,10 +78,12 @@ impl Ipc {
         if entry.rights == Rights::DEAD && !needed.contains(Rights::RECEIVE) {
             return Ok(true);
         }
-        if entry.rights.contains(needed) {
-            Ok(false)
-        } else {
+        let held = entry.rights.contains(needed);
+        let port = entry.port;
+        if !held || disposition == disposition::MOVE_RECEIVE && self.is_strictly_guarded(port) {
             Err(Refusal::NoRight)
+        } else {
+            Ok(false)
         }
     }
 
@@ -199,8 +201,6 @@ impl Ipc {
         port: PortId,
         rights: Rights,
     ) -> Result<Name, Shortage> {
-        let ledger = self.names.space(space).ok_or(Shortage)?.ledger;
-        cx.ledgers.charge(ledger, Resource::Names, 1)?;
         let urefs = u16::from(!rights.intersects(Rights::RECEIVE | Rights::SET));
         let entry = Entry {
             rights,
@@ -208,9 +208,7 @@ impl Ipc {
             port: Some(port),
             ..Entry::FREE
         };
-        self.names.insert(space, entry).inspect_err(|_| {
-            cx.ledgers.release(ledger, Resource::Names, 1);
-        })
+        self.new_entry(cx, (space, None), entry)
     }
 
     /// Frees a name, whatever it holds. The right that it held is the caller's now.
@@ -398,6 +396,7 @@ impl Ipc {
             port.name = Name::NULL;
             port.make_send = 0;
             port.sequence = 0;
+            port.guard = None;
         }
     }
 

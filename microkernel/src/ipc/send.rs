@@ -8,7 +8,7 @@ use abi::trace::{self, Kind as TraceKind};
 use super::body::fits;
 use super::entry::Rights;
 use super::message::{Message, Via};
-use super::port::{Kind, Object};
+use super::port::{Kind, Object, Port};
 use super::receive::note_receive;
 use super::right::{Right, needed};
 use super::{Context, Ipc};
@@ -46,7 +46,10 @@ impl Call {
         let low = frame.rdi as u32;
         let disposition = |shift: u32| (low >> shift & options::DISPOSITION_MASK) as u8;
         Self {
-            options: low & 0xffff,
+            // With the bits that no option and no disposition has, which no sender may set (M-01).
+            options: low
+                & !(options::DISPOSITION_MASK << options::REMOTE_SHIFT
+                    | options::DISPOSITION_MASK << options::LOCAL_SHIFT),
             remote: disposition(options::REMOTE_SHIFT),
             local: disposition(options::LOCAL_SHIFT),
             shape: Shape((frame.rdi >> 32) as u32),
@@ -281,11 +284,7 @@ impl Ipc {
         (port_id, id): (PortId, MessageId),
     ) -> Sent {
         let via = self.messages.get(id).map(|message| message.via);
-        let full = via == Some(Via::Send)
-            && self
-                .ports
-                .get(port_id)
-                .is_some_and(|port| port.messages.count() >= port.limit);
+        let full = via == Some(Via::Send) && self.ports.get(port_id).is_some_and(Port::is_full);
         if full && self.receiver_of(cx.sched, port_id).is_none() {
             self.park(cx, thread, port_id, id);
             return Sent::Blocked;
@@ -399,11 +398,11 @@ impl Ipc {
         let Some(port) = self.ports.get_mut(port_id) else {
             return;
         };
-        if port.messages.count() >= port.limit {
+        if port.is_full() {
             return;
         }
         let Some(thread) = port.senders.pop(&mut cx.sched.threads) else {
-            return;
+            return self.room_left(port_id);
         };
         let parked = cx
             .sched
@@ -438,6 +437,7 @@ impl Ipc {
         let Some(space) = cx.sched.threads.get(thread).map(|thread| thread.space) else {
             return;
         };
+        let notify = Call::decode(cx.machine.frame(thread.index())).has(options::SEND_NOTIFY);
         let destination = match message.via {
             Via::Send => Right::Send(message.port),
             Via::SendOnce => Right::SendOnce(message.port),
@@ -455,6 +455,9 @@ impl Ipc {
                 self.release(right);
                 Name::NULL
             });
+        }
+        if notify {
+            self.arm_after_send(space, message.port);
         }
         // The buffer still holds the data; its descriptors now have the names and addresses under which
         // rights and memory came back.

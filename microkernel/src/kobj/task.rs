@@ -1,6 +1,7 @@
 //! A task's control port.
 
 use abi::kern_return::KernReturn;
+use abi::message;
 use abi::names::{Name, disposition};
 use abi::task::Limits;
 use abi::thread_state::ThreadState;
@@ -8,7 +9,7 @@ use abi::trace::Kind as TraceKind;
 use abi::transport::Result;
 use abi::vm::MAX_ADDRESS;
 use interfaces::bounded::{Bytes, List, Text};
-use interfaces::task::{FIRST_THREAD, Info, Ledger, Region, RightInfo, Task};
+use interfaces::task::{FIRST_THREAD, Info, Ledger, Peeked, Region, RightInfo, Task};
 use interfaces::vm::Vm;
 
 use super::transport::{Held, KernelRights, Reply, Request, serve as dispatch};
@@ -16,7 +17,7 @@ use super::{Core, listing, task_vm};
 use crate::base::KernResult;
 use crate::base::ids::{SpaceId, TaskId, ThreadId};
 use crate::ipc::message::Made;
-use crate::ipc::port::Object;
+use crate::ipc::port::{Guard, Object};
 use crate::ipc::right::{Refusal, Right};
 use crate::machine::Machine;
 use crate::task::{self, NewTask, NewThread, Stage, Tasks};
@@ -244,6 +245,43 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         let space = self.space()?;
         let layers = &mut self.core.layers;
         Ok(layers.ipc.allocate(&mut layers.cx, space, right)?)
+    }
+
+    async fn port_allocate_name(&mut self, right: u32, name: Name) -> Result<Name> {
+        let space = self.space()?;
+        let layers = &mut self.core.layers;
+        let cx = &mut layers.cx;
+        Ok(layers.ipc.allocate_name(cx, space, right, name)?)
+    }
+
+    async fn port_peek(&mut self, name: Name, trailer: u32) -> Result<Peeked> {
+        let space = self.space()?;
+        if trailer > message::trailer::AUDIT {
+            return Err(KernReturn::InvalidValue.into());
+        }
+        let peeked = self.core.layers.ipc.peek_port(space, name)?;
+        Ok(Peeked {
+            sequence: peeked.sequence,
+            size: message::size_in_buffer(peeked.shape),
+            id: peeked.id as u32,
+            identity: peeked.identity,
+        })
+    }
+
+    async fn port_guard(&mut self, name: Name, value: u64, strict: u32) -> Result<()> {
+        let space = self.space()?;
+        let guard = Guard::decode(value, strict.into())?;
+        Ok(self.core.layers.ipc.guard(space, name, guard)?)
+    }
+
+    async fn port_unguard(&mut self, name: Name, value: u64) -> Result<()> {
+        let space = self.space()?;
+        Ok(self.core.layers.ipc.unguard(space, name, value)?)
+    }
+
+    async fn port_swap_guard(&mut self, name: Name, old: u64, new: u64) -> Result<()> {
+        let space = self.space()?;
+        Ok(self.core.layers.ipc.swap_guard(space, name, old, new)?)
     }
 
     async fn vm_allocate(&mut self, address: u64, size: u64, flags: u64) -> Result<u64> {

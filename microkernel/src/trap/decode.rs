@@ -75,12 +75,31 @@ pub enum PortTrap {
     Allocate {
         kind: u32,
     },
+    AllocateName {
+        kind: u32,
+        name: Name,
+    },
     Construct {
-        arguments: [u64; 3],
+        arguments: [u64; 4],
     },
     Destruct {
         name: Name,
         delta: i32,
+        guard: u64,
+    },
+    Guard {
+        name: Name,
+        value: u64,
+        strict: u64,
+    },
+    Unguard {
+        name: Name,
+        value: u64,
+    },
+    SwapGuard {
+        name: Name,
+        old: u64,
+        new: u64,
     },
     Destroy {
         name: Name,
@@ -272,11 +291,27 @@ impl PortTrap {
                 kind: u32::try_from(a).unwrap_or(u32::MAX),
             },
             trap::PORT_CONSTRUCT => Self::Construct {
-                arguments: [a, b, c],
+                arguments: [a, b, c, d],
+            },
+            trap::PORT_ALLOCATE_NAME => Self::AllocateName {
+                kind: small(a),
+                name: second,
             },
             trap::PORT_DESTRUCT => Self::Destruct {
                 name,
                 delta: b as i32,
+                guard: c,
+            },
+            trap::PORT_GUARD => Self::Guard {
+                name,
+                value: b,
+                strict: c,
+            },
+            trap::PORT_UNGUARD => Self::Unguard { name, value: b },
+            trap::PORT_SWAP_GUARD => Self::SwapGuard {
+                name,
+                old: b,
+                new: c,
             },
             trap::PORT_DESTROY => Self::Destroy { name },
             trap::PORT_DEALLOCATE => Self::Deallocate { name },

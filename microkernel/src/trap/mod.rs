@@ -12,7 +12,7 @@ use abi::trap::switch_option;
 use crate::base::KernResult;
 use crate::base::ids::{MessageId, TaskId, ThreadId};
 use crate::ipc::entry::Rights;
-use crate::ipc::port::{Kind, Object};
+use crate::ipc::port::{Guard, Kind, Object};
 use crate::ipc::receive::Received;
 use crate::ipc::send::{Call, Sent};
 use crate::machine::{Machine, NEVER};
@@ -192,7 +192,20 @@ fn port_trap<M: Machine>(
     match trap {
         T::Allocate { kind } => ipc.allocate(cx, space, kind).map(named),
         T::Construct { arguments } => ipc.construct(cx, space, arguments).map(named),
-        T::Destruct { name, delta } => ipc.destruct(cx, space, name, delta).map(|()| 0),
+        T::AllocateName { kind, name } => ipc.allocate_name(cx, space, kind, name).map(named),
+        T::Destruct { name, delta, guard } => {
+            ipc.destruct(cx, space, (name, guard), delta).map(|()| 0)
+        }
+        T::Guard {
+            name,
+            value,
+            strict,
+        } => {
+            let guard = Guard::decode(value, strict)?;
+            ipc.guard(space, name, guard).map(|()| 0)
+        }
+        T::Unguard { name, value } => ipc.unguard(space, name, value).map(|()| 0),
+        T::SwapGuard { name, old, new } => ipc.swap_guard(space, name, old, new).map(|()| 0),
         T::Destroy { name } => ipc.destroy(cx, space, name).map(|()| 0),
         T::Deallocate { name } => ipc.deallocate(cx, space, name).map(|()| 0),
         T::ModRefs { name, right, delta } => {

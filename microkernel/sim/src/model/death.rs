@@ -4,7 +4,7 @@ use abi::kern_return::MessageReturn;
 use abi::names::{MAX_UREFS, Name};
 use abi::notify;
 
-use super::{Carried, Entry, Holder, Message, Model, PortId, SetId, Source, State, TaskId};
+use super::{Ask, Carried, Entry, Holder, Message, Model, PortId, SetId, Source, State, TaskId};
 
 impl Model {
     /// A right that nobody has any more.
@@ -53,6 +53,7 @@ impl Model {
         state.make_send = 0;
         state.sequence = 0;
         state.label = None;
+        state.guard = None;
     }
 
     /// Nobody receives from the port any more.
@@ -142,7 +143,7 @@ impl Model {
         };
         let announced = u32::from(request.is_some());
         *entry = Entry::Dead((urefs + announced).min(MAX_UREFS.into()));
-        if let Some(to) = request {
+        if let Some(Ask { to, .. }) = request {
             self.notify(to, notify::DEAD_NAME, Some(name.0.into()));
         }
     }

@@ -51,9 +51,9 @@ impl Model {
                     self.end_epoch(thread);
                 }
                 if let Some(reply) = seen {
-                    return self.unsend(thread, &message, reply);
+                    return self.unsend(thread, (&message, request.options), reply);
                 }
-                self.threads[thread].state = State::Unsent(message);
+                self.threads[thread].state = State::Unsent(message, request.options);
                 return Ok(());
             }
         };
@@ -64,7 +64,12 @@ impl Model {
     }
 
     /// M-10: the rights of a message that was not sent come back, as if it had been received.
-    pub(super) fn unsend(&mut self, thread: ThreadId, message: &Message, reply: &Reply) -> Verdict {
+    pub(super) fn unsend(
+        &mut self,
+        thread: ThreadId,
+        (message, sent_with): (&Message, u32),
+        reply: &Reply,
+    ) -> Verdict {
         expect(Some(reply), &[Code::SendTimedOut])?;
         let task = self.threads[thread].task;
         self.accept_right(task, message.remote, reply.local)?;
@@ -73,7 +78,11 @@ impl Model {
             Carried::SendOnce(port) if !self.is_alive(port) => Carried::Null,
             local => local,
         };
-        self.accept_right(task, local, reply.reply)
+        self.accept_right(task, local, reply.reply)?;
+        if sent_with & options::SEND_NOTIFY != 0 {
+            self.arm_for_room(task, reply.local);
+        }
+        Ok(())
     }
 
     fn send(&mut self, thread: ThreadId, request: &Request) -> Sent {
@@ -214,7 +223,7 @@ impl Model {
                     ..
                 },
                 disposition::MOVE_RECEIVE,
-            ) => {
+            ) if !matches!(self.ports[port].guard, Some((_, true))) => {
                 self.clear_receiver(port);
                 if let Some(Entry::Port { send, receive, .. }) =
                     self.tasks[task].names.get_mut(&name)
@@ -325,7 +334,7 @@ impl Model {
     pub(super) fn admit(&mut self, port: PortId) {
         while self.ports[port].load() < self.ports[port].limit {
             let Some((thread, mut message)) = self.ports[port].senders.pop_front() else {
-                return;
+                return self.tell_of_room(port);
             };
             message.batch = self.batch;
             self.push(port, message);

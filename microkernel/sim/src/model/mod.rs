@@ -12,6 +12,7 @@
 //! that die, and what order the messages of one trap come in: they share a *batch* and may come in any.
 
 mod death;
+mod guard;
 mod members;
 mod message;
 mod names;
@@ -50,9 +51,28 @@ pub enum Op {
         limit: u64,
         label: u64,
     },
+    AllocateName {
+        right: u32,
+        name: Name,
+    },
+    Guard {
+        name: Name,
+        guard: u64,
+        strict: u64,
+    },
+    Unguard {
+        name: Name,
+        guard: u64,
+    },
+    SwapGuard {
+        name: Name,
+        old: u64,
+        new: u64,
+    },
     Destruct {
         name: Name,
         delta: i64,
+        guard: u64,
     },
     Destroy {
         name: Name,
@@ -127,6 +147,24 @@ pub(crate) enum Carried {
     Receive(PortId),
 }
 
+/// What a task wants to be told of a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wish {
+    /// That the port died.
+    Death,
+    /// And that it has room, once a send found none.
+    Room,
+    /// And that it has room.
+    RoomNow,
+}
+
+/// An armed request of a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ask {
+    pub(crate) to: PortId,
+    pub(crate) wish: Wish,
+}
+
 /// What a name denotes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Entry {
@@ -134,11 +172,11 @@ pub(crate) enum Entry {
         port: PortId,
         send: u32,
         receive: bool,
-        request: Option<PortId>,
+        request: Option<Ask>,
     },
     SendOnce {
         port: PortId,
-        request: Option<PortId>,
+        request: Option<Ask>,
     },
     Set(SetId),
     Dead(u32),
@@ -146,12 +184,10 @@ pub(crate) enum Entry {
 
 impl Entry {
     fn bits(&self) -> u32 {
-        let armed = |request: &Option<PortId>| {
-            if request.is_some() {
-                port_type::DEAD_NAME_REQUEST
-            } else {
-                0
-            }
+        let armed = |request: &Option<Ask>| match request.map(|ask| ask.wish) {
+            None => 0,
+            Some(Wish::Death) => port_type::DEAD_NAME_REQUEST,
+            Some(Wish::Room | Wish::RoomNow) => port_type::SEND_POSSIBLE_REQUEST,
         };
         match self {
             Self::Port {
@@ -199,6 +235,8 @@ struct Port {
     make_send: u64,
     sequence: u64,
     label: Option<u64>,
+    /// The guard, and whether it is strict.
+    guard: Option<(u64, bool)>,
     no_senders: Option<(PortId, u64)>,
     destroyed: Option<PortId>,
 }
@@ -257,8 +295,8 @@ enum State {
         source: Source,
         claimed: bool,
     },
-    /// Found no room for this message, and will come back with it.
-    Unsent(Box<Message>),
+    /// Found no room for this message, and will come back with it; the options of the send.
+    Unsent(Box<Message>, u32),
     /// Will come back with this code.
     Due(MessageReturn),
 }
@@ -356,9 +394,9 @@ impl Model {
                 self.threads[thread].state = State::User;
                 Ok(())
             }
-            State::Unsent(message) => {
+            State::Unsent(message, options) => {
                 self.threads[thread].state = State::User;
-                self.unsend(thread, &message, reply)
+                self.unsend(thread, (&message, options), reply)
             }
             State::Receiving { source, claimed } => {
                 if !claimed && !self.take_claim_over(source) {
@@ -405,7 +443,7 @@ impl Model {
         self.threads.iter().position(|thread| {
             matches!(
                 thread.state,
-                State::Due(_) | State::Unsent(_) | State::Receiving { claimed: true, .. }
+                State::Due(_) | State::Unsent(..) | State::Receiving { claimed: true, .. }
             )
         })
     }
@@ -447,6 +485,7 @@ impl Model {
             make_send: 0,
             sequence: 0,
             label: None,
+            guard: None,
             no_senders: None,
             destroyed: None,
         });
@@ -502,12 +541,13 @@ impl Model {
             .filter(|right| *right == Carried::SendOnce(port))
             .count();
         let mut named = 0;
+        let asks = |request: &Option<Ask>| request.is_some_and(|ask| ask.to == port);
         for entry in self.tasks.iter().flat_map(|task| task.names.values()) {
             named += match entry {
                 Entry::SendOnce { port: of, request } => {
-                    usize::from(*of == port) + usize::from(*request == Some(port))
+                    usize::from(*of == port) + usize::from(asks(request))
                 }
-                Entry::Port { request, .. } => usize::from(*request == Some(port)),
+                Entry::Port { request, .. } => usize::from(asks(request)),
                 Entry::Set(_) | Entry::Dead(_) => 0,
             };
         }

@@ -4,7 +4,7 @@ use abi::kern_return::KernReturn as Code;
 use abi::names::{MAX_UREFS, Name, disposition, port_type, queue_limit, right};
 use abi::trap::construct;
 
-use super::{Carried, Entry, Holder, Model, Op, PortId, TaskId, ThreadId, Verdict};
+use super::{Ask, Carried, Entry, Holder, Model, Op, PortId, TaskId, ThreadId, Verdict};
 
 /// What an ordinary trap answered.
 pub(super) type Answer = (Code, u64);
@@ -49,7 +49,17 @@ impl Model {
                 limit,
                 label,
             } => self.construct(task, (flags, limit, label), seen),
-            Op::Destruct { name, delta } => self.destruct(task, name, delta, seen),
+            Op::AllocateName { right, name } => self.allocate_name(task, right, name, seen),
+            Op::Guard {
+                name,
+                guard,
+                strict,
+            } => self.guard(task, name, (guard, strict), seen),
+            Op::Unguard { name, guard } => self.change_guard(task, name, (guard, None), seen),
+            Op::SwapGuard { name, old, new } => {
+                self.change_guard(task, name, (old, Some(new)), seen)
+            }
+            Op::Destruct { name, delta, guard } => self.destruct(task, name, (delta, guard), seen),
             Op::Destroy { name } => self.destroy(task, name, seen),
             Op::Deallocate { name } => self.deallocate(task, name, seen),
             Op::ModRefs { name, right, delta } => self.mod_refs(task, (name, right, delta), seen),
@@ -143,7 +153,7 @@ impl Model {
         let (Entry::Port { request, .. } | Entry::SendOnce { request, .. }) = entry else {
             return;
         };
-        if let Some(to) = request {
+        if let Some(Ask { to, .. }) = request {
             self.notify(to, abi::notify::PORT_DELETED, Some(name.0.into()));
         }
     }
@@ -172,7 +182,39 @@ impl Model {
             right::RECEIVE | right::PORT_SET | right::DEAD_NAME => accept(seen)?,
             _ => return refuse(seen, &[Code::InvalidValue]),
         }
-        let entry = match kind {
+        let entry = self.new_entry(task, kind);
+        self.fresh(task, Name(seen.1 as u32), entry)
+    }
+
+    /// P-07. A name of the caller's choice may be one that was there before.
+    fn allocate_name(&mut self, task: TaskId, kind: u32, name: Name, seen: Answer) -> Verdict {
+        let known = matches!(kind, right::RECEIVE | right::PORT_SET | right::DEAD_NAME);
+        let mut names = self.tasks[task].names.keys();
+        let codes = [
+            (!known || name.index() == 0, Code::InvalidValue),
+            (
+                names.any(|other| other.index() == name.index()),
+                Code::NameExists,
+            ),
+        ];
+        let wrong: Vec<Code> = codes
+            .into_iter()
+            .filter(|code| code.0)
+            .map(|code| code.1)
+            .collect();
+        if !wrong.is_empty() {
+            return refuse(seen, &wrong);
+        }
+        value(seen, name.0.into())?;
+        let entry = self.new_entry(task, kind);
+        let table = &mut self.tasks[task];
+        table.past.remove(&name.index());
+        table.names.insert(name, entry);
+        Ok(())
+    }
+
+    fn new_entry(&mut self, task: TaskId, kind: u32) -> Entry {
+        match kind {
             right::RECEIVE => {
                 let port = self.new_port(Holder::Task(task));
                 Entry::Port {
@@ -184,8 +226,7 @@ impl Model {
             }
             right::PORT_SET => self.new_set(),
             _ => Entry::Dead(1),
-        };
-        self.fresh(task, Name(seen.1 as u32), entry)
+        }
     }
 
     fn new_set(&mut self) -> Entry {
@@ -230,7 +271,13 @@ impl Model {
         )
     }
 
-    fn destruct(&mut self, task: TaskId, name: Name, delta: i64, seen: Answer) -> Verdict {
+    fn destruct(
+        &mut self,
+        task: TaskId,
+        name: Name,
+        (delta, guard): (i64, u64),
+        seen: Answer,
+    ) -> Verdict {
         let (send, port) = match self.entry(task, name) {
             None => return refuse(seen, &[Code::InvalidName]),
             Some(Entry::Port {
@@ -242,6 +289,10 @@ impl Model {
             Some(_) if delta > 0 => return refuse(seen, &[Code::InvalidRight, Code::InvalidValue]),
             Some(_) => return refuse(seen, &[Code::InvalidRight]),
         };
+        let held = self.ports[port].guard;
+        if held.is_some_and(|(held, _)| held != guard) {
+            return refuse(seen, &[Code::InvalidArgument, Code::InvalidValue]);
+        }
         if send == 0 && delta < 0 {
             return refuse(seen, &[Code::InvalidRight, Code::InvalidValue]);
         }
@@ -261,6 +312,9 @@ impl Model {
         let Some(entry) = self.entry(task, name) else {
             return refuse(seen, &[Code::InvalidName]);
         };
+        if self.guard_of(task, name).is_some() {
+            return refuse(seen, &[Code::InvalidRight]);
+        }
         accept(seen)?;
         if let Entry::Port {
             port,

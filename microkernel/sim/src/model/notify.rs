@@ -5,7 +5,7 @@ use abi::names::Name;
 use abi::notify;
 
 use super::names::{Answer, accept, refuse};
-use super::{Carried, Entry, Message, Model, PortId, TaskId, Verdict};
+use super::{Ask, Carried, Entry, Message, Model, PortId, TaskId, Verdict, Wish};
 
 impl Model {
     /// Uses up a send-once right for a message of the kernel.
@@ -60,6 +60,7 @@ impl Model {
             notify::NO_SENDERS,
             notify::PORT_DESTROYED,
             notify::DEAD_NAME,
+            notify::SEND_POSSIBLE,
         ];
         if !known.contains(&id) {
             return refuse(seen, &[Code::InvalidValue]);
@@ -112,21 +113,73 @@ impl Model {
                     ..
                 },
             ) => self.arm_destroyed(task, (port, sync, target), seen),
-            (notify::DEAD_NAME, Entry::Dead(_)) => {
+            (notify::DEAD_NAME | notify::SEND_POSSIBLE, Entry::Dead(_)) => {
                 self.name_is_dead(task, (name, sync, target), seen)
             }
-            (notify::DEAD_NAME, Entry::Port { request, .. } | Entry::SendOnce { request, .. }) => {
+            (
+                notify::DEAD_NAME | notify::SEND_POSSIBLE,
+                Entry::Port { request, .. } | Entry::SendOnce { request, .. },
+            ) => {
                 accept(seen)?;
                 self.set_request(task, name, None);
-                self.previous(task, request, seen)?;
-                self.set_request(task, name, target);
+                self.previous(task, request.map(|ask| ask.to), seen)?;
+                let wish = match id {
+                    notify::DEAD_NAME => Wish::Death,
+                    _ => Wish::Room,
+                };
+                self.set_request(task, name, target.map(|to| Ask { to, wish }));
+                if sync != 0 {
+                    self.arm_for_room(task, name);
+                }
                 Ok(())
             }
             _ => refuse(seen, &[Code::InvalidRight]),
         }
     }
 
-    fn set_request(&mut self, task: TaskId, name: Name, to: Option<PortId>) {
+    /// N-06: the request fires when there is room, at once if there is.
+    pub(super) fn arm_for_room(&mut self, task: TaskId, name: Name) {
+        let (port, request, once) = match self.tasks[task].names.get_mut(&name) {
+            Some(Entry::Port { port, request, .. }) => (*port, request, false),
+            Some(Entry::SendOnce { port, request }) => (*port, request, true),
+            _ => return,
+        };
+        let Some(ask) = request.as_mut().filter(|ask| ask.wish != Wish::Death) else {
+            return;
+        };
+        ask.wish = Wish::RoomNow;
+        if once {
+            let to = ask.to;
+            *request = None;
+            self.notify(to, notify::SEND_POSSIBLE, Some(name.0.into()));
+        } else if self.ports[port].load() < self.ports[port].limit {
+            self.tell_of_room(port);
+        }
+    }
+
+    /// N-06: nobody waits for the room that there is.
+    pub(super) fn tell_of_room(&mut self, port: PortId) {
+        let mut told = Vec::new();
+        for task in &mut self.tasks {
+            for (name, entry) in &mut task.names {
+                let Entry::Port {
+                    port: of, request, ..
+                } = entry
+                else {
+                    continue;
+                };
+                let now = |ask: &mut Ask| *of == port && ask.wish == Wish::RoomNow;
+                if let Some(ask) = request.take_if(now) {
+                    told.push((ask.to, *name));
+                }
+            }
+        }
+        for (to, name) in told {
+            self.notify(to, notify::SEND_POSSIBLE, Some(name.0.into()));
+        }
+    }
+
+    fn set_request(&mut self, task: TaskId, name: Name, to: Option<Ask>) {
         if let Some(Entry::Port { request, .. } | Entry::SendOnce { request, .. }) =
             self.tasks[task].names.get_mut(&name)
         {

@@ -45,6 +45,7 @@ impl Model {
                 right::RECEIVE,
             ) => match delta {
                 0 => accept(seen),
+                -1 if self.guard_of(task, name).is_some() => refuse(seen, &[Code::InvalidRight]),
                 -1 => {
                     accept(seen)?;
                     self.drop_receive(task, name, port);

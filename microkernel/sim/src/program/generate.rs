@@ -34,7 +34,8 @@ pub(super) fn op(model: &Model, task: TaskId, patience: Patience, rng: &mut Rng)
         26..32 => names.look(),
         32..39 => names.sets(),
         39..47 => names.insert(),
-        47..50 => names.set_attribute(),
+        47..49 => names.set_attribute(),
+        49 => names.guard(),
         50..58 => names.request(),
         58..60 => Op::TakeSlot,
         _ => Op::Message(names.message(patience)),
@@ -81,9 +82,14 @@ impl Names<'_> {
     }
 
     fn create(&mut self) -> Op {
-        match self.rng.below(12) {
+        match self.rng.below(13) {
             0..4 => Op::Allocate {
                 right: right::RECEIVE,
+            },
+            12 => Op::AllocateName {
+                right: self.rng.below(6) as u32,
+                // Above all that tasks start with, which the model does not know.
+                name: Name::new(300 + self.rng.below(40) as u32, self.rng.below(256) as u8),
             },
             4 | 5 => Op::Allocate {
                 right: right::PORT_SET,
@@ -134,6 +140,7 @@ impl Names<'_> {
                 Op::Destruct {
                     name,
                     delta: self.rng.pick(&[0, 0, -1, -2, 1]),
+                    guard: self.rng.below(2) as u64,
                 }
             }
             _ => {
@@ -233,6 +240,29 @@ impl Names<'_> {
         }
     }
 
+    fn guard(&mut self) -> Op {
+        let name = self.of_kind(port_type::RECEIVE);
+        let name = if name == Name::REPLY_SLOT {
+            Name::NULL
+        } else {
+            name
+        };
+        let (guard, other) = (self.rng.below(2) as u64, self.rng.below(2) as u64);
+        match self.rng.below(4) {
+            0 | 1 => Op::Guard {
+                name,
+                guard,
+                strict: other,
+            },
+            2 => Op::Unguard { name, guard },
+            _ => Op::SwapGuard {
+                name,
+                old: guard,
+                new: other,
+            },
+        }
+    }
+
     fn set_attribute(&mut self) -> Op {
         let name = self.of_kind(port_type::RECEIVE);
         let name = if name == Name::REPLY_SLOT {
@@ -260,7 +290,11 @@ impl Names<'_> {
             0 => Name::NULL,
             _ => self.of_kind(port_type::RECEIVE),
         };
-        let (kind, id) = match self.rng.below(8) {
+        let (kind, id) = match self.rng.below(10) {
+            8 | 9 => (
+                port_type::SEND | port_type::SEND_ONCE | port_type::DEAD_NAME,
+                notify::SEND_POSSIBLE,
+            ),
             0..4 => (
                 port_type::SEND | port_type::SEND_ONCE | port_type::DEAD_NAME,
                 notify::DEAD_NAME,
@@ -338,6 +372,9 @@ impl Names<'_> {
         }
         if request.body.is_none() && self.rng.one_in(2) {
             request = request.with(options::SEND_TIMEOUT);
+            if self.rng.one_in(2) {
+                request = request.with(options::SEND_NOTIFY);
+            }
         }
         request
     }

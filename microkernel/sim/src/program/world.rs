@@ -138,6 +138,9 @@ impl World {
     pub fn end(&mut self) -> Verdict {
         // A port that is destroyed may come back to who asked for it: until nothing does.
         while let Some(name) = self.model.names(0).0.first().copied() {
+            if let Some(guard) = self.model.guard_of(0, name) {
+                self.perform(0, &Op::Unguard { name, guard })?;
+            }
             self.perform(0, &Op::Destroy { name })?;
             self.settle()?;
         }
@@ -318,7 +321,21 @@ fn registers(op: &Op) -> (i64, Vec<u64>) {
             limit,
             label,
         } => (trap::PORT_CONSTRUCT, vec![*flags, *limit, *label]),
-        Op::Destruct { name: of, delta } => (trap::PORT_DESTRUCT, vec![name(of), *delta as u64]),
+        Op::AllocateName { right, name: of } => {
+            (trap::PORT_ALLOCATE_NAME, vec![(*right).into(), name(of)])
+        }
+        Op::Guard {
+            name: of,
+            guard,
+            strict,
+        } => (trap::PORT_GUARD, vec![name(of), *guard, *strict]),
+        Op::Unguard { name: of, guard } => (trap::PORT_UNGUARD, vec![name(of), *guard]),
+        Op::SwapGuard { name: of, old, new } => (trap::PORT_SWAP_GUARD, vec![name(of), *old, *new]),
+        Op::Destruct {
+            name: of,
+            delta,
+            guard,
+        } => (trap::PORT_DESTRUCT, vec![name(of), *delta as u64, *guard]),
         Op::Destroy { name: of } => (trap::PORT_DESTROY, vec![name(of)]),
         Op::Deallocate { name: of } => (trap::PORT_DEALLOCATE, vec![name(of)]),
         Op::ModRefs {
