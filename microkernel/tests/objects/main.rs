@@ -6,6 +6,7 @@ mod devices;
 mod host;
 mod many;
 mod memory;
+mod ports;
 mod tasks;
 mod threads;
 mod times;

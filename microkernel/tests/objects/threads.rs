@@ -1,7 +1,7 @@
 //! Threads through their ports.
 
 use abi::kern_return::{KernReturn as K, MessageReturn};
-use abi::names::Name;
+use abi::names::{Name, disposition, right};
 use abi::start::names::HOST_PRIVILEGED;
 use abi::task::Limits;
 use abi::thread_state::ThreadState;
@@ -299,4 +299,36 @@ fn tasks_that_run_everywhere_are_ended_at_any_moment() {
         }
         world.at_baseline();
     }
+}
+
+// covers: M-10
+#[test]
+fn an_aborted_send_gives_its_rights_back() {
+    let world = World::single();
+    let child = world.child();
+    let (index, right) = child.thread();
+    let thread = world.client::<dyn Thread>(right);
+    let mut sim = world.sim.borrow_mut();
+    let mut user = sim.on(index);
+    let (queue, once) = (user.port(), user.port());
+    user.set_attribute(queue, trap::attribute::QUEUE_LIMIT, 1)
+        .unwrap();
+    user.message(&Request::send(queue));
+    let waits = Request::send(queue)
+        .disposed(disposition::MOVE_SEND)
+        .replying(once, disposition::MAKE_SEND_ONCE);
+    assert_eq!(user.start_message(&waits), None);
+    drop(sim);
+    thread.abort().unwrap();
+    let mut sim = world.sim.borrow_mut();
+    let mut user = sim.on(index);
+    let back = user.finish_message();
+    assert_eq!(back.code, MessageReturn::SendInterrupted);
+    assert_eq!(back.local, queue);
+    assert_eq!(user.refs(queue, right::SEND), Ok(1));
+    assert_eq!(user.refs(back.reply, right::SEND_ONCE), Ok(1));
+    drop(sim);
+    world.release(right);
+    child.end();
+    world.at_baseline();
 }

@@ -1,0 +1,171 @@
+//! A task's ports through its control port, and the limit of its names.
+
+use abi::kern_return::{KernReturn as K, MessageReturn as Code, resource};
+use abi::message::{HEADER_SIZE, trailer};
+use abi::names::{Name, disposition, port_type, right};
+use abi::task::Limits;
+use abi::trap;
+use interfaces::task::{Peeked, Task};
+use interfaces::thread::Thread;
+use sim::Request;
+
+use crate::world::{LIMITS, World, code, state};
+
+// covers: P-37
+#[test]
+fn a_look_at_a_port_says_what_comes_next_and_takes_nothing() {
+    let world = World::single();
+    let child = world.child();
+    let (index, right) = child.thread();
+    let port = world.sim.borrow_mut().on(index).port();
+    let peek = |trailer| child.task.port_peek(port, trailer);
+    assert_eq!(code(peek(trailer::NULL)), K::Failure, "it is empty");
+    assert_eq!(code(peek(trailer::CONTEXT)), K::InvalidValue);
+    let mut sim = world.sim.borrow_mut();
+    let mut user = sim.on(index);
+    user.register_buffer();
+    user.message(&Request::send(port).id(-3).data(b"seven b"));
+    user.message(&Request::send(port).id(4));
+    drop(sim);
+    let first = Peeked {
+        sequence: 0,
+        size: HEADER_SIZE as u32 + 7,
+        id: -3_i32 as u32,
+        identity: 77,
+    };
+    for trailer in trailer::NULL..=trailer::AUDIT {
+        assert_eq!(peek(trailer), Ok(first));
+    }
+    assert_eq!(world.sim.borrow_mut().on(index).poll(port).id, -3);
+    let second = Peeked {
+        sequence: 1,
+        size: HEADER_SIZE as u32,
+        id: 4,
+        ..first
+    };
+    assert_eq!(peek(trailer::SEQUENCE), Ok(second));
+    // A notification is seen as it would come.
+    let mut sim = world.sim.borrow_mut();
+    let mut user = sim.on(index);
+    user.poll(port);
+    user.message(&Request::send(port).replying(port, disposition::MAKE_SEND_ONCE));
+    let once = user.poll(port).reply;
+    user.deallocate(once).unwrap();
+    drop(sim);
+    let seen = peek(trailer::NULL).unwrap();
+    assert_eq!(seen.id, abi::notify::SEND_ONCE as u32);
+    assert_eq!(seen.identity, 0, "the kernel's own");
+    assert_eq!(code(child.task.port_peek(once, 0)), K::InvalidName);
+    let set = child.task.port_allocate(right::PORT_SET).unwrap();
+    assert_eq!(code(child.task.port_peek(set, 0)), K::InvalidRight);
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+// covers: P-07 P-19
+#[test]
+fn names_and_guards_of_another_task_are_steered_by_its_port() {
+    let world = World::single();
+    let child = world.child();
+    let name = Name::new(70, 9);
+    let task = &child.task;
+    assert_eq!(task.port_allocate_name(right::RECEIVE, name), Ok(name));
+    assert_eq!(
+        code(task.port_allocate_name(right::RECEIVE, name)),
+        K::NameExists
+    );
+    assert_eq!(code(task.port_guard(name, 5, 2)), K::InvalidArgument);
+    assert_eq!(task.port_guard(name, 5, 0), Ok(()));
+    assert_eq!(code(task.port_guard(name, 5, 0)), K::InvalidArgument);
+    assert_eq!(task.port_swap_guard(name, 5, 6), Ok(()));
+    assert_eq!(code(task.port_unguard(name, 5)), K::InvalidArgument);
+    assert_eq!(task.port_unguard(name, 6), Ok(()));
+    assert_eq!(code(task.port_guard(Name(0x9900), 5, 0)), K::InvalidName);
+    child.end();
+    world.at_baseline();
+}
+
+/// A child that may have this many names.
+fn few_names(names: u64) -> Limits {
+    Limits {
+        names: names.try_into().unwrap(),
+        ..LIMITS
+    }
+}
+
+// covers: P-22
+#[test]
+fn a_task_with_all_its_names_gets_no_more_and_others_notice_nothing() {
+    let world = World::single();
+    let made = world.own().create(few_names(10), 5, 0).unwrap();
+    let task = world.client::<dyn Task>(made);
+    let mut names = Vec::new();
+    let full = loop {
+        match task.port_allocate(right::RECEIVE) {
+            Ok(name) => names.push(name),
+            error => break code(error),
+        }
+    };
+    assert_eq!((full, names.len()), (K::ResourceShortage, 10));
+    let ledger = task.ledger().unwrap();
+    assert_eq!((ledger.used.names, ledger.limits.names), (10, 10));
+    for kind in [right::PORT_SET, right::DEAD_NAME] {
+        assert_eq!(code(task.port_allocate(kind)), K::ResourceShortage);
+    }
+    let chosen = task.port_allocate_name(right::RECEIVE, Name::new(9, 3));
+    assert!(chosen.is_err());
+    let mut sim = world.sim.borrow_mut();
+    let port = sim.on(world.first).port();
+    sim.on(world.first).destroy(port).unwrap();
+    drop(sim);
+    task.terminate().unwrap();
+    world.release(made);
+    world.at_baseline();
+}
+
+// covers: M-34 P-22 N-07
+#[test]
+fn a_receiver_without_a_free_name_gets_the_rest_and_is_told_what_is_missing() {
+    let world = World::single();
+    let made = world.own().create(few_names(2), 5, 0).unwrap();
+    let task = world.client::<dyn Task>(made);
+    let memory = task.vm_allocate(sim::image::DATA, sim::image::DATA_PAGES * 4096, 0);
+    memory.unwrap();
+    let right = task.thread_create(state()).unwrap();
+    let thread = world.client::<dyn Thread>(right);
+    thread.resume().unwrap();
+    let index = thread.info().unwrap().index;
+    let mut sim = world.sim.borrow_mut();
+    let mut user = sim.on(index);
+    user.register_buffer();
+    let port = user.allocate(right::RECEIVE).unwrap();
+    drop(sim);
+    let to = task.extract_send(port, disposition::MAKE_SEND).unwrap();
+    let mut sim = world.sim.borrow_mut();
+    sim.on(index).allocate(right::DEAD_NAME).unwrap();
+    let mut me = sim.on(world.first);
+    let reply = me.port();
+    let send = Request::send(to.0).data(b"rest");
+    let body = send.clone().id(1).port(reply, disposition::MAKE_SEND_ONCE);
+    let header = send.id(2).replying(reply, disposition::MAKE_SEND_ONCE);
+    assert_eq!(me.message(&body).code, Code::Success);
+    assert_eq!(me.message(&header).code, Code::Success);
+    for (id, part) in [(1, Code::ReceiveBodyError), (2, Code::ReceiveHeaderError)] {
+        let got = sim.on(index).poll(port);
+        assert_eq!(got.code.0, part.0 | resource::IPC_SPACE);
+        assert_eq!((got.id, got.reply, got.shape.size()), (id, Name::NULL, 4));
+        // The right that found no name ended, and its port heard of it.
+        let note = sim.on(world.first).poll(reply);
+        assert_eq!(note.id, abi::notify::SEND_ONCE);
+    }
+    let kind = sim.on(index).kind(port);
+    assert_eq!(kind, Ok(port_type::RECEIVE));
+    sim.on(world.first).destroy(reply).unwrap();
+    drop(sim);
+    assert_eq!(world.trap(trap::PORT_DEALLOCATE, &[to.0.0.into()]), Ok(0));
+    world.release(right);
+    task.terminate().unwrap();
+    world.release(made);
+    world.at_baseline();
+}
