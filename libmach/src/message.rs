@@ -1,7 +1,7 @@
 //! Messages as they go through the trap: the thinnest layer that safe code may use.
 //!
 //! [`exchange`] is `mach_msg`; the other functions are its common shapes. The stubs that the
-//! interface macro makes end here. Nothing here retries or owns: names are plain [`Name`]s, and
+//! interface macro makes end here. Nothing here owns: names are plain [`Name`]s, and
 //! what the codes mean for their owners is said in `failure`.
 //!
 //! Invariant that makes it safe: nobody ever holds a reference into the thread's message buffer
@@ -11,7 +11,7 @@
 use abi::kern_return::MessageReturn;
 use abi::message::WORDS;
 use abi::names::{Name, disposition};
-use abi::registers::{Received, Shape, high_name, options, pair, send_word};
+use abi::registers::{Received, Shape, high_name, low_name, options, pair, send_word};
 
 use crate::trap::{self, Registers};
 
@@ -147,17 +147,73 @@ pub const fn receive_registers(port: Name) -> Registers {
     }
 }
 
+/// As [`exchange`], and again for as long as `thread_abort` interrupts it, unless its options say that it is to
+/// end then (MACH.md M-11). Only a wait for the own reply object ends: the interruption ended its call.
+pub fn uninterrupted(registers: Registers) -> (MessageReturn, Registers) {
+    let mut sent = registers;
+    loop {
+        let (code, back) = exchange(sent);
+        match again(&sent, code, &back) {
+            Some(next) => sent = next,
+            None => return (code, back),
+        }
+    }
+}
+
+/// What is left to do of a message that was interrupted.
+#[cold]
+fn again(sent: &Registers, code: MessageReturn, back: &Registers) -> Option<Registers> {
+    let low = sent.word as u32;
+    match code {
+        // Its rights came back as if they had been received: they are moved now, whatever they were made from.
+        MessageReturn::SendInterrupted if low & options::SEND_INTERRUPT == 0 => {
+            let own_reply = high_name(sent.names) == Name::NULL;
+            let local = (low >> options::LOCAL_SHIFT & options::DISPOSITION_MASK) as u8;
+            let (reply, local) = match own_reply {
+                true => (Name::NULL, local),
+                false => (back.reply(), moved(local)),
+            };
+            let remote = moved((low >> options::REMOTE_SHIFT & options::DISPOSITION_MASK) as u8);
+            let option = low & options::ALL;
+            Some(Registers {
+                word: send_word(option, remote, local, back.received().shape()),
+                names: pair(back.local().0, reply.0),
+                ..*sent
+            })
+        }
+        MessageReturn::ReceiveInterrupted
+            if low & options::RECEIVE_INTERRUPT == 0 && low_name(sent.receive) != Name::NULL =>
+        {
+            let option = low & options::ALL & !options::SEND;
+            Some(Registers {
+                word: send_word(option, 0, 0, Shape::SHORT),
+                ..*sent
+            })
+        }
+        _ => None,
+    }
+}
+
+/// How a right is sent on that came back from a send with this disposition.
+const fn moved(how: u8) -> u8 {
+    match how {
+        disposition::NONE => disposition::NONE,
+        disposition::MOVE_SEND_ONCE | disposition::MAKE_SEND_ONCE => disposition::MOVE_SEND_ONCE,
+        _ => disposition::MOVE_SEND,
+    }
+}
+
 /// Receives the next message on a port or set, without end.
 #[inline(always)]
 pub fn receive(port: Name) -> (MessageReturn, Registers) {
-    exchange(receive_registers(port))
+    uninterrupted(receive_registers(port))
 }
 
 /// Receives the next message on a port or set, until `deadline` (absolute ns).
 #[inline(always)]
 pub fn receive_until(port: Name, deadline: u64) -> (MessageReturn, Registers) {
     let registers = receive_registers(port);
-    exchange(Registers {
+    uninterrupted(Registers {
         word: registers.word | u64::from(options::RECEIVE_TIMEOUT),
         deadline,
         ..registers
@@ -174,5 +230,86 @@ pub fn send(
     words: [u64; WORDS],
 ) -> MessageReturn {
     let registers = send_registers(0, (destination, how), NO_REPLY, id, shape, words);
-    exchange(registers).0
+    uninterrupted(registers).0
+}
+
+#[cfg(test)]
+mod tests {
+    use abi::registers::ReplyKind;
+
+    use super::*;
+
+    /// What comes back under these names.
+    fn back(shape: Shape, remote: Name, reply: Name) -> Registers {
+        Registers {
+            word: pair(Received::new(shape, ReplyKind::None).0, remote.0),
+            receive: pair(9, reply.0),
+            ..Registers::default()
+        }
+    }
+
+    // covers: M-11
+    #[test]
+    fn an_interrupted_send_goes_out_again_with_what_came_back() {
+        let shape = Shape::buffered(100, 2);
+        let to = (Name(0x501), disposition::COPY_SEND);
+        let reply = (Name(0x601), disposition::MAKE_SEND_ONCE);
+        let option = options::RECEIVE | options::SEND_TIMEOUT;
+        let sent = send_registers(option, to, reply, 9, shape, [7; WORDS]);
+        let sent = sent.receiving_on(Name(0x701));
+        let came = back(shape, Name(0x501), Name(0x801));
+        let code = MessageReturn::SendInterrupted;
+        let expected = Registers {
+            word: send_word(
+                options::SEND | option,
+                disposition::MOVE_SEND,
+                disposition::MOVE_SEND_ONCE,
+                shape,
+            ),
+            names: pair(0x501, 0x801),
+            ..sent
+        };
+        assert_eq!(again(&sent, code, &came), Some(expected));
+        let told = Registers {
+            word: sent.word | u64::from(options::SEND_INTERRUPT),
+            ..sent
+        };
+        assert_eq!(again(&told, code, &came), None, "it wants to know");
+        for other in [MessageReturn::Success, MessageReturn::SendTimedOut] {
+            assert_eq!(again(&sent, other, &came), None);
+        }
+    }
+
+    // covers: M-11
+    #[test]
+    fn an_interrupted_call_keeps_its_own_reply_object() {
+        let sent = call_registers(Name(0x501), 9, Shape::SHORT, [1; WORDS]);
+        let came = back(Shape::SHORT, Name(0x502), Name::NULL);
+        let next = again(&sent, MessageReturn::SendInterrupted, &came).unwrap_or_default();
+        assert_eq!(next.names, pair(0x502, 0));
+        let how = send_word(
+            options::SEND | options::RECEIVE,
+            disposition::MOVE_SEND,
+            disposition::MAKE_SEND_ONCE,
+            Shape::SHORT,
+        );
+        assert_eq!(next.word, how);
+        let answer = again(&sent, MessageReturn::ReceiveInterrupted, &came);
+        assert_eq!(answer, None, "its epoch is over");
+    }
+
+    // covers: M-11
+    #[test]
+    fn an_interrupted_receive_goes_on_without_sending_again() {
+        let sent = reply_receive_registers(Name(0x301), 9, Shape::SHORT, [1; WORDS]);
+        let code = MessageReturn::ReceiveInterrupted;
+        let next = again(&sent, code, &sent).unwrap_or_default();
+        assert_eq!(next.word, u64::from(options::RECEIVE));
+        assert_eq!(low_name(next.receive), Name(0x301));
+        let told = Registers {
+            word: sent.word | u64::from(options::RECEIVE_INTERRUPT),
+            ..sent
+        };
+        assert_eq!(again(&told, code, &told), None);
+    }
 }

@@ -54,6 +54,7 @@ fn a_handlers_code_reaches_the_client() {
     );
 }
 
+// covers: G-04
 #[test]
 fn text_bytes_and_long_results_travel_in_the_buffer() {
     let (_names, _task, counter) = counter();
@@ -69,6 +70,7 @@ fn arguments_larger_than_a_message_are_refused_before_sending() {
     assert_eq!(counter.describe("", &bytes, 1), Err(Error::TooLarge));
 }
 
+// covers: G-04
 #[test]
 fn lent_memory_stays_the_lenders() {
     let (_names, _task, counter) = counter();
@@ -79,6 +81,7 @@ fn lent_memory_stays_the_lenders() {
     assert_eq!(data[9_999], 3);
 }
 
+// covers: G-04
 #[test]
 fn memory_comes_back_owned() {
     let (_names, _task, counter) = counter();
@@ -88,7 +91,7 @@ fn memory_comes_back_owned() {
     memory[4999] = 1;
 }
 
-// covers: G-02
+// covers: G-02 G-04
 #[test]
 fn a_moved_right_belongs_to_the_server_and_carries_events() {
     let (_names, _task, counter) = counter();
@@ -151,6 +154,7 @@ fn a_right_comes_back_when_the_queue_stays_full() {
     );
 }
 
+// covers: G-04
 #[test]
 fn a_deadline_ends_a_call_and_the_next_one_works() {
     let (_names, _task, counter) = counter();
@@ -169,6 +173,7 @@ fn a_one_way_message_arrives_in_order() {
     assert_eq!(counter.get(), Ok(7));
 }
 
+// covers: G-04
 #[test]
 fn a_handler_learns_who_calls() {
     let (names, _task, counter) = counter();

@@ -41,6 +41,7 @@ fn restart(names: &Names, server: impl Fn() -> Server + Send + 'static) -> Task 
         .unwrap()
 }
 
+// covers: G-05
 #[test]
 fn a_deferred_reply_answers_later_and_the_loop_goes_on() {
     let names = Names::start().unwrap();
@@ -243,6 +244,7 @@ fn relay() -> (
     (counter, relay, client.into_client())
 }
 
+// covers: G-05
 #[test]
 fn a_handler_awaits_another_server() {
     let (_counter, _relay, client) = relay();

@@ -11,6 +11,7 @@ fn refused<T>(result: Result<T>) -> KernReturn {
     }
 }
 
+// covers: B-02
 #[test]
 fn names_and_rights_follow_mach() {
     let mut registry = Registry::default();
@@ -36,6 +37,7 @@ fn names_and_rights_follow_mach() {
     );
 }
 
+// covers: B-01 B-02
 #[test]
 fn registering_has_its_bounds() {
     let port = ReceiveRight::<libmach::Untyped>::new().unwrap();

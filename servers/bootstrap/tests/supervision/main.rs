@@ -15,6 +15,7 @@ use libmach::host::{Task, give};
 use libmach::{Error, ReceiveRight, Untyped, abi, ms, time};
 use system::{BOOT, DEMAND, System, raise, serve_echo};
 
+// covers: B-01 B-03
 #[test]
 fn looking_up_starts_on_demand() {
     let system = System::start(&[(DEMAND, serve_echo)], &[]);
@@ -25,6 +26,7 @@ fn looking_up_starts_on_demand() {
     assert_eq!(info.task, 7);
 }
 
+// covers: B-03
 #[test]
 fn a_first_message_starts_on_demand() {
     const CLIENT: &str = "name = 'client'\nstart = 'boot'\n\
@@ -155,6 +157,7 @@ fn a_reported_violation_replaces_the_server_and_needs_the_right() {
     assert_eq!(stranger, Err(Error::Code(refusal::NOT_PRIVILEGED)));
 }
 
+// covers: B-02
 #[test]
 fn power_over_services_needs_a_manifest_that_names_it() {
     let system = System::start(&[(BOOT, serve_echo)], &[]);
@@ -204,6 +207,7 @@ fn programs_get_a_console_and_their_end_is_told() {
     assert_eq!(client.wait(99), none);
 }
 
+// covers: B-01 B-02
 #[test]
 fn a_registered_name_lives_as_long_as_its_port() {
     let system = System::start(&[], &[]);
