@@ -11,6 +11,7 @@
 
 pub mod classic;
 pub mod exception;
+pub mod host;
 pub mod image;
 pub mod kern_return;
 pub mod message;

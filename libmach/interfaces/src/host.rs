@@ -1,6 +1,7 @@
 //! The host port. The unprivileged one answers what is marked *privileged* with `NoAccess`.
 
 use abi::trace::Record;
+use abi::transport::Untyped;
 use macros::{Wire, interface};
 
 use crate::bounded::{Bytes, List, Text};
@@ -116,6 +117,10 @@ pub trait Host {
     async fn set_fast_path(&mut self, on: u32) -> Result<()>;
     /// Threads with an index of at least `first`, ascending; an empty list is the end.
     async fn threads(&self, first: u32) -> Result<List<ThreadEntry, 64>>;
+    /// The special port with this number (`abi::host::special`); `Failure` when nobody set it. Privileged.
+    async fn special_port(&mut self, which: u32) -> Result<SendRight<Untyped>>;
+    /// Sets one that is not the kernel's; a right that was there before ends. Privileged.
+    async fn set_special_port(&mut self, which: u32, port: SendRight<Untyped>) -> Result<()>;
     /// As [`Task::set_priority_limit`], up to any limit. Privileged.
     async fn set_priority_limit(&mut self, task: SendRight<dyn Task>, priority: u32) -> Result<()>;
 }

@@ -34,6 +34,7 @@ pub mod right;
 pub mod send;
 pub mod set;
 pub mod slot;
+pub mod special;
 pub mod timer;
 pub mod transit;
 
@@ -56,6 +57,7 @@ use names::Names;
 use notice::Notices;
 use port::{Kind, Port};
 use set::Memberships;
+use special::Specials;
 
 /// All ports.
 pub type Ports = Arena<Port, PortKind>;
@@ -90,6 +92,8 @@ pub struct Ipc {
     pub memberships: Memberships,
     /// The port that everybody knows the host by.
     pub host_port: Option<PortId>,
+    /// Ports that the privileged host port gives out by number.
+    pub specials: Specials,
     /// Who has which interrupt line.
     pub lines: Lines,
     agenda: Agenda,
@@ -130,6 +134,7 @@ impl Ipc {
             notices: Arena::new(machine.reserve(128 << 20)),
             memberships: Arena::new(machine.reserve(128 << 20)),
             host_port: None,
+            specials: Specials::new(),
             lines: Lines::new(),
             agenda: Agenda::default(),
             deserted: None,

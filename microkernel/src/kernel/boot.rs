@@ -3,6 +3,7 @@
 use core::mem::offset_of;
 use core::ops::Range;
 
+use abi::host::special;
 use abi::image::{Header, MAGIC, MAX_SEGMENTS, Segment};
 use abi::kern_return::KernReturn;
 use abi::start;
@@ -254,6 +255,17 @@ impl Kernel {
             (start::names::MEMORY_ROOT, port(Object::MemoryRoot)?),
             (start::names::ARCHIVE, port(Object::Memory(archive))?),
         ];
+        let [_, (_, privileged), (_, io_root), ..] = ports;
+        let own = [
+            (special::HOST, self.ipc.host_port),
+            (special::HOST_PRIVILEGED, Some(privileged)),
+            (special::IO_ROOT, Some(io_root)),
+        ];
+        for (which, port) in own {
+            if let Some(port) = port {
+                self.ipc.specials.set_own(which, port);
+            }
+        }
         let (tasks, mut layers) = self.layers(machine, Cpu(0));
         let space = tasks.get(task).ok_or(KernReturn::InvalidTask)?.space;
         let mut rights = [("", 0); 6];

@@ -215,6 +215,23 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
         Ok(list)
     }
 
+    async fn special_port(&mut self, which: u32) -> Result<Held> {
+        self.privileged()?;
+        Ok(Held::Given(self.core.layers.ipc.special_port(which)?))
+    }
+
+    async fn set_special_port(&mut self, which: u32, port: Held) -> Result<()> {
+        self.privileged()?;
+        self.core.port_of(&port)?;
+        let right = self.core.take(port);
+        let ipc = &mut self.core.layers.ipc;
+        let set = ipc.set_special_port(which, right);
+        Ok(set.map_err(|(right, code)| {
+            ipc.release(right);
+            code
+        })?)
+    }
+
     async fn set_priority_limit(&mut self, task: Held, priority: u32) -> Result<()> {
         self.privileged()?;
         let limit = super::priority(priority)?;

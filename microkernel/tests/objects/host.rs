@@ -1,7 +1,9 @@
 //! The host port: what everybody may see, and what the privileged one does.
 
-use abi::kern_return::KernReturn as K;
-use abi::names::Name;
+use abi::host::special;
+use abi::kern_return::{KernReturn as K, MessageReturn};
+use abi::names::{Name, disposition};
+use abi::notify;
 use abi::start::names::HOST_PRIVILEGED;
 use abi::trace::Kind;
 use abi::trap;
@@ -9,7 +11,8 @@ use interfaces::host::Host;
 use interfaces::task::Task;
 use sim::{Config, Path, image};
 
-use crate::world::{World, code, copy};
+use crate::transport::Give;
+use crate::world::{World, code, copy, moved};
 
 fn ordinary(world: &World) -> Name {
     Name(world.trap(trap::HOST_SELF, &[]).unwrap() as u32)
@@ -177,7 +180,7 @@ fn the_fast_path_is_switched_for_threads_that_are_and_threads_to_come() {
         let call = sim::Request::call(Name::new(1, 1));
         assert_eq!(sim.on(thread).start_message(&call), None);
         let got = sim.on(world.first).finish_message();
-        assert_eq!(got.code, abi::kern_return::MessageReturn::Success);
+        assert_eq!(got.code, MessageReturn::Success);
         sim.on(world.first).message(&sim::Request::reply());
         sim.on(world.first).destroy(port).unwrap();
         drop(sim);
@@ -190,5 +193,58 @@ fn the_fast_path_is_switched_for_threads_that_are_and_threads_to_come() {
     assert!(handoffs() > 0);
     host.set_fast_path(0).unwrap();
     assert_eq!(handoffs(), 0);
+    world.at_baseline();
+}
+
+// covers: H-02
+#[test]
+fn special_ports_are_the_kernel_s_or_what_was_set_last() {
+    let world = World::single();
+    let privileged = world.root(HOST_PRIVILEGED);
+    let host = privileged.client::<dyn Host>();
+    let everybody = world.client::<dyn Host>(copy(ordinary(&world)));
+    assert_eq!(code(everybody.special_port(special::HOST)), K::NoAccess);
+
+    let own = host.special_port(special::HOST_PRIVILEGED).unwrap();
+    assert_eq!(own.0, privileged.name, "one name for one port");
+    world.release(own);
+    let mut sim = world.sim.borrow_mut();
+    let mut me = sim.on(world.first);
+    let (old, new, notes) = (me.port(), me.port(), me.port());
+    drop(sim);
+    let last = special::LAST;
+    for kernel_s in [
+        0,
+        special::HOST,
+        special::IO_ROOT,
+        special::LAST_OF_KERNEL,
+        last + 1,
+    ] {
+        let set = moved(host.set_special_port(kernel_s, copy(old)));
+        assert_eq!(set, K::InvalidArgument, "{kernel_s}");
+    }
+    assert_eq!(code(host.special_port(last)), K::Failure, "nobody set it");
+    let refused = moved(everybody.set_special_port(last, copy(old)));
+    assert_eq!(refused, K::NoAccess);
+    let give = |port| Give(port, disposition::MOVE_SEND);
+    assert_eq!(moved(host.set_special_port(last, give(old))), K::Success);
+    let mut sim = world.sim.borrow_mut();
+    let mut me = sim.on(world.first);
+    me.request(old, notify::NO_SENDERS, 0, notes).unwrap();
+    assert_eq!(me.poll(notes).code, MessageReturn::ReceiveTimedOut);
+    drop(sim);
+    let got = host.special_port(last).unwrap();
+    assert_eq!(got.0, old);
+    world.release(got);
+    // The right that was there before ends, and with the port of the new one the place is free.
+    assert_eq!(moved(host.set_special_port(last, give(new))), K::Success);
+    let mut sim = world.sim.borrow_mut();
+    let mut me = sim.on(world.first);
+    assert_eq!(me.poll(notes).id, notify::NO_SENDERS);
+    for port in [old, new, notes] {
+        me.destroy(port).unwrap();
+    }
+    drop(sim);
+    assert_eq!(code(host.special_port(last)), K::Failure);
     world.at_baseline();
 }

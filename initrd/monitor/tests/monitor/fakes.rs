@@ -254,6 +254,14 @@ impl Host for Kernel {
         unsupported()
     }
 
+    async fn special_port(&mut self, _: u32) -> Result<SendRight<libmach::Untyped>> {
+        unsupported()
+    }
+
+    async fn set_special_port(&mut self, _: u32, _: SendRight<libmach::Untyped>) -> Result<()> {
+        unsupported()
+    }
+
     async fn set_priority_limit(&mut self, _: SendRight<dyn TaskInterface>, _: u32) -> Result<()> {
         unsupported()
     }
