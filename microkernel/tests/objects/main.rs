@@ -11,4 +11,5 @@ mod tasks;
 mod threads;
 mod times;
 mod transport;
+mod waits;
 mod world;

@@ -1,0 +1,227 @@
+//! A thread in each of its waits: suspended, resumed, ended, answered with nonsense.
+
+use abi::kern_return::{KernReturn as K, MessageReturn};
+use abi::message::{Descriptor, descriptor};
+use abi::names::{Name, disposition, right};
+use abi::trap;
+use interfaces::thread::Thread;
+use sim::{Request, image};
+
+use crate::transport::Give;
+use crate::world::{Child, PAGE, World, copy, moved};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Waits {
+    ForMessage,
+    InSet,
+    ForRoom,
+    ForAnswer,
+    ForTime,
+    AtFutex,
+    ForHandler,
+}
+
+const ALL: [Waits; 7] = [
+    Waits::ForMessage,
+    Waits::InSet,
+    Waits::ForRoom,
+    Waits::ForAnswer,
+    Waits::ForTime,
+    Waits::AtFutex,
+    Waits::ForHandler,
+];
+
+/// Two ports of the first task: one whose queue is full, and one that gets calls and exceptions.
+fn ports(world: &World) -> (Name, Name) {
+    let mut sim = world.sim.borrow_mut();
+    let mut me = sim.on(world.first);
+    let (full, service) = (me.port(), me.port());
+    me.set_attribute(full, trap::attribute::QUEUE_LIMIT, 1)
+        .unwrap();
+    me.message(&Request::send(full));
+    (full, service)
+}
+
+/// Brings the child's thread into a wait. Its names of `full` and `service` are given.
+fn enter(child: &Child<'_>, index: u32, waits: Waits, full: Name, service: Name) {
+    let mut sim = child.world.sim.borrow_mut();
+    let mut user = sim.on(index);
+    let port = user.port();
+    let started = match waits {
+        Waits::ForMessage => user.start_message(&Request::receive(port)),
+        Waits::InSet => {
+            let set = user.allocate(right::PORT_SET).unwrap();
+            user.insert_member(port, set).unwrap();
+            user.start_message(&Request::receive(set))
+        }
+        Waits::ForRoom => {
+            let send = Request::send(full).replying(port, disposition::MAKE_SEND_ONCE);
+            user.start_message(&send)
+        }
+        Waits::ForAnswer => user.start_message(&Request::call(service)),
+        Waits::ForTime => {
+            assert_eq!(user.start(trap::WAIT_UNTIL, &[u64::MAX]), None);
+            None
+        }
+        Waits::AtFutex => {
+            let word = [image::DATA, 0, u64::MAX];
+            assert_eq!(user.start(trap::FUTEX_WAIT, &word), None);
+            None
+        }
+        Waits::ForHandler => {
+            let cpu = user.cpu();
+            assert!(sim.read(cpu, 0x1000, &mut [0]).is_err());
+            None
+        }
+    };
+    assert_eq!(started, None, "{waits:?}");
+}
+
+// covers: F-11 T-07 T-09
+#[test]
+fn a_thread_is_suspended_resumed_and_ended_in_every_wait() {
+    for waits in ALL {
+        for suspended in [false, true] {
+            let world = World::single();
+            let (full, service) = ports(&world);
+            let child = world.child();
+            let handler = child.task.set_exception_port(copy(service));
+            assert_eq!(moved(handler), K::Success);
+            let full_there = child.task.insert_send(Name::NULL, copy(full)).unwrap();
+            let there = child.task.insert_send(Name::NULL, copy(service)).unwrap();
+            let (index, right) = child.thread();
+            enter(&child, index, waits, full_there, there);
+            let thread = world.client::<dyn Thread>(right);
+            let state = thread.info().unwrap().state;
+            assert_ne!(state, 0, "{waits:?}");
+            for _ in 0..2 {
+                thread.suspend().unwrap();
+                assert_eq!(thread.info().unwrap().suspend_count, 1);
+                thread.resume().unwrap();
+                assert_eq!(
+                    thread.info().unwrap().state,
+                    state,
+                    "{waits:?}: it waits on"
+                );
+            }
+            if suspended {
+                thread.suspend().unwrap();
+            }
+            thread.terminate().unwrap();
+            assert_eq!(child.task.info().unwrap().threads, 0, "{waits:?}");
+            world.release(right);
+            child.end();
+            // What the thread sent is still there, and what answers it finds nobody.
+            let mut sim = world.sim.borrow_mut();
+            let mut me = sim.on(world.first);
+            if matches!(waits, Waits::ForAnswer | Waits::ForHandler) {
+                assert_eq!(me.poll(service).code, MessageReturn::Success);
+                let late = me.message(&Request::reply()).code;
+                assert_eq!(late, MessageReturn::SendInvalidDest);
+            }
+            me.destroy(full).unwrap();
+            me.destroy(service).unwrap();
+            drop(sim);
+            world.at_baseline();
+        }
+    }
+}
+
+/// An answer that is more, or less, than an answer to an exception is.
+fn nonsense(variant: usize, port: Name, memory: u64) -> Request {
+    let answer = Request::reply();
+    let out_of_line = Descriptor {
+        kind: descriptor::OUT_OF_LINE,
+        address: memory,
+        size: 2 * PAGE,
+        ..Descriptor::default()
+    };
+    match variant {
+        0 => answer.id(-1),
+        1 => answer.id(abi::exception::RAISE),
+        2 => answer.port(port, disposition::MAKE_SEND),
+        3 => answer.port(port, disposition::MOVE_RECEIVE),
+        4 => answer.replying(port, disposition::MAKE_SEND_ONCE),
+        5 => answer.data(&[0xff; 3000]),
+        6 => answer.words([K::Failure.0.into(), !0, !0, !0, !0, !0]),
+        7 => answer.words([!0; 6]),
+        _ => {
+            let mut answer = answer.port(port, disposition::MAKE_SEND_ONCE);
+            answer
+                .body
+                .get_or_insert_default()
+                .descriptors
+                .push(out_of_line);
+            answer
+        }
+    }
+}
+
+// covers: F-10
+#[test]
+fn nonsense_in_an_answer_to_an_exception_hurts_and_leaks_nothing() {
+    for variant in 0..9 {
+        let world = World::single();
+        let child = world.child();
+        let mut sim = world.sim.borrow_mut();
+        let mut me = sim.on(world.first);
+        let (handler, port) = (me.port(), me.allocate(right::RECEIVE).unwrap());
+        drop(sim);
+        let set = child.task.set_exception_port(copy(handler));
+        assert_eq!(moved(set), K::Success);
+        let (index, thread) = child.thread();
+        let mut sim = world.sim.borrow_mut();
+        let cpu = sim.until_runs(index);
+        assert!(sim.read(cpu, 0x1000, &mut [0]).is_err());
+        let mut me = sim.on(world.first);
+        assert_eq!(me.poll(handler).id, abi::exception::RAISE);
+        let answer = nonsense(variant, port, image::DATA);
+        assert_eq!(
+            me.message(&answer).code,
+            MessageReturn::Success,
+            "{variant}"
+        );
+        if matches!(variant, 2 | 4 | 8) {
+            // The right that came along has ended.
+            let counts = [
+                trap::attribute::SEND_RIGHTS,
+                trap::attribute::SEND_ONCE_RIGHTS,
+            ];
+            assert_eq!(
+                counts.map(|count| me.attribute(port, count)),
+                [Ok(0), Ok(0)]
+            );
+        }
+        if variant == 3 {
+            assert_eq!(me.kind(port), Err(K::InvalidName));
+        } else {
+            me.destroy(port).unwrap();
+        }
+        let failed = matches!(variant, 6 | 7);
+        drop(sim);
+        let left = child.task.info().map(|info| info.threads);
+        if failed {
+            assert_ne!(left, Ok(1), "{variant}: nobody handled it");
+        } else {
+            assert_eq!(left, Ok(1), "{variant}: a success resumes the thread");
+            assert_eq!(
+                world.sim.borrow_mut().on(index).trap(trap::NULL, &[]),
+                Ok(0)
+            );
+        }
+        world.release(thread);
+        let right: Give = child.right;
+        if left.is_ok() {
+            child.end();
+        } else {
+            world.release(right);
+        }
+        world
+            .sim
+            .borrow_mut()
+            .on(world.first)
+            .destroy(handler)
+            .unwrap();
+        world.at_baseline();
+    }
+}
