@@ -119,7 +119,7 @@ fn descriptors_are_counted_before_and_judged_one_by_one() {
     assert_eq!(me.attribute(port, attribute::SEND_RIGHTS), Ok(1));
 }
 
-// covers: M-20 M-23
+// covers: M-20 M-23 F-05
 #[test]
 fn volatile_memory_is_sent_as_it_is_at_the_send() {
     let (mut sim, first) = Sim::single();
@@ -141,7 +141,9 @@ fn volatile_memory_is_sent_as_it_is_at_the_send() {
         .descriptors
         .push(volatile);
     assert_eq!(me.message(&request).code, Code::Success);
+    // Neither the memory nor its description is looked at again.
     me.poke(at, b"after!");
+    me.poke(buffer_address(first), &[0xff; 256]);
     let got = me.poll(port).right();
     assert_eq!((got.kind, got.size), (descriptor::OUT_OF_LINE, 6));
     assert_eq!(&me.peek::<6>(got.address), b"before");

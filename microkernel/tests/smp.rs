@@ -147,3 +147,32 @@ fn the_same_seed_gives_the_same_run() {
     };
     assert_eq!(run(4), run(4));
 }
+
+// covers: F-13
+#[test]
+fn a_call_stays_on_its_cpu_and_no_other_takes_either_side() {
+    let mut sim = Sim::boot(Config::with_cpus(2));
+    let first = sim.first();
+    let port = sim.on(first).port();
+    let client = sim.add_task();
+    let service = sim.give(first, port, disposition::MAKE_SEND, client);
+    assert_eq!(sim.on(first).start_message(&Request::receive(port)), None);
+    let cpu = sim.until_runs(client);
+    let both = [microkernel::machine::Cpu(0), microkernel::machine::Cpu(1)];
+    let look = |sim: &mut Sim, runs, waits| {
+        for idle in both.into_iter().filter(|other| *other != cpu) {
+            sim.event(idle, microkernel::machine::Event::Kick);
+        }
+        assert_eq!(sim.cpu_of(runs), Some(cpu));
+        assert_eq!(sim.cpu_of(waits), None, "it is handed over, not queued");
+    };
+    for id in 0..20 {
+        let call = Request::call(service).id(id);
+        assert_eq!(sim.on(client).start_message(&call), None);
+        look(&mut sim, first, client);
+        let answer = Request::reply().id(id + 100).then_receive(port);
+        assert_eq!(sim.on(first).start_message(&answer), None);
+        look(&mut sim, client, first);
+        assert_eq!(sim.on(client).finish_message().id, id + 100);
+    }
+}

@@ -12,6 +12,7 @@ mod memory;
 mod messages;
 mod names;
 mod notifications;
+mod ports;
 mod resources;
 mod sets;
 mod timers;
@@ -20,12 +21,13 @@ mod traps;
 use crate::case::Case;
 
 /// All cases, by area.
-pub const ALL: [&[Case]; 16] = [
+pub const ALL: [&[Case]; 17] = [
     traps::CASES,
     names::CASES,
     messages::CASES,
     sets::CASES,
     notifications::CASES,
+    ports::CASES,
     timers::CASES,
     futex::CASES,
     memory::CASES,
