@@ -15,7 +15,7 @@ const GUARD: u64 = 0x5eed;
 fn send_as(me: &mut User<'_>, kind: u8, port: Name, guard: u64) -> MessageReturn {
     let to = me.port();
     let mut request = Request::send(to).port(port, disposition::MOVE_RECEIVE);
-    let sent: &mut Descriptor = &mut request.body.as_mut().unwrap().descriptors[0];
+    let sent: &mut Descriptor = &mut request.body.get_or_insert_default().descriptors[0];
     (sent.kind, sent.address) = (kind, guard);
     let code = me.message(&request).code;
     if code == MessageReturn::Success {
@@ -57,6 +57,15 @@ fn a_guarded_receive_right_goes_with_its_guard_only() {
     assert_eq!(me.mod_refs(port, right::RECEIVE, 0), Ok(()));
     let all = port_type::SEND | port_type::RECEIVE;
     assert_eq!(me.kind(port), Ok(all), "nothing changed");
+}
+
+// covers: P-19
+#[test]
+fn a_guard_is_swapped_and_taken_away_by_who_knows_it() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let port = me.port();
+    assert_eq!(me.guard(port, GUARD, 0), Ok(()));
     assert_eq!(me.swap_guard(port, GUARD, 7), Ok(()));
     assert_eq!(me.unguard(port, GUARD), Err(K::InvalidArgument));
     assert_eq!(me.unguard(port, 7), Ok(()));

@@ -10,7 +10,8 @@ use sim::{Request, Sim, User};
 /// A port whose queue holds one message and is full, and one for notifications.
 fn full(me: &mut User<'_>) -> (Name, Name) {
     let (port, notes) = (me.port(), me.port());
-    me.set_attribute(port, attribute::QUEUE_LIMIT, 1).unwrap();
+    let limit = me.set_attribute(port, attribute::QUEUE_LIMIT, 1);
+    assert_eq!(limit, Ok(()));
     assert_eq!(
         me.message(&Request::send(port)).code,
         MessageReturn::Success

@@ -293,25 +293,10 @@ impl PortTrap {
             trap::PORT_CONSTRUCT => Self::Construct {
                 arguments: [a, b, c, d],
             },
-            trap::PORT_ALLOCATE_NAME => Self::AllocateName {
-                kind: small(a),
-                name: second,
-            },
             trap::PORT_DESTRUCT => Self::Destruct {
                 name,
                 delta: b as i32,
                 guard: c,
-            },
-            trap::PORT_GUARD => Self::Guard {
-                name,
-                value: b,
-                strict: c,
-            },
-            trap::PORT_UNGUARD => Self::Unguard { name, value: b },
-            trap::PORT_SWAP_GUARD => Self::SwapGuard {
-                name,
-                old: b,
-                new: c,
             },
             trap::PORT_DESTROY => Self::Destroy { name },
             trap::PORT_DEALLOCATE => Self::Deallocate { name },
@@ -360,6 +345,29 @@ impl PortTrap {
                 notify: Name(d as u32),
             }),
             trap::TIMER_ARM => Self::ArmTimer { name, deadline: b },
+            _ => return Self::decode_rare(number, arguments),
+        })
+    }
+
+    fn decode_rare(number: i64, arguments: [u64; 6]) -> Option<Self> {
+        let [a, b, c, ..] = arguments;
+        let name = Name(a as u32);
+        Some(match number {
+            trap::PORT_ALLOCATE_NAME => Self::AllocateName {
+                kind: small(a),
+                name: Name(b as u32),
+            },
+            trap::PORT_GUARD => Self::Guard {
+                name,
+                value: b,
+                strict: c,
+            },
+            trap::PORT_UNGUARD => Self::Unguard { name, value: b },
+            trap::PORT_SWAP_GUARD => Self::SwapGuard {
+                name,
+                old: b,
+                new: c,
+            },
             _ => return None,
         })
     }

@@ -97,14 +97,7 @@ impl Model {
                     receive: true,
                     ..
                 },
-            ) => {
-                accept(seen)?;
-                let old = self.ports[port].no_senders.take().map(|(to, _)| to);
-                self.previous(task, old, seen)?;
-                self.ports[port].no_senders = target.map(|to| (to, sync));
-                self.senders_changed(port);
-                Ok(())
-            }
+            ) => self.arm_no_senders(task, (port, sync, target), seen),
             (
                 notify::PORT_DESTROYED,
                 Entry::Port {
@@ -123,17 +116,22 @@ impl Model {
                 accept(seen)?;
                 self.set_request(task, name, None);
                 self.previous(task, request.map(|ask| ask.to), seen)?;
-                let wish = match id {
-                    notify::DEAD_NAME => Wish::Death,
-                    _ => Wish::Room,
-                };
-                self.set_request(task, name, target.map(|to| Ask { to, wish }));
-                if sync != 0 {
-                    self.arm_for_room(task, name);
-                }
+                self.ask(task, (name, id, sync), target);
                 Ok(())
             }
             _ => refuse(seen, &[Code::InvalidRight]),
+        }
+    }
+
+    /// N-03, N-06: a name has one request.
+    fn ask(&mut self, task: TaskId, (name, id, sync): (Name, i32, u64), target: Option<PortId>) {
+        let wish = match id {
+            notify::DEAD_NAME => Wish::Death,
+            _ => Wish::Room,
+        };
+        self.set_request(task, name, target.map(|to| Ask { to, wish }));
+        if sync != 0 {
+            self.arm_for_room(task, name);
         }
     }
 
@@ -185,6 +183,21 @@ impl Model {
         {
             *request = to;
         }
+    }
+
+    /// N-02.
+    fn arm_no_senders(
+        &mut self,
+        task: TaskId,
+        (port, sync, target): (PortId, u64, Option<PortId>),
+        seen: Answer,
+    ) -> Verdict {
+        accept(seen)?;
+        let old = self.ports[port].no_senders.take().map(|(to, _)| to);
+        self.previous(task, old, seen)?;
+        self.ports[port].no_senders = target.map(|to| (to, sync));
+        self.senders_changed(port);
+        Ok(())
     }
 
     /// N-05: a second registration fails.

@@ -324,13 +324,6 @@ fn registers(op: &Op) -> (i64, Vec<u64>) {
         Op::AllocateName { right, name: of } => {
             (trap::PORT_ALLOCATE_NAME, vec![(*right).into(), name(of)])
         }
-        Op::Guard {
-            name: of,
-            guard,
-            strict,
-        } => (trap::PORT_GUARD, vec![name(of), *guard, *strict]),
-        Op::Unguard { name: of, guard } => (trap::PORT_UNGUARD, vec![name(of), *guard]),
-        Op::SwapGuard { name: of, old, new } => (trap::PORT_SWAP_GUARD, vec![name(of), *old, *new]),
         Op::Destruct {
             name: of,
             delta,
@@ -383,6 +376,21 @@ fn registers(op: &Op) -> (i64, Vec<u64>) {
         ),
         Op::TakeSlot => (trap::REPLY_SLOT_TAKE, Vec::new()),
         Op::Message(Request { .. }) => (trap::MACH_MSG, Vec::new()),
+        Op::Guard { .. } | Op::Unguard { .. } | Op::SwapGuard { .. } => guard_registers(op),
+    }
+}
+
+fn guard_registers(op: &Op) -> (i64, Vec<u64>) {
+    let name = |name: &Name| u64::from(name.0);
+    match op {
+        Op::Guard {
+            name: of,
+            guard,
+            strict,
+        } => (trap::PORT_GUARD, vec![name(of), *guard, *strict]),
+        Op::Unguard { name: of, guard } => (trap::PORT_UNGUARD, vec![name(of), *guard]),
+        Op::SwapGuard { name: of, old, new } => (trap::PORT_SWAP_GUARD, vec![name(of), *old, *new]),
+        _ => unreachable!("no operation on a guard: {op:?}"),
     }
 }
 
