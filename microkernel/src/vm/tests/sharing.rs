@@ -92,7 +92,7 @@ fn a_first_read_after_a_copy_leaks_no_later_write() {
     }
 }
 
-// covers: V-10
+// covers: V-10 F-08
 #[test]
 fn many_forks_leave_a_bounded_chain_and_no_pages() {
     let mut rig = Rig::new();
