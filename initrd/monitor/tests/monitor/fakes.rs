@@ -254,11 +254,11 @@ impl Host for Kernel {
         unsupported()
     }
 
-    async fn special_port(&mut self, _: u32) -> Result<SendRight<libmach::Untyped>> {
+    async fn special_port(&mut self, _: u32) -> Result<SendRight<Untyped>> {
         unsupported()
     }
 
-    async fn set_special_port(&mut self, _: u32, _: SendRight<libmach::Untyped>) -> Result<()> {
+    async fn set_special_port(&mut self, _: u32, _: SendRight<Untyped>) -> Result<()> {
         unsupported()
     }
 
