@@ -30,7 +30,7 @@ fn attack(seed: u64, path: Path, cpus: u32) -> Report {
         path,
         ..Config::with_cpus(cpus)
     };
-    let traps = number("FUZZ_TRAPS", 80_000);
+    let traps = number("FUZZ_TRAPS", 160_000);
     eprintln!("campaign: seed {seed}, {path:?} path, {cpus} CPUs, {traps} traps");
     let mut campaign = Campaign::boot(config);
     campaign.run(traps);
