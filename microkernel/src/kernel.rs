@@ -525,12 +525,7 @@ impl Kernel {
             let (tasks, mut layers) = self.layers(machine, cpu);
             tasks.reap_thread(&mut layers, id);
         } else if flags.contains(Flags::UNHANDLED) {
-            let task = self.sched.threads.get(id).map(|thread| thread.task);
-            if let Some(task) = task {
-                self.terminate_task(machine, cpu, task);
-            }
-            // Its task may be ending already, and have not come to it yet.
-            self.set_flag(id, Flags::TERMINATE);
+            self.raise_on(machine, cpu, id);
         } else {
             self.sched.hold(id);
         }

@@ -1,12 +1,23 @@
-//! Exceptions as messages (XNU `mach/exception_types.h`).
+//! Exceptions as messages (XNU `mach/exception_types.h`, `mach/mach_exc.defs`).
 //!
-//! The kernel calls the exception port for the faulting thread, with a short message: id
-//! [`RAISE`], words `[type, code, subcode, rip, rsp, thread id]`, and the faulting task's identity
-//! token in `r10`. The answer's word 0 is a `kern_return_t`: `Success` resumes the thread where it
-//! stands; anything else, or no answer, terminates its task.
+//! The kernel calls a handler for the thread that caused an exception: the thread's port for that type if it has
+//! one, else its task's, else the host's. A handler that answers `Success` resumes the thread where it stands; after
+//! any other answer, one that is not as it should be, or none, the next level is asked. When nobody is left, the task
+//! ends. When the handler dies instead, a thread that faulted tries its instruction again.
+//!
+//! The port's [`behavior`] says which message comes. [`BRIEF`](behavior::BRIEF) is short: id [`RAISE`], words
+//! `[type, code, subcode, rip, rsp, thread id]`, answered by word 0. The others are Mach's, as
+//! `interfaces::exceptions` defines them. All carry the faulting task's identity token in `r10`; the answer's id is the
+//! message's and 100.
 
-/// Id of an exception message (`mach_exception_raise`); the reply's is 100 more.
-pub const RAISE: i32 = 2405;
+/// Id of a [`behavior::BRIEF`] message.
+pub const RAISE: i32 = 2400;
+
+/// Id of the first message with codes of 64 bits; those with a state, and with state and rights, follow.
+pub const WIDE_RAISE: i32 = 2405;
+
+/// As [`WIDE_RAISE`], with codes of 32 bits.
+pub const NARROW_RAISE: i32 = 2401;
 
 /// Access to memory that is not there or not allowed. Code: `kern_return_t`, subcode: address.
 pub const BAD_ACCESS: u32 = 1;
@@ -14,6 +25,8 @@ pub const BAD_ACCESS: u32 = 1;
 pub const BAD_INSTRUCTION: u32 = 2;
 /// Division by zero or overflow. Code: the trap's vector.
 pub const ARITHMETIC: u32 = 3;
+/// An instruction to be emulated; the kernel raises none.
+pub const EMULATION: u32 = 4;
 /// A software-generated exception. Code: [`software`].
 pub const SOFTWARE: u32 = 5;
 /// A breakpoint or single step. Code: the trap's vector.
@@ -22,8 +35,36 @@ pub const BREAKPOINT: u32 = 6;
 pub const SYSCALL: u32 = 7;
 /// A trap number below zero that is none. Code: the number.
 pub const MACH_SYSCALL: u32 = 8;
+/// Kept for XNU's number; the kernel raises none.
+pub const RPC_ALERT: u32 = 9;
+/// Kept for XNU's number; the kernel raises none.
+pub const CRASH: u32 = 10;
 /// A ledger ran out while no call was there to answer. Code: `kern_return_t`.
 pub const RESOURCE: u32 = 11;
+/// Kept for XNU's number; the kernel raises none.
+pub const GUARD: u32 = 12;
+/// Kept for XNU's number; the kernel raises none.
+pub const CORPSE_NOTIFY: u32 = 13;
+
+/// One past the last type.
+pub const TYPES: u32 = 14;
+
+/// A mask of all types: bit `n` is type `n`.
+pub const MASK_ALL: u32 = (1 << TYPES) - 2;
+
+/// What a handler is told, and what it answers (`exception_behavior_t`).
+pub mod behavior {
+    /// Ours: one short message, without rights.
+    pub const BRIEF: u32 = 0;
+    /// Rights to the thread and its task.
+    pub const DEFAULT: u32 = 1;
+    /// The thread's registers; the answer has those that it goes on with.
+    pub const STATE: u32 = 2;
+    /// Both.
+    pub const STATE_IDENTITY: u32 = 3;
+    /// A bit beside the last three: codes have 64 bits, not 32.
+    pub const WIDE_CODES: u32 = 0x8000_0000;
+}
 
 /// Codes of [`SOFTWARE`].
 pub mod software {
@@ -37,11 +78,16 @@ pub const fn name(exception: u32) -> &'static str {
         BAD_ACCESS => "EXC_BAD_ACCESS",
         BAD_INSTRUCTION => "EXC_BAD_INSTRUCTION",
         ARITHMETIC => "EXC_ARITHMETIC",
+        EMULATION => "EXC_EMULATION",
         SOFTWARE => "EXC_SOFTWARE",
         BREAKPOINT => "EXC_BREAKPOINT",
         SYSCALL => "EXC_SYSCALL",
         MACH_SYSCALL => "EXC_MACH_SYSCALL",
+        RPC_ALERT => "EXC_RPC_ALERT",
+        CRASH => "EXC_CRASH",
         RESOURCE => "EXC_RESOURCE",
+        GUARD => "EXC_GUARD",
+        CORPSE_NOTIFY => "EXC_CORPSE_NOTIFY",
         _ => "EXC_UNKNOWN",
     }
 }

@@ -1,5 +1,8 @@
 //! The registers of a thread, as `thread_get_state` and `thread_set_state` carry them.
 
+/// What [`ThreadState`] is called as a flavor: `x86_THREAD_STATE64`.
+pub const FLAVOR: u32 = 4;
+
 /// General registers (`x86_THREAD_STATE64`: the same order, plus both segment bases).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]

@@ -13,6 +13,7 @@ pub mod bootstrap;
 pub mod bounded;
 pub mod console;
 pub mod echo;
+pub mod exceptions;
 pub mod host;
 pub mod interrupt;
 pub mod io;
@@ -32,6 +33,8 @@ pub const ALL: &[&Description] = &[
     <dyn task::Task>::DESCRIPTION,
     <dyn thread::Thread>::DESCRIPTION,
     <dyn vm::Vm>::DESCRIPTION,
+    <dyn exceptions::ExceptionPorts>::DESCRIPTION,
+    <dyn exceptions::Exceptions>::DESCRIPTION,
     <dyn io::IoRoot>::DESCRIPTION,
     <dyn io::IoRange>::DESCRIPTION,
     <dyn interrupt::InterruptRoot>::DESCRIPTION,

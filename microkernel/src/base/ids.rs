@@ -38,6 +38,10 @@ kinds! {
     BufferId = BufferKind;
     /// A port's membership of a set.
     MembershipId = MembershipKind;
+    /// What only few threads have.
+    ExtraId = ExtraKind;
+    /// A thread's own exception ports.
+    ActionsId = ActionsKind;
     /// A place in the trace ring.
     RecordId = RecordKind;
 }

@@ -208,7 +208,7 @@ impl Ipc {
         let port = self.ports.get(id)?;
         if let Kind::Reply(owner) = port.kind {
             let thread = sched.threads.get(owner)?;
-            return matches!(thread.wait, Wait::Reply | Wait::Exception).then_some(owner);
+            return matches!(thread.wait, Wait::Reply | Wait::Exception(..)).then_some(owner);
         }
         port.receivers.first().or_else(|| {
             port.set?;

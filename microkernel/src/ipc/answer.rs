@@ -333,7 +333,7 @@ impl Ipc {
         }
     }
 
-    fn make_body<M: Machine>(
+    pub(super) fn make_body<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         payer: Option<LedgerId>,

@@ -313,6 +313,28 @@ impl Ipc {
         message.shape
     }
 
+    /// Reads the first bytes of a message's inline data, which lies in its body or still in the buffer `from`.
+    pub(super) fn read_inline<M: Machine>(
+        &self,
+        cx: &mut Context<'_, M>,
+        (message, from): (&Message, Option<BufferId>),
+        bytes: &mut [u8],
+    ) {
+        let offset = data_offset(message.shape.descriptors());
+        let body = message.body.and_then(|body| self.bodies.get(body));
+        let (page, offset) = match (body, from) {
+            (Some(body), None) => (body.pages.first(), 0),
+            (_, Some(from)) => (cx.vm.buffer_pages(from).first(), offset),
+            (None, None) => (None, 0),
+        };
+        // What the kernel reads so lies in the first page.
+        if let Some(page) = page
+            && offset + bytes.len() <= PAGE
+        {
+            cx.machine.read((*page, offset), bytes);
+        }
+    }
+
     /// Puts a mailed receive right into the receiver's space, and its descriptor into the buffer.
     pub(super) fn copy_out_receive_right<M: Machine>(
         &mut self,

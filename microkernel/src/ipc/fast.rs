@@ -9,10 +9,12 @@
 //! What the caller lends: the receiver runs at the caller's priority if that is higher, on the caller's
 //! slice. The loan ends when the receiver next receives, or when the slice is used up.
 
+use abi::exception;
 use abi::kern_return::KernReturn;
 use abi::message::WORDS;
 use abi::names::Name;
 use abi::registers::{self, ReplyKind, Shape};
+use abi::transport::REPLY_OFFSET;
 
 use super::Ipc;
 use super::body::HeaderFacts;
@@ -21,7 +23,7 @@ use super::letter::{Letter, Pages};
 use super::port::Port;
 use crate::base::ids::{PortId, ThreadId};
 use crate::machine::{Cpu, Delivery, FrameIndex, Machine, Request};
-use crate::sched::{Flags, Sched, State, Thread, ThreadQueue, Wait};
+use crate::sched::{Flags, Form, Sched, State, Thread, ThreadQueue, Wait};
 
 /// What the fast path works with beside the ports.
 pub struct Hands<'a, M> {
@@ -93,7 +95,12 @@ impl Ipc {
         (thread, target): (ThreadId, PortId),
         (id, words): (i32, [u64; WORDS]),
     ) -> Option<()> {
-        let (handed, port) = self.hand_to(hands, (thread, Wait::Exception), Some(target), None)?;
+        let (handed, port) = self.hand_to(
+            hands,
+            (thread, Wait::Exception(target, Form::BRIEF)),
+            Some(target),
+            None,
+        )?;
         let kind = registers::Received::new(Shape::SHORT, ReplyKind::Slot);
         let delivery = Delivery {
             thread: handed.receiver.index(),
@@ -155,11 +162,15 @@ impl Ipc {
         request: Request,
     ) -> Option<FrameIndex> {
         let code = hands.machine.frame(server.index()).words[0];
-        if request.shape != Shape::SHORT || code != u64::from(KernReturn::Success.0) {
+        let answer = exception::RAISE + REPLY_OFFSET;
+        if (request.receive >> 32) as i32 != answer
+            || request.shape != Shape::SHORT
+            || code != u64::from(KernReturn::Success.0)
+        {
             return None;
         }
         let delivery = self.hand_back(hands, server, (request, None), |wait| {
-            wait == Wait::Exception
+            matches!(wait, Wait::Exception(_, Form::BRIEF))
         })?;
         Some(delivery.thread)
     }

@@ -16,6 +16,7 @@ pub mod agenda;
 pub mod answer;
 pub mod body;
 pub mod entry;
+pub mod exception;
 pub mod fast;
 mod guard;
 mod letter;

@@ -7,7 +7,7 @@ use abi::registers::{self, ReplyKind, Shape, options};
 use abi::trace::{self, Kind as TraceKind};
 
 use super::entry::Rights;
-use super::message::{Message, Via};
+use super::message::Message;
 use super::notice::Watch;
 use super::port::Kind;
 use super::right::Right;
@@ -114,9 +114,9 @@ impl Ipc {
         port: PortId,
     ) {
         match self.leave_receivers(cx.sched, thread) {
-            Wait::Exception => {
+            Wait::Exception(..) => {
                 if let Some(mut message) = self.take_for(cx, thread, port) {
-                    self.answer_exception(cx, thread, &mut message);
+                    self.answer_exception(cx, (thread, None), &mut message);
                 }
             }
             _ => self.receive_now(cx, thread, port),
@@ -364,24 +364,6 @@ impl Ipc {
             })
     }
 
-    /// The answer to a thread's exception: success resumes it where it stands.
-    pub(super) fn answer_exception<M: Machine>(
-        &mut self,
-        cx: &mut Context<'_, M>,
-        thread: ThreadId,
-        message: &mut Message,
-    ) {
-        // A send-once notification is no answer: the handler died or dropped the right.
-        let handled =
-            message.via != Via::Kernel && message.words[0] == u64::from(KernReturn::Success.0);
-        if let Some(thread) = cx.sched.threads.get_mut(thread)
-            && !handled
-        {
-            thread.flags |= Flags::UNHANDLED;
-        }
-        self.destroy_message(cx, message);
-    }
-
     /// Ends a blocked thread's wait before its time.
     ///
     /// Waits that are not of this layer (futex, deadline, stop) are the caller's to end.
@@ -413,11 +395,9 @@ impl Ipc {
                 };
                 Self::finish(cx, thread, code);
             }
-            Wait::Exception => {
+            // It goes on as it is: with the registers that it was given meanwhile, or into the same exception.
+            Wait::Exception(..) => {
                 self.end_epoch(cx, thread);
-                if let Some(thread) = cx.sched.threads.get_mut(thread) {
-                    thread.flags |= Flags::UNHANDLED;
-                }
                 cx.sched.wake(thread);
             }
             Wait::None | Wait::Futex(_) | Wait::Deadline | Wait::Stop(_) => {}

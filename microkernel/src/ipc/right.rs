@@ -302,8 +302,9 @@ impl Ipc {
         }
     }
 
+    /// A port has one more send right, which the caller keeps.
     #[inline(always)]
-    pub(super) fn add_send(&mut self, id: PortId) {
+    pub fn add_send(&mut self, id: PortId) {
         if let Some(port) = self.ports.get_mut(id) {
             port.send_rights += 1;
         }

@@ -190,7 +190,7 @@ impl Ipc {
     /// The thread that a message goes to at once: it waits for one, has room for this one, and nothing
     /// that came earlier is before it.
     #[inline(always)]
-    fn meets<M: Machine>(
+    pub(super) fn meets<M: Machine>(
         &self,
         cx: &Context<'_, M>,
         port: PortId,
@@ -240,7 +240,7 @@ impl Ipc {
     }
 
     /// Gives a message to a thread that waits for it. Its inline data lies in the buffer `from`.
-    fn hand<M: Machine>(
+    pub(super) fn hand<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         (from, to): (Option<BufferId>, ThreadId),
@@ -252,7 +252,7 @@ impl Ipc {
         }
         note_receive(cx, to, message.port, trace::message(message.id, u32::MAX));
         match self.leave_receivers(cx.sched, to) {
-            Wait::Exception => self.answer_exception(cx, to, message),
+            Wait::Exception(..) => self.answer_exception(cx, (to, from), message),
             _ => self.deliver(cx, to, message, from),
         }
         cx.sched.wake(to);

@@ -64,8 +64,11 @@ impl Kernel {
         let port = match which {
             TASK_SELF => self.tasks.get(thread.task)?.port,
             // This port ends with its last send right.
-            THREAD_SELF => thread
-                .self_port
+            THREAD_SELF => self
+                .sched
+                .extras
+                .find(thread.extra)
+                .and_then(|extra| extra.port)
                 .filter(|port| self.ipc.ports.get(*port).is_some())?,
             _ => self.ipc.host_port?,
         };

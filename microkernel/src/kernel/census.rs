@@ -14,6 +14,8 @@ pub struct Census {
     pub tasks: u32,
     /// Threads.
     pub threads: u32,
+    /// What few threads have beside, and their exception ports.
+    pub extras: u32,
     /// Ports and port sets, the kernel's own included.
     pub ports: u32,
     /// Names, of all tasks.
@@ -47,6 +49,7 @@ impl Kernel {
         Census {
             tasks: self.tasks.arena.len(),
             threads: self.sched.threads.len(),
+            extras: self.sched.extras.len() + self.sched.actions.len(),
             ports: self.ipc.ports.len(),
             names,
             messages: self.ipc.messages.len(),

@@ -75,6 +75,21 @@ impl Kernel {
         }
     }
 
+    /// Whoever was asked about a thread's exception did not deal with it: asks the next one, or ends its task.
+    pub(super) fn raise_on<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, id: ThreadId) {
+        let Some(thread) = self.sched.threads.get_mut(id) else {
+            return;
+        };
+        thread.flags -= Flags::UNHANDLED;
+        let task = thread.task;
+        let (tasks, mut layers) = self.layers(machine, cpu);
+        if tasks.raise_on(&mut layers, id) == Raised::Unhandled {
+            self.terminate_task(machine, cpu, task);
+            // Its task may be ending already, and have not come to it yet.
+            self.set_flag(id, Flags::TERMINATE);
+        }
+    }
+
     /// Whether the current thread seems to answer an exception: the right in its slot came with one.
     #[inline(always)]
     pub(super) fn answers_raised(&mut self, cpu: Cpu) -> bool {
@@ -83,7 +98,7 @@ impl Kernel {
         let raised = threads.find(current).and_then(|thread| thread.slot_of);
         threads
             .find(raised)
-            .is_some_and(|thread| thread.wait == Wait::Exception)
+            .is_some_and(|thread| matches!(thread.wait, Wait::Exception(..)))
     }
 
     /// The current thread answers an exception with success; `None`: nothing has changed, for it does not, or

@@ -15,6 +15,7 @@
 //! Deliberately absent: threads that wait in here, and anything that a name could not have asked for.
 
 mod entry_calls;
+mod exceptions;
 mod host;
 mod interrupt;
 mod io;
@@ -30,7 +31,7 @@ pub use transport::{Reply, Scratch};
 
 use abi::kern_return::KernReturn;
 use abi::trace::Kind as TraceKind;
-use abi::transport::Error;
+use abi::transport::{Error, Request as _};
 
 use crate::base::KernResult;
 use crate::base::counters::Counters;
@@ -44,7 +45,7 @@ use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
 use crate::machine::Machine;
 use crate::sched::thread::MAX_PRIORITY;
-use crate::task::{Layers, Tasks};
+use crate::task::{Layers, Level, Tasks};
 use crate::vm;
 use transport::{Extent, Held, Request};
 
@@ -98,6 +99,15 @@ pub fn serve<M: Machine>(
     let Some(request) = Request::new(core, scratch, asked) else {
         return Reply::code(KernReturn::MigArrayTooLarge);
     };
+    let level = match object {
+        Object::Thread(id) => Some(Level::Thread(id)),
+        Object::Task(id) => Some(Level::Task(id)),
+        Object::HostPrivileged => Some(Level::Host),
+        _ => None,
+    };
+    if let Some(level) = level.filter(|_| exceptions::is_meant(request.id())) {
+        return exceptions::serve(core, level, request);
+    }
     match object {
         Object::Task(id) => task::serve(core, id, request),
         Object::Thread(id) => thread::serve(core, id, request),

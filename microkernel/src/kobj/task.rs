@@ -1,5 +1,6 @@
 //! A task's control port.
 
+use abi::exception::MASK_ALL;
 use abi::kern_return::KernReturn;
 use abi::message;
 use abi::names::{Name, disposition};
@@ -18,9 +19,10 @@ use crate::base::KernResult;
 use crate::base::ids::{SpaceId, TaskId, ThreadId};
 use crate::ipc::message::Made;
 use crate::ipc::port::{Guard, Object};
-use crate::ipc::right::{Refusal, Right};
+use crate::ipc::right::Refusal;
 use crate::machine::Machine;
-use crate::task::{self, NewTask, NewThread, Stage, Tasks};
+use crate::sched::{Action, Form};
+use crate::task::{self, Level, NewTask, NewThread, Stage, Tasks};
 use crate::vm::{MapId, MapRequest, Progress, Source, Which};
 
 /// A task that is asked something.
@@ -53,20 +55,6 @@ impl<M: Machine> TaskObject<'_, '_, M> {
 
     fn space(&self) -> KernResult<SpaceId> {
         Ok(self.task()?.space)
-    }
-
-    /// Where the exceptions of a child go, as long as nobody says otherwise: where this task's go.
-    fn default_exception_port(&mut self) -> Right {
-        match self.task().map(|task| &task.exception_port) {
-            Ok(Right::Send(port)) => {
-                let port = *port;
-                match self.core.layers.ipc.ports.get(port) {
-                    Some(_) => self.core.layers.ipc.make_send(port),
-                    None => Right::None,
-                }
-            }
-            _ => Right::None,
-        }
     }
 
     /// The task's thread of this number.
@@ -168,13 +156,12 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
             1 => self.fork(new)?,
             _ => return Err(KernReturn::InvalidArgument.into()),
         };
-        let exception_port = self.default_exception_port();
         let core = &mut *self.core;
+        let family = (self.id, child);
+        core.tasks.inherit_actions(&mut core.layers, family);
         core.counters.tasks_created += 1;
         core.note(TraceKind::TaskCreate, child.index().into(), 0);
-        let child = core.tasks.arena.get_mut(child).ok_or(KernReturn::Failure)?;
-        child.exception_port = exception_port;
-        let port = child.port;
+        let port = core.tasks.get(child).ok_or(KernReturn::Failure)?.port;
         Ok(core.give(port))
     }
 
@@ -201,12 +188,13 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
 
     async fn set_exception_port(&mut self, port: Held) -> Result<()> {
         self.task()?;
-        let right = self.core.take(port);
+        let port = self.core.port_of(&port)?;
+        let form = Form::BRIEF;
+        let action = Some(Action { port, form });
         let core = &mut *self.core;
-        if let Some(task) = core.tasks.arena.get_mut(self.id) {
-            let old = core::mem::replace(&mut task.exception_port, right);
-            core.layers.ipc.release(old);
-        }
+        let level = Level::Task(self.id);
+        core.tasks
+            .set_actions(&mut core.layers, level, (MASK_ALL, action))?;
         Ok(())
     }
 

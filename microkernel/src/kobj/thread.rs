@@ -11,8 +11,8 @@ use crate::base::KernResult;
 use crate::base::ids::ThreadId;
 use crate::ipc::receive::End;
 use crate::machine::{FrameIndex, Machine};
-use crate::sched::{self, Flags, Policy, State, Wait};
-use crate::task::{Tasks, check_state, get_state, set_state};
+use crate::sched::{self, Flags, Policy, State, Wait, check_state, get_state, set_state};
+use crate::task::Tasks;
 
 /// A thread that is asked something.
 struct ThreadObject<'a, 'k, M: Machine> {
@@ -154,7 +154,7 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
             Stopped::Yes => {
                 let thread = self.thread()?;
                 // The end of a wait writes registers: it comes first, by `abort`.
-                if thread.state == State::Blocked && thread.wait != Wait::Exception {
+                if thread.state == State::Blocked && !matches!(thread.wait, Wait::Exception(..)) {
                     return Err(KernReturn::Failure.into());
                 }
                 let (id, frame) = (self.id, self.frame());

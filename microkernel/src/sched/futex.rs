@@ -36,7 +36,7 @@ impl Sched {
         let bucket = bucket(key);
         if let Some(thread) = self.threads.get_mut(id) {
             thread.wait = Wait::Futex(bucket);
-            thread.futex = key;
+            thread.operands = key;
         }
         if let Some(queue) = self.futexes.buckets.get_mut(bucket as usize) {
             queue.push(&mut self.threads, id);
@@ -49,7 +49,7 @@ impl Sched {
         let mut next = queue.first();
         while let Some(id) = next {
             let thread = self.threads.get(id)?;
-            if thread.futex == key {
+            if thread.operands == key {
                 queue.remove(&mut self.threads, id);
                 self.wake(id);
                 return Some(id);

@@ -8,15 +8,19 @@
 //! is [`State::Running`]; a timer is set on a CPU for the earlier of its slice's end and, on CPU 0,
 //! the first deadline.
 
+pub mod actions;
 pub mod futex;
 pub mod queue;
 pub mod run_queue;
+mod state;
 pub mod thread;
 mod timers;
 mod tracing;
 mod view;
 
+pub use actions::{Action, Actions, Extra, Form};
 pub use queue::ThreadQueue;
+pub use state::{check_state, get_state, set_state};
 pub use thread::{Flags, Policy, State, Thread, Wait};
 pub use view::View;
 
@@ -24,7 +28,7 @@ use abi::trace::Kind as TraceKind;
 use arena::Arena;
 
 use crate::base::Shortage;
-use crate::base::ids::{TaskId, ThreadId, ThreadKind};
+use crate::base::ids::{ActionsKind, ExtraKind, TaskId, ThreadId, ThreadKind};
 use crate::base::trace::Trace;
 use crate::base::tree::Tree;
 use crate::machine::{Cpu, MAX_CPUS, Machine, NEVER, Time};
@@ -67,6 +71,10 @@ struct Turn {
 pub struct Sched {
     /// All threads.
     pub threads: Threads,
+    /// What only few of them have.
+    pub extras: Arena<Extra, ExtraKind>,
+    /// Exception ports of threads.
+    pub actions: Arena<Actions, ActionsKind>,
     /// What each CPU does.
     pub cpus: [CpuState; MAX_CPUS],
     /// Whose time is accounted until when.
@@ -104,6 +112,8 @@ impl Sched {
         };
         Ok(Self {
             threads: Arena::new(machine.reserve(128 << 20)),
+            extras: Arena::new(machine.reserve(32 << 20)),
+            actions: Arena::new(machine.reserve(128 << 20)),
             cpus: [cpu; MAX_CPUS],
             turns: [Turn::default(); MAX_CPUS],
             cpu_end: 0,
@@ -179,6 +189,15 @@ impl Sched {
             thread.state = State::Blocked;
             thread.own_priority = thread.base;
             thread.priority = thread.base;
+        }
+    }
+
+    /// The current thread of a CPU, just blocked, need not wait after all.
+    pub fn unblock(&mut self, cpu: Cpu, id: ThreadId) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.wait = Wait::None;
+            thread.state = State::Running;
+            self.cpu(cpu).current = Some(id);
         }
     }
 

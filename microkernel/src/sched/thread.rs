@@ -5,7 +5,8 @@
 
 use abi::trace::wait;
 
-use crate::base::ids::{BufferId, ChunkId, MessageId, PortId, SpaceId, TaskId, ThreadId};
+use super::actions::Form;
+use crate::base::ids::{BufferId, ChunkId, ExtraId, MessageId, PortId, SpaceId, TaskId, ThreadId};
 use crate::base::tree::Links;
 use crate::machine::{NEVER, Page, Time};
 
@@ -33,8 +34,9 @@ pub enum Wait {
     Receive(PortId),
     /// Room in a port's queue; it is among that port's senders, its message in the port's keeping.
     Send(PortId),
-    /// The answer to an exception that the kernel raised for it, on its reply port.
-    Exception,
+    /// The answer to an exception that the kernel raised for it, on its reply port: of this handler, which was told
+    /// in this form.
+    Exception(PortId, Form),
     /// A change of a futex word; the number is the bucket it is queued in.
     Futex(u32),
     /// Its deadline, nothing else.
@@ -51,7 +53,7 @@ impl Wait {
             Self::Reply => wait::REPLY,
             Self::Receive(_) => wait::RECEIVE,
             Self::Send(_) => wait::SEND,
-            Self::Exception => wait::EXCEPTION,
+            Self::Exception(..) => wait::EXCEPTION,
             Self::Futex(_) => wait::FUTEX,
             Self::Deadline => wait::DEADLINE,
             Self::Stop(_) => wait::STOP,
@@ -61,9 +63,9 @@ impl Wait {
     /// Index of what is waited at or for, where there is such a thing.
     pub fn object(self) -> Option<u32> {
         match self {
-            Self::Receive(port) | Self::Send(port) => Some(port.index()),
+            Self::Receive(port) | Self::Send(port) | Self::Exception(port, _) => Some(port.index()),
             Self::Stop(thread) => Some(thread.index()),
-            Self::None | Self::Reply | Self::Exception | Self::Futex(_) | Self::Deadline => None,
+            Self::None | Self::Reply | Self::Futex(_) | Self::Deadline => None,
         }
     }
 }
@@ -88,7 +90,7 @@ bitflags::bitflags! {
         const ABORT = 1 << 6;
         /// Messages that are too large stay in the queue.
         const RECEIVE_LARGE = 1 << 7;
-        /// The handler of its exception did not deal with it.
+        /// Whoever was asked about its exception did not deal with it.
         const UNHANDLED = 1 << 9;
         /// The trap that it is in is to be done again, or on.
         const RETRY = 1 << 10;
@@ -162,8 +164,10 @@ pub struct Thread {
     pub deadline: Time,
     /// Place in the tree of deadlines.
     pub timer: Links,
-    /// The word that it waits for, in a futex wait.
-    pub futex: [u64; 2],
+    /// The word that it waits for, in a futex wait; the codes of its exception, while that is told.
+    pub operands: [u64; 2],
+    /// The type of that exception, and above it who is asked (see `task::exception`).
+    pub exception: u8,
     /// Counts [`Flags::SUSPENDED`]'s reasons.
     pub suspend_count: u16,
     /// Nanoseconds of its slice that are left; 0: it gets a new one.
@@ -172,8 +176,8 @@ pub struct Thread {
     pub cpu_time: Time,
     /// Neighbours among its task's threads.
     pub siblings: Link,
-    /// The port that stands for it, made when first asked for.
-    pub self_port: Option<PortId>,
+    /// What few threads have: a port, exception ports.
+    pub extra: Option<ExtraId>,
 }
 
 impl Thread {
@@ -201,12 +205,13 @@ impl Thread {
             task,
             deadline: NEVER,
             timer: Links::LEAF,
-            futex: [0; 2],
+            operands: [0; 2],
+            exception: 0,
             suspend_count: 0,
             slice: 0,
             cpu_time: 0,
             siblings: Link::default(),
-            self_port: None,
+            extra: None,
         }
     }
 }

@@ -1,4 +1,7 @@
-//! Exceptions: a call that the kernel makes for the thread that caused one.
+//! Exceptions: calls that the kernel makes for the thread that caused one.
+//!
+//! The thread's own port for the type is asked first, then its task's, then the host's. While a handler
+//! is asked, the thread keeps the exception: its codes in `operands`, its type and the level in `exception`.
 
 use abi::exception;
 use abi::message::WORDS;
@@ -6,11 +9,10 @@ use abi::trace::{Kind as TraceKind, wait};
 
 use super::{Layers, Tasks};
 use crate::base::ids::{PortId, ThreadId};
+use crate::ipc::exception::Report;
 use crate::ipc::fast::Hands;
-use crate::ipc::right::Right;
-use crate::ipc::send::KernelMessage;
 use crate::machine::Machine;
-use crate::sched::Wait;
+use crate::sched::{Action, Wait};
 
 /// What happened ([`abi::exception`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,59 +31,134 @@ pub struct Exception {
 pub enum Raised {
     /// The thread waits for its handler's answer.
     Asked,
-    /// There is no handler.
+    /// There is no handler, or none any more.
     Unhandled,
 }
 
+/// Who is asked: the thread's, its task's, the host's handler.
+const LEVELS: u8 = 3;
+
+/// Where the level lies in `Thread::exception`, above the type.
+const LEVEL_SHIFT: u32 = 4;
+
 impl Tasks {
-    /// Calls the exception port of a thread's task. The thread is current and blocks until the answer.
+    /// Asks the first handler of a thread's exceptions. The thread is current and blocks until the answer.
     pub fn raise<M: Machine>(
         &mut self,
         layers: &mut Layers<'_, M>,
         id: ThreadId,
         exception: Exception,
     ) -> Raised {
+        if let Some(thread) = layers.cx.sched.threads.get_mut(id) {
+            thread.operands = [exception.code, exception.subcode];
+        }
+        self.ask_from(layers, id, (exception.kind, 0))
+    }
+
+    /// Asks the next handler, after one that did not deal with the thread's exception.
+    pub fn raise_on<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: ThreadId) -> Raised {
+        let exception = layers.cx.sched.threads.get(id);
+        let exception = exception.map_or(u8::MAX, |thread| thread.exception);
+        let (kind, level) = (exception & 0xf, exception >> LEVEL_SHIFT);
+        self.ask_from(layers, id, (kind.into(), level + 1))
+    }
+
+    fn ask_from<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        id: ThreadId,
+        (kind, first): (u32, u8),
+    ) -> Raised {
+        for level in first..LEVELS {
+            if let Some(action) = self.action(layers, id, (kind, level))
+                && self.ask(layers, id, (kind, level), action) == Raised::Asked
+            {
+                return Raised::Asked;
+            }
+        }
+        set_exception(layers, id, (kind, LEVELS));
+        Raised::Unhandled
+    }
+
+    /// The handler of a level, if its port lives.
+    fn action<M: Machine>(
+        &self,
+        layers: &Layers<'_, M>,
+        id: ThreadId,
+        (kind, level): (u32, u8),
+    ) -> Option<Action> {
+        let sched = &layers.cx.sched;
+        let thread = sched.threads.get(id)?;
+        let actions = match level {
+            0 => sched
+                .actions
+                .get(sched.extras.get(thread.extra?)?.actions?)?,
+            1 => &self.arena.get(thread.task)?.actions,
+            _ => &self.host_actions,
+        };
+        let action = actions.of(kind)?;
+        layers.ipc.ports.get(action.port).map(|_| action)
+    }
+
+    fn ask<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        id: ThreadId,
+        (kind, level): (u32, u8),
+        Action { port, form }: Action,
+    ) -> Raised {
+        set_exception(layers, id, (kind, level));
+        let ports = if form.has_rights() {
+            let own = Self::thread_port(layers, id).ok();
+            let thread = layers.cx.sched.threads.get(id);
+            let task = thread.and_then(|thread| self.arena.get(thread.task));
+            [own, task.map(|task| task.port)]
+        } else {
+            [None; 2]
+        };
         let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
             return Raised::Unhandled;
         };
         let Some(task) = self.arena.get(thread.task) else {
             return Raised::Unhandled;
         };
-        let Right::Send(port) = task.exception_port else {
-            return Raised::Unhandled;
-        };
-        let (reply_port, identity) = (thread.reply_port, thread.identity);
-        let frame = layers.cx.machine.frame(id.index());
-        let words = [
-            exception.kind.into(),
-            exception.code,
-            exception.subcode,
-            frame.rip,
-            frame.rsp,
-            id.to_bits(),
-        ];
-        if raise_at_once(layers, (id, port), words).is_some() {
-            return Raised::Asked;
-        }
-        if layers.ipc.ports.get(port).is_none() {
+        if form.has_rights() && ports.contains(&None) {
             return Raised::Unhandled;
         }
-        if let Some(thread) = layers.cx.sched.threads.get_mut(id) {
-            thread.wait = Wait::Exception;
-        }
-        let content = KernelMessage {
-            id: exception::RAISE,
-            words,
-            identity,
-            reply: Right::SendOnce(reply_port),
+        let report = Report {
+            thread: id,
+            kind,
+            codes: thread.operands,
+            ports,
             payer: task.ledger,
         };
+        let brief = report.brief(layers.cx.machine);
+        if form.is_brief() && raise_at_once(layers, (id, port), brief).is_some() {
+            return Raised::Asked;
+        }
+        let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
+            return Raised::Unhandled;
+        };
+        // What waits for the answer is found by it as soon as it is sent.
+        thread.wait = Wait::Exception(port, form);
+        layers.cx.sched.block(layers.cx.cpu);
+        if layers
+            .ipc
+            .report(&mut layers.cx, (port, form), &report)
+            .is_err()
+        {
+            layers.cx.sched.unblock(layers.cx.cpu, id);
+            return Raised::Unhandled;
+        }
         let what = (wait::EXCEPTION.into(), port.index().into());
         layers.cx.note(TraceKind::Block, what);
-        layers.cx.sched.block(layers.cx.cpu);
-        let to = layers.ipc.make_send(port);
-        layers.ipc.send_from_kernel(&mut layers.cx, to, content);
         Raised::Asked
+    }
+}
+
+fn set_exception<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId, (kind, level): (u32, u8)) {
+    if let Some(thread) = layers.cx.sched.threads.get_mut(id) {
+        thread.exception = (kind & 0xf) as u8 | level << LEVEL_SHIFT;
     }
 }
 

@@ -8,13 +8,15 @@
 //! Deliberately absent: process ids, parents and children, names of programs beyond a label for tools.
 //! Those are the BSD server's.
 
+mod actions;
 mod exception;
 mod suspend;
 mod terminate;
 mod thread;
 
+pub use actions::Level;
 pub use exception::{Exception, Raised};
-pub use thread::{NewThread, check_state, get_state, set_state};
+pub use thread::NewThread;
 
 use abi::kern_return::KernReturn;
 use abi::task::Limits;
@@ -28,6 +30,7 @@ use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
 use crate::ipc::{Context, Ipc};
 use crate::machine::{Machine, Time};
+use crate::sched::Actions;
 use crate::vm::{self, MapId, Vm};
 use suspend::Sweep;
 
@@ -64,8 +67,8 @@ pub struct Task {
     pub priority_limit: u8,
     /// The port that stands for it.
     pub port: PortId,
-    /// A send right to where its exceptions go.
-    pub exception_port: Right,
+    /// Where exceptions of its threads go that have no port of their own for them.
+    pub actions: Actions,
     /// The first of its threads.
     pub first_thread: Option<ThreadId>,
     /// How many threads it has.
@@ -102,6 +105,8 @@ impl Task {
 pub struct Tasks {
     /// The tasks themselves.
     pub arena: Arena<Task, TaskKind>,
+    /// Where exceptions go that neither thread nor task have a port for.
+    pub(super) host_actions: Actions,
     dying: Option<TaskId>,
     last_dying: Option<TaskId>,
     swept: Option<TaskId>,
@@ -139,7 +144,8 @@ impl Tasks {
     /// No tasks.
     pub fn new<M: Machine>(machine: &mut M) -> Self {
         Self {
-            arena: Arena::new(machine.reserve(16 << 20)),
+            arena: Arena::new(machine.reserve(32 << 20)),
+            host_actions: Actions::NONE,
             dying: None,
             last_dying: None,
             swept: None,
@@ -199,7 +205,7 @@ impl Tasks {
                 identity: new.identity,
                 priority_limit: new.priority_limit,
                 port,
-                exception_port: Right::None,
+                actions: Actions::NONE,
                 first_thread: None,
                 thread_count: 0,
                 cpu_time: 0,

@@ -1,5 +1,6 @@
 //! The end of threads and tasks.
 
+use abi::exception::MASK_ALL;
 use abi::kern_return::KernReturn;
 use abi::trace::Kind as TraceKind;
 
@@ -11,6 +12,7 @@ use crate::ipc::message::Made;
 use crate::ipc::receive::End;
 use crate::ipc::right::Right;
 use crate::machine::Machine;
+use crate::sched::actions::kinds;
 use crate::sched::{Flags, State, Wait};
 use crate::vm;
 
@@ -56,8 +58,7 @@ impl Tasks {
         layers.cx.note(TraceKind::TaskTerminate, what);
         // Nobody reaches a task that is ending.
         layers.ipc.release(Right::Receive(task.port));
-        let exception_port = core::mem::replace(&mut task.exception_port, Right::None);
-        layers.ipc.release(exception_port);
+        Self::end_actions(layers.ipc, &mut task.actions);
         self.mark_running(layers, id);
         Ok(())
     }
@@ -73,7 +74,10 @@ impl Tasks {
         let Some(task) = self.arena.get(id) else {
             return;
         };
-        let own = u32::from(task.exception_port == Right::Send(task.port));
+        let own = kinds(MASK_ALL)
+            .filter_map(|kind| task.actions.of(kind))
+            .filter(|action| action.port == task.port)
+            .count() as u32;
         if task.awake > 0 || layers.ipc.rights_outside(task.space, task.port) > own {
             return;
         }
@@ -82,8 +86,9 @@ impl Tasks {
             let Some(thread) = next.and_then(|thread| layers.cx.sched.threads.get(thread)) else {
                 break;
             };
-            if thread
-                .self_port
+            let extra = layers.cx.sched.extras.find(thread.extra);
+            if extra
+                .and_then(|extra| extra.port)
                 .is_some_and(|port| layers.ipc.ports.get(port).is_some())
             {
                 return;
@@ -209,15 +214,14 @@ impl Tasks {
         let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
             return;
         };
-        let (task, reply_port, self_port) = (thread.task, thread.reply_port, thread.self_port);
+        let (task, reply_port) = (thread.task, thread.reply_port);
         let buffer = thread.buffer.take();
         thread.buffer_page = None;
         let slot = thread.slot.take().map_or(Right::None, Right::SendOnce);
+        layers.ipc.handler_ended(&mut layers.cx, &slot);
         layers.ipc.release(slot);
         layers.ipc.release(Right::Receive(reply_port));
-        if let Some(port) = self_port {
-            layers.ipc.release(Right::Receive(port));
-        }
+        self.end_extra(layers, id);
         if let Some(buffer) = buffer {
             let (vm, mut context) = layers.vm();
             vm.unwire_buffer(&mut context, buffer);

@@ -3,6 +3,7 @@
 
 mod deserted;
 mod devices;
+mod exceptions;
 mod host;
 mod many;
 mod memory;

@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(named(4200), Some((Role::Request, echo)));
         assert_eq!(named(4300), Some((Role::Reply, echo)));
         assert_eq!(named(0o110), Some((Role::Notice, "dead name")));
-        assert_eq!(named(2505), Some((Role::Reply, "exception")));
+        assert_eq!(named(2500), Some((Role::Reply, "exception")));
         assert_eq!(named(12), None);
     }
 }
