@@ -391,7 +391,7 @@ impl Kernel {
         };
         let code = match thread.wait {
             Wait::Deadline => KernReturn::Success,
-            Wait::Futex(_) => KernReturn::OperationTimedOut,
+            Wait::Futex(_) | Wait::Semaphore(_) => KernReturn::OperationTimedOut,
             _ => {
                 let (_, mut layers) = self.layers(machine, cpu);
                 return layers.ipc.end_wait(&mut layers.cx, id, End::TimedOut);

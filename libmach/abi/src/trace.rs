@@ -74,6 +74,8 @@ pub mod wait {
     pub const DEADLINE: u32 = 6;
     /// That another thread stops.
     pub const STOP: u32 = 7;
+    /// A semaphore's signal.
+    pub const SEMAPHORE: u32 = 8;
 
     /// For a person.
     pub const fn name(code: u32) -> &'static str {
@@ -86,6 +88,7 @@ pub mod wait {
             FUTEX => "a futex",
             DEADLINE => "its deadline",
             STOP => "another thread's stop",
+            SEMAPHORE => "a semaphore",
             _ => "something",
         }
     }

@@ -45,6 +45,20 @@ pub const TASK_SELF: i64 = -28;
 pub const HOST_SELF: i64 = -29;
 /// `mach_msg`: see [`registers`](crate::registers).
 pub const MACH_MSG: i64 = -31;
+/// `semaphore_signal(semaphore)`: lets the first waiter go, or the next wait return at once.
+pub const SEMAPHORE_SIGNAL: i64 = -33;
+/// `semaphore_signal_all(semaphore)`: lets all go who wait.
+pub const SEMAPHORE_SIGNAL_ALL: i64 = -34;
+/// `semaphore_signal_thread(semaphore, thread)`: lets that thread go; `NotWaiting` when it does not wait there.
+pub const SEMAPHORE_SIGNAL_THREAD: i64 = -35;
+/// `semaphore_wait(semaphore)`. `Terminated`: the semaphore ended · `Aborted`.
+pub const SEMAPHORE_WAIT: i64 = -36;
+/// `semaphore_wait_signal(wait, signal)`: signals one and waits at the other one, with nothing in between.
+pub const SEMAPHORE_WAIT_SIGNAL: i64 = -37;
+/// `semaphore_timedwait(semaphore, deadline)`, absolute, in ns: `OperationTimedOut`.
+pub const SEMAPHORE_TIMED_WAIT: i64 = -38;
+/// `semaphore_timedwait_signal(wait, signal, deadline)`.
+pub const SEMAPHORE_TIMED_WAIT_SIGNAL: i64 = -39;
 /// `mach_port_get_attributes(name, attribute)` → value. Attributes: [`attribute`].
 pub const PORT_GET_ATTRIBUTE: i64 = -40;
 /// `mach_port_guard(name, guard, strict)`: from now on the receive right is destroyed with the guard only, by

@@ -19,6 +19,7 @@ pub mod interrupt;
 pub mod io;
 pub mod log;
 pub mod memory;
+pub mod semaphore;
 pub mod supervisor;
 pub mod tally;
 pub mod task;
@@ -35,6 +36,7 @@ pub const ALL: &[&Description] = &[
     <dyn vm::Vm>::DESCRIPTION,
     <dyn exceptions::ExceptionPorts>::DESCRIPTION,
     <dyn exceptions::Exceptions>::DESCRIPTION,
+    <dyn semaphore::Semaphore>::DESCRIPTION,
     <dyn io::IoRoot>::DESCRIPTION,
     <dyn io::IoRange>::DESCRIPTION,
     <dyn interrupt::InterruptRoot>::DESCRIPTION,

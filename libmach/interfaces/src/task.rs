@@ -10,6 +10,7 @@ use macros::{Wire, interface};
 
 use crate::bounded::{Bytes, List, Text};
 use crate::memory::Entry;
+use crate::semaphore::Semaphore;
 use crate::thread::Thread;
 
 /// A task in numbers.
@@ -190,4 +191,12 @@ pub trait Task {
     /// `NoAccess`: it is above the present limit; only the privileged host port raises one. `InvalidArgument`: no
     /// thread has such a priority.
     async fn set_priority_limit(&mut self, priority: u32) -> Result<()>;
+    /// A semaphore that lets `value` waits return at once. `policy` is 0: first come, first served.
+    ///
+    /// `InvalidArgument`: another policy, or a value of 2³¹ and above.
+    async fn semaphore_create(
+        &mut self,
+        policy: u32,
+        value: u32,
+    ) -> Result<SendRight<dyn Semaphore>>;
 }

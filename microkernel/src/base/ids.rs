@@ -38,6 +38,8 @@ kinds! {
     BufferId = BufferKind;
     /// A port's membership of a set.
     MembershipId = MembershipKind;
+    /// A semaphore.
+    SemaphoreId = SemaphoreKind;
     /// What only few threads have.
     ExtraId = ExtraKind;
     /// A thread's own exception ports.

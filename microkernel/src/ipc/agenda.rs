@@ -5,12 +5,12 @@
 //! at a time: a receive right inside a message inside a dying port is one more port on the agenda, not
 //! one more stack frame (M-27).
 
-use abi::kern_return::MessageReturn;
+use abi::kern_return::{KernReturn, MessageReturn};
 use abi::trace::Kind as TraceKind;
 
 use super::message::{Message, Via};
 use super::ops::PORT_BYTES;
-use super::port::Kind;
+use super::port::{Kind, Object};
 use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::ids::{PortId, ThreadId};
@@ -230,6 +230,11 @@ impl Ipc {
                 self.destroy_message(cx, &mut message);
             }
             self.sent_from_wait(cx, thread);
+        } else if let Kind::Kernel(Object::Semaphore(id)) = port.kind
+            && let Some(thread) = cx.sched.first_waiter(id)
+        {
+            let code = KernReturn::Terminated;
+            cx.sched.let_go(cx.machine, thread, code);
         } else if let Some(notice) = port.requests.or(port.room_requests) {
             self.port_died(notice);
         } else if let Some(notice) = port.no_senders.take() {

@@ -32,9 +32,11 @@ impl Object {
     /// Whether its port ends when nobody holds a send right to it.
     pub(super) fn ends_without_senders(self) -> bool {
         match self {
-            Self::Thread(_) | Self::IoRange { .. } | Self::Interrupt { .. } | Self::Memory(_) => {
-                true
-            }
+            Self::Thread(_)
+            | Self::Semaphore(_)
+            | Self::IoRange { .. }
+            | Self::Interrupt { .. }
+            | Self::Memory(_) => true,
             Self::Task(_)
             | Self::Host
             | Self::HostPrivileged
@@ -160,6 +162,9 @@ impl Ipc {
             Object::Memory(entry) => {
                 let (vm, mut context) = cx.vm();
                 vm.release_memory_entry(&mut context, entry);
+            }
+            Object::Semaphore(semaphore) => {
+                cx.sched.semaphores.remove(semaphore);
             }
             // The last who could have resumed the thread may be gone.
             Object::Thread(thread) => {

@@ -6,7 +6,7 @@ use abi::names::{Name, queue_limit};
 use super::message::MessageQueue;
 use super::notice::NoticeQueue;
 use crate::base::KernResult;
-use crate::base::ids::{MembershipId, NoticeId, PortId, SpaceId, TaskId, ThreadId};
+use crate::base::ids::{MembershipId, NoticeId, PortId, SemaphoreId, SpaceId, TaskId, ThreadId};
 use crate::base::ledger::LedgerId;
 use crate::base::tree::Links;
 use crate::machine::{NEVER, Time};
@@ -42,6 +42,8 @@ pub enum Object {
         /// The line.
         line: u32,
     },
+    /// A semaphore.
+    Semaphore(SemaphoreId),
     /// A memory entry.
     Memory(MemoryEntryId),
 }

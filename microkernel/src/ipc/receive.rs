@@ -400,7 +400,7 @@ impl Ipc {
                 self.end_epoch(cx, thread);
                 cx.sched.wake(thread);
             }
-            Wait::None | Wait::Futex(_) | Wait::Deadline | Wait::Stop(_) => {}
+            Wait::None | Wait::Futex(_) | Wait::Semaphore(_) | Wait::Deadline | Wait::Stop(_) => {}
         }
     }
 

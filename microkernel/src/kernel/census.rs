@@ -16,6 +16,8 @@ pub struct Census {
     pub threads: u32,
     /// What few threads have beside, and their exception ports.
     pub extras: u32,
+    /// Semaphores.
+    pub semaphores: u32,
     /// Ports and port sets, the kernel's own included.
     pub ports: u32,
     /// Names, of all tasks.
@@ -50,6 +52,7 @@ impl Kernel {
             tasks: self.tasks.arena.len(),
             threads: self.sched.threads.len(),
             extras: self.sched.extras.len() + self.sched.actions.len(),
+            semaphores: self.sched.semaphores.len(),
             ports: self.ipc.ports.len(),
             names,
             messages: self.ipc.messages.len(),

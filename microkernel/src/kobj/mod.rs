@@ -22,6 +22,7 @@ mod io;
 mod listing;
 mod memory;
 mod region_info;
+mod semaphore;
 mod task;
 mod task_vm;
 mod thread;
@@ -118,6 +119,7 @@ pub fn serve<M: Machine>(
         Object::InterruptRoot => interrupt::serve_root(core, request),
         Object::Interrupt { line } => interrupt::serve_line(core, line, request),
         Object::MemoryRoot => memory::serve_root(core, request),
+        Object::Semaphore(id) => semaphore::serve(core, id, request),
         Object::Memory(id) => memory::serve_entry(core, id, request),
     }
 }

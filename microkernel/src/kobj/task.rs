@@ -19,8 +19,9 @@ use crate::base::KernResult;
 use crate::base::ids::{SpaceId, TaskId, ThreadId};
 use crate::ipc::message::Made;
 use crate::ipc::port::{Guard, Object};
-use crate::ipc::right::Refusal;
+use crate::ipc::right::{Refusal, Right};
 use crate::machine::Machine;
+use crate::sched::semaphore::Semaphore;
 use crate::sched::{Action, Form};
 use crate::task::{self, Level, NewTask, NewThread, Stage, Tasks};
 use crate::vm::{MapId, MapRequest, Progress, Source, Which};
@@ -401,6 +402,30 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
             next = following(thread);
         }
         Ok(list)
+    }
+
+    async fn semaphore_create(&mut self, policy: u32, value: u32) -> Result<Held> {
+        let ledger = self.task()?.ledger;
+        if policy != 0 {
+            return Err(KernReturn::InvalidArgument.into());
+        }
+        let semaphore = Semaphore::new(value)?;
+        let cx = &mut self.core.layers.cx;
+        let made = cx.sched.semaphores.insert(semaphore);
+        let id = made.map_err(|_| KernReturn::ResourceShortage)?;
+        let given = self.core.give_object(Object::Semaphore(id), ledger);
+        let cx = &mut self.core.layers.cx;
+        match &given {
+            Ok(Held::Given(Right::Send(port))) => {
+                if let Some(semaphore) = cx.sched.semaphores.get_mut(id) {
+                    semaphore.port = Some(*port);
+                }
+            }
+            _ => {
+                cx.sched.semaphores.remove(id);
+            }
+        }
+        Ok(given?)
     }
 
     async fn set_priority_limit(&mut self, priority: u32) -> Result<()> {

@@ -114,7 +114,7 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
         let wait = thread.wait;
         let cx = &mut self.core.layers.cx;
         match wait {
-            Wait::Futex(_) | Wait::Deadline | Wait::Stop(_) => {
+            Wait::Futex(_) | Wait::Semaphore(_) | Wait::Deadline | Wait::Stop(_) => {
                 cx.sched.leave_wait(self.id);
                 let frame = cx.machine.frame(self.id.index());
                 frame.rax = KernReturn::Aborted.0.into();

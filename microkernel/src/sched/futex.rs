@@ -64,7 +64,9 @@ impl Sched {
         let Some(thread) = self.threads.get(id) else {
             return;
         };
-        if let Wait::Futex(bucket) = thread.wait
+        if let Wait::Semaphore(semaphore) = thread.wait {
+            self.leave_semaphore(id, semaphore);
+        } else if let Wait::Futex(bucket) = thread.wait
             && let Some(queue) = self.futexes.buckets.get_mut(bucket as usize)
         {
             queue.remove(&mut self.threads, id);

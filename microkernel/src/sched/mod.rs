@@ -12,6 +12,7 @@ pub mod actions;
 pub mod futex;
 pub mod queue;
 pub mod run_queue;
+pub mod semaphore;
 mod state;
 pub mod thread;
 mod timers;
@@ -28,7 +29,7 @@ use abi::trace::Kind as TraceKind;
 use arena::Arena;
 
 use crate::base::Shortage;
-use crate::base::ids::{ActionsKind, ExtraKind, TaskId, ThreadId, ThreadKind};
+use crate::base::ids::{ActionsKind, ExtraKind, SemaphoreKind, TaskId, ThreadId, ThreadKind};
 use crate::base::trace::Trace;
 use crate::base::tree::Tree;
 use crate::machine::{Cpu, MAX_CPUS, Machine, NEVER, Time};
@@ -75,6 +76,8 @@ pub struct Sched {
     pub extras: Arena<Extra, ExtraKind>,
     /// Exception ports of threads.
     pub actions: Arena<Actions, ActionsKind>,
+    /// All semaphores.
+    pub semaphores: Arena<semaphore::Semaphore, SemaphoreKind>,
     /// What each CPU does.
     pub cpus: [CpuState; MAX_CPUS],
     /// Whose time is accounted until when.
@@ -113,6 +116,7 @@ impl Sched {
         Ok(Self {
             threads: Arena::new(machine.reserve(128 << 20)),
             extras: Arena::new(machine.reserve(32 << 20)),
+            semaphores: Arena::new(machine.reserve(32 << 20)),
             actions: Arena::new(machine.reserve(128 << 20)),
             cpus: [cpu; MAX_CPUS],
             turns: [Turn::default(); MAX_CPUS],

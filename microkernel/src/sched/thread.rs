@@ -6,7 +6,9 @@
 use abi::trace::wait;
 
 use super::actions::Form;
-use crate::base::ids::{BufferId, ChunkId, ExtraId, MessageId, PortId, SpaceId, TaskId, ThreadId};
+use crate::base::ids::{
+    BufferId, ChunkId, ExtraId, MessageId, PortId, SemaphoreId, SpaceId, TaskId, ThreadId,
+};
 use crate::base::tree::Links;
 use crate::machine::{NEVER, Page, Time};
 
@@ -39,6 +41,8 @@ pub enum Wait {
     Exception(PortId, Form),
     /// A change of a futex word; the number is the bucket it is queued in.
     Futex(u32),
+    /// A signal; it is among that semaphore's waiters.
+    Semaphore(SemaphoreId),
     /// Its deadline, nothing else.
     Deadline,
     /// That another thread has stopped.
@@ -55,6 +59,7 @@ impl Wait {
             Self::Send(_) => wait::SEND,
             Self::Exception(..) => wait::EXCEPTION,
             Self::Futex(_) => wait::FUTEX,
+            Self::Semaphore(_) => wait::SEMAPHORE,
             Self::Deadline => wait::DEADLINE,
             Self::Stop(_) => wait::STOP,
         }
@@ -65,7 +70,7 @@ impl Wait {
         match self {
             Self::Receive(port) | Self::Send(port) | Self::Exception(port, _) => Some(port.index()),
             Self::Stop(thread) => Some(thread.index()),
-            Self::None | Self::Reply | Self::Futex(_) | Self::Deadline => None,
+            Self::None | Self::Reply | Self::Futex(_) | Self::Semaphore(_) | Self::Deadline => None,
         }
     }
 }

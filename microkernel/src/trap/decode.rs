@@ -3,6 +3,7 @@
 use abi::names::Name;
 use abi::trap;
 
+use super::semaphore::SemaphoreTrap;
 use crate::ipc::notify::Request;
 use crate::machine::{Frame, Time};
 use crate::vm::Which;
@@ -62,6 +63,7 @@ pub enum Trap {
     },
     Port(PortTrap),
     Memory(MemoryTrap),
+    Semaphore(SemaphoreTrap),
     Unknown,
 }
 
@@ -235,6 +237,7 @@ impl Trap {
                 let memory = MemoryTrap::decode(number, arguments).map(Self::Memory);
                 memory
                     .or_else(|| PortTrap::decode(number, arguments).map(Self::Port))
+                    .or_else(|| SemaphoreTrap::decode(number, arguments).map(Self::Semaphore))
                     .unwrap_or(Self::Unknown)
             }
         }

@@ -1,6 +1,7 @@
 //! The trap table: from registers to a value, and from the value to what the kernel does.
 
 mod decode;
+mod semaphore;
 
 pub use decode::Trap;
 
@@ -74,6 +75,7 @@ pub fn perform<M: Machine>(
             let done = slot_trap(layers, task, caller, trap);
             Outcome::Return(done.unwrap_or_else(|| port_trap(layers, task, trap)))
         }
+        Trap::Semaphore(trap) => semaphore::perform(layers, task, caller, trap),
         Trap::Memory(trap) => memory_trap(layers, task, trap),
         Trap::ThreadSelf | Trap::TaskSelf | Trap::HostSelf => {
             Outcome::Return(self_trap(layers, task, caller, trap))

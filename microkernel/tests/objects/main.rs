@@ -8,6 +8,7 @@ mod host;
 mod many;
 mod memory;
 mod ports;
+mod semaphores;
 mod tasks;
 mod threads;
 mod times;
