@@ -385,6 +385,9 @@ impl Kernel {
 
     /// A thread's deadline has come.
     fn time_out<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, id: ThreadId) {
+        if self.sched.end_depression(machine, cpu, id) {
+            return;
+        }
         self.sched.disarm(id);
         let Some(thread) = self.sched.threads.get(id) else {
             return;

@@ -138,6 +138,8 @@ codes! {
         InvalidHost = 22,
         /// The page is resident already.
         MemoryPresent = 23,
+        /// The thread's priority is not depressed.
+        NotDepressed = 28,
         /// The thread or object was terminated.
         Terminated = 37,
         /// The thread does not wait for what was signalled.

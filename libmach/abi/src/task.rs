@@ -6,6 +6,19 @@ pub const MAX_PRIORITY: u8 = 127;
 /// The priority that a thread begins with, unless its task's limit is lower.
 pub const DEFAULT_PRIORITY: u8 = 31;
 
+/// Ports that a task's control port keeps for it (XNU `mach/task_special_ports.h`).
+pub mod special {
+    /// The task's own port, unless another one was set in its place.
+    pub const KERNEL: u32 = 1;
+    /// The host's, unless another one was set in its place.
+    pub const HOST: u32 = 2;
+    /// The name service's.
+    pub const BOOTSTRAP: u32 = 4;
+
+    /// How many more ports are kept without a meaning (`mach_ports_register`).
+    pub const REGISTERED: u32 = 3;
+}
+
 /// What a task may hold at most; carved from its creator's ledger.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]

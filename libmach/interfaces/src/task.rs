@@ -199,4 +199,16 @@ pub trait Task {
         policy: u32,
         value: u32,
     ) -> Result<SendRight<dyn Semaphore>>;
+    /// A port that is kept for the task (`abi::task::special`). A child gets its parent's, except for the own port.
+    ///
+    /// `InvalidArgument`: none has that number. `Failure`: there is none, or it died.
+    async fn special_port(&mut self, which: u32) -> Result<SendRight<Untyped>>;
+    /// Sets such a port. `TASK_SELF` and `HOST_SELF` answer what was set.
+    async fn set_special_port(&mut self, which: u32, port: SendRight<Untyped>) -> Result<()>;
+    /// Takes such a port away; own port and host are again what they were at first.
+    async fn clear_special_port(&mut self, which: u32) -> Result<()>;
+    /// Keeps a port for the task and the children that it makes from now on; `index` is below 3.
+    async fn ports_register(&mut self, index: u32, port: SendRight<Untyped>) -> Result<()>;
+    /// A port that was kept so. `InvalidArgument`, `Failure`: as with special ports.
+    async fn ports_lookup(&mut self, index: u32) -> Result<SendRight<Untyped>>;
 }

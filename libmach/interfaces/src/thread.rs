@@ -40,4 +40,6 @@ pub trait Thread {
     ///
     /// `NoAccess`: above its task's limit. `InvalidArgument`: no thread has such a priority.
     async fn set_priority(&mut self, priority: u32, fixed: u32) -> Result<()>;
+    /// Ends a depression (`THREAD_SWITCH`) before its time; `NotDepressed` when there is none.
+    async fn depress_abort(&mut self) -> Result<()>;
 }

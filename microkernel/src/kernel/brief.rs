@@ -11,6 +11,7 @@ use abi::trap::{CLOCK, HOST_SELF, NULL, TASK_SELF, THREAD_SELF, THREAD_SWITCH, s
 use super::Kernel;
 use crate::base::ids::ThreadId;
 use crate::machine::{Cpu, Machine, Next};
+use crate::task::Place;
 
 impl Kernel {
     /// The null trap, which a machine asks for first: what the others need is not saved for it.
@@ -62,7 +63,10 @@ impl Kernel {
     fn own_name(&mut self, thread: ThreadId, which: i64) -> Option<Name> {
         let thread = self.sched.threads.get(thread)?;
         let port = match which {
-            TASK_SELF => self.tasks.get(thread.task)?.port,
+            TASK_SELF => self
+                .tasks
+                .get(thread.task)?
+                .special(&self.ipc, Place::KERNEL)?,
             // This port ends with its last send right.
             THREAD_SELF => self
                 .sched
@@ -70,7 +74,10 @@ impl Kernel {
                 .find(thread.extra)
                 .and_then(|extra| extra.port)
                 .filter(|port| self.ipc.ports.get(*port).is_some())?,
-            _ => self.ipc.host_port?,
+            _ => self
+                .tasks
+                .get(thread.task)?
+                .special(&self.ipc, Place::HOST)?,
         };
         self.ipc.name_again(thread.space, port)
     }

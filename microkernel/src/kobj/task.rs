@@ -16,14 +16,14 @@ use interfaces::vm::Vm;
 use super::transport::{Held, KernelRights, Reply, Request, serve as dispatch};
 use super::{Core, listing, task_vm};
 use crate::base::KernResult;
-use crate::base::ids::{SpaceId, TaskId, ThreadId};
+use crate::base::ids::{PortId, SpaceId, TaskId, ThreadId};
 use crate::ipc::message::Made;
 use crate::ipc::port::{Guard, Object};
 use crate::ipc::right::{Refusal, Right};
 use crate::machine::Machine;
 use crate::sched::semaphore::Semaphore;
 use crate::sched::{Action, Form};
-use crate::task::{self, Level, NewTask, NewThread, Stage, Tasks};
+use crate::task::{self, Level, NewTask, NewThread, Place, Stage, Tasks};
 use crate::vm::{MapId, MapRequest, Progress, Source, Which};
 
 /// A task that is asked something.
@@ -56,6 +56,22 @@ impl<M: Machine> TaskObject<'_, '_, M> {
 
     fn space(&self) -> KernResult<SpaceId> {
         Ok(self.task()?.space)
+    }
+
+    /// A port that is kept for the task.
+    fn kept(&mut self, place: Place) -> KernResult<Held> {
+        let port = self.task()?.special(self.core.layers.ipc, place);
+        Ok(self.core.give(port.ok_or(KernReturn::Failure)?))
+    }
+
+    /// Keeps a port for the task, or none.
+    fn keep(&mut self, place: Place, port: Option<PortId>) -> KernResult<()> {
+        self.task()?;
+        let core = &mut *self.core;
+        let task = core.tasks.arena.get_mut(self.id);
+        let task = task.ok_or(KernReturn::InvalidTask)?;
+        task.set_special(core.layers.ipc, place, port);
+        Ok(())
     }
 
     /// The task's thread of this number.
@@ -160,6 +176,7 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         let core = &mut *self.core;
         let family = (self.id, child);
         core.tasks.inherit_actions(&mut core.layers, family);
+        core.tasks.inherit_specials(core.layers.ipc, family);
         core.counters.tasks_created += 1;
         core.note(TraceKind::TaskCreate, child.index().into(), 0);
         let port = core.tasks.get(child).ok_or(KernReturn::Failure)?.port;
@@ -426,6 +443,30 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
             }
         }
         Ok(given?)
+    }
+
+    async fn special_port(&mut self, which: u32) -> Result<Held> {
+        Ok(self.kept(Place::special(which)?)?)
+    }
+
+    async fn set_special_port(&mut self, which: u32, port: Held) -> Result<()> {
+        let place = Place::special(which)?;
+        let port = self.core.port_of(&port)?;
+        Ok(self.keep(place, Some(port))?)
+    }
+
+    async fn clear_special_port(&mut self, which: u32) -> Result<()> {
+        Ok(self.keep(Place::special(which)?, None)?)
+    }
+
+    async fn ports_register(&mut self, index: u32, port: Held) -> Result<()> {
+        let place = Place::registered(index)?;
+        let port = self.core.port_of(&port)?;
+        Ok(self.keep(place, Some(port))?)
+    }
+
+    async fn ports_lookup(&mut self, index: u32) -> Result<Held> {
+        Ok(self.kept(Place::registered(index)?)?)
     }
 
     async fn set_priority_limit(&mut self, priority: u32) -> Result<()> {

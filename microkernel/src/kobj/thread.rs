@@ -189,4 +189,14 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
         cx.sched.set_priority(self.id, priority, policy);
         Ok(())
     }
+
+    async fn depress_abort(&mut self) -> Result<()> {
+        self.thread()?;
+        let cx = &mut self.core.layers.cx;
+        if cx.sched.end_depression(cx.machine, cx.cpu, self.id) {
+            Ok(())
+        } else {
+            Err(KernReturn::NotDepressed.into())
+        }
+    }
 }

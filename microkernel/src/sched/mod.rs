@@ -9,6 +9,7 @@
 //! the first deadline.
 
 pub mod actions;
+mod depress;
 pub mod futex;
 pub mod queue;
 pub mod run_queue;
@@ -193,6 +194,11 @@ impl Sched {
             thread.state = State::Blocked;
             thread.own_priority = thread.base;
             thread.priority = thread.base;
+            if thread.flags.contains(Flags::DEPRESSED)
+                && let Some(current) = current
+            {
+                self.forget_depression(current);
+            }
         }
     }
 
@@ -531,7 +537,7 @@ impl Sched {
         let Some(thread) = self.threads.get_mut(id) else {
             return;
         };
-        if thread.policy == Policy::Timeshare {
+        if thread.policy == Policy::Timeshare && !thread.flags.contains(Flags::DEPRESSED) {
             let floor = thread.base.saturating_sub(MAX_DECAY);
             thread.own_priority = thread.own_priority.saturating_sub(1).max(floor);
         }

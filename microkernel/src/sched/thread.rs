@@ -101,6 +101,8 @@ bitflags::bitflags! {
         const RETRY = 1 << 10;
         /// One of its suspensions is its task's.
         const HELD_BY_TASK = 1 << 11;
+        /// It gives way to all others until its deadline.
+        const DEPRESSED = 1 << 12;
         /// The fast path is off for the whole kernel.
         const NO_FAST_PATH = 1 << 8;
     }

@@ -66,7 +66,7 @@ impl Sched {
             return;
         };
         if thread.flags.contains(Flags::TIMED) {
-            thread.flags -= Flags::TIMED;
+            thread.flags -= Flags::TIMED | Flags::DEPRESSED;
             let key = (thread.deadline, id.index());
             self.deadlines
                 .remove(&mut ByDeadline(&mut self.threads), key);

@@ -10,12 +10,14 @@
 
 mod actions;
 mod exception;
+mod special;
 mod suspend;
 mod terminate;
 mod thread;
 
 pub use actions::Level;
 pub use exception::{Exception, Raised};
+pub use special::Place;
 pub use thread::NewThread;
 
 use abi::kern_return::KernReturn;
@@ -32,6 +34,7 @@ use crate::ipc::{Context, Ipc};
 use crate::machine::{Machine, Time};
 use crate::sched::Actions;
 use crate::vm::{self, MapId, Vm};
+use special::Specials;
 use suspend::Sweep;
 
 /// How far a task's death has come.
@@ -69,6 +72,8 @@ pub struct Task {
     pub port: PortId,
     /// Where exceptions of its threads go that have no port of their own for them.
     pub actions: Actions,
+    /// Ports that are kept for it.
+    specials: Specials,
     /// The first of its threads.
     pub first_thread: Option<ThreadId>,
     /// How many threads it has.
@@ -206,6 +211,7 @@ impl Tasks {
                 priority_limit: new.priority_limit,
                 port,
                 actions: Actions::NONE,
+                specials: Specials::default(),
                 first_thread: None,
                 thread_count: 0,
                 cpu_time: 0,

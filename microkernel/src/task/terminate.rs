@@ -59,6 +59,7 @@ impl Tasks {
         // Nobody reaches a task that is ending.
         layers.ipc.release(Right::Receive(task.port));
         Self::end_actions(layers.ipc, &mut task.actions);
+        task.end_specials(layers.ipc);
         self.mark_running(layers, id);
         Ok(())
     }
@@ -77,7 +78,8 @@ impl Tasks {
         let own = kinds(MASK_ALL)
             .filter_map(|kind| task.actions.of(kind))
             .filter(|action| action.port == task.port)
-            .count() as u32;
+            .count() as u32
+            + task.specials.count(task.port);
         if task.awake > 0 || layers.ipc.rights_outside(task.space, task.port) > own {
             return;
         }

@@ -18,7 +18,7 @@ use crate::ipc::receive::Received;
 use crate::ipc::send::{Call, Sent};
 use crate::machine::{Machine, NEVER};
 use crate::sched::Wait;
-use crate::task::{Layers, Task, Tasks};
+use crate::task::{Layers, Place, Task, Tasks};
 use crate::vm::{MapRequest, MemoryEntryId, Progress, Source};
 
 /// How a trap ends.
@@ -343,8 +343,12 @@ fn self_trap<M: Machine>(
 ) -> KernResult<u64> {
     let port = match trap {
         Trap::ThreadSelf => Tasks::thread_port(layers, caller.thread)?,
-        Trap::TaskSelf => task.port,
-        _ => layers.ipc.host_port.ok_or(KernReturn::InvalidHost)?,
+        Trap::TaskSelf => task
+            .special(layers.ipc, Place::KERNEL)
+            .ok_or(KernReturn::InvalidTask)?,
+        _ => task
+            .special(layers.ipc, Place::HOST)
+            .ok_or(KernReturn::InvalidHost)?,
     };
     let name = layers
         .ipc
@@ -362,7 +366,11 @@ fn switch<M: Machine>(
     match option {
         switch_option::NONE => Outcome::Yielded(cx.sched.yield_now(cx.machine, cx.cpu)),
         switch_option::WAIT => wait_until(layers, caller, deadline),
-        switch_option::DEPRESS => Outcome::Return(Err(KernReturn::NotSupported)),
+        switch_option::DEPRESS => {
+            let whom = (caller.thread, deadline);
+            cx.sched.depress(cx.machine, cx.cpu, whom);
+            Outcome::Yielded(cx.sched.yield_now(cx.machine, cx.cpu))
+        }
         _ => Outcome::Return(Err(KernReturn::InvalidArgument)),
     }
 }

@@ -1,6 +1,7 @@
 //! Messages to the kernel's own ports, by the interface clients: tasks, threads, the host, devices.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod depression;
 mod deserted;
 mod devices;
 mod exceptions;
@@ -9,6 +10,7 @@ mod many;
 mod memory;
 mod ports;
 mod semaphores;
+mod special;
 mod tasks;
 mod threads;
 mod times;

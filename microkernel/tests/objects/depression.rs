@@ -1,0 +1,206 @@
+//! Threads that give way, and threads that work at somebody else's priority.
+
+use abi::kern_return::KernReturn as K;
+use abi::names::{Name, disposition};
+use abi::trap::{self, switch_option};
+use interfaces::thread::{Thread, ThreadClient};
+use microkernel::machine::{Cpu, Event, FrameIndex};
+use sim::{Request, Sim};
+
+use crate::transport::{Give, Port};
+use crate::world::{World, code};
+
+const CPU: Cpu = Cpu(0);
+
+impl World {
+    fn thread(&self, right: Give) -> ThreadClient<Port<'_>> {
+        self.client::<dyn Thread>(right)
+    }
+
+    /// The first thread comes before all others, when it does not rest.
+    fn first_comes_first(&self) {
+        let name = self.trap(trap::THREAD_SELF, &[]).unwrap();
+        let own = Give(Name(name as u32), disposition::COPY_SEND);
+        self.thread(own).set_priority(100, 1).unwrap();
+        self.release(own);
+    }
+
+    /// It rests no more.
+    fn wake_first(&self, end: u64) {
+        let mut sim = self.sim.borrow_mut();
+        let rest = end.saturating_sub(sim.now()) + 1;
+        sim.pass_time(rest);
+        assert_eq!(sim.on(self.first).finish().frame.rax, 0);
+    }
+
+    /// The first thread rests until a time, so that the others have the CPU.
+    fn rest(&self, time: u64) -> u64 {
+        let mut sim = self.sim.borrow_mut();
+        let until = sim.now() + time;
+        let rests = sim.on(self.first).start(trap::WAIT_UNTIL, &[until]);
+        assert_eq!(rests, None);
+        until
+    }
+}
+
+fn depress(sim: &mut Sim, thread: FrameIndex, until: u64) {
+    let cpu = sim.until_runs(thread);
+    let arguments = [0, switch_option::DEPRESS, until];
+    sim.trap(cpu, trap::THREAD_SWITCH, &arguments);
+}
+
+// covers: T-11
+#[test]
+fn a_depressed_thread_runs_after_all_others_until_its_time_is_over() {
+    let world = World::single();
+    let child = world.child();
+    let [(high, high_right), (low, low_right)] = [(); 2].map(|()| child.thread());
+    world.first_comes_first();
+    world.thread(high_right).set_priority(60, 1).unwrap();
+    world.thread(low_right).set_priority(10, 1).unwrap();
+    assert_eq!(
+        code(world.thread(high_right).depress_abort()),
+        K::NotDepressed
+    );
+    let end = world.rest(1_000_000_000);
+    let mut sim = world.sim.borrow_mut();
+    let now = sim.now();
+    depress(&mut sim, high, now);
+    assert_eq!(sim.current(CPU), high, "a time that is past");
+    let until = now + 100_000_000;
+    depress(&mut sim, high, until);
+    assert_eq!(sim.current(CPU), low);
+    sim.pass_time(50_000_000);
+    assert_eq!(sim.current(CPU), low, "slices change nothing");
+    sim.pass_time(60_000_000);
+    assert_eq!(sim.current(CPU), high, "its time is over");
+    // By order.
+    depress(&mut sim, high, u64::MAX);
+    assert_eq!(sim.current(CPU), low);
+    drop(sim);
+    world.wake_first(end);
+    world.thread(high_right).depress_abort().unwrap();
+    assert_eq!(
+        code(world.thread(high_right).depress_abort()),
+        K::NotDepressed
+    );
+    let end = world.rest(1_000_000_000);
+    let mut sim = world.sim.borrow_mut();
+    assert_eq!(sim.current(CPU), high);
+    let bad = sim.on(high).trap(trap::THREAD_SWITCH, &[0, 7, 0]);
+    assert_eq!(bad, Err(K::InvalidArgument));
+    // And the one that only waits.
+    let now = sim.now();
+    let wait = [0, switch_option::WAIT, now + 10_000_000];
+    assert_eq!(sim.on(high).start(trap::THREAD_SWITCH, &wait), None);
+    assert_eq!(sim.current(CPU), low);
+    sim.pass_time(11_000_000);
+    assert_eq!(sim.current(CPU), high);
+    assert_eq!(sim.on(high).finish().frame.rax, 0);
+    drop(sim);
+    world.wake_first(end);
+    for right in [high_right, low_right] {
+        world.thread(right).suspend().unwrap();
+        world.release(right);
+    }
+    child.end();
+    world.at_baseline();
+}
+
+// covers: T-15
+#[test]
+fn servers_work_at_the_priority_of_who_waits_for_them() {
+    let world = World::single();
+    let child = world.child();
+    let [client, middle, front, back] = [(); 4].map(|()| child.thread());
+    world.first_comes_first();
+    for ((_, right), priority) in [(client, 60), (middle, 40), (front, 20), (back, 10)] {
+        world.thread(right).set_priority(priority, 1).unwrap();
+    }
+    let end = world.rest(1_000_000_000);
+    let mut sim = world.sim.borrow_mut();
+    // Two servers, one behind the other, wait; the thread between them and the client is awake.
+    sim.on(client.0).cpu();
+    let [port, deep] = [(); 2].map(|()| sim.on(client.0).port());
+    for name in [port, deep] {
+        sim.on(client.0)
+            .insert_right(name, name, disposition::MAKE_SEND)
+            .ok();
+    }
+    let nap = sim.now() + 1_000_000;
+    let nap_of = |sim: &mut Sim, (thread, until): (FrameIndex, u64)| {
+        assert_eq!(sim.on(thread).start(trap::WAIT_UNTIL, &[until]), None);
+    };
+    nap_of(&mut sim, (client.0, nap));
+    nap_of(&mut sim, (middle.0, nap));
+    for (server, name) in [(front.0, port), (back.0, deep)] {
+        let waits = sim.on(server).start_message(&Request::receive(name));
+        assert_eq!(waits, None);
+    }
+    sim.pass_time(2_000_000);
+    assert_eq!(sim.current(CPU), client.0);
+    sim.on(client.0).finish();
+    let look_around = |sim: &mut Sim| {
+        sim.event(CPU, Event::Kick);
+        sim.current(CPU)
+    };
+    // One hop, and another one: the thread in the middle does not come between.
+    assert_eq!(sim.on(client.0).start_message(&call(port)), None);
+    assert_eq!(look_around(&mut sim), front.0);
+    sim.on(front.0).finish_message();
+    // The slot's right is kept for later.
+    let kept = sim.on(front.0).take_slot().unwrap();
+    assert_eq!(sim.on(front.0).start_message(&call(deep)), None);
+    assert_eq!(look_around(&mut sim), back.0);
+    sim.on(back.0).finish_message();
+    let again = Request::reply().then_receive(deep);
+    assert_eq!(sim.on(back.0).start_message(&again), None);
+    assert_eq!(
+        look_around(&mut sim),
+        front.0,
+        "it still works for the client"
+    );
+    sim.on(front.0).finish_message();
+    let answer = Request::send(kept)
+        .disposed(disposition::MOVE_SEND_ONCE)
+        .then_receive(port);
+    assert_eq!(sim.on(front.0).start_message(&answer), None);
+    assert_eq!(sim.current(CPU), client.0);
+    // The loans are over: a call of the thread in the middle runs at its own priority.
+    let nap = sim.now() + 1_000_000;
+    nap_of(&mut sim, (client.0, nap));
+    assert_eq!(sim.current(CPU), middle.0);
+    assert_eq!(sim.on(middle.0).start_message(&call(port)), None);
+    sim.pass_time(2_000_000);
+    assert_eq!(look_around(&mut sim), client.0);
+    drop(sim);
+    world.wake_first(end);
+    for (_, right) in [client, middle, front, back] {
+        world.thread(right).suspend().unwrap();
+        world.release(right);
+    }
+    child.end();
+    world.at_baseline();
+}
+
+fn call(to: Name) -> Request {
+    Request::call(to)
+}
+
+// covers: T-13
+#[test]
+fn what_threads_do_not_offer_is_refused_and_not_feigned() {
+    let world = World::single();
+    let child = world.child();
+    let (_, right) = child.thread();
+    let own = world.trap(trap::TASK_SELF, &[]).unwrap();
+    let beyond = <dyn Thread>::DEPRESS_ABORT.id + 1;
+    for id in beyond..beyond + 20 {
+        let answer = world.port(right.0).raw(&Request::call(right.0).id(id));
+        assert_eq!(answer.words[0], u64::from(K::MigBadId.0));
+    }
+    world.release(Give(Name(own as u32), disposition::COPY_SEND));
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
