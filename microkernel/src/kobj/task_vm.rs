@@ -292,9 +292,8 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
         let map = self.target()?;
         let start = address - address % PAGE_SIZE;
         let range = (start, whole_size(address, size));
-        if address.checked_add(size).is_none() {
-            return Err(KernReturn::InvalidArgument.into());
-        }
+        let end = start.checked_add(range.1);
+        let end = end.ok_or(KernReturn::InvalidArgument)?;
         if let Some(Made::Undo(from, code)) = self.core.made {
             return Err(self.unwire_from(range, from, code));
         }
@@ -316,7 +315,7 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
                 self.core.made = Some(Made::Undo(from, code));
                 Err(self.core.again())
             }
-            step => self.until(start + range.1, step),
+            step => self.until(end, step),
         }
     }
 

@@ -492,6 +492,10 @@ fn wiring_nests_and_a_failure_takes_it_back() {
         .unwrap();
     assert_eq!(wires(at + PAGE), 1, "it survives a protection");
     assert_eq!(code(vm.wire(at, PAGE, RW)), K::ProtectionFailure);
+    // The end is an address, its page's end is none.
+    let last = u64::MAX - 10;
+    assert_eq!(code(vm.wire(last, 5, RW)), K::InvalidArgument);
+    assert_eq!(code(vm.wire(last, 5, 0)), K::InvalidArgument);
     assert_eq!(
         code(vm.wire(at, 151 * PAGE, protection::READ)),
         K::InvalidAddress
