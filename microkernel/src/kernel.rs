@@ -9,6 +9,7 @@ mod brief;
 mod census;
 mod exceptions;
 mod kernel_call;
+mod paging;
 mod staging;
 mod variables;
 
@@ -290,6 +291,10 @@ impl Kernel {
                 frame.rax = KernReturn::Success.0.into();
                 frame.rdx = value;
             }
+            Outcome::Return(Err(vm::STALLED)) => self.stall_trap(machine, cpu, caller.thread),
+            Outcome::Message(code) if code.0 == vm::STALLED.0 => {
+                self.stall_trap(machine, cpu, caller.thread);
+            }
             Outcome::Return(Err(code)) => {
                 frame.rax = code.0.into();
                 frame.rdx = 0;
@@ -419,6 +424,7 @@ impl Kernel {
             } else {
                 self.perform(machine, cpu, thread);
             }
+            self.forget_failure(thread);
         }
     }
 
@@ -559,6 +565,7 @@ impl Kernel {
         }
         let (vm, mut context) = layers.vm();
         let settled = vm.settle(&mut context) == vm::Progress::Done(());
+        self.perform_effects(machine, cpu);
         if settled && self.is_settled() {
             Progress::Done
         } else {
@@ -567,7 +574,10 @@ impl Kernel {
     }
 
     fn is_settled(&self) -> bool {
-        self.ipc.is_settled() && self.tasks.is_settled() && self.vm.is_settled()
+        self.ipc.is_settled()
+            && self.tasks.is_settled()
+            && self.vm.is_settled()
+            && !self.vm.has_effects()
     }
 
     pub(crate) fn layers<'a, M: Machine>(

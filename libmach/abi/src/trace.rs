@@ -76,6 +76,8 @@ pub mod wait {
     pub const STOP: u32 = 7;
     /// A semaphore's signal.
     pub const SEMAPHORE: u32 = 8;
+    /// A page that a pager was asked for.
+    pub const PAGE: u32 = 9;
 
     /// For a person.
     pub const fn name(code: u32) -> &'static str {
@@ -89,6 +91,7 @@ pub mod wait {
             DEADLINE => "its deadline",
             STOP => "another thread's stop",
             SEMAPHORE => "a semaphore",
+            PAGE => "a page from its pager",
             _ => "something",
         }
     }

@@ -32,6 +32,22 @@ pub mod inherit {
     pub const NONE: u32 = 2;
 }
 
+/// How copies of a memory object's memory are made (`memory_object_copy_strategy_t`).
+pub mod copy_strategy {
+    /// At once.
+    pub const NONE: u32 = 0;
+    /// The pager is asked.
+    pub const CALL: u32 = 1;
+    /// As pages are written.
+    pub const DELAY: u32 = 2;
+    /// As pages are written; what was written is not to be kept.
+    pub const TEMPORARY: u32 = 3;
+    /// As anonymous memory.
+    pub const SYMMETRIC: u32 = 4;
+    /// The highest number.
+    pub const LAST: u32 = SYMMETRIC;
+}
+
 /// Flags of `vm_allocate`.
 pub mod flags {
     /// At exactly this address, or not at all.

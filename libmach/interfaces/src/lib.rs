@@ -3,7 +3,7 @@
 //! Each module holds an `#[interface]` trait (the message ids are its subsystem plus the method's
 //! place), the values that it carries, and nothing else. Servers and drivers meet here and never
 //! import each other. The kernel's objects are interfaces like any other: `task`, `thread`,
-//! `vm`, `host`, `io`, `interrupt`, `memory`.
+//! `vm`, `host`, `io`, `interrupt`, `memory`, `memory_object`.
 //!
 //! Deliberately absent: any implementation, any allocation, any trap.
 #![no_std]
@@ -19,6 +19,7 @@ pub mod interrupt;
 pub mod io;
 pub mod log;
 pub mod memory;
+pub mod memory_object;
 pub mod semaphore;
 pub mod supervisor;
 pub mod tally;
@@ -43,6 +44,8 @@ pub const ALL: &[&Description] = &[
     <dyn interrupt::Interrupt>::DESCRIPTION,
     <dyn memory::MemoryRoot>::DESCRIPTION,
     <dyn memory::Entry>::DESCRIPTION,
+    <dyn memory_object::MemoryObject>::DESCRIPTION,
+    <dyn memory_object::MemoryControl>::DESCRIPTION,
     <dyn bootstrap::Bootstrap>::DESCRIPTION,
     <dyn supervisor::Supervisor>::DESCRIPTION,
     <dyn console::Console>::DESCRIPTION,

@@ -105,6 +105,21 @@ impl Tree {
         found
     }
 
+    /// The node with the smallest key that is not below `key`.
+    pub fn ceiling<N: Nodes>(&self, nodes: &N, key: N::Key) -> Option<u32> {
+        let (mut node, mut found) = (self.root, None);
+        while node != NIL {
+            let links = nodes.links(node);
+            node = if nodes.key(node) < key {
+                links.right
+            } else {
+                found = Some(node);
+                links.left
+            };
+        }
+        found
+    }
+
     /// Adds a node.
     pub fn insert<N: Nodes>(&mut self, nodes: &mut N, node: u32) {
         let (key, weight) = (nodes.key(node), nodes.weight(node));
@@ -254,6 +269,8 @@ mod tests {
                 assert_eq!(tree.first(&table), map.values().next().copied());
                 for key in 0..40 {
                     assert_eq!(tree.find(&table, key), map.get(&key).copied());
+                    let above = map.range(key..).next().map(|(_, node)| *node);
+                    assert_eq!(tree.ceiling(&table, key), above);
                 }
             }
         }

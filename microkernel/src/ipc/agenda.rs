@@ -137,6 +137,7 @@ impl Ipc {
             return;
         };
         cx.note(TraceKind::PortDeath, (id.index().into(), 0));
+        cx.vm.port_died(id);
         if let Some(payer) = port.payer {
             cx.ledgers.release(payer, Resource::KernelBytes, PORT_BYTES);
         }

@@ -611,7 +611,7 @@ pub(super) fn copy_span<M: Machine>(
 }
 
 /// Reads one descriptor, once.
-fn read_descriptor<M: Machine>(
+pub(super) fn read_descriptor<M: Machine>(
     cx: &mut Context<'_, M>,
     buffer: BufferId,
     index: u32,

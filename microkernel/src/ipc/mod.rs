@@ -28,6 +28,7 @@ pub mod notice;
 pub mod notify;
 pub mod object;
 pub mod ops;
+pub mod pager;
 pub mod peek;
 pub mod port;
 pub mod receive;

@@ -42,7 +42,9 @@ impl Object {
             | Self::HostPrivileged
             | Self::IoRoot
             | Self::InterruptRoot
-            | Self::MemoryRoot => false,
+            | Self::MemoryRoot
+            | Self::MemoryControl(_)
+            | Self::MemoryName(_) => false,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::base::ledger::LedgerId;
 use crate::base::tree::Links;
 use crate::machine::{NEVER, Time};
 use crate::sched::ThreadQueue;
-use crate::vm::MemoryEntryId;
+use crate::vm::{MemoryEntryId, PagerId};
 
 /// What the kernel itself is behind a port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +46,10 @@ pub enum Object {
     Semaphore(SemaphoreId),
     /// A memory entry.
     Memory(MemoryEntryId),
+    /// What a pager answers to.
+    MemoryControl(PagerId),
+    /// The name of a memory object: it says which one memory is of, and nothing else.
+    MemoryName(PagerId),
 }
 
 /// What a port is for.

@@ -400,7 +400,12 @@ impl Ipc {
                 self.end_epoch(cx, thread);
                 cx.sched.wake(thread);
             }
-            Wait::None | Wait::Futex(_) | Wait::Semaphore(_) | Wait::Deadline | Wait::Stop(_) => {}
+            Wait::None
+            | Wait::Futex(_)
+            | Wait::Semaphore(_)
+            | Wait::Page(_)
+            | Wait::Deadline
+            | Wait::Stop(_) => {}
         }
     }
 

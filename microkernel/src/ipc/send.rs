@@ -112,6 +112,9 @@ impl Ipc {
         call: &Call,
     ) -> Result<Sent, MessageReturn> {
         let port = self.check_header(cx, thread, call)?;
+        if call.shape.descriptors() > 0 && cx.vm.has_pagers() {
+            self.await_memory(cx, thread, call.shape)?;
+        }
         let kind = self.ports.get(port).map(|port| port.kind);
         let Some(record) = cx.sched.threads.get(thread) else {
             return Err(MessageReturn::SendNoBuffer);

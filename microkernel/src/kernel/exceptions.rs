@@ -35,7 +35,21 @@ impl Kernel {
         };
         let outcome: Result<FaultOutcome, KernReturn> =
             self.vm.fault(&mut context, map, address, access);
-        if let Err(code) = outcome {
+        let failed = match outcome {
+            Ok(_) => {
+                self.forget_failure(thread);
+                None
+            }
+            Err(vm::STALLED) => {
+                let waits = self.await_pager(machine, cpu, thread);
+                if waits.is_ok() {
+                    self.block(machine, cpu, thread);
+                }
+                waits.err()
+            }
+            Err(code) => Some(code),
+        };
+        if let Some(code) = failed {
             let exception = Exception {
                 kind: exception::BAD_ACCESS,
                 code: code.0.into(),

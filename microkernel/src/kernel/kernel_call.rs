@@ -13,8 +13,10 @@ use crate::ipc::send::Call;
 use crate::ipc::{self, Ipc};
 use crate::kobj::{self, Core, Reply, Scratch};
 use crate::machine::{Cpu, Machine, Next};
+use crate::sched::Flags;
 use crate::task::{Layers, Tasks};
 use crate::trap::{self, Caller, Outcome};
+use crate::vm::STALLED;
 
 /// A short call to a kernel object.
 pub(super) struct Called {
@@ -44,6 +46,10 @@ impl Kernel {
         let (asked, carried) = (Asked::by(request), (request.body, request.made));
         let (mut core, scratch) = self.core(machine, cpu, caller, carried);
         let reply = serve(&mut core, scratch, object, &asked);
+        if is_stalled(&reply) {
+            let made = core.made;
+            return self.stall_call(machine, cpu, caller, (id, made));
+        }
         finish(&mut core, scratch, (caller, id), reply)
     }
 
@@ -98,12 +104,19 @@ impl Kernel {
         let reply = serve(&mut core, scratch, called.object, &asked);
         let Layers { ipc, cx } = &mut core.layers;
         match reply {
-            Some(reply) if ipc.awaits(cx.sched, caller.thread, own) => {
+            Some(reply)
+                if reply.words[0] != u64::from(STALLED.0)
+                    && ipc.awaits(cx.sched, caller.thread, own) =>
+            {
                 let id = asked.id.wrapping_add(REPLY_OFFSET);
                 ipc.answer_at_once(cx, caller.thread, (own, id), answer_of(reply, scratch));
             }
             reply => {
                 let outcome = match ipc.keep_request((port, own), &asked) {
+                    Some(id) if is_stalled(&reply) => {
+                        let made = core.made;
+                        self.stall_call(machine, cpu, caller, (id, made))
+                    }
                     Some(id) => finish(&mut core, scratch, (caller, id), reply),
                     None => lose(&mut core, reply),
                 };
@@ -111,6 +124,31 @@ impl Kernel {
             }
         }
         self.go_back(machine, cpu, caller.thread)
+    }
+
+    /// A request needs a page of a pager's first: the thread waits for it, and the request is served again.
+    #[cold]
+    fn stall_call<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        caller: Caller,
+        (id, made): (MessageId, Option<Made>),
+    ) -> Outcome {
+        let waits = self.await_pager(machine, cpu, caller.thread);
+        let (tasks, mut layers) = self.layers(machine, cpu);
+        match waits {
+            Ok(()) => {
+                let (ipc, cx) = (layers.ipc, &mut layers.cx);
+                ipc.put_off_request(cx, caller.thread, (id, made));
+                self.set_flag(caller.thread, Flags::RETRY);
+                Outcome::Blocked
+            }
+            Err(code) => {
+                abandon(tasks, &mut layers, made);
+                conclude(&mut layers, caller, id, answer_code(code))
+            }
+        }
     }
 
     /// All that a request reaches, and room for its data. `carried` is its body, and what earlier steps made.
@@ -178,14 +216,26 @@ impl Kernel {
         } else {
             // The object ended between two steps.
             abandon(tasks, &mut layers, made);
-            let answer = Answer {
-                words: Reply::code(KernReturn::Terminated).words,
-                data: &[],
-                carried: None,
-            };
-            conclude(&mut layers, caller, id, answer)
+            conclude(&mut layers, caller, id, answer_code(KernReturn::Terminated))
         };
         self.conclude(machine, cpu, caller, outcome);
+    }
+}
+
+/// Whether what was served has to wait for a pager.
+#[inline(always)]
+fn is_stalled(reply: &Option<Reply>) -> bool {
+    reply
+        .as_ref()
+        .is_some_and(|reply| reply.words[0] == u64::from(STALLED.0))
+}
+
+/// An answer that is a code alone.
+fn answer_code(code: KernReturn) -> Answer<'static> {
+    Answer {
+        words: Reply::code(code).words,
+        data: &[],
+        carried: None,
     }
 }
 
@@ -201,7 +251,8 @@ fn serve<M: Machine>(
     if core.next == kobj::Next::Again {
         return None;
     }
-    if reply.words[0] != u64::from(KernReturn::Success.0) {
+    let code = reply.words[0];
+    if code != u64::from(KernReturn::Success.0) && code != u64::from(STALLED.0) {
         abandon(core.tasks, &mut core.layers, core.made);
     }
     Some(reply)

@@ -21,6 +21,7 @@ mod interrupt;
 mod io;
 mod listing;
 mod memory;
+mod memory_control;
 mod region_info;
 mod semaphore;
 mod task;
@@ -121,6 +122,8 @@ pub fn serve<M: Machine>(
         Object::MemoryRoot => memory::serve_root(core, request),
         Object::Semaphore(id) => semaphore::serve(core, id, request),
         Object::Memory(id) => memory::serve_entry(core, id, request),
+        Object::MemoryControl(id) => memory_control::serve(core, id, request),
+        Object::MemoryName(_) => Reply::code(KernReturn::MigBadId),
     }
 }
 

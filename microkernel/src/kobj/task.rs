@@ -24,7 +24,7 @@ use crate::machine::Machine;
 use crate::sched::semaphore::Semaphore;
 use crate::sched::{Action, Form};
 use crate::task::{self, Level, NewTask, NewThread, Place, Stage, Tasks};
-use crate::vm::{MapId, MapRequest, Progress, Source, Which};
+use crate::vm::{MapId, MapRequest, Progress, STALLED, Source, Which};
 
 /// A task that is asked something.
 struct TaskObject<'a, 'k, M: Machine> {
@@ -330,14 +330,17 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         flags: u64,
     ) -> Result<u64> {
         let map = self.map()?;
-        let Object::Memory(entry) = self.core.object_of(&entry)? else {
-            return Err(KernReturn::InvalidRight.into());
-        };
-        let source = Source::Entry(entry, offset);
+        let port = self.core.port_of(&entry)?;
+        let payer = self.task()?.ledger;
+        let layers = &mut self.core.layers;
+        let source = layers.ipc.map_source(&mut layers.cx, port, offset, payer)?;
         let request = MapRequest::decode((address, size), flags, source);
         let (vm, mut context) = self.core.layers.vm();
-        let progress = vm.map(&mut context, map, request)?;
-        self.core.done(progress)
+        let progress = vm.map(&mut context, map, request);
+        if let Source::Pager(pager, _) = source {
+            vm.drop_pager(pager);
+        }
+        self.core.done(progress?)
     }
 
     async fn vm_write(&mut self, address: u64, bytes: &[u8]) -> Result<()> {
@@ -355,7 +358,7 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         let wanted = &mut bytes[..size];
         let read = match vm.read_bytes(&mut context, map, address, wanted) {
             Ok(()) => size,
-            Err(code) if to_page_end >= size => return Err(code.into()),
+            Err(code) if to_page_end >= size || code == STALLED => return Err(code.into()),
             // The mapping may end with the first page.
             Err(_) => {
                 let first = &mut bytes[..to_page_end];

@@ -76,8 +76,11 @@ impl<M: Machine> Memory<'_, '_, M> {
             ..request
         };
         let (vm, mut context) = self.core.layers.vm();
-        let progress = vm.map(&mut context, map, request)?;
-        self.core.done(progress)
+        let progress = vm.map(&mut context, map, request);
+        if let Source::Pager(pager, _) = source {
+            vm.drop_pager(pager);
+        }
+        self.core.done(progress?)
     }
 
     /// Takes back what a call wired, downward; at last the code that it failed with.
@@ -214,10 +217,11 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
     }
 
     async fn map(&mut self, entry: Held, place: Place, offset: u64, flags: u64) -> Result<u64> {
-        let Object::Memory(entry) = self.core.object_of(&entry)? else {
-            return Err(KernReturn::InvalidRight.into());
-        };
-        self.map_at(place, flags, Source::Entry(entry, offset))
+        let (port, payer) = (self.core.port_of(&entry)?, self.ledger()?);
+        self.target()?;
+        let layers = &mut self.core.layers;
+        let source = layers.ipc.map_source(&mut layers.cx, port, offset, payer)?;
+        self.map_at(place, flags, source)
     }
 
     async fn remap(

@@ -1,6 +1,6 @@
 //! A thread's port.
 
-use abi::kern_return::KernReturn;
+use abi::kern_return::{KernReturn, MessageReturn};
 use abi::thread_state::ThreadState;
 use abi::transport::Result;
 use interfaces::thread::{Info, Thread};
@@ -70,6 +70,33 @@ impl<M: Machine> ThreadObject<'_, '_, M> {
         }
     }
 
+    /// Ends a wait for a pager: a trap that was waiting answers that it was aborted, an access is done again.
+    fn leave_pager(&mut self) {
+        let id = self.id;
+        let layers = &mut self.core.layers;
+        layers.cx.sched.leave_wait(id);
+        let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
+            return;
+        };
+        if !thread.flags.contains(Flags::RETRY) {
+            layers.cx.sched.wake(id);
+            return;
+        }
+        thread.flags -= Flags::RETRY;
+        let begun = thread.parked.is_some();
+        let frame = layers.cx.machine.frame(id.index());
+        frame.rax = match frame.rax as i64 {
+            abi::trap::MACH_MSG if begun => MessageReturn::ReceiveInterrupted.0.into(),
+            abi::trap::MACH_MSG => MessageReturn::SendInterrupted.0.into(),
+            _ => KernReturn::Aborted.0.into(),
+        };
+        let made = layers.ipc.drop_request(&mut layers.cx, id);
+        layers.cx.sched.wake(id);
+        if let Some(made) = made {
+            self.core.tasks.abandon(&mut self.core.layers, made);
+        }
+    }
+
     fn frame(&self) -> FrameIndex {
         self.id.index()
     }
@@ -114,6 +141,7 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
         let wait = thread.wait;
         let cx = &mut self.core.layers.cx;
         match wait {
+            Wait::Page(_) => self.leave_pager(),
             Wait::Futex(_) | Wait::Semaphore(_) | Wait::Deadline | Wait::Stop(_) => {
                 cx.sched.leave_wait(self.id);
                 let frame = cx.machine.frame(self.id.index());

@@ -43,6 +43,14 @@ impl Sched {
         }
     }
 
+    /// The thread waits for a page with this key, which is no futex word's. The caller blocks it.
+    pub fn wait_page(&mut self, id: ThreadId, key: Key) {
+        self.wait_futex(id, key);
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.wait = Wait::Page(bucket(key));
+        }
+    }
+
     /// Wakes the first thread that waits for this word, and answers which.
     pub fn wake_futex(&mut self, key: Key) -> Option<ThreadId> {
         let queue = self.futexes.buckets.get_mut(bucket(key) as usize)?;
@@ -66,7 +74,7 @@ impl Sched {
         };
         if let Wait::Semaphore(semaphore) = thread.wait {
             self.leave_semaphore(id, semaphore);
-        } else if let Wait::Futex(bucket) = thread.wait
+        } else if let Wait::Futex(bucket) | Wait::Page(bucket) = thread.wait
             && let Some(queue) = self.futexes.buckets.get_mut(bucket as usize)
         {
             queue.remove(&mut self.threads, id);

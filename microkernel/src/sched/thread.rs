@@ -47,6 +47,8 @@ pub enum Wait {
     Deadline,
     /// That another thread has stopped.
     Stop(ThreadId),
+    /// A page that a pager was asked for; the number is the bucket it is queued in, as for a futex.
+    Page(u32),
 }
 
 impl Wait {
@@ -62,6 +64,7 @@ impl Wait {
             Self::Semaphore(_) => wait::SEMAPHORE,
             Self::Deadline => wait::DEADLINE,
             Self::Stop(_) => wait::STOP,
+            Self::Page(_) => wait::PAGE,
         }
     }
 
@@ -70,7 +73,12 @@ impl Wait {
         match self {
             Self::Receive(port) | Self::Send(port) | Self::Exception(port, _) => Some(port.index()),
             Self::Stop(thread) => Some(thread.index()),
-            Self::None | Self::Reply | Self::Futex(_) | Self::Semaphore(_) | Self::Deadline => None,
+            Self::None
+            | Self::Reply
+            | Self::Futex(_)
+            | Self::Semaphore(_)
+            | Self::Page(_)
+            | Self::Deadline => None,
         }
     }
 }
@@ -103,6 +111,8 @@ bitflags::bitflags! {
         const HELD_BY_TASK = 1 << 11;
         /// It gives way to all others until its deadline.
         const DEPRESSED = 1 << 12;
+        /// What it waited for a pager for will not come: the word that it waits for says which page.
+        const PAGE_FAILED = 1 << 13;
         /// The fast path is off for the whole kernel.
         const NO_FAST_PATH = 1 << 8;
     }
@@ -171,7 +181,8 @@ pub struct Thread {
     pub deadline: Time,
     /// Place in the tree of deadlines.
     pub timer: Links,
-    /// The word that it waits for, in a futex wait; the codes of its exception, while that is told.
+    /// The word that it waits for, in a futex wait; the page, in a wait for a pager; the codes of its exception,
+    /// while that is told.
     pub operands: [u64; 2],
     /// The type of that exception, and above it who is asked (see `task::exception`).
     pub exception: u8,

@@ -11,7 +11,7 @@ use abi::registers::options;
 use abi::trap::switch_option;
 
 use crate::base::KernResult;
-use crate::base::ids::{MessageId, TaskId, ThreadId};
+use crate::base::ids::{MessageId, PortId, TaskId, ThreadId};
 use crate::ipc::entry::Rights;
 use crate::ipc::port::{Guard, Kind, Object};
 use crate::ipc::receive::Received;
@@ -19,7 +19,7 @@ use crate::ipc::send::{Call, Sent};
 use crate::machine::{Machine, NEVER};
 use crate::sched::Wait;
 use crate::task::{Layers, Place, Task, Tasks};
-use crate::vm::{MapRequest, MemoryEntryId, Progress, Source};
+use crate::vm::{MapRequest, Progress, Source};
 
 /// How a trap ends.
 #[derive(Clone, Copy, Debug)]
@@ -251,8 +251,8 @@ fn memory_trap<M: Machine>(
     }
     let source = match trap {
         T::Map { entry, offset, .. } if entry != Name::NULL => {
-            match memory_entry(layers, task, entry) {
-                Ok(entry) => Source::Entry(entry, offset),
+            match map_source(layers, task, entry, offset) {
+                Ok(source) => source,
                 Err(code) => return Outcome::Return(Err(code)),
             }
         }
@@ -287,7 +287,11 @@ fn memory_trap<M: Machine>(
             ..
         } => {
             let request = MapRequest::decode((address, size), flags, source);
-            vm.map(&mut context, task.map, request)
+            let mapped = vm.map(&mut context, task.map, request);
+            if let Source::Pager(pager, _) = source {
+                vm.drop_pager(pager);
+            }
+            mapped
         }
     };
     match progress {
@@ -304,35 +308,45 @@ fn done_with_nothing(progress: Progress) -> Progress<u64> {
     }
 }
 
+/// The port that a name holds a send right to.
+fn send_right<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    name: Name,
+) -> KernResult<PortId> {
+    let entry = layers
+        .ipc
+        .look_up(task.space, name)
+        .ok_or(KernReturn::InvalidName)?;
+    let (rights, port) = (entry.rights, entry.port);
+    port.filter(|_| rights.contains(Rights::SEND))
+        .ok_or(KernReturn::InvalidRight)
+}
+
 /// The object that a name holds a send right to.
 fn kernel_object<M: Machine>(
     layers: &mut Layers<'_, M>,
     task: &Task,
     name: Name,
 ) -> KernResult<Object> {
-    let entry = layers
-        .ipc
-        .look_up(task.space, name)
-        .ok_or(KernReturn::InvalidName)?;
-    let (rights, port) = (entry.rights, entry.port);
-    let port = port
-        .filter(|_| rights.contains(Rights::SEND))
-        .ok_or(KernReturn::InvalidRight)?;
+    let port = send_right(layers, task, name)?;
     match layers.ipc.ports.get(port).map(|port| port.kind) {
         Some(Kind::Kernel(object)) => Ok(object),
         _ => Err(KernReturn::InvalidRight),
     }
 }
 
-fn memory_entry<M: Machine>(
+/// What mapping the port behind a name shows.
+fn map_source<M: Machine>(
     layers: &mut Layers<'_, M>,
     task: &Task,
     name: Name,
-) -> KernResult<MemoryEntryId> {
-    match kernel_object(layers, task, name)? {
-        Object::Memory(entry) => Ok(entry),
-        _ => Err(KernReturn::InvalidRight),
-    }
+    offset: u64,
+) -> KernResult<Source> {
+    let port = send_right(layers, task, name)?;
+    layers
+        .ipc
+        .map_source(&mut layers.cx, port, offset, task.ledger)
 }
 
 fn self_trap<M: Machine>(

@@ -10,8 +10,8 @@ use super::copy::COPY_PAGES;
 use super::entry::{Attributes, find_gap};
 use super::pages::Withdraw;
 use super::tree::node;
-use super::{Context, Entry, EntryId, MAX_ENTRIES, MapId, MemoryEntryId, ObjectId, Progress};
-use super::{STEP, Vm, cost, whole_pages};
+use super::{Context, Entry, EntryId, MAX_ENTRIES, MapId, MemoryEntryId, ObjectId, PagerId};
+use super::{Progress, STEP, Vm, cost, whole_pages};
 use crate::base::KernResult;
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
@@ -26,6 +26,8 @@ pub enum Source {
     Anonymous,
     /// A part of a memory entry, from this byte on.
     Entry(MemoryEntryId, u64),
+    /// A part of a memory object, from this byte on.
+    Pager(PagerId, u64),
 }
 
 /// The arguments of `vm_map`.
@@ -144,7 +146,7 @@ impl Vm {
         {
             return Ok(Progress::More);
         }
-        let window = self.open_window(context, map, window, at_once)?;
+        let window = self.open_window(context, map, (window, pages), at_once)?;
         let attributes = Attributes {
             protection: request.protection,
             maximum: window.maximum,
@@ -191,13 +193,17 @@ impl Vm {
 
     /// What of the source the entry will show, without changing anything.
     fn check_source(&self, request: &MapRequest) -> KernResult<Window> {
-        let Source::Entry(id, offset) = request.source else {
-            return Ok(Window {
-                object: None,
-                index: 0,
-                needs_copy: false,
-                maximum: request.maximum,
-            });
+        let (id, offset) = match request.source {
+            Source::Entry(id, offset) => (id, offset),
+            Source::Pager(id, offset) => return self.check_pager_source(request, id, offset),
+            Source::Anonymous => {
+                return Ok(Window {
+                    object: None,
+                    index: 0,
+                    needs_copy: false,
+                    maximum: request.maximum,
+                });
+            }
         };
         let from = self
             .memory_entries
@@ -229,6 +235,25 @@ impl Vm {
             } else {
                 request.maximum & from.maximum
             },
+        })
+    }
+
+    fn check_pager_source(
+        &self,
+        request: &MapRequest,
+        id: PagerId,
+        offset: u64,
+    ) -> KernResult<Window> {
+        let pager = self.pagers.get(id).ok_or(KernReturn::InvalidCapability)?;
+        if !offset.is_multiple_of(PAGE_SIZE) {
+            return Err(KernReturn::InvalidArgument);
+        }
+        whole_pages(offset, request.size)?;
+        Ok(Window {
+            object: Some(pager.object),
+            index: offset / PAGE_SIZE,
+            needs_copy: request.flags & map_flags::COPY != 0,
+            maximum: request.maximum,
         })
     }
 
@@ -310,9 +335,11 @@ impl Vm {
         window: Window,
         pages: u64,
     ) -> KernResult<Option<(ObjectId, u64, u64)>> {
-        let shared = window
-            .object
-            .filter(|object| !self.object(*object).copies_lazily());
+        // A pager's object is copied behind a shadow, page by page.
+        let shared = window.object.filter(|object| {
+            let object = self.object(*object);
+            !object.copies_lazily() && !object.is_paged()
+        });
         match shared {
             Some(_) if request.flags & map_flags::COPY == 0 => Ok(None),
             Some(_) if pages > COPY_PAGES => Err(KernReturn::NotSupported),
@@ -325,20 +352,28 @@ impl Vm {
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
-        window: Window,
+        (window, pages): (Window, u64),
         at_once: Option<(ObjectId, u64, u64)>,
     ) -> KernResult<Window> {
-        let Some((object, index, pages)) = at_once else {
-            if let Some(object) = window.object {
-                self.reference(object);
+        let copy = match (at_once, window.object) {
+            (Some((object, index, pages)), _) => {
+                match self.take_snapshot(map, (object, index, pages)) {
+                    Some(copy) => copy,
+                    None => {
+                        let ledger = self.map_ref(map)?.ledger;
+                        self.copy_object(context, (object, index), pages, ledger)?
+                    }
+                }
             }
-            return Ok(window);
-        };
-        let copy = match self.take_snapshot(map, (object, index, pages)) {
-            Some(copy) => copy,
-            None => {
+            (None, Some(object)) if window.needs_copy && self.object(object).is_paged() => {
                 let ledger = self.map_ref(map)?.ledger;
-                self.copy_object(context, (object, index), pages, ledger)?
+                self.shadow_of(context, (object, window.index), pages, ledger)?
+            }
+            (None, object) => {
+                if let Some(object) = object {
+                    self.reference(object);
+                }
+                return Ok(window);
             }
         };
         Ok(Window {

@@ -6,6 +6,8 @@ use abi::PAGE_SIZE;
 use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, protection};
 use arena::{Arena, Id};
 
+use super::object::Kind;
+use super::resident::Marks;
 use super::tree::{Node, Tree, height, node};
 use super::{Copied, Entry, Map, MapId, ObjectId, Piece, Vm, cost};
 use crate::base::ledger::LedgerId;
@@ -45,6 +47,7 @@ impl Vm {
             return Err("a node is in no object");
         }
         self.check_pages()?;
+        self.check_pagers()?;
         self.check_buffers()
     }
 
@@ -133,7 +136,14 @@ impl Vm {
         if references != object.references {
             return Err("an object's count of references is wrong");
         }
-        if references == 0 && !object.listed {
+        let cached = match object.kind {
+            Kind::Paged(pager) => self
+                .pagers
+                .get(pager)
+                .is_some_and(|here| here.finished || self.stays_cached(pager)),
+            _ => false,
+        };
+        if references == 0 && !object.listed && !cached {
             return Err("an object was forgotten");
         }
         self.check_owners(id)
@@ -256,7 +266,18 @@ impl Vm {
         let entry = self.entry(self.find_entry(map, address).ok()?);
         let found = self.find_page(entry.object?, entry.page_at(address))?;
         let own = found.depth == 0 && !entry.needs_copy;
-        let rights = entry.attributes.protection;
+        let mut rights = entry.attributes.protection;
+        if let Some((_, object, index)) = entry
+            .object
+            .and_then(|object| self.paged_behind(object, entry.page_at(address)))
+            .filter(|_| found.paged)
+        {
+            let marks = self.object(object).pages.marks(&self.residents, index);
+            rights &= !marks.lock();
+            if !marks.contains(Marks::DIRTY) {
+                rights &= !protection::WRITE;
+            }
+        }
         Some((
             found.page,
             if own {
@@ -294,6 +315,7 @@ impl Vm {
                 bytes += cost::<super::MemoryEntry>();
             }
         }
+        bytes += self.request_bytes(ledger);
         for buffer in all(&self.buffers).map(|buffer| node(&self.buffers, buffer)) {
             if buffer.ledger == ledger {
                 bytes += cost::<super::Buffer>();

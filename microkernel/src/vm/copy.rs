@@ -135,6 +135,7 @@ impl Vm {
         }
         let first = self.find_entry(map, pages.start)?;
         self.check_copy(first, &pages, after)?;
+        self.await_range(map, range)?;
         let copy = self.create_copy(context, ledger, (address, size))?;
         let gathered = if self.leaves_whole(map, first, address..address + size, after) {
             self.take_whole(context, map, first, copy)
@@ -172,6 +173,7 @@ impl Vm {
         let pages = whole_pages(rest.start, rest.end - rest.start)?;
         let first = self.find_entry(rest.map, pages.start)?;
         self.check_copy(first, &pages, rest.after)?;
+        self.await_range(rest.map, (rest.start, rest.end - rest.start))?;
         self.gather_step(context, copy, rest)?;
         Ok(match node(&self.copies, copy).rest {
             Some(_) => Progress::More,

@@ -139,7 +139,9 @@ impl Vm {
         (object, index): (super::ObjectId, u64),
         address: u64,
     ) -> bool {
-        let Some(found) = self.find_page(object, index) else {
+        let found = self.find_page(object, index);
+        // Who sees a pager's page through a shadow gets a copy of it at the first touch.
+        let Some(found) = found.filter(|found| !found.paged) else {
             return true;
         };
         let entry = self.entry(id);

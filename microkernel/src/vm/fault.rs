@@ -34,7 +34,7 @@ pub(super) struct Resolved {
 }
 
 /// The right that an access needs.
-fn needed(access: Access) -> u32 {
+pub(super) fn needed(access: Access) -> u32 {
     match access {
         Access::Read => protection::READ,
         Access::Write => protection::WRITE,
@@ -47,7 +47,8 @@ impl Vm {
     ///
     /// # Errors
     /// `InvalidAddress`: nothing is mapped there. `ProtectionFailure`: the entry forbids it. `ResourceShortage`: a
-    /// ledger or the machine's memory is full. In this order.
+    /// ledger or the machine's memory is full. [`STALLED`](super::STALLED): a pager is to be asked, and the thread
+    /// to wait ([`await_page`](Self::await_page)). In this order.
     pub fn fault<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -117,23 +118,36 @@ impl Vm {
         }
         let index = self.entry(id).page_at(address);
         let (found, outcome) = match self.find_page(object, index) {
-            Some(found) if found.depth > 0 && (writes || self.object(object).shared) => {
+            // Who takes a pager's page away looks for it where entries show the object itself.
+            Some(found)
+                if found.depth > 0 && (writes || found.paged || self.object(object).shared) =>
+            {
+                if found.paged {
+                    self.admit_copy(object, index)?;
+                }
                 self.adopt(context, map, object)?;
                 let copied = self.copy_up(context, object, index, found)?;
                 (copied, FaultOutcome::Copied)
             }
             Some(found) => (found, FaultOutcome::Mapped),
             None => {
+                self.await_missing(object, index, needed(access))?;
                 let found = self.zero_fill(context, map, id, index)?;
                 (found, FaultOutcome::ZeroFilled)
             }
         };
         let own = found.depth == 0 && !self.entry(id).needs_copy;
-        let allowed = if own {
+        let mut allowed = if own {
             allowed
         } else {
             allowed & !protection::WRITE
         };
+        if found.paged
+            && found.depth == 0
+            && let Kind::Paged(pager) = self.object(object).kind
+        {
+            allowed &= self.admit(pager, (object, index), needed(access))?;
+        }
         let protection = mapped_rights(allowed, access);
         Ok(Resolved {
             mapping: Mapping {
@@ -207,6 +221,14 @@ impl Vm {
         Ok(())
     }
 
+    /// Whether a pager's page that shows through may be read.
+    fn admit_copy(&mut self, object: ObjectId, index: u64) -> KernResult<()> {
+        if let Some((pager, object, page)) = self.paged_behind(object, index) {
+            self.admit(pager, (object, page), protection::READ)?;
+        }
+        Ok(())
+    }
+
     /// A copy of a page that shows through, in front.
     fn copy_up<M: Machine>(
         &mut self,
@@ -222,6 +244,7 @@ impl Vm {
             page,
             caching: Caching::WriteBack,
             depth: 0,
+            paged: false,
         })
     }
 
@@ -253,6 +276,7 @@ impl Vm {
             page,
             caching: Caching::WriteBack,
             depth: 0,
+            paged: false,
         })
     }
 }

@@ -32,6 +32,8 @@ pub(super) enum Offered {
     Share,
     /// Each copies what it writes.
     Late,
+    /// It gets a shadow of its own in front of a pager's object.
+    Behind,
     /// It gets copies.
     Now,
 }
@@ -156,7 +158,14 @@ impl Vm {
                 && self.object(object).copies_lazily()
                 && self.chain(object) < MAX_CHAIN
         });
-        if late { Offered::Late } else { Offered::Now }
+        let paged = entry
+            .object
+            .is_some_and(|object| self.object(object).is_paged());
+        match (late, paged) {
+            (true, _) => Offered::Late,
+            (false, true) => Offered::Behind,
+            (false, false) => Offered::Now,
+        }
     }
 
     /// Prepares memory of an entry to be another map's too, from the beginning of a range in it on, and as far as the
@@ -181,10 +190,22 @@ impl Vm {
             (Offered::Late, Some(_)) => {
                 end = self.protect_front(context, (map, id), range, budget)?;
             }
+            (Offered::Behind, Some(object)) => {
+                let pages = (end - start) / PAGE_SIZE;
+                let from = (object, entry.page_at(start));
+                let shadow = self.shadow_of(context, from, pages, ledger)?;
+                return Ok(Progress::Done(Offer {
+                    object: Some(shadow),
+                    index: 0,
+                    needs_copy: false,
+                    end,
+                }));
+            }
             (Offered::Now, Some(object)) => {
                 end = end.min(start.saturating_add(STEP * PAGE_SIZE));
                 let pages = (end - start) / PAGE_SIZE;
                 let from = (object, entry.page_at(start));
+                self.await_pages(object, from.1..from.1 + pages)?;
                 let copy = self.copy_object(context, from, pages, ledger)?;
                 *budget = 0;
                 return Ok(Progress::Done(Offer {

@@ -2,7 +2,7 @@
 //!
 //! A *map* is an address space: a tree of *entries*, each a range of addresses with protections and a
 //! window into an *object*. An object holds pages: anonymous ones, made as they are touched, or a physical
-//! range. A copy is made by sharing the object, marking both sides `needs_copy`, and putting a *shadow*
+//! range, or those that a *pager*, a task, supplies when it is asked (`pager.rs`, `supply.rs`). A copy is made by sharing the object, marking both sides `needs_copy`, and putting a *shadow*
 //! object in front of it on the first write; chains of shadows are collapsed as soon as one reference
 //! is left (`object.rs`).
 //!
@@ -22,7 +22,7 @@
 //! returns [`Progress::More`] with all invariants holding, and is called again with the same
 //! arguments.
 //!
-//! Deliberately absent: pagers (an object kind and a [`FaultOutcome`] to come), eviction, and a
+//! Deliberately absent: eviction, and a
 //! list from pages to their mappings: who must be told of a changed page is one map, by invariant 2.
 
 mod access;
@@ -40,6 +40,7 @@ mod map;
 mod memory_entry;
 mod object;
 mod overwrite;
+mod pager;
 mod pages;
 mod protect;
 mod region;
@@ -48,6 +49,7 @@ mod resident;
 mod settle;
 mod share;
 mod snapshot;
+mod supply;
 mod transfer;
 mod tree;
 mod wire;
@@ -63,6 +65,7 @@ use arena::{Arena, Id};
 use crate::base::KernResult;
 use crate::base::ids::BufferKind;
 use crate::base::ledger::{LedgerId, Ledgers, Resource};
+use crate::base::tree::Tree;
 use crate::machine::Machine;
 use abi::kern_return::KernReturn;
 
@@ -77,10 +80,13 @@ pub use fault::FaultOutcome;
 pub use map::Map;
 pub use memory_entry::MemoryEntry;
 pub use object::Object;
+pub use pager::{Ask, Await, Effect, Pager, PagerAttributes, PagerPorts, PagerState, Question};
+pub use pager::{Request, STALLED, WaitKey};
 pub use protect::Which;
 pub use region::{RegionInfo, Sharing};
 pub use remap::Remap;
 pub use resident::Node;
+pub use supply::{SUPPLY_PAGES, Supplied, Terms};
 
 /// Reaches a map.
 pub type MapId = Id<Map>;
@@ -88,6 +94,10 @@ pub type MapId = Id<Map>;
 pub type CopyId = Id<Copied>;
 /// Reaches a memory entry.
 pub type MemoryEntryId = Id<MemoryEntry>;
+/// Reaches a memory object whose pages a task supplies.
+pub type PagerId = Id<Pager>;
+/// Reaches what a pager was asked.
+pub type RequestId = Id<Request>;
 /// Reaches a registered message buffer.
 pub use crate::base::ids::BufferId;
 
@@ -140,6 +150,16 @@ pub struct Vm {
     pieces: Arena<Piece>,
     memory_entries: Arena<MemoryEntry>,
     buffers: Arena<Buffer, BufferKind>,
+    pagers: Arena<Pager>,
+    pagers_by_port: Tree,
+    requests: Arena<Request>,
+    requests_by_page: Tree,
+    /// Requests that were answered and whose threads are to be told, linked by [`Request`].
+    answered: Option<RequestId>,
+    /// Pagers with something to be told or to tell, linked by [`Pager`].
+    busy_pagers: Option<PagerId>,
+    /// What the access that ended last with [`STALLED`] waits for.
+    stalled: Option<pager::Stall>,
     /// Objects that are to be freed or collapsed, linked by [`Object::next`].
     unsettled: Option<ObjectId>,
 }
@@ -158,6 +178,13 @@ impl Vm {
             pieces: Arena::new(machine.reserve(64 * MIB)),
             memory_entries: Arena::new(machine.reserve(32 * MIB)),
             buffers: Arena::new(machine.reserve(32 * MIB)),
+            pagers: Arena::new(machine.reserve(32 * MIB)),
+            pagers_by_port: Tree::new(),
+            requests: Arena::new(machine.reserve(32 * MIB)),
+            requests_by_page: Tree::new(),
+            answered: None,
+            busy_pagers: None,
+            stalled: None,
             unsettled: None,
         }
     }
@@ -172,6 +199,8 @@ impl Vm {
             + self.pieces.committed_bytes()
             + self.memory_entries.committed_bytes()
             + self.buffers.committed_bytes()
+            + self.pagers.committed_bytes()
+            + self.requests.committed_bytes()
     }
 
     fn map_ref(&self, map: MapId) -> KernResult<&Map> {

@@ -1,12 +1,13 @@
 //! [`Object`]: what holds pages, and the references to it.
 //!
-//! Key: an object's *kind* says where its pages come from. A pager will be a further kind.
+//! Key: an object's *kind* says where its pages come from.
 
 use abi::kern_return::KernReturn;
 
+use super::pager::PAGER_BYTES;
 use super::resident::{Node, Residents};
 use super::tree::{node, node_mut};
-use super::{Context, ObjectId, Vm, cost};
+use super::{Context, ObjectId, PagerId, Vm, cost};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Caching, Machine, Page};
@@ -26,6 +27,8 @@ pub(super) enum Kind {
         /// Whether anybody may write: if not, a copy needs no pages of its own.
         writable: bool,
     },
+    /// From this pager, as it supplies them.
+    Paged(PagerId),
 }
 
 /// The object that shows through where a shadow has no page.
@@ -65,6 +68,8 @@ pub(super) struct Found {
     pub(super) caching: Caching,
     /// How many shadows it shows through; 0: it is the object's own.
     pub(super) depth: u32,
+    /// A pager supplied it.
+    pub(super) paged: bool,
 }
 
 impl Object {
@@ -86,7 +91,11 @@ impl Object {
 
     /// What it costs its ledger beside its pages.
     pub(super) fn bytes(&self) -> u64 {
-        cost::<Self>() + u64::from(self.pages.nodes()) * cost::<Node>()
+        let pager = match self.kind {
+            Kind::Paged(_) => PAGER_BYTES,
+            Kind::Anonymous | Kind::Physical { .. } => 0,
+        };
+        cost::<Self>() + pager + u64::from(self.pages.nodes()) * cost::<Node>()
     }
 
     /// Whether the pages are this layer's, and no map but one may write any of them.
@@ -99,7 +108,13 @@ impl Object {
         match self.kind {
             Kind::Anonymous => !self.shared,
             Kind::Physical { writable, .. } => !writable,
+            // What is written through other mappings shows.
+            Kind::Paged(_) => false,
         }
+    }
+
+    pub(super) fn is_paged(&self) -> bool {
+        matches!(self.kind, Kind::Paged(_))
     }
 
     pub(super) fn is_device(&self) -> bool {
@@ -177,6 +192,20 @@ impl Vm {
         Ok(shadow)
     }
 
+    /// A new shadow in front of a part of an object, with a reference of its own to it.
+    pub(super) fn shadow_of<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (object, index): (ObjectId, u64),
+        size: u64,
+        ledger: LedgerId,
+    ) -> KernResult<ObjectId> {
+        let backing = Backing { object, index };
+        let shadow = self.create_shadow(context, backing, size, ledger)?;
+        self.reference(object);
+        Ok(shadow)
+    }
+
     /// The page that an object shows at an index.
     pub(super) fn find_page(&self, object: ObjectId, index: u64) -> Option<Found> {
         let (mut object, mut index, mut depth) = (object, index, 0);
@@ -188,6 +217,7 @@ impl Vm {
                     page: Page(page),
                     caching,
                     depth,
+                    paged: false,
                 });
             }
             if let Some(page) = here.pages.get(&self.residents, index) {
@@ -195,6 +225,7 @@ impl Vm {
                     page,
                     caching: Caching::WriteBack,
                     depth,
+                    paged: matches!(here.kind, Kind::Paged(_)),
                 });
             }
             let backing = here.backing?;

@@ -7,7 +7,7 @@
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 
-use super::{Context, CopyId, MapId, STEP, Vm};
+use super::{Context, CopyId, MapId, STALLED, STEP, Vm};
 use crate::base::KernResult;
 use crate::machine::{Access, Machine, Page};
 
@@ -42,6 +42,7 @@ impl Vm {
         let (source, target) = (place(from.1)?, place(to.1)?);
         self.prepare(context, from.0, source, Access::Read)?;
         self.prepare(context, to.0, target, Access::Write)?;
+        let before = left;
         for _ in 0..STEP {
             if left == 0 {
                 break;
@@ -52,10 +53,16 @@ impl Vm {
                 first_piece(from.1 + (size - left), to.1 + (size - left), left)
             };
             // The target first: giving it a page of its own may change what the source shows.
-            let into = self.page_for(context, to.0, piece.to, Access::Write)?.page;
-            let page = self
-                .page_for(context, from.0, piece.from, Access::Read)?
-                .page;
+            let into = self.page_for(context, to.0, piece.to, Access::Write);
+            let pages = into.and_then(|into| {
+                let page = self.page_for(context, from.0, piece.from, Access::Read)?;
+                Ok((page.page, into.page))
+            });
+            if pages == Err(STALLED) && left < before {
+                // Done again, a step might read what it has overwritten.
+                break;
+            }
+            let (page, into) = pages?;
             copy_between(context, (page, piece.from), (into, piece.to), piece.length);
             left -= piece.length;
         }

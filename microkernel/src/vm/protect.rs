@@ -118,11 +118,16 @@ impl Vm {
             self.entry_mut(id).needs_copy = true;
             return Ok(());
         }
+        let paged = here.is_paged();
         let ledger = self.map_ref(map)?.ledger;
         let entry = self.entry(id);
         let (range, from) = (entry.start..entry.end, (object, entry.index));
         let pages = entry.size();
-        let copy = self.copy_object(context, from, pages, ledger)?;
+        let copy = if paged {
+            self.shadow_of(context, from, pages, ledger)?
+        } else {
+            self.copy_object(context, from, pages, ledger)?
+        };
         self.withdraw(context, (map, id), range, Withdraw::All, &mut { pages });
         let entry = self.entry_mut(id);
         entry.object = Some(copy);

@@ -12,7 +12,7 @@ use abi::vm::{behavior, inherit, map_flags, protection};
 use super::allocate::{MapRequest, Source};
 use super::entry::Attributes;
 use super::fork::Offered;
-use super::{Context, Entry, EntryId, MapId, Progress, STEP, Vm, whole_pages};
+use super::{Context, Entry, EntryId, MapId, Progress, STALLED, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::Machine;
 
@@ -142,7 +142,12 @@ impl Vm {
         let ledger = self.map_ref(map)?.ledger;
         let range = rest.start..end;
         let payer = (ledger, &mut { STEP });
-        let offer = self.offer(context, (remap.source, id), range, how, payer)?;
+        let offer = self.offer(context, (remap.source, id), range, how, payer);
+        // A copy that would have to wait for a pager between two steps is refused.
+        let offer = offer.map_err(|code| match code {
+            STALLED => KernReturn::NotSupported,
+            code => code,
+        })?;
         let Progress::Done(offer) = offer else {
             return Ok(done);
         };

@@ -22,6 +22,8 @@ const SLOTS: usize = 1 << BITS;
 const DEPTH: usize = 11;
 /// Set in a slot that is used. Below are the page's number, or the node's index: the level says which.
 const USED: u64 = 1 << 32;
+/// Where a page's [`Marks`] lie in its slot.
+const MARKS: u32 = 33;
 
 /// 64 pages, or 64 subtrees.
 pub struct Node {
@@ -37,6 +39,38 @@ type Path = heapless::Vec<(NodeId, usize), DEPTH>;
 
 /// All nodes.
 pub(super) type Nodes = Arena<Node>;
+
+bitflags::bitflags! {
+    /// What is known of a page beside its content. Only pages that a pager supplied have any.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(super) struct Marks: u8 {
+        /// It may not be read until the pager unlocks it.
+        const NO_READ = 1;
+        /// It may not be written until then.
+        const NO_WRITE = 2;
+        /// It may not be executed until then.
+        const NO_EXECUTE = 4;
+        /// It was written since its pager last had it.
+        const DIRTY = 8;
+        /// Its pager wants it back even if it is clean.
+        const PRECIOUS = 16;
+    }
+}
+
+impl Marks {
+    /// The accesses that a lock forbids.
+    pub(super) const LOCK: Self = Self::NO_READ.union(Self::NO_WRITE).union(Self::NO_EXECUTE);
+
+    /// A lock value, as protections are written.
+    pub(super) fn locked(protection: u32) -> Self {
+        Self::from_bits_truncate(protection as u8).intersection(Self::LOCK)
+    }
+
+    /// The accesses that are forbidden, as protections are written.
+    pub(super) fn lock(self) -> u32 {
+        self.intersection(Self::LOCK).bits().into()
+    }
+}
 
 /// A node on the way to a page is missing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,6 +169,37 @@ impl Residents {
             level -= 1;
         }
         (at != 0).then_some(Page(at as u32))
+    }
+
+    /// The marks of the page at an index.
+    pub(super) fn marks(&self, nodes: &Nodes, index: u64) -> Marks {
+        if !reaches(self.height, index) {
+            return Marks::empty();
+        }
+        let (mut at, mut level) = (self.root, self.height);
+        while level > 0 {
+            let Some(here) = child(nodes, at) else {
+                return Marks::empty();
+            };
+            at = here.slots[slot_of(index, level)];
+            level -= 1;
+        }
+        Marks::from_bits_truncate((at >> MARKS) as u8)
+    }
+
+    /// Sets the marks of the page at an index, if there is one.
+    pub(super) fn set_marks(&mut self, nodes: &mut Nodes, index: u64, marks: Marks) {
+        let marked = |slot: u64| (slot & ((1 << MARKS) - 1)) | u64::from(marks.bits()) << MARKS;
+        if self.get(nodes, index).is_none() {
+            return;
+        }
+        match self.path(nodes, index).last() {
+            None => self.root = marked(self.root),
+            Some((leaf, slot)) => {
+                let leaf = node_mut(nodes, *leaf);
+                leaf.slots[*slot] = marked(leaf.slots[*slot]);
+            }
+        }
     }
 
     /// The first page at or after an index, and its index.

@@ -52,6 +52,11 @@ impl Vm {
 
     /// Frees pages of an object without references, and at last the object.
     fn reap<M: Machine>(&mut self, context: &mut Context<'_, M>, id: ObjectId, budget: &mut u64) {
+        if let Kind::Paged(pager) = self.object(id).kind
+            && self.stays_cached(pager)
+        {
+            return self.unlist(id);
+        }
         while let Some(index) = self.resident_from(id, 0) {
             if *budget == 0 {
                 return;
@@ -61,6 +66,9 @@ impl Vm {
         }
         self.prune_pages(context, id);
         self.unlist(id);
+        if let Kind::Paged(pager) = self.object(id).kind {
+            return self.finish_pager(pager);
+        }
         if let Some(backing) = self.object(id).backing {
             let behind = self.object_mut(backing.object);
             behind.shadows -= 1;
@@ -185,7 +193,7 @@ impl Vm {
         false
     }
 
-    fn remove_object<M: Machine>(&mut self, context: &mut Context<'_, M>, id: ObjectId) {
+    pub(super) fn remove_object<M: Machine>(&mut self, context: &mut Context<'_, M>, id: ObjectId) {
         debug_assert!(!self.object(id).listed);
         let Some(object) = self.objects.remove(id) else {
             return;

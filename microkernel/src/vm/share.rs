@@ -3,7 +3,7 @@
 //! An object that is shared is copied at once where others copy late, and must not show, in the mappings that
 //! exist, what is behind it. So what has a past, or only a part of an object, gets an object of its own, by up to [`STEP`]
 //! pages a step. Between two steps a range consists of an entry on the new object, which is private still, and of what
-//! is left: that is how a step knows where to go on.
+//! is left: that is how a step knows where to go on. A pager's object is shared as it is.
 
 use core::ops::Range;
 
@@ -24,7 +24,8 @@ impl Vm {
     /// Makes a range, which has no holes and no message buffers, memory that others may map too; its object.
     ///
     /// # Errors
-    /// `InvalidArgument`: the range is not in one region. `ResourceShortage`.
+    /// `InvalidArgument`: the range is not in one region. `NotSupported`: a private copy of a pager's memory.
+    /// `ResourceShortage`.
     pub(super) fn share<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -129,6 +130,13 @@ impl Vm {
         (to, place): (ObjectId, u64),
     ) -> KernResult<()> {
         let id = self.find_entry(map, part.start)?;
+        let entry = self.entry(id);
+        if let Some(from) = entry.object
+            && self.paged_behind(from, entry.index).is_some()
+        {
+            // What a pager has yet to supply would be zeros in the new object.
+            return Err(KernReturn::NotSupported);
+        }
         let id = self.clip(context, map, id, &part)?;
         let entry = self.entry(id);
         let (from, index, pages) = (entry.object, entry.index, entry.size());

@@ -25,7 +25,7 @@ impl Vm {
     /// # Errors
     /// `InvalidArgument`: the range wraps around, no access or unknown bits, or a message buffer lies in it.
     /// `InvalidAddress`: a hole. `ProtectionFailure`: less is allowed than `access`. `ResourceShortage`: no pages, or wired too
-    /// often. Nothing changed beyond `from`.
+    /// often. `NotSupported`: memory that a pager supplies. Nothing changed beyond `from`.
     pub fn wire_step<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -47,6 +47,12 @@ impl Vm {
         let entry = self.entry(id);
         if entry.wires >= MAX_WIRES {
             return Err(KernReturn::ResourceShortage);
+        }
+        if let Some(object) = entry.object
+            && self.paged_behind(object, entry.index).is_some()
+        {
+            // A step cannot wait: what earlier ones wired is taken back when the pager fails.
+            return Err(KernReturn::NotSupported);
         }
         let rights = entry.attributes.protection;
         let end = entry.end.min(rest.end);

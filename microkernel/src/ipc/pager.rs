@@ -1,0 +1,288 @@
+//! The kernel's messages to pagers, and the ports of memory objects.
+//!
+//! A memory object is a port whose receive right a pager has. The first mapping of it makes two ports of the kernel's
+//! own: *control*, which the pager answers to, and *name*, and tells the pager of both. What is sent are the
+//! messages of `interfaces::memory_object`, short or with descriptors alone.
+//!
+//! The message that says that the object has ended is made with the object: that end needs no memory.
+
+use abi::PAGE_SIZE;
+use abi::kern_return::{KernReturn, MessageReturn};
+use abi::message::{WORDS, descriptor};
+use abi::names::queue_limit;
+use abi::registers::Shape;
+use interfaces::memory_object::MemoryObject;
+
+use super::body::{Body, Carried, read_descriptor};
+use super::message::Message;
+use super::port::{Kind, Object};
+use super::right::Right;
+use super::{Context, Ipc};
+use crate::base::ids::{BodyId, MessageId, PortId, ThreadId};
+use crate::base::ledger::{LedgerId, Resource};
+use crate::base::{KernResult, Shortage};
+use crate::machine::Machine;
+use crate::vm::{Ask, COPY_PAGES, PagerId, PagerPorts, Question, STALLED, Source};
+
+impl Ipc {
+    /// What mapping a port shows: a memory entry, or a memory object from a byte on, which is made when there is none
+    /// yet. A memory object comes with a reference, to be given back by [`Vm::drop_pager`](crate::vm::Vm::drop_pager).
+    ///
+    /// # Errors
+    /// `InvalidRight`: the port is neither. `ResourceShortage`: the pager cannot pay for an object.
+    pub fn map_source<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        port: PortId,
+        offset: u64,
+        payer: LedgerId,
+    ) -> KernResult<Source> {
+        let here = self.ports.get(port).ok_or(KernReturn::InvalidCapability)?;
+        match here.kind {
+            Kind::Kernel(Object::Memory(entry)) => return Ok(Source::Entry(entry, offset)),
+            Kind::Plain => {}
+            Kind::Kernel(_) | Kind::Set | Kind::Reply(_) => return Err(KernReturn::InvalidRight),
+        }
+        let holder = here.space.and_then(|space| self.names.space(space));
+        let payer = holder.map_or(payer, |holder| holder.ledger);
+        let pager = match cx.vm.pager_at(port) {
+            Some(pager) => {
+                cx.vm.keep_pager(pager);
+                pager
+            }
+            None => self.create_memory_object(cx, port, payer)?,
+        };
+        Ok(Source::Pager(pager, offset))
+    }
+
+    fn create_memory_object<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        port: PortId,
+        payer: LedgerId,
+    ) -> KernResult<PagerId> {
+        let control = self.create_port(Kind::Plain)?;
+        let name = self
+            .create_port(Kind::Plain)
+            .inspect_err(|_| self.destroy_port(control))?;
+        let made = self.reserve_farewell(port).and_then(|farewell| {
+            let ports = PagerPorts {
+                object: port,
+                control,
+                name,
+                farewell,
+            };
+            let (vm, mut context) = cx.vm();
+            vm.create_pager(&mut context, ports, payer)
+                .inspect_err(|_| self.drop_farewell(farewell))
+        });
+        let pager = made.inspect_err(|_| {
+            self.destroy_port(control);
+            self.destroy_port(name);
+        })?;
+        self.set_kind(control, Object::MemoryControl(pager));
+        self.set_kind(name, Object::MemoryName(pager));
+        // Kept as long as the object: the pager hears of no lack of senders while it is needed.
+        let kept = self.make_send(port);
+        debug_assert!(matches!(kept, Right::Send(_)));
+        let rights = [self.make_send(control), self.make_send(name)].map(Carried::Port);
+        let id = <dyn MemoryObject>::INIT.id;
+        let words = [PAGE_SIZE, 0, 0, 0, 0, 0];
+        if self.tell(cx, (port, id), words, rights, payer).is_err() {
+            cx.vm.abandon_pager(pager);
+            cx.vm.drop_pager(pager);
+            return Err(KernReturn::ResourceShortage);
+        }
+        Ok(pager)
+    }
+
+    /// Before a message is sent: makes its memory present where only a pager can. What is there when the message takes
+    /// it is checked then.
+    ///
+    /// # Errors
+    /// [`STALLED`], as a code of messages.
+    pub(super) fn await_memory<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        shape: Shape,
+    ) -> Result<(), MessageReturn> {
+        let Some(record) = cx.sched.threads.get(thread) else {
+            return Ok(());
+        };
+        let map = self.names.space(record.space).map(|space| space.map);
+        let (Some(buffer), Some(map)) = (record.buffer, map) else {
+            return Ok(());
+        };
+        for index in 0..shape.descriptors() {
+            let descriptor = read_descriptor(cx, buffer, index);
+            let range = (descriptor.address, descriptor.size);
+            if descriptor.kind == descriptor::OUT_OF_LINE
+                && descriptor.size.div_ceil(PAGE_SIZE) <= COPY_PAGES
+                && cx.vm.await_range(map, range) == Err(STALLED)
+            {
+                return Err(MessageReturn(STALLED.0));
+            }
+        }
+        Ok(())
+    }
+
+    fn set_kind(&mut self, port: PortId, object: Object) {
+        if let Some(port) = self.ports.get_mut(port) {
+            port.kind = Kind::Kernel(object);
+        }
+    }
+
+    /// Asks a pager.
+    ///
+    /// # Errors
+    /// [`Shortage`]: there is no memory for the message, or who waits cannot pay for it.
+    pub fn ask_pager<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        ask: &Ask,
+    ) -> Result<(), Shortage> {
+        let (plan, access) = match ask.question {
+            Question::Data(access) => (<dyn MemoryObject>::DATA_REQUEST, access),
+            Question::Unlock(access) => (<dyn MemoryObject>::DATA_UNLOCK, access),
+        };
+        let words = [ask.offset, PAGE_SIZE, access.into(), 0, 0, 0];
+        self.tell(cx, (ask.port, plan.id), words, [], ask.payer)
+    }
+
+    /// Sends a message of the kernel's to a pager.
+    ///
+    /// # Errors
+    /// [`Shortage`]: no memory, or `payer` has no message left, or the queue holds all that any may. What it was to
+    /// carry has ended.
+    fn tell<M: Machine, const N: usize>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        (port, id): (PortId, i32),
+        words: [u64; WORDS],
+        carried: [Carried; N],
+        payer: LedgerId,
+    ) -> Result<(), Shortage> {
+        let made = self.make_message(cx, (port, id), words, payer);
+        let made = made.and_then(|message| {
+            if N > 0 {
+                let body = self.empty_body().inspect_err(|_| {
+                    self.messages.remove(message);
+                    cx.ledgers.release(payer, Resource::Messages, 1);
+                })?;
+                self.attach_body(message, body, N as u32);
+            }
+            Ok(message)
+        });
+        let message = match made {
+            Ok(message) => message,
+            Err(Shortage) => {
+                for carried in carried {
+                    self.end_carried(cx, carried);
+                }
+                return Err(Shortage);
+            }
+        };
+        self.carry(message, carried);
+        self.enqueue(cx, message);
+        Ok(())
+    }
+
+    fn make_message<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        (port, id): (PortId, i32),
+        words: [u64; WORDS],
+        payer: LedgerId,
+    ) -> Result<MessageId, Shortage> {
+        let here = self.ports.get(port).ok_or(Shortage)?;
+        if here.messages.count() >= queue_limit::KERNEL {
+            return Err(Shortage);
+        }
+        cx.ledgers.charge(payer, Resource::Messages, 1)?;
+        let made = self.messages.insert(Message {
+            payer: Some(payer),
+            ..Message::from_kernel(port, id, words)
+        });
+        made.map_err(|_| {
+            cx.ledgers.release(payer, Resource::Messages, 1);
+            Shortage
+        })
+    }
+
+    fn empty_body(&mut self) -> Result<BodyId, Shortage> {
+        Ok(self.bodies.insert(Body {
+            carried: heapless::Vec::new(),
+            pages: heapless::Vec::new(),
+            size: 0,
+        })?)
+    }
+
+    fn attach_body(&mut self, message: MessageId, body: BodyId, descriptors: u32) {
+        if let Some(message) = self.messages.get_mut(message) {
+            message.body = Some(body);
+            message.shape = Shape::buffered(0, descriptors);
+        }
+    }
+
+    /// Puts what a message carries into its body.
+    fn carry<const N: usize>(&mut self, message: MessageId, carried: [Carried; N]) {
+        let body = self.messages.get(message).and_then(|message| message.body);
+        if let Some(body) = body.and_then(|body| self.bodies.get_mut(body)) {
+            body.carried.extend(carried);
+        }
+    }
+
+    /// The message that will say that a memory object has ended.
+    fn reserve_farewell(&mut self, port: PortId) -> KernResult<MessageId> {
+        let id = <dyn MemoryObject>::TERMINATE.id;
+        let body = self.empty_body()?;
+        match self
+            .messages
+            .insert(Message::from_kernel(port, id, [0; WORDS]))
+        {
+            Ok(farewell) => {
+                self.attach_body(farewell, body, 2);
+                Ok(farewell)
+            }
+            Err(_) => {
+                self.bodies.remove(body);
+                Err(KernReturn::ResourceShortage)
+            }
+        }
+    }
+
+    fn drop_farewell(&mut self, farewell: MessageId) {
+        if let Some(message) = self.messages.remove(farewell)
+            && let Some(body) = message.body
+        {
+            self.bodies.remove(body);
+        }
+    }
+
+    /// Tells a pager that its object has ended, and gives it the object's ports.
+    pub fn end_memory_object<M: Machine>(&mut self, cx: &mut Context<'_, M>, pager: PagerId) {
+        let Some(ports) = cx.vm.pager_ports(pager) else {
+            return;
+        };
+        let (vm, mut context) = cx.vm();
+        vm.remove_pager(&mut context, pager);
+        for id in [ports.control, ports.name] {
+            if let Some(port) = self.ports.get_mut(id) {
+                port.kind = Kind::Plain;
+            }
+        }
+        if self.ports.get(ports.object).is_none() {
+            self.destroy_port(ports.control);
+            self.destroy_port(ports.name);
+            return self.drop_farewell(ports.farewell);
+        }
+        for port in [ports.control, ports.name] {
+            self.set_carrier(port, Some(ports.object));
+        }
+        let rights = [ports.control, ports.name].map(|port| Carried::Port(Right::Receive(port)));
+        self.carry(ports.farewell, rights);
+        self.enqueue(cx, ports.farewell);
+        self.release(Right::Send(ports.object));
+    }
+}

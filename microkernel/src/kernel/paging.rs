@@ -1,0 +1,106 @@
+//! Threads that wait for pagers, and what follows from what pagers say.
+
+use abi::kern_return::{KernReturn, MessageReturn};
+use abi::trap::MACH_MSG;
+
+use super::{Kernel, STEP};
+use crate::base::KernResult;
+use crate::base::ids::ThreadId;
+use crate::machine::{Cpu, Machine};
+use crate::sched::Flags;
+use crate::vm::{self, Effect, WaitKey};
+
+impl Kernel {
+    /// What the current thread does needs a page of a pager's, which is asked: sets what the thread waits for.
+    ///
+    /// # Errors
+    /// As [`Vm::await_page`](vm::Vm::await_page): what it does has failed.
+    pub(super) fn await_pager<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        thread: ThreadId,
+    ) -> KernResult<()> {
+        let failed = self.take_failure(thread);
+        let gone = KernReturn::Terminated;
+        let task = self.sched.threads.get(thread).ok_or(gone)?.task;
+        let map = self.tasks.get(task).ok_or(gone)?.map;
+        let (_, mut layers) = self.layers(machine, cpu);
+        let (vm, mut context) = layers.vm();
+        let wait = vm.await_page(&mut context, map, failed)?;
+        if let Some(ask) = &wait.ask
+            && layers.ipc.ask_pager(&mut layers.cx, ask).is_err()
+        {
+            layers.cx.vm.fail_request(ask.request);
+            return Err(KernReturn::ResourceShortage);
+        }
+        self.sched.wait_page(thread, wait.key);
+        Ok(())
+    }
+
+    /// The same for a trap: nothing of it has happened, and it is done again as a whole.
+    pub(super) fn stall_trap<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
+        match self.await_pager(machine, cpu, thread) {
+            Ok(()) => {
+                self.set_flag(thread, Flags::RETRY);
+                self.block(machine, cpu, thread);
+            }
+            Err(code) => {
+                let frame = machine.frame(thread.index());
+                if frame.rax as i64 == MACH_MSG {
+                    frame.rax = MessageReturn::SendInvalidMemory.0.into();
+                } else {
+                    frame.rax = code.0.into();
+                    frame.rdx = 0;
+                }
+            }
+        }
+    }
+
+    /// The key of a wait of this thread that ended in failure, once.
+    fn take_failure(&mut self, thread: ThreadId) -> Option<WaitKey> {
+        let thread = self.sched.threads.get_mut(thread)?;
+        if !thread.flags.contains(Flags::PAGE_FAILED) {
+            return None;
+        }
+        thread.flags -= Flags::PAGE_FAILED;
+        Some(thread.operands)
+    }
+
+    /// A thread got through where it had waited: that it was told of a failure does not matter any more.
+    pub(super) fn forget_failure(&mut self, thread: ThreadId) {
+        if let Some(thread) = self.sched.threads.get_mut(thread) {
+            thread.flags -= Flags::PAGE_FAILED;
+        }
+    }
+
+    /// Does up to a step's worth of what follows from pagers' answers and deaths.
+    pub(super) fn perform_effects<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) {
+        for _ in 0..STEP {
+            let Some(effect) = self.vm.next_effect() else {
+                return;
+            };
+            let (_, mut layers) = self.layers(machine, cpu);
+            match effect {
+                Effect::Nothing => {}
+                Effect::Ask(ask) => {
+                    if layers.ipc.ask_pager(&mut layers.cx, &ask).is_err() {
+                        layers.cx.vm.fail_request(ask.request);
+                    }
+                }
+                Effect::Terminate(pager) => layers.ipc.end_memory_object(&mut layers.cx, pager),
+                Effect::Wake { key, failed } => match self.sched.wake_futex(key) {
+                    Some(thread) if failed => self.set_flag(thread, Flags::PAGE_FAILED),
+                    Some(_) => {}
+                    None => {
+                        let mut context = vm::Context {
+                            machine,
+                            ledgers: &mut self.ledgers,
+                        };
+                        self.vm.all_woken(&mut context);
+                    }
+                },
+            }
+        }
+    }
+}

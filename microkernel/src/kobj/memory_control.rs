@@ -1,0 +1,100 @@
+//! A memory object's control port: what its pager says.
+
+use abi::kern_return::KernReturn;
+use abi::transport::Result;
+use interfaces::memory_object::{Attributes, MemoryControl, Supplied};
+
+use super::Core;
+use super::transport::{Extent, KernelRights, Reply, Request, serve as dispatch};
+use crate::machine::Machine;
+use crate::vm::{PagerAttributes, PagerId, PagerState, Terms};
+
+struct Control<'a, 'k, M: Machine> {
+    core: &'a mut Core<'k, M>,
+    id: PagerId,
+}
+
+#[inline(never)]
+pub(super) fn serve<M: Machine>(
+    core: &mut Core<'_, M>,
+    id: PagerId,
+    request: Request<'_>,
+) -> Reply {
+    dispatch::<dyn MemoryControl, _>(Control { core, id }, request)
+}
+
+/// A word that is to be 0 or 1.
+fn flag(word: u32) -> Result<bool> {
+    match word {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(KernReturn::InvalidArgument.into()),
+    }
+}
+
+impl<M: Machine> MemoryControl for Control<'_, '_, M> {
+    type Rights = KernelRights;
+
+    async fn set_attributes(&mut self, attributes: Attributes) -> Result<()> {
+        if attributes.copy_strategy > abi::vm::copy_strategy::LAST {
+            return Err(KernReturn::InvalidArgument.into());
+        }
+        let attributes = PagerAttributes {
+            may_cache: flag(attributes.may_cache)?,
+            copy_strategy: attributes.copy_strategy,
+        };
+        let (vm, _) = self.core.layers.vm();
+        Ok(vm.set_pager_attributes(self.id, attributes)?)
+    }
+
+    async fn attributes(&self) -> Result<(u32, Attributes)> {
+        let pager = self.core.layers.cx.vm.pager(self.id);
+        let (state, attributes) = pager.ok_or(KernReturn::Terminated)?;
+        let attributes = Attributes {
+            may_cache: attributes.may_cache.into(),
+            copy_strategy: attributes.copy_strategy,
+        };
+        Ok(((state == PagerState::Ready).into(), attributes))
+    }
+
+    async fn data_supply(
+        &mut self,
+        offset: u64,
+        data: Extent,
+        lock: u32,
+        precious: u32,
+    ) -> Result<Supplied> {
+        let (copy, _) = self
+            .core
+            .memory_of(&data)?
+            .ok_or(KernReturn::InvalidArgument)?;
+        let terms = Terms {
+            lock,
+            precious: flag(precious)?,
+        };
+        let (vm, mut context) = self.core.layers.vm();
+        let supplied = vm.supply(&mut context, self.id, (offset, copy), terms)?;
+        Ok(Supplied {
+            result: supplied.result.0,
+            error_offset: supplied.offset,
+        })
+    }
+
+    async fn data_unavailable(&mut self, offset: u64, size: u64) -> Result<()> {
+        let (vm, mut context) = self.core.layers.vm();
+        let progress = vm.supply_zeros(&mut context, self.id, (offset, size))?;
+        self.core.done(progress)
+    }
+
+    async fn data_error(&mut self, offset: u64, size: u64, _code: u32) -> Result<()> {
+        let (vm, _) = self.core.layers.vm();
+        let progress = vm.supply_error(self.id, (offset, size))?;
+        self.core.done(progress)
+    }
+
+    async fn destroy(&mut self, _reason: u32) -> Result<()> {
+        let (vm, _) = self.core.layers.vm();
+        vm.abandon_pager(self.id);
+        Ok(())
+    }
+}

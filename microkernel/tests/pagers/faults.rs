@@ -1,0 +1,175 @@
+//! Faults: what the pager is asked, and what its answers do.
+
+use abi::kern_return::{KernReturn as K, MessageReturn};
+use abi::vm::map_flags;
+use interfaces::memory_object::MemoryControl;
+use microkernel::machine::Access;
+use sim::{Config, Request};
+
+use crate::fixture::{Fixture, PAGE, Told, moving};
+
+// covers: O-02
+#[test]
+fn a_fault_asks_for_its_page_and_access() {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(8);
+    assert_eq!(f.touch(f.client, at + 3 * PAGE + 5, Access::Write), None);
+    assert_eq!(f.told(), Some(Told::Request { page: 3, access: 2 }));
+    assert_eq!(f.supply(control, 3, &[0x33]).0, K::Success);
+    assert_eq!(
+        f.touch(f.client, at + 3 * PAGE + 5, Access::Write),
+        Some(0x33)
+    );
+    let present = f.supply(control, 2, &[1, 2, 3]);
+    assert_eq!(present, (K::Success, K::MemoryPresent, 3));
+    assert_eq!(f.load(f.client, at + 2 * PAGE), Some(1), "unasked for");
+    assert_eq!(f.load(f.client, at + 3 * PAGE), Some(0x33), "not replaced");
+    f.unmap(at, 8);
+    f.terminated();
+}
+
+// covers: O-02 V-11
+#[test]
+fn a_pager_may_have_nothing_or_fail() {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(4);
+    assert_eq!(f.load(f.client, at), None);
+    assert_eq!(f.told(), Some(Told::Request { page: 0, access: 1 }));
+    let unavailable = <dyn MemoryControl>::DATA_UNAVAILABLE.id;
+    assert_eq!(f.refuse(control, unavailable, 0, 4), K::Success);
+    assert_eq!(f.load(f.client, at), Some(0));
+    assert_eq!(
+        f.start_wake(at + PAGE),
+        None,
+        "only what was asked for is zero"
+    );
+    assert_eq!(f.told(), Some(Told::Request { page: 1, access: 1 }));
+    let error = <dyn MemoryControl>::DATA_ERROR.id;
+    assert_eq!(f.refuse(control, error, 0, 4), K::Success);
+    assert_eq!(f.finish(), Err(K::MemoryError));
+    // The page is asked for again the next time.
+    assert_eq!(f.load(f.client, at + PAGE), None);
+    assert_eq!(f.told(), Some(Told::Request { page: 1, access: 1 }));
+    let threads = f.sim.kernel.census().threads;
+    assert_eq!(f.refuse(control, error, 1, 1), K::Success);
+    assert_eq!(f.load(f.client, at + PAGE), None);
+    while f.sim.deliver() {}
+    assert_eq!(f.sim.kernel.census().threads, threads - 1, "an exception");
+}
+
+// covers: O-03
+#[test]
+fn many_threads_that_need_a_page_ask_once() {
+    for cpus in 1..=4 {
+        for seed in 1..=4 {
+            let mut f = Fixture::with(Config {
+                seed,
+                ..Config::with_cpus(cpus)
+            });
+            let (at, control) = f.ready(4);
+            let mut threads = vec![f.client];
+            for _ in 0..5 {
+                threads.push(f.sim.add_thread(f.client));
+            }
+            for thread in &threads {
+                assert_eq!(f.load(*thread, at + PAGE), None);
+            }
+            assert_eq!(f.told(), Some(Told::Request { page: 1, access: 1 }));
+            assert_eq!(f.told(), None, "once");
+            assert_eq!(f.supply(control, 1, &[5]).0, K::Success);
+            for thread in &threads {
+                assert_eq!(f.load(*thread, at + PAGE), Some(5));
+            }
+            assert_eq!(f.told(), None);
+        }
+    }
+}
+
+// covers: O-03 T-09
+#[test]
+fn a_wait_for_a_page_can_be_aborted() {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(4);
+    let other = f.sim.add_thread(f.client);
+    let port = f.thread_port();
+    assert_eq!(f.start_wake(at), None);
+    f.abort(other, port);
+    assert_eq!(f.finish(), Err(K::Aborted));
+    // A user's access is done again, and waits again.
+    assert_eq!(f.load(f.client, at), None);
+    f.abort(other, port);
+    assert!(!f.waits(f.client));
+    assert_eq!(f.load(f.client, at), None);
+    assert_eq!(f.told(), Some(Told::Request { page: 0, access: 1 }));
+    assert_eq!(f.told(), None);
+    assert_eq!(f.supply(control, 0, &[8]).0, K::Success);
+    assert_eq!(f.load(f.client, at), Some(8));
+}
+
+// covers: O-03 T-07
+#[test]
+fn a_task_that_ends_while_it_waits_leaves_nothing_behind() {
+    let mut f = Fixture::new();
+    let (at, _) = f.ready(4);
+    let second = f.sim.add_thread(f.client);
+    assert_eq!(f.load(f.client, at), None);
+    assert_eq!(f.load(second, at + PAGE), None);
+    f.sim.end_task(f.client);
+    f.check();
+    assert_eq!(f.told(), Some(Told::Request { page: 0, access: 1 }));
+    assert_eq!(f.told(), Some(Told::Request { page: 1, access: 1 }));
+    assert!(matches!(f.told(), Some(Told::Terminate { .. })));
+}
+
+// covers: O-02 M-23
+#[test]
+fn a_message_takes_memory_that_its_pager_supplies_first() {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(4);
+    let port = f.sim.on(f.client).port();
+    let mut request = Request::send(port).then_receive(port);
+    request.body = Some(sim::message::Body {
+        descriptors: vec![abi::message::Descriptor {
+            flags: 0,
+            ..moving(at + 100, 2 * PAGE)
+        }],
+        data: Vec::new(),
+    });
+    assert!(f.sim.on(f.client).start_message(&request).is_none());
+    for page in 0..3 {
+        assert_eq!(f.told(), Some(Told::Request { page, access: 1 }));
+        assert_eq!(f.supply(control, page, &[0x10 + page as u8]).0, K::Success);
+        while !f.waits(f.client) && f.sim.cpu_of(f.client).is_none() {
+            f.sim.turn();
+        }
+    }
+    let got = f.sim.on(f.client).finish_message();
+    assert_eq!(got.code, MessageReturn::Success);
+    let memory = got.right();
+    assert_eq!(memory.size, 2 * PAGE);
+    let client = f.client;
+    for (offset, byte) in [(0, 0x10), (PAGE, 0x11), (2 * PAGE - 1, 0x12)] {
+        assert_eq!(f.load(client, memory.address + offset), Some(byte));
+    }
+    assert_eq!(f.told(), None);
+}
+
+// covers: O-02
+#[test]
+fn a_private_mapping_keeps_its_writes_from_the_pager() {
+    let mut f = Fixture::new();
+    let (shared, control) = f.ready(4);
+    let who = (f.client, f.given);
+    let private = f.try_map(who, (1, 2), map_flags::COPY).unwrap();
+    assert_eq!(f.load(f.client, private), None);
+    assert_eq!(f.told(), Some(Told::Request { page: 1, access: 1 }));
+    assert_eq!(f.supply(control, 1, &[6]).0, K::Success);
+    assert_eq!(f.load(f.client, private), Some(6));
+    f.sim.on(f.client).poke(private, &[9]);
+    assert_eq!(f.load(f.client, shared + PAGE), Some(6));
+    f.sim.on(f.client).poke(shared + PAGE, &[7]);
+    assert_eq!(f.load(f.client, private), Some(9));
+    f.unmap(private, 2);
+    f.unmap(shared, 4);
+    f.terminated();
+}

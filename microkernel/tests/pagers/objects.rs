@@ -1,0 +1,111 @@
+//! The life of a memory object: the first mapping, further ones, the last unmapping.
+
+use abi::kern_return::KernReturn as K;
+use abi::names::disposition;
+
+use crate::fixture::{Fixture, Told};
+
+// covers: O-01 O-07
+#[test]
+fn the_first_mapping_tells_the_pager_and_the_last_unmapping_too() {
+    let mut f = Fixture::new();
+    let at = f.map(4);
+    let control = match f.told() {
+        Some(Told::Init { control, name }) => {
+            assert_ne!(control, name);
+            control
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(f.told(), None, "nothing is asked before it is needed");
+    let task = f.sim.add_task();
+    let given = f.sim.give(f.pager, f.object, disposition::MAKE_SEND, task);
+    let second = f.try_map((task, given), (0, 4), 0).unwrap();
+    assert_eq!(f.told(), None, "a second mapping is no second init");
+    assert_eq!(f.attributes(control, 0), K::Success);
+    assert_eq!(f.load(f.client, at), None);
+    assert_eq!(f.told(), Some(Told::Request { page: 0, access: 1 }));
+    assert_eq!(f.supply(control, 0, &[7]), (K::Success, K::Success, 1));
+    assert_eq!(f.load(f.client, at), Some(7));
+    assert_eq!(f.load(task, second), Some(7), "the same pages");
+    assert_eq!(f.told(), None, "and nobody was asked again");
+    f.unmap(at, 4);
+    assert_eq!(f.told(), None);
+    f.sim.end_task(task);
+    match f.told() {
+        Some(Told::Terminate { control, name }) => f.bury([control, name]),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(f.told(), None);
+    // The next one begins anew.
+    let at = f.map(1);
+    assert!(matches!(f.told(), Some(Told::Init { .. })));
+    f.unmap(at, 1);
+    f.terminated();
+}
+
+// covers: O-01
+#[test]
+fn nothing_is_asked_of_a_pager_that_is_not_ready() {
+    let mut f = Fixture::new();
+    let at = f.map(2);
+    let control = f.init();
+    assert_eq!(f.load(f.client, at + 1), None);
+    assert!(f.waits(f.client));
+    assert_eq!(f.told(), None);
+    assert_eq!(f.supply(control, 0, &[1]).0, K::Failure, "not yet");
+    assert_eq!(f.attributes(control, 0), K::Success);
+    assert_eq!(f.told(), Some(Told::Request { page: 0, access: 1 }));
+    assert_eq!(f.supply(control, 0, &[9]).0, K::Success);
+    assert_eq!(f.load(f.client, at), Some(9));
+    f.unmap(at, 2);
+    f.terminated();
+}
+
+// covers: O-01
+#[test]
+fn what_was_given_up_before_it_was_ready_fails() {
+    let mut f = Fixture::new();
+    let at = f.map(1);
+    let control = f.init();
+    assert_eq!(f.start_wake(at), None);
+    let destroy = <dyn interfaces::memory_object::MemoryControl>::DESTROY.id;
+    assert_eq!(f.refuse(control, destroy, 0, 1), K::Success);
+    assert_eq!(f.finish(), Err(K::MemoryError));
+    assert_eq!(f.wake(at), Err(K::MemoryError));
+    assert_eq!(f.attributes(control, 0), K::Terminated);
+    f.unmap(at, 1);
+    f.terminated();
+}
+
+// covers: O-06
+#[test]
+fn a_cached_object_keeps_its_pages_without_mappings() {
+    let mut f = Fixture::new();
+    let at = f.map(2);
+    let control = f.init();
+    assert_eq!(f.attributes(control, 1), K::Success);
+    assert_eq!(f.supply(control, 0, &[3, 4]), (K::Success, K::Success, 2));
+    f.unmap(at, 2);
+    assert_eq!(f.told(), None, "it stays");
+    let at = f.map(2);
+    assert_eq!(f.told(), None, "no second init");
+    assert_eq!(f.load(f.client, at), Some(3));
+    f.unmap(at, 2);
+    assert_eq!(f.attributes(control, 0), K::Success);
+    f.terminated();
+}
+
+#[test]
+fn a_port_that_is_no_memory_object_is_not_mapped() {
+    let mut f = Fixture::new();
+    let host = f.sim.on(f.client).trap(abi::trap::HOST_SELF, &[]).unwrap();
+    let host = abi::names::Name(host as u32);
+    let refused = f.try_map((f.client, host), (0, 1), 0);
+    assert_eq!(refused, Err(K::InvalidRight));
+    let odd = f.sim.on(f.client).trap(
+        abi::trap::VM_MAP,
+        &[f.given.0.into(), 0, 4096, 5, 1 | 1 << 16 | 1 << 20],
+    );
+    assert_eq!(odd, Err(K::InvalidArgument), "an offset inside a page");
+}
