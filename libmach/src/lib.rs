@@ -22,6 +22,7 @@ pub mod machine;
 pub mod memory;
 pub mod message;
 pub mod packet;
+pub mod pager;
 pub mod rights;
 pub mod server;
 pub mod sync;

@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use libmach::abi::vm::flags;
+use libmach::abi::kern_return::KernReturn;
+use libmach::abi::names::Name;
+use libmach::abi::vm::{flags, map_flags, protection};
 use libmach::trap;
 
 /// Fresh memory; its address.
@@ -21,6 +23,23 @@ pub(crate) fn allocate_at(address: u64, size: u64) -> trap::Outcome<u64> {
 pub(crate) fn deallocate(address: u64, size: u64) -> trap::Outcome<()> {
     // SAFETY: memory of a test, known to it by address only; no reference into it exists.
     unsafe { trap::vm_deallocate(address, size) }
+}
+
+/// Maps memory that a name stands for, to be read and written.
+pub(crate) fn map(name: Name, size: u64) -> trap::Outcome<u64> {
+    const RIGHTS: u64 = (protection::READ | protection::WRITE) as u64;
+    let rights = RIGHTS << map_flags::CURRENT_SHIFT | RIGHTS << map_flags::MAXIMUM_SHIFT;
+    // SAFETY: anywhere: the kernel picks a range that is not in use; no reference into it is ever made.
+    unsafe { trap::vm_map(name, 0, size, 0, map_flags::ANYWHERE | rights) }
+}
+
+/// Lets the kernel look at a word: an access whose error is a code.
+pub(crate) fn look(address: u64) -> trap::Outcome<()> {
+    // SAFETY: nothing waits there, and nothing is written.
+    match unsafe { trap::raw(libmach::abi::trap::FUTEX_WAKE, [address, 1, 0, 0, 0, 0]) } {
+        (0, _) => Ok(()),
+        (code, _) => Err(KernReturn(code as u32)),
+    }
 }
 
 /// Protects what [`allocate`] gave.

@@ -21,6 +21,7 @@ pub mod log;
 pub mod memory;
 pub mod memory_object;
 pub mod semaphore;
+pub mod squares;
 pub mod supervisor;
 pub mod tally;
 pub mod task;
@@ -52,6 +53,7 @@ pub const ALL: &[&Description] = &[
     <dyn log::Log>::DESCRIPTION,
     <dyn echo::Echo>::DESCRIPTION,
     <dyn tally::Tally>::DESCRIPTION,
+    <dyn squares::Squares>::DESCRIPTION,
 ];
 
 /// The interface and method of a request id; a reply's id gives its request's.

@@ -12,6 +12,7 @@ mod memory;
 mod messages;
 mod names;
 mod notifications;
+mod pagers;
 mod ports;
 mod resources;
 mod sets;
@@ -21,7 +22,7 @@ mod traps;
 use crate::case::Case;
 
 /// All cases, by area.
-pub const ALL: [&[Case]; 17] = [
+pub const ALL: [&[Case]; 18] = [
     traps::CASES,
     names::CASES,
     messages::CASES,
@@ -32,6 +33,7 @@ pub const ALL: [&[Case]; 17] = [
     futex::CASES,
     memory::CASES,
     address_space::CASES,
+    pagers::CASES,
     calls::CASES,
     c::CASES,
     deaths::CASES,
