@@ -136,7 +136,7 @@ impl<M: Machine> Memory<'_, '_, M> {
         let (map, from) = (self.target()?, self.cursor());
         let (vm, mut context) = self.core.layers.vm();
         let step = vm.discard_step(&mut context, map, range, contents, from);
-        let end = range.0 - range.0 % PAGE_SIZE + whole_size(range.0, range.1);
+        let end = (range.0 - range.0 % PAGE_SIZE).saturating_add(whole_size(range.0, range.1));
         self.until(end, step)
     }
 
