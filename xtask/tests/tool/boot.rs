@@ -69,6 +69,24 @@ fn commands_run_as_if_they_ran_here() {
     assert!(said.contains("CPU#0") && said.contains("IP="), "{said}");
 }
 
+/// The first run fetched all that there is to fetch.
+#[test]
+fn a_second_run_needs_no_network() {
+    let tree = Tree::with_servers(&SERVERS);
+    let words = ["run", "--", "args"];
+    assert_eq!(run(&tree, &words, b"").status.code(), Some(3));
+    let mut command = tree.tool(&words);
+    // Whoever wants to fetch something finds nobody: cargo, rustup and apt all go by these.
+    for proxy in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy"] {
+        command.env(proxy, "http://127.0.0.1:1");
+    }
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .expect("the tool runs");
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+}
+
 #[test]
 fn kvm_is_used_only_where_a_guest_runs_under_it() {
     let tree = Tree::with_servers(&SERVERS);
