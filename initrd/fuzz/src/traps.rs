@@ -68,7 +68,7 @@ pub enum Argument {
 use Argument as A;
 
 /// Every trap but `mach_msg`, with the meaning of its arguments.
-pub const TRAPS: [(i64, &[Argument]); 46] = [
+pub const TRAPS: [(i64, &[Argument]); 50] = [
     (trap::VM_ALLOCATE, &[A::Address, A::Size, A::Flag]),
     (trap::VM_DEALLOCATE, &[A::Victim, A::Size]),
     (
@@ -94,7 +94,6 @@ pub const TRAPS: [(i64, &[Argument]); 46] = [
     (trap::PORT_DESTRUCT, &[A::Receive, A::Delta, A::Flag]),
     (trap::PORT_GUARD, &[A::Receive, A::Flag, A::Flag]),
     (trap::PORT_UNGUARD, &[A::Receive, A::Flag]),
-    (trap::PORT_UNGUARD, &[A::Receive, A::Flag]),
     (trap::PORT_SWAP_GUARD, &[A::Receive, A::Flag, A::Flag]),
     (trap::PORT_ALLOCATE_NAME, &[A::Right, A::Name]),
     (trap::THREAD_SELF, &[]),
@@ -108,6 +107,14 @@ pub const TRAPS: [(i64, &[Argument]); 46] = [
         &[A::Name, A::Notification, A::Flag, A::Receive],
     ),
     (trap::WAIT_UNTIL, &[A::Deadline]),
+    (trap::SEMAPHORE_SIGNAL, &[A::Send]),
+    (trap::SEMAPHORE_SIGNAL_ALL, &[A::Send]),
+    (trap::SEMAPHORE_SIGNAL_THREAD, &[A::Send, A::Send]),
+    (trap::SEMAPHORE_TIMED_WAIT, &[A::Send, A::Deadline]),
+    (
+        trap::SEMAPHORE_TIMED_WAIT_SIGNAL,
+        &[A::Send, A::Send, A::Deadline],
+    ),
     (trap::NULL, &[]),
     (trap::CLOCK, &[]),
     (trap::FUTEX_WAIT, &[A::Futex, A::Expected, A::Deadline]),
@@ -330,6 +337,8 @@ mod tests {
         // Messages have a generator of their own; the ends of task and thread come as rarely as numbers that
         // are no traps.
         known.extend([trap::MACH_MSG, trap::TASK_EXIT, trap::THREAD_EXIT]);
+        // A wait without an end ends an attack.
+        known.extend([trap::SEMAPHORE_WAIT, trap::SEMAPHORE_WAIT_SIGNAL]);
         assert_eq!(known, numbers);
     }
 }
