@@ -344,7 +344,8 @@ impl Open {
 
 /// Ends the oldest open request of this id.
 fn end(open: &mut Vec<Open>, id: i32, name: String, time: u64) -> Option<Slice> {
-    let at = open.iter().position(|open| open.id == id)?;
+    // The latest: an answer that the ring does not tell of must not shift all that follow.
+    let at = open.iter().rposition(|open| open.id == id)?;
     Some(open.remove(at).slice(name, time))
 }
 
