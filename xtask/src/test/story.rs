@@ -132,8 +132,7 @@ fn traced_call(place: &Place, boot: &Boot) -> Result<()> {
         })
     });
     match (calls.len(), joined.count()) {
-        // The kernel does not record the answer to the call that started the server.
-        (201, 200..) => Ok(()),
+        (201, 201) => Ok(()),
         (calls, joined) => Err(Fault::new(format!(
             "{calls} calls, {joined} of them joined"
         ))),

@@ -166,6 +166,28 @@ mod tests {
         assert_eq!(running, expected);
     }
 
+    /// The first answer and the second request go straight to who waits for them, on the general path.
+    #[test]
+    fn a_message_without_a_number_comes_from_the_thread_that_runs() {
+        let text = "task 1 client\ntask 2 echo\nthread 6 1\nthread 7 2\n\
+            message 4200 request x\nmessage 4300 reply x\nlost 0\n\
+            event 100 0 2 6 7 4200\n\
+            event 200 0 4 7 25769803785 18446744069414588620\n\
+            event 300 0 4 6 30064771112 18446744069414588520\n\
+            event 340 0 2 7 6 4300\n";
+        let (bytes, size) = timeline::draw(&Report::parse(text).unwrap());
+        assert_eq!(size.calls, 2);
+        let trace = perfetto::decode(&bytes).unwrap();
+        let of = |track: &str| -> Vec<_> {
+            let slices = trace.slices.iter().filter(|slice| slice.track == track);
+            slices.map(|s| (s.start, s.end, s.flow)).collect()
+        };
+        let (client, server) = (of("client/6"), of("echo/7"));
+        assert_eq!(client, server);
+        assert_eq!(client.len(), 2);
+        assert_eq!((client[0].1, client[1].1), (200, 340));
+    }
+
     #[test]
     fn a_number_that_is_used_again_is_another_thread() {
         let text = "task 1 a\nthread 6 1\nmessage 4200 request x\nlost 0\n\

@@ -144,7 +144,12 @@ impl Timeline<'_> {
                 }
             }
             Kind::Receive => {
-                let flow = self.queued.remove(&event.b);
+                // What was never queued has no number of its own: it comes straight from the thread that runs.
+                let straight = event.b >> 32 == NONE && event.thread != high;
+                let flow = match straight {
+                    true => self.sends(event.thread, id, time),
+                    false => self.queued.remove(&event.b),
+                };
                 self.receives(high, (id, flow), time);
             }
             Kind::KernelCall => drop(self.sends(event.thread, id, time)),
@@ -344,8 +349,7 @@ impl Open {
 
 /// Ends the oldest open request of this id.
 fn end(open: &mut Vec<Open>, id: i32, name: String, time: u64) -> Option<Slice> {
-    // The latest: an answer that the ring does not tell of must not shift all that follow.
-    let at = open.iter().rposition(|open| open.id == id)?;
+    let at = open.iter().position(|open| open.id == id)?;
     Some(open.remove(at).slice(name, time))
 }
 
