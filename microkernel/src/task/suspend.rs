@@ -33,15 +33,7 @@ impl Tasks {
     /// # Errors
     /// `InvalidTask` · `Failure`: the count is at its end.
     pub fn suspend(&mut self, id: TaskId) -> KernResult<()> {
-        let task = self.arena.get_mut(id).ok_or(KernReturn::InvalidTask)?;
-        task.suspend_count = task
-            .suspend_count
-            .checked_add(1)
-            .ok_or(KernReturn::Failure)?;
-        if task.suspend_count == 1 {
-            self.begin_sweep(id);
-        }
-        Ok(())
+        self.count_suspension(id, 1, |count| count.checked_add(1))
     }
 
     /// Takes one suspension back.
@@ -49,12 +41,19 @@ impl Tasks {
     /// # Errors
     /// `InvalidTask` · `Failure`: it is not suspended (T-03).
     pub fn resume(&mut self, id: TaskId) -> KernResult<()> {
+        self.count_suspension(id, 0, |count| count.checked_sub(1))
+    }
+
+    /// Counts; the threads follow when the count comes to `edge`.
+    fn count_suspension(
+        &mut self,
+        id: TaskId,
+        edge: u32,
+        change: impl FnOnce(u32) -> Option<u32>,
+    ) -> KernResult<()> {
         let task = self.arena.get_mut(id).ok_or(KernReturn::InvalidTask)?;
-        task.suspend_count = task
-            .suspend_count
-            .checked_sub(1)
-            .ok_or(KernReturn::Failure)?;
-        if task.suspend_count == 0 {
+        task.suspend_count = change(task.suspend_count).ok_or(KernReturn::Failure)?;
+        if task.suspend_count == edge {
             self.begin_sweep(id);
         }
         Ok(())

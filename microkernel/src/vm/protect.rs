@@ -147,17 +147,7 @@ impl Vm {
         range: (u64, u64),
         behavior: u32,
     ) -> KernResult<Progress> {
-        let size = range.1;
-        let range = whole_pages(range.0, size)?;
-        self.map_ref(map)?;
-        if size == 0 {
-            return Ok(Progress::Done(()));
-        }
-        self.check_covered(map, &range, |_| true)?;
-        if self.wired_in(map, &range) {
-            return Err(KernReturn::InvalidArgument);
-        }
-        self.change(context, map, range, |old| Attributes { behavior, ..old })
+        self.mark(context, map, range, |old| Attributes { behavior, ..old })
     }
 
     /// Sets what a child gets of the whole pages of a range, in steps.
@@ -172,11 +162,21 @@ impl Vm {
         range: (u64, u64),
         inheritance: u32,
     ) -> KernResult<Progress> {
-        let size = range.1;
-        let range = whole_pages(range.0, size)?;
         if inheritance > inherit::NONE {
             return Err(KernReturn::InvalidArgument);
         }
+        self.mark(context, map, range, |old| Attributes { inheritance, ..old })
+    }
+
+    /// Changes what is kept of a range and concerns no mapping of its pages.
+    fn mark<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        (address, size): (u64, u64),
+        change: impl Fn(Attributes) -> Attributes,
+    ) -> KernResult<Progress> {
+        let range = whole_pages(address, size)?;
         self.map_ref(map)?;
         if size == 0 {
             return Ok(Progress::Done(()));
@@ -185,7 +185,7 @@ impl Vm {
         if self.wired_in(map, &range) {
             return Err(KernReturn::InvalidArgument);
         }
-        self.change(context, map, range, |old| Attributes { inheritance, ..old })
+        self.change(context, map, range, change)
     }
 
     /// Whether regions cover a range without holes, each with attributes that are accepted.
