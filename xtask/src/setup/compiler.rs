@@ -182,6 +182,39 @@ pub(crate) fn ensure_components() -> Result<()> {
     Ok(())
 }
 
+/// What Miri is called among a toolchain's components, and what it runs on.
+const MIRI: [&str; 2] = ["miri", "rust-src"];
+
+/// The only toolchain that has Miri.
+const NIGHTLY: &str = "nightly";
+
+/// Miri's cargo, its component installed where only that was missing; `None` when it is not to be had. A whole
+/// toolchain is not fetched for it.
+pub(crate) fn miri(place: &Place) -> Option<impl Fn() -> Command> {
+    let miri = || {
+        let mut command = process::cargo_of(place, NIGHTLY);
+        command.arg("miri");
+        command
+    };
+    let is_there = || process::succeeds_quietly(miri().arg("--version"));
+    if !is_there() {
+        let nightly = ["run", NIGHTLY, "rustc", "--version"];
+        if !process::succeeds_quietly(Command::new("rustup").args(nightly)) {
+            return None;
+        }
+        eprintln!("installing: miri (tests look for undefined behaviour with it)");
+        let add = ["component", "add", "--toolchain", NIGHTLY];
+        process::succeeds(Command::new("rustup").args(add).args(MIRI));
+    }
+    is_there().then_some(miri)
+}
+
+/// How Miri is had by hand.
+pub(crate) fn miri_remedy() -> String {
+    let components = MIRI.join(",");
+    format!("rustup toolchain install {NIGHTLY} --component {components}")
+}
+
 /// What is there of it: name, purpose, and how to get what is not.
 pub(super) fn rows() -> Result<Vec<(&'static str, &'static str, Option<String>)>> {
     let guest = has_target()? || has_debian_toolchain();

@@ -7,7 +7,8 @@
 mod compiler;
 
 pub(crate) use compiler::{
-    DEBIAN_LINKER, GuestToolchain, ensure_components, guest_toolchain, other_compiler,
+    DEBIAN_LINKER, GuestToolchain, ensure_components, guest_toolchain, miri, miri_remedy,
+    other_compiler,
 };
 
 use crate::fault::{Fault, Result};
@@ -238,11 +239,6 @@ pub(crate) fn doctor() -> Result<bool> {
     };
     println!("{how}");
     Ok(complete)
-}
-
-/// Runs `command` and says whether its program could be started and ended well.
-pub(crate) fn has_tool(command: &mut Command) -> bool {
-    process::succeeds_quietly(command)
 }
 
 /// Fails with the way to get a program that only one command needs.

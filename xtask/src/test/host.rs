@@ -6,7 +6,7 @@ use crate::fault::{Doing, Result};
 use crate::guest::{BOOT, KERNEL, cargo_guest, name_c_library, name_packages, units};
 use crate::place::Place;
 use crate::process;
-use crate::setup::{has_tool, other_compiler};
+use crate::setup::{miri, miri_remedy, other_compiler};
 use crate::tidy;
 use std::fs;
 use std::process::Command;
@@ -123,22 +123,19 @@ fn libtest(name: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
 
 /// Miri on the growable arenas, loom on the locks.
 pub(super) fn unsafe_code(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
-    let miri = |arguments: &[&str]| {
-        let mut command = process::cargo_of(place, "nightly");
-        command.arg("miri").args(arguments);
-        command
-    };
-    if has_tool(&mut miri(&["--version"])) {
-        for package in MIRI {
-            let mut command = miri(&["test", "--package", package, "--target-dir"]);
-            command.arg(place.other_target("miri"));
-            command.args(["--", filter]);
-            // A region lives as long as the kernel: nothing gives it back.
-            command.env("MIRIFLAGS", "-Zmiri-ignore-leaks");
-            libtest(&format!("miri on {package}"), &mut command, tally)?;
+    match miri(place) {
+        Some(miri) => {
+            for package in MIRI {
+                let mut command = miri();
+                command.args(["test", "--package", package, "--target-dir"]);
+                command.arg(place.other_target("miri"));
+                command.args(["--", filter]);
+                // A region lives as long as the kernel: nothing gives it back.
+                command.env("MIRIFLAGS", "-Zmiri-ignore-leaks");
+                libtest(&format!("miri on {package}"), &mut command, tally)?;
+            }
         }
-    } else {
-        tally.skip("miri", "no nightly toolchain with it (rustup toolchain install nightly --component miri,rust-src)");
+        None => tally.skip("miri", &format!("not there (try: {})", miri_remedy())),
     }
     loom(place, filter, tally)
 }
