@@ -11,10 +11,18 @@ use libmach::Context;
 fn main(context: Context) -> Result<()> {
     let since_reset = time::start();
     let output = Output::of(&context)?;
+    let boot = match context.arguments().nth(1) {
+        None => false,
+        Some("boot") => true,
+        Some(_) => {
+            output.usage()?;
+            context.exit(2)
+        }
+    };
     if !output.is_alone() {
         output.row(&measure::since_reset(since_reset))?;
     }
-    if context.arguments().any(|word| word == "boot") {
+    if boot {
         return output.finish();
     }
     let switch = Switch::of(&context)?;

@@ -63,6 +63,16 @@ impl Output {
         self.write(&format!("failed: {failure:?}\n"))
     }
 
+    /// Says how the program is called.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn usage(&self) -> Result<()> {
+        self.write(
+            "usage: bench [boot]; `cargo xtask bench` shows the figures beside other systems'\n",
+        )
+    }
+
     fn write(&self, line: &str) -> Result<()> {
         match self {
             Self::Console(console) => {

@@ -28,7 +28,7 @@ impl Port {
     pub async fn write_all(&self, bytes: &[u8]) -> Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let chunk = &rest[..rest.len().min(CHUNK)];
+            let chunk = next_chunk(rest);
             let taken = match self.runtime.concurrent(&self.right).write(chunk).await {
                 Ok(count @ 1..) => usize::try_from(count).map_err(|_| Error::BadReply)?,
                 Ok(0) => return Err(Error::BadReply),
@@ -64,5 +64,29 @@ impl Port {
                 other => return other,
             }
         }
+    }
+}
+
+/// What is written next: whole lines where they fit, since other writers' text may come between two writes.
+fn next_chunk(rest: &[u8]) -> &[u8] {
+    let Some(chunk) = rest.get(..CHUNK) else {
+        return rest;
+    };
+    let lines = chunk.iter().rposition(|byte| *byte == b'\n');
+    lines.map_or(chunk, |end| &chunk[..=end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHUNK, next_chunk};
+
+    #[test]
+    fn a_write_ends_with_a_line_where_one_ends() {
+        assert_eq!(next_chunk(b"one\ntwo"), b"one\ntwo", "all fits");
+        let mut text = [b'x'; 2 * CHUNK];
+        assert_eq!(next_chunk(&text).len(), CHUNK, "one long line");
+        text[99] = b'\n';
+        text[CHUNK] = b'\n';
+        assert_eq!(next_chunk(&text).len(), 100);
     }
 }

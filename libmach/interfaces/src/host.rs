@@ -60,9 +60,9 @@ pub struct TaskEntry {
     pub index: u32,
     /// Its threads.
     pub threads: u32,
-    /// Its pages.
+    /// Its pages, without its children's.
     pub pages: u32,
-    /// Its names.
+    /// Its names, without its children's.
     pub names: u32,
     /// Its identity token.
     pub identity: u64,

@@ -40,7 +40,10 @@ const RESOURCES: usize = 5;
 /// One task's account.
 #[derive(Clone, Copy, Debug)]
 pub struct Ledger {
+    /// With what is carved for children.
     used: [u64; RESOURCES],
+    /// What is carved for children.
+    carved: [u64; RESOURCES],
     limit: [u64; RESOURCES],
     parent: Option<LedgerId>,
     /// How many ledgers are above it.
@@ -87,8 +90,9 @@ impl Ledgers {
             .arena
             .insert(Ledger::new(amounts, Some(parent), depth))?;
         if let Some(account) = self.arena.get_mut(parent) {
-            for (used, amount) in account.used.iter_mut().zip(amounts) {
-                *used += amount;
+            for (n, amount) in amounts.into_iter().enumerate() {
+                account.used[n] += amount;
+                account.carved[n] += amount;
             }
         }
         Ok(child)
@@ -138,11 +142,19 @@ impl Ledgers {
         self.arena.get(id).is_none_or(|ledger| ledger.closed)
     }
 
-    /// How much of a resource is charged.
+    /// How much of a resource is charged, with what is carved for children.
     pub fn used(&self, id: LedgerId, what: Resource) -> u64 {
         self.arena
             .get(id)
             .map_or(0, |ledger| ledger.used[what as usize])
+    }
+
+    /// How much of a resource is charged, without what is carved for children.
+    pub fn own(&self, id: LedgerId, what: Resource) -> u64 {
+        let what = what as usize;
+        self.arena
+            .get(id)
+            .map_or(0, |ledger| ledger.used[what] - ledger.carved[what])
     }
 
     /// How much of a resource may be charged.
@@ -176,8 +188,9 @@ impl Ledgers {
             let (limit, parent) = (ledger.limit, ledger.parent);
             self.arena.remove(id);
             if let Some(account) = parent.and_then(|parent| self.arena.get_mut(parent)) {
-                for (used, amount) in account.used.iter_mut().zip(limit) {
-                    *used -= amount;
+                for (n, amount) in limit.into_iter().enumerate() {
+                    account.used[n] -= amount;
+                    account.carved[n] -= amount;
                 }
             }
             next = parent;
@@ -189,6 +202,7 @@ impl Ledger {
     fn new(limit: [u64; RESOURCES], parent: Option<LedgerId>, depth: u32) -> Self {
         Self {
             used: [0; RESOURCES],
+            carved: [0; RESOURCES],
             limit,
             parent,
             depth,
@@ -259,6 +273,8 @@ mod tests {
         let root = ledgers.create_root(TEN).unwrap();
         let child = ledgers.create_child(root, TEN).unwrap();
         ledgers.charge(child, Resource::Messages, 1).unwrap();
+        assert_eq!(ledgers.own(root, Resource::Messages), 0);
+        assert_eq!(ledgers.used(root, Resource::Messages), 10);
         ledgers.close(child);
         assert_eq!(
             ledgers.used(root, Resource::Pages),
@@ -269,6 +285,7 @@ mod tests {
         assert_eq!(ledgers.charge(child, Resource::Messages, 1), Err(Shortage));
         ledgers.release(child, Resource::Messages, 1);
         assert_eq!(ledgers.used(root, Resource::Pages), 0);
+        assert_eq!(ledgers.own(root, Resource::Pages), 0);
         assert_eq!(ledgers.len(), 1);
     }
 }

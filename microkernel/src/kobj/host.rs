@@ -50,15 +50,15 @@ impl<M: Machine> HostObject<'_, '_, M> {
 
     fn entry(&self, id: TaskId) -> Option<TaskEntry> {
         let task = self.core.tasks.get(id)?;
-        let used = |what| {
-            let used = self.core.layers.cx.ledgers.used(task.ledger, what);
-            u32::try_from(used).unwrap_or(u32::MAX)
+        let own = |what| {
+            let own = self.core.layers.cx.ledgers.own(task.ledger, what);
+            u32::try_from(own).unwrap_or(u32::MAX)
         };
         Some(TaskEntry {
             index: id.index(),
             threads: task.thread_count,
-            pages: used(Resource::Pages),
-            names: used(Resource::Names),
+            pages: own(Resource::Pages),
+            names: own(Resource::Names),
             identity: task.identity,
             cpu_time: task.cpu_time,
             name: listing::label(task),
