@@ -8,6 +8,7 @@
 
 use abi::kern_return::KernReturn;
 use abi::transport::{Result, Untyped};
+use abi::vm::copy_strategy;
 use interfaces::memory_object::{Attributes, MemoryControl, MemoryObject};
 
 use crate::packet::Mach;
@@ -62,7 +63,11 @@ impl<C: Content> MemoryObject for Object<C> {
         _page_size: u64,
     ) {
         // It fails when the object has ended meanwhile; `terminate` is on its way then.
-        ignore(control.client().set_attributes(Attributes::default()));
+        let attributes = Attributes {
+            copy_strategy: copy_strategy::DELAY,
+            ..Attributes::default()
+        };
+        ignore(control.client().set_attributes(attributes));
         self.control = Some(control);
     }
 

@@ -34,18 +34,16 @@ pub mod inherit {
 
 /// How copies of a memory object's memory are made (`memory_object_copy_strategy_t`).
 pub mod copy_strategy {
-    /// At once.
+    /// At once: all pages are asked for when the copy is made.
     pub const NONE: u32 = 0;
-    /// The pager is asked.
+    /// The pager is asked. Not supported.
     pub const CALL: u32 = 1;
-    /// As pages are written.
+    /// As pages are written: the copy keeps what is there before.
     pub const DELAY: u32 = 2;
-    /// As pages are written; what was written is not to be kept.
+    /// As pages are written; what was written need not come back to the pager.
     pub const TEMPORARY: u32 = 3;
-    /// As anonymous memory.
+    /// As pages of either side are written: anonymous memory only, no pager may ask for it.
     pub const SYMMETRIC: u32 = 4;
-    /// The highest number.
-    pub const LAST: u32 = SYMMETRIC;
 }
 
 /// Flags of `vm_allocate`.

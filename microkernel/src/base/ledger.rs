@@ -137,6 +137,12 @@ impl Ledgers {
         self.drop_if_done(id);
     }
 
+    /// Lets a dead task's ledger be charged until it is [closed](Self::close) again; `false`: it was open.
+    pub fn reopen(&mut self, id: LedgerId) -> bool {
+        let ledger = self.arena.get_mut(id);
+        ledger.is_some_and(|ledger| core::mem::take(&mut ledger.closed))
+    }
+
     /// Whether the task is gone, so that nothing can be charged any more.
     pub fn is_closed(&self, id: LedgerId) -> bool {
         self.arena.get(id).is_none_or(|ledger| ledger.closed)

@@ -5,6 +5,7 @@ use abi::kern_return::KernReturn;
 use abi::trace::Kind as TraceKind;
 
 use super::Kernel;
+use super::paging::Pause;
 use crate::base::ids::ThreadId;
 use crate::ipc::fast::Hands;
 use crate::machine::{Access, Cpu, FrameIndex, MAX_CPUS, Machine, Request};
@@ -42,7 +43,7 @@ impl Kernel {
             }
             Err(vm::STALLED) => {
                 let waits = self.await_pager(machine, cpu, thread);
-                if waits.is_ok() {
+                if waits == Ok(Pause::Blocked) {
                     self.block(machine, cpu, thread);
                 }
                 waits.err()

@@ -5,6 +5,8 @@ use abi::trace::{self, Kind as TraceKind};
 use abi::transport::REPLY_OFFSET;
 
 use super::Kernel;
+use super::paging::Pause;
+
 use crate::base::ids::{BodyId, MessageId, PortId, ThreadId};
 use crate::ipc::answer::{Answer, Answered, Asked};
 use crate::ipc::message::Made;
@@ -138,11 +140,14 @@ impl Kernel {
         let waits = self.await_pager(machine, cpu, caller.thread);
         let (tasks, mut layers) = self.layers(machine, cpu);
         match waits {
-            Ok(()) => {
+            Ok(pause) => {
                 let (ipc, cx) = (layers.ipc, &mut layers.cx);
                 ipc.put_off_request(cx, caller.thread, (id, made));
                 self.set_flag(caller.thread, Flags::RETRY);
-                Outcome::Blocked
+                match pause {
+                    Pause::Blocked => Outcome::Blocked,
+                    Pause::Again => Outcome::Again,
+                }
             }
             Err(code) => {
                 abandon(tasks, &mut layers, made);

@@ -10,6 +10,15 @@ use crate::machine::{Cpu, Machine};
 use crate::sched::Flags;
 use crate::vm::{self, Effect, WaitKey};
 
+/// What becomes of a thread whose access cannot be done yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pause {
+    /// It waits.
+    Blocked,
+    /// It tries again at once: a step of the access is done.
+    Again,
+}
+
 impl Kernel {
     /// What the current thread does needs a page of a pager's, which is asked: sets what the thread waits for.
     ///
@@ -20,14 +29,16 @@ impl Kernel {
         machine: &mut M,
         cpu: Cpu,
         thread: ThreadId,
-    ) -> KernResult<()> {
+    ) -> KernResult<Pause> {
         let failed = self.take_failure(thread);
         let gone = KernReturn::Terminated;
         let task = self.sched.threads.get(thread).ok_or(gone)?.task;
         let map = self.tasks.get(task).ok_or(gone)?.map;
         let (_, mut layers) = self.layers(machine, cpu);
         let (vm, mut context) = layers.vm();
-        let wait = vm.await_page(&mut context, map, failed)?;
+        let Some(wait) = vm.await_page(&mut context, map, failed)? else {
+            return Ok(Pause::Again);
+        };
         if let Some(ask) = &wait.ask
             && layers.ipc.ask_pager(&mut layers.cx, ask).is_err()
         {
@@ -35,15 +46,17 @@ impl Kernel {
             return Err(KernReturn::ResourceShortage);
         }
         self.sched.wait_page(thread, wait.key);
-        Ok(())
+        Ok(Pause::Blocked)
     }
 
     /// The same for a trap: nothing of it has happened, and it is done again as a whole.
     pub(super) fn stall_trap<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
         match self.await_pager(machine, cpu, thread) {
-            Ok(()) => {
+            Ok(pause) => {
                 self.set_flag(thread, Flags::RETRY);
-                self.block(machine, cpu, thread);
+                if pause == Pause::Blocked {
+                    self.block(machine, cpu, thread);
+                }
             }
             Err(code) => {
                 let frame = machine.frame(thread.index());

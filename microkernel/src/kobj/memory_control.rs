@@ -2,6 +2,7 @@
 
 use abi::kern_return::KernReturn;
 use abi::transport::Result;
+use abi::vm::copy_strategy;
 use interfaces::memory_object::{Attributes, MemoryControl, Supplied};
 
 use super::Core;
@@ -36,8 +37,10 @@ impl<M: Machine> MemoryControl for Control<'_, '_, M> {
     type Rights = KernelRights;
 
     async fn set_attributes(&mut self, attributes: Attributes) -> Result<()> {
-        if attributes.copy_strategy > abi::vm::copy_strategy::LAST {
-            return Err(KernReturn::InvalidArgument.into());
+        match attributes.copy_strategy {
+            copy_strategy::NONE | copy_strategy::DELAY | copy_strategy::TEMPORARY => {}
+            copy_strategy::CALL => return Err(KernReturn::NotSupported.into()),
+            _ => return Err(KernReturn::InvalidArgument.into()),
         }
         let attributes = PagerAttributes {
             may_cache: flag(attributes.may_cache)?,

@@ -20,7 +20,7 @@ use crate::ipc::message::Made;
 use crate::ipc::port::Object;
 use crate::machine::Machine;
 use crate::task::{self, Stage};
-use crate::vm::{Contents, MapId, MapRequest, Progress, Remap, SizeLimit, Source};
+use crate::vm::{Contents, MapId, MapRequest, Progress, Remap, STALLED, SizeLimit, Source};
 
 /// A task whose memory is meant.
 struct Memory<'a, 'k, M: Machine> {
@@ -127,6 +127,10 @@ impl<M: Machine> Memory<'_, '_, M> {
             Ok(done) => {
                 self.core.made = Some(Made::Mapped { address, done });
                 Err(self.core.again())
+            }
+            Err(STALLED) => {
+                self.core.made = Some(Made::Mapped { address, done });
+                Err(STALLED.into())
             }
             Err(code) => Err(self.unmap(address, whole, code)),
         }

@@ -135,7 +135,6 @@ impl Vm {
         let pages = (range.end - range.start) / PAGE_SIZE;
         let at_once = self.copies_at_once(&request, window, pages)?;
         if let Some(from) = at_once
-            && pages > STEP
             && self.snapshot_step(context, map, from)? == Progress::More
         {
             return Ok(Progress::More);
@@ -146,7 +145,7 @@ impl Vm {
         {
             return Ok(Progress::More);
         }
-        let window = self.open_window(context, map, (window, pages), at_once)?;
+        let window = self.open_window(map, window, at_once)?;
         let attributes = Attributes {
             protection: request.protection,
             maximum: window.maximum,
@@ -335,40 +334,27 @@ impl Vm {
         window: Window,
         pages: u64,
     ) -> KernResult<Option<(ObjectId, u64, u64)>> {
-        // A pager's object is copied behind a shadow, page by page.
-        let shared = window.object.filter(|object| {
-            let object = self.object(*object);
-            !object.copies_lazily() && !object.is_paged()
-        });
+        let shared = window
+            .object
+            .filter(|object| !self.object(*object).copies_lazily());
         match shared {
             Some(_) if request.flags & map_flags::COPY == 0 => Ok(None),
-            Some(_) if pages > COPY_PAGES => Err(KernReturn::NotSupported),
+            Some(object) if pages > COPY_PAGES && !self.object(object).is_paged() => {
+                Err(KernReturn::NotSupported)
+            }
             shared => Ok(shared.map(|object| (object, window.index, pages))),
         }
     }
 
     /// Makes the reference that the entry will have, and the copy when it cannot wait.
-    fn open_window<M: Machine>(
+    fn open_window(
         &mut self,
-        context: &mut Context<'_, M>,
         map: MapId,
-        (window, pages): (Window, u64),
+        window: Window,
         at_once: Option<(ObjectId, u64, u64)>,
     ) -> KernResult<Window> {
         let copy = match (at_once, window.object) {
-            (Some((object, index, pages)), _) => {
-                match self.take_snapshot(map, (object, index, pages)) {
-                    Some(copy) => copy,
-                    None => {
-                        let ledger = self.map_ref(map)?.ledger;
-                        self.copy_object(context, (object, index), pages, ledger)?
-                    }
-                }
-            }
-            (None, Some(object)) if window.needs_copy && self.object(object).is_paged() => {
-                let ledger = self.map_ref(map)?.ledger;
-                self.shadow_of(context, (object, window.index), pages, ledger)?
-            }
+            (Some(from), _) => self.take_snapshot(map, from)?,
             (None, object) => {
                 if let Some(object) = object {
                     self.reference(object);

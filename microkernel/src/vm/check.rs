@@ -110,17 +110,7 @@ impl Vm {
         if count != object.pages.len() {
             return Err("an object's count of pages is wrong");
         }
-        let (mut shadows, mut sum) = (0, 0);
-        for other in all(&self.objects) {
-            let backing = self.object(other).backing;
-            if backing.is_some_and(|backing| backing.object == id) {
-                shadows += 1;
-                sum ^= other.index();
-            }
-        }
-        if (shadows, sum) != (object.shadows, object.shadow_sum) {
-            return Err("an object does not know its shadows");
-        }
+        self.check_shadows(id)?;
         let mut references = 0;
         self.each_reach(id, |_| references += 1);
         references += all(&self.buffers)
@@ -147,6 +137,55 @@ impl Vm {
             return Err("an object was forgotten");
         }
         self.check_owners(id)
+    }
+
+    /// An object knows its shadows, and none of them shows a page that was written.
+    fn check_shadows(&self, id: ObjectId) -> Result<(), Broken> {
+        let object = self.object(id);
+        let behind = |other: &ObjectId| {
+            let backing = self.object(*other).backing;
+            backing.is_some_and(|backing| backing.object == id)
+        };
+        let (mut count, mut previous) = (0, None);
+        let mut next = object.shadows.first;
+        while let Some(shadow) = next.filter(behind) {
+            let here = self.object(shadow);
+            if here.siblings.previous != previous {
+                return Err("a shadow does not know which one is before it");
+            }
+            self.check_preserved(id, shadow)?;
+            count += 1;
+            previous = next;
+            next = here.siblings.next;
+        }
+        let all = all(&self.objects).filter(behind).count();
+        if next.is_some()
+            || previous != object.shadows.last
+            || (count, all) != (object.shadows.count as usize, count)
+        {
+            return Err("an object does not know its shadows");
+        }
+        Ok(())
+    }
+
+    fn check_preserved(&self, id: ObjectId, shadow: ObjectId) -> Result<(), Broken> {
+        let here = self.object(shadow);
+        let mut snapshots = all(&self.maps).filter_map(|map| node(&self.maps, map).snapshot);
+        // One that is being made, freed, or merged with its only shadow, which has the pages.
+        let unfinished = snapshots.any(|snapshot| snapshot.to == shadow)
+            || here.references == 0
+            || self.only_shadow(shadow).is_some();
+        let window = here.backing.map_or(0, |backing| backing.index);
+        for (index, _) in self.each_page(id) {
+            let marks = self.object(id).pages.marks(&self.residents, index);
+            let shows = index >= window
+                && index - window < here.size
+                && here.pages.get(&self.residents, index - window).is_none();
+            if marks.contains(Marks::DIRTY) && shows && !here.lost && !unfinished {
+                return Err("a copy shows what was written after it was made");
+            }
+        }
+        Ok(())
     }
 
     /// Invariant 2: who owns a part of a private object is the only one to reach it.

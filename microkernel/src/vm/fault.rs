@@ -6,8 +6,9 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
-use super::object::{Backing, Found, Kind};
+use super::object::{Found, Kind};
 use super::pages::{Mapping, mapped_rights};
+use super::shadow::Backing;
 use super::tree::node_mut;
 use super::{Context, EntryId, MapId, ObjectId, Vm};
 use crate::base::KernResult;
@@ -123,7 +124,7 @@ impl Vm {
                 if found.depth > 0 && (writes || found.paged || self.object(object).shared) =>
             {
                 if found.paged {
-                    self.admit_copy(object, index)?;
+                    self.admit_copy(context, object, index)?;
                 }
                 self.adopt(context, map, object)?;
                 let copied = self.copy_up(context, object, index, found)?;
@@ -146,7 +147,7 @@ impl Vm {
             && found.depth == 0
             && let Kind::Paged(pager) = self.object(object).kind
         {
-            allowed &= self.admit(pager, (object, index), needed(access))?;
+            allowed &= self.admit(context, pager, (object, index), needed(access))?;
         }
         let protection = mapped_rights(allowed, access);
         Ok(Resolved {
@@ -222,9 +223,14 @@ impl Vm {
     }
 
     /// Whether a pager's page that shows through may be read.
-    fn admit_copy(&mut self, object: ObjectId, index: u64) -> KernResult<()> {
+    fn admit_copy<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        object: ObjectId,
+        index: u64,
+    ) -> KernResult<()> {
         if let Some((pager, object, page)) = self.paged_behind(object, index) {
-            self.admit(pager, (object, page), protection::READ)?;
+            self.admit(context, pager, (object, page), protection::READ)?;
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ pub(super) enum Offered {
     Share,
     /// Each copies what it writes.
     Late,
-    /// It gets a shadow of its own in front of a pager's object.
+    /// It gets a copy of a pager's object, as the pager's strategy says.
     Behind,
     /// It gets copies.
     Now,
@@ -136,9 +136,8 @@ impl Vm {
         let Some(how) = self.plan_inheritance(id) else {
             return Ok(end);
         };
-        let ledger = self.map_ref(child)?.ledger;
-        let payer = (ledger, &mut *budget);
-        let offer = self.offer(context, (parent, id), start..end, how, payer)?;
+        let to = (child, &mut *budget);
+        let offer = self.offer(context, (parent, id), start..end, how, to)?;
         let Progress::Done(offer) = offer else {
             *budget = 0;
             return Ok(start);
@@ -168,15 +167,15 @@ impl Vm {
         }
     }
 
-    /// Prepares memory of an entry to be another map's too, from the beginning of a range in it on, and as far as the
-    /// budget goes. `ledger` pays for copies that are made at once.
+    /// Prepares memory of an entry to be the map `to`'s too, from the beginning of a range in it on, and as far as the
+    /// budget goes.
     pub(super) fn offer<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         (map, id): (MapId, EntryId),
         range: Range<u64>,
         how: Offered,
-        (ledger, budget): (LedgerId, &mut u64),
+        (to, budget): (MapId, &mut u64),
     ) -> KernResult<Progress<Offer>> {
         let (start, mut end) = (range.start, range.end);
         let entry = self.entry(id);
@@ -191,11 +190,13 @@ impl Vm {
                 end = self.protect_front(context, (map, id), range, budget)?;
             }
             (Offered::Behind, Some(object)) => {
-                let pages = (end - start) / PAGE_SIZE;
-                let from = (object, entry.page_at(start));
-                let shadow = self.shadow_of(context, from, pages, ledger)?;
+                let from = (object, entry.page_at(start), (end - start) / PAGE_SIZE);
+                *budget = 0;
+                if self.snapshot_step(context, to, from)? == Progress::More {
+                    return Ok(Progress::More);
+                }
                 return Ok(Progress::Done(Offer {
-                    object: Some(shadow),
+                    object: Some(self.take_snapshot(to, from)?),
                     index: 0,
                     needs_copy: false,
                     end,
@@ -206,6 +207,7 @@ impl Vm {
                 let pages = (end - start) / PAGE_SIZE;
                 let from = (object, entry.page_at(start));
                 self.await_pages(object, from.1..from.1 + pages)?;
+                let ledger = self.map_ref(to)?.ledger;
                 let copy = self.copy_object(context, from, pages, ledger)?;
                 *budget = 0;
                 return Ok(Progress::Done(Offer {

@@ -2,9 +2,10 @@
 //!
 //! A *map* is an address space: a tree of *entries*, each a range of addresses with protections and a
 //! window into an *object*. An object holds pages: anonymous ones, made as they are touched, or a physical
-//! range, or those that a *pager*, a task, supplies when it is asked (`pager.rs`, `supply.rs`). A copy is made by sharing the object, marking both sides `needs_copy`, and putting a *shadow*
-//! object in front of it on the first write; chains of shadows are collapsed as soon as one reference
-//! is left (`object.rs`).
+//! range, or those that a *pager*, a task, supplies when it is asked (`pager.rs`, `supply.rs`). A copy of anonymous
+//! memory is *symmetric*: it shares the object, both sides are marked `needs_copy`, and who writes first puts a *shadow*
+//! object in front of it (`shadow.rs`); chains of shadows are collapsed as soon as one reference is left (`settle.rs`).
+//! A copy of a pager's memory is *asymmetric*: only the copy is a shadow, and it gets what is about to change (`preserve.rs`).
 //!
 //! Neighbours: [`Machine`] has the page tables and the pages' contents, [`Ledgers`] the accounts. This layer
 //! sends no messages and wakes nobody: what it cannot do itself it returns as an effect.
@@ -42,11 +43,13 @@ mod object;
 mod overwrite;
 mod pager;
 mod pages;
+mod preserve;
 mod protect;
 mod region;
 mod remap;
 mod resident;
 mod settle;
+mod shadow;
 mod share;
 mod snapshot;
 mod supply;
@@ -137,6 +140,16 @@ impl<M: Machine> Context<'_, M> {
     fn release(&mut self, ledger: LedgerId, what: Resource, amount: u64) {
         self.ledgers.release(ledger, what, amount);
     }
+
+    /// Lets a ledger pay, within its limits, even if its task is gone: for what others have inherited from it.
+    fn for_heirs<R>(&mut self, ledger: LedgerId, work: impl FnOnce(&mut Self) -> R) -> R {
+        let closed = self.ledgers.reopen(ledger);
+        let result = work(self);
+        if closed {
+            self.ledgers.close(ledger);
+        }
+        result
+    }
 }
 
 /// All objects of the layer.
@@ -159,7 +172,7 @@ pub struct Vm {
     /// Pagers with something to be told or to tell, linked by [`Pager`].
     busy_pagers: Option<PagerId>,
     /// What the access that ended last with [`STALLED`] waits for.
-    stalled: Option<pager::Stall>,
+    stalled: Option<pager::Stalled>,
     /// Objects that are to be freed or collapsed, linked by [`Object::next`].
     unsettled: Option<ObjectId>,
 }

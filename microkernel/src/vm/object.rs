@@ -6,6 +6,7 @@ use abi::kern_return::KernReturn;
 
 use super::pager::PAGER_BYTES;
 use super::resident::{Node, Residents};
+use super::shadow::{Backing, Shadows, Siblings};
 use super::tree::{node, node_mut};
 use super::{Context, ObjectId, PagerId, Vm, cost};
 use crate::base::KernResult;
@@ -31,14 +32,6 @@ pub(super) enum Kind {
     Paged(PagerId),
 }
 
-/// The object that shows through where a shadow has no page.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Backing {
-    pub(super) object: ObjectId,
-    /// The page of it that lies behind the shadow's first one.
-    pub(super) index: u64,
-}
-
 /// A container of pages, numbered from 0.
 pub struct Object {
     pub(super) kind: Kind,
@@ -47,10 +40,12 @@ pub struct Object {
     pub(super) references: u32,
     pub(super) pages: Residents,
     pub(super) backing: Option<Backing>,
-    /// How many objects have this one as their backing.
-    pub(super) shadows: u32,
-    /// The exclusive or of their arena indices: with one shadow, its index.
-    pub(super) shadow_sum: u32,
+    /// Those that have this one as their backing.
+    pub(super) shadows: Shadows,
+    /// Its neighbours among its backing's shadows.
+    pub(super) siblings: Siblings,
+    /// What is behind it changed, and it could not keep what was there: what it has no page for is an error.
+    pub(super) lost: bool,
     /// Who pays for pages and for the object. Nobody pays for what the kernel made at boot.
     pub(super) ledger: Option<LedgerId>,
     /// More than one map may write it, or a memory entry reaches it. It then never needs a copy, it
@@ -80,8 +75,9 @@ impl Object {
             references: 1,
             pages: Residents::new(),
             backing: None,
-            shadows: 0,
-            shadow_sum: 0,
+            shadows: Shadows::default(),
+            siblings: Siblings::default(),
+            lost: false,
             ledger,
             shared: false,
             listed: false,
@@ -168,42 +164,13 @@ impl Vm {
     pub(super) fn dereference(&mut self, id: ObjectId) {
         let object = self.object_mut(id);
         object.references -= 1;
-        let settles = object.references == 0 || (object.references == 1 && object.shadows == 1);
+        let settles =
+            object.references == 0 || (object.references == 1 && object.shadows.count == 1);
         if settles && !object.listed {
             object.listed = true;
             let next = self.unsettled.replace(id);
             self.object_mut(id).next = next;
         }
-    }
-
-    /// A shadow in front of `backing`, with one reference; takes over the caller's reference to `backing`.
-    pub(super) fn create_shadow<M: Machine>(
-        &mut self,
-        context: &mut Context<'_, M>,
-        backing: Backing,
-        size: u64,
-        ledger: LedgerId,
-    ) -> KernResult<ObjectId> {
-        let shadow = self.create_object(context, Kind::Anonymous, size, Some(ledger))?;
-        self.object_mut(shadow).backing = Some(backing);
-        let behind = self.object_mut(backing.object);
-        behind.shadows += 1;
-        behind.shadow_sum ^= shadow.index();
-        Ok(shadow)
-    }
-
-    /// A new shadow in front of a part of an object, with a reference of its own to it.
-    pub(super) fn shadow_of<M: Machine>(
-        &mut self,
-        context: &mut Context<'_, M>,
-        (object, index): (ObjectId, u64),
-        size: u64,
-        ledger: LedgerId,
-    ) -> KernResult<ObjectId> {
-        let backing = Backing { object, index };
-        let shadow = self.create_shadow(context, backing, size, ledger)?;
-        self.reference(object);
-        Ok(shadow)
     }
 
     /// The page that an object shows at an index.
@@ -228,21 +195,14 @@ impl Vm {
                     paged: matches!(here.kind, Kind::Paged(_)),
                 });
             }
+            if here.lost {
+                return None;
+            }
             let backing = here.backing?;
             object = backing.object;
             index = index.checked_add(backing.index)?;
             depth += 1;
         }
-    }
-
-    /// How many objects lie behind this one.
-    pub(super) fn chain(&self, object: ObjectId) -> u32 {
-        let (mut object, mut depth) = (object, 0);
-        while let Some(backing) = self.object(object).backing {
-            object = backing.object;
-            depth += 1;
-        }
-        depth
     }
 
     /// A page of the object's own at an index where it has none; its content is undefined.

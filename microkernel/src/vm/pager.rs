@@ -19,6 +19,7 @@ use abi::kern_return::KernReturn;
 use arena::Arena;
 
 use super::object::Kind;
+use super::preserve::Preserving;
 use super::tree::{node, node_mut};
 use super::{Context, MapId, ObjectId, PagerId, RequestId, Vm, cost};
 use crate::base::KernResult;
@@ -76,6 +77,8 @@ pub struct Pager {
     pub(super) object: ObjectId,
     pub(super) state: PagerState,
     pub(super) attributes: PagerAttributes,
+    /// A page that copies of its object are getting, because somebody is about to write it.
+    pub(super) preserving: Option<Preserving>,
     /// Its object has no pages and no references left: what remains is to say so.
     pub(super) finished: bool,
     /// Place in the tree by port, unless dead.
@@ -116,6 +119,15 @@ pub(super) struct Stall {
     pub(super) pager: PagerId,
     pub(super) page: u64,
     pub(super) question: Question,
+}
+
+/// Why an access ended with [`STALLED`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stalled {
+    /// It waits for a page.
+    Page(Stall),
+    /// It takes more than one step.
+    Step,
 }
 
 /// A message to a pager.
@@ -255,6 +267,7 @@ impl Vm {
             object,
             state: PagerState::Told,
             attributes: PagerAttributes::default(),
+            preserving: None,
             finished: false,
             links: Links::LEAF,
             listed: false,
@@ -415,11 +428,17 @@ impl Vm {
 
     /// An access ends that needs this of a pager first.
     pub(super) fn stall<T>(&mut self, stall: Stall) -> KernResult<T> {
-        self.stalled = Some(stall);
+        self.stalled = Some(Stalled::Page(stall));
         Err(STALLED)
     }
 
-    /// What the thread of `map` whose access ended with [`STALLED`] is to wait for.
+    /// An access ends of which a step is done.
+    pub(super) fn stall_step<T>(&mut self) -> KernResult<T> {
+        self.stalled = Some(Stalled::Step);
+        Err(STALLED)
+    }
+
+    /// What the thread of `map` whose access ended with [`STALLED`] is to wait for. `None`: nothing, it tries again.
     ///
     /// `failed` is the key of a wait of this thread that ended in failure.
     ///
@@ -431,8 +450,11 @@ impl Vm {
         context: &mut Context<'_, M>,
         map: MapId,
         failed: Option<WaitKey>,
-    ) -> KernResult<Await> {
-        let stall = self.stalled.take().ok_or(KernReturn::MemoryFailure)?;
+    ) -> KernResult<Option<Await>> {
+        let stall = match self.stalled.take().ok_or(KernReturn::MemoryFailure)? {
+            Stalled::Page(stall) => stall,
+            Stalled::Step => return Ok(None),
+        };
         let pager = self
             .pagers
             .get(stall.pager)
@@ -446,7 +468,7 @@ impl Vm {
             let id = self.requests.id_at(known);
             let id = id.ok_or(KernReturn::MemoryFailure)?;
             let key = key_of(id, stall.page);
-            return Ok(Await { key, ask: None });
+            return Ok(Some(Await { key, ask: None }));
         }
         let ledger = self.map_ref(map)?.ledger;
         let request = self.create_request(context, &stall, ledger, state)?;
@@ -457,10 +479,10 @@ impl Vm {
             payer: ledger,
             request,
         };
-        Ok(Await {
+        Ok(Some(Await {
             key: key_of(request, stall.page),
             ask: Some(ask).filter(|_| state == PagerState::Ready),
-        })
+        }))
     }
 
     fn create_request<M: Machine>(

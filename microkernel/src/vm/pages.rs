@@ -156,7 +156,7 @@ impl Vm {
                 best = best.min(index - shift);
             }
             match here.backing {
-                Some(backing) if best > from => {
+                Some(backing) if best > from && !here.lost => {
                     object = backing.object;
                     shift += backing.index;
                 }

@@ -118,16 +118,13 @@ impl Vm {
             self.entry_mut(id).needs_copy = true;
             return Ok(());
         }
-        let paged = here.is_paged();
-        let ledger = self.map_ref(map)?.ledger;
         let entry = self.entry(id);
-        let (range, from) = (entry.start..entry.end, (object, entry.index));
-        let pages = entry.size();
-        let copy = if paged {
-            self.shadow_of(context, from, pages, ledger)?
-        } else {
-            self.copy_object(context, from, pages, ledger)?
-        };
+        let (range, pages) = (entry.start..entry.end, entry.size());
+        let from = (object, entry.index, pages);
+        if self.snapshot_step(context, map, from)? == Progress::More {
+            return Ok(());
+        }
+        let copy = self.take_snapshot(map, from)?;
         self.withdraw(context, (map, id), range, Withdraw::All, &mut { pages });
         let entry = self.entry_mut(id);
         entry.object = Some(copy);

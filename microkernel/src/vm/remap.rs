@@ -12,7 +12,7 @@ use abi::vm::{behavior, inherit, map_flags, protection};
 use super::allocate::{MapRequest, Source};
 use super::entry::Attributes;
 use super::fork::Offered;
-use super::{Context, Entry, EntryId, MapId, Progress, STALLED, STEP, Vm, whole_pages};
+use super::{Context, Entry, EntryId, MapId, Progress, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::Machine;
 
@@ -122,6 +122,7 @@ impl Vm {
     ///
     /// # Errors
     /// As [`remap_begin`](Self::remap_begin), when the maps changed meanwhile. The place is then to be unmapped.
+    /// [`STALLED`](super::STALLED): a pager is to supply what is copied; the same step is to be done again.
     pub fn remap_step<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -139,15 +140,8 @@ impl Vm {
         let id = self.find_entry(remap.source, rest.start)?;
         let end = self.entry(id).end.min(rest.end);
         let how = self.plan_remap(remap, id);
-        let ledger = self.map_ref(map)?.ledger;
-        let range = rest.start..end;
-        let payer = (ledger, &mut { STEP });
-        let offer = self.offer(context, (remap.source, id), range, how, payer);
-        // A copy that would have to wait for a pager between two steps is refused.
-        let offer = offer.map_err(|code| match code {
-            STALLED => KernReturn::NotSupported,
-            code => code,
-        })?;
+        let to = (map, &mut { STEP });
+        let offer = self.offer(context, (remap.source, id), rest.start..end, how, to)?;
         let Progress::Done(offer) = offer else {
             return Ok(done);
         };

@@ -1,6 +1,7 @@
 //! [`Vm::settle`]: freeing objects that nobody refers to, and merging shadows with what is behind them.
 
-use super::object::{Backing, Kind};
+use super::object::Kind;
+use super::shadow::Backing;
 use super::{Context, Object, ObjectId, Progress, STEP, Vm, cost};
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
@@ -41,12 +42,12 @@ impl Vm {
     }
 
     /// The one object that reaches this one, if it can take this one's pages.
-    fn only_shadow(&self, id: ObjectId) -> Option<ObjectId> {
+    pub(super) fn only_shadow(&self, id: ObjectId) -> Option<ObjectId> {
         let object = self.object(id);
-        if object.references != 1 || object.shadows != 1 || !object.is_private() {
+        if object.references != 1 || object.shadows.count != 1 || !object.is_private() {
             return None;
         }
-        let shadow = self.objects.id_at(object.shadow_sum)?;
+        let shadow = object.shadows.first?;
         (self.object(shadow).references > 0).then_some(shadow)
     }
 
@@ -69,10 +70,7 @@ impl Vm {
         if let Kind::Paged(pager) = self.object(id).kind {
             return self.finish_pager(pager);
         }
-        if let Some(backing) = self.object(id).backing {
-            let behind = self.object_mut(backing.object);
-            behind.shadows -= 1;
-            behind.shadow_sum ^= id.index();
+        if let Some(backing) = self.leave_shadows(id) {
             self.dereference(backing.object);
         }
         self.remove_object(context, id);
@@ -115,14 +113,13 @@ impl Vm {
         }
         self.prune_pages(context, id);
         self.unlist(id);
-        let behind = self.object(id).backing;
-        self.object_mut(shadow).backing = behind.map(|behind| Backing {
-            object: behind.object,
-            index: behind.index + window,
-        });
-        if let Some(behind) = behind {
-            self.object_mut(behind.object).shadow_sum ^= id.index() ^ shadow.index();
+        self.leave_shadows(shadow);
+        // In this order: one that is behind both meets the shadow before it forgets the object.
+        if let Some(behind) = self.object(id).backing {
+            self.join_shadows(shadow, behind.from(window));
         }
+        self.leave_shadows(id);
+        self.object_mut(shadow).lost |= self.object(id).lost;
         self.remove_object(context, id);
     }
 
@@ -158,20 +155,13 @@ impl Vm {
             if behind.kind != Kind::Anonymous || behind.shared || !self.hides(id, object, index) {
                 return;
             }
-            let next = behind.backing;
-            self.object_mut(id).backing = next.map(|next| Backing {
-                object: next.object,
-                index: next.index + index,
-            });
+            let (next, lost) = (behind.backing, behind.lost);
+            self.leave_shadows(id);
             if let Some(next) = next {
                 self.reference(next.object);
-                let behind = self.object_mut(next.object);
-                behind.shadows += 1;
-                behind.shadow_sum ^= id.index();
+                self.join_shadows(id, next.from(index));
             }
-            let behind = self.object_mut(object);
-            behind.shadows -= 1;
-            behind.shadow_sum ^= id.index();
+            self.object_mut(id).lost |= lost;
             self.dereference(object);
         }
     }

@@ -232,13 +232,16 @@ impl Vm {
     /// Lets an access to a page that nobody has made yet wait for the pager that could supply it, if one could.
     ///
     /// # Errors
-    /// [`STALLED`](super::STALLED).
+    /// [`STALLED`](super::STALLED). `MemoryError`: what was there is lost.
     pub(super) fn await_missing(
         &mut self,
         object: ObjectId,
         index: u64,
         right: u32,
     ) -> KernResult<()> {
+        if self.is_lost(object) {
+            return Err(KernReturn::MemoryError);
+        }
         match self.paged_behind(object, index) {
             Some((pager, _, page)) => self.stall(Stall {
                 pager,
@@ -252,15 +255,15 @@ impl Vm {
     /// What a pager allows of its page that an entry shows itself, for an access that needs `right`.
     ///
     /// # Errors
-    /// [`STALLED`](super::STALLED): the pager is to unlock it.
-    pub(super) fn admit(
+    /// [`STALLED`](super::STALLED): the pager is to unlock it, or copies of it are still being made.
+    pub(super) fn admit<M: Machine>(
         &mut self,
+        context: &mut Context<'_, M>,
         pager: PagerId,
         (object, page): (ObjectId, u64),
         right: u32,
     ) -> KernResult<u32> {
-        let here = node_mut(&mut self.objects, object);
-        let mut marks = here.pages.marks(&self.residents, page);
+        let marks = self.object(object).pages.marks(&self.residents, page);
         if marks.lock() & right != 0 {
             return self.stall(Stall {
                 pager,
@@ -268,16 +271,27 @@ impl Vm {
                 question: Question::Unlock(right),
             });
         }
-        if right == protection::WRITE && !marks.contains(Marks::DIRTY) {
-            marks |= Marks::DIRTY;
-            here.pages.set_marks(&mut self.residents, page, marks);
+        let mut dirty = marks.contains(Marks::DIRTY);
+        if right == protection::WRITE && !dirty {
+            if self.preserve(context, pager, page) == Progress::More {
+                return self.stall_step();
+            }
+            self.mark_page(object, page, Marks::DIRTY);
+            dirty = true;
         }
-        let write = match marks.contains(Marks::DIRTY) {
+        let write = match dirty {
             true => 0,
             // The first write is to be noticed.
             false => protection::WRITE,
         };
         Ok(protection::ALL & !marks.lock() & !write)
+    }
+
+    /// Adds to what is known of a page.
+    pub(super) fn mark_page(&mut self, object: ObjectId, page: u64, more: Marks) {
+        let here = node_mut(&mut self.objects, object);
+        let marks = here.pages.marks(&self.residents, page) | more;
+        here.pages.set_marks(&mut self.residents, page, marks);
     }
 
     /// Makes a range's pages present where only a pager can, so that it can be copied at once.

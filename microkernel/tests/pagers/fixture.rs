@@ -4,9 +4,10 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::{Descriptor, descriptor};
 use abi::names::{Name, disposition};
 use abi::trap;
-use abi::vm::{inherit, map_flags, protection};
+use abi::vm::{copy_strategy, inherit, map_flags, protection};
 use interfaces::memory_object::{MemoryControl, MemoryObject};
 use interfaces::thread::Thread;
+use interfaces::vm::Vm;
 use microkernel::kernel::Census;
 use microkernel::machine::{Access, FrameIndex};
 use microkernel::sched::Wait;
@@ -67,19 +68,45 @@ impl Fixture {
     /// Maps `pages` of the object for a task that knows it by `name`, from page `first` on.
     pub(crate) fn try_map(
         &mut self,
+        who: (FrameIndex, Name),
+        pages: (u64, u64),
+        flags: u64,
+    ) -> Result<u64, KernReturn> {
+        let started = self.start_map(who, pages, flags);
+        let answer = started.unwrap_or_else(|| self.sim.on(who.0).finish());
+        self.check();
+        result(&answer)
+    }
+
+    /// The same, which may have to wait; what it answers if it does not.
+    pub(crate) fn start_map(
+        &mut self,
         (thread, name): (FrameIndex, Name),
         (first, pages): (u64, u64),
         flags: u64,
-    ) -> Result<u64, KernReturn> {
+    ) -> Option<Answer> {
         let word = map_flags::ANYWHERE
             | flags
             | u64::from(RW) << map_flags::CURRENT_SHIFT
             | u64::from(protection::ALL) << map_flags::MAXIMUM_SHIFT
             | u64::from(inherit::SHARE) << map_flags::INHERIT_SHIFT;
         let arguments = [name.0.into(), 0, pages * PAGE, first * PAGE, word];
-        let mapped = self.sim.on(thread).trap(trap::VM_MAP, &arguments);
+        let started = self.sim.on(thread).start(trap::VM_MAP, &arguments);
         self.check();
-        mapped
+        started
+    }
+
+    /// `vm_copy` within the client's memory.
+    pub(crate) fn copy(&mut self, from: u64, size: u64, to: u64) -> KernReturn {
+        let task = self.sim.on(self.client).trap(trap::TASK_SELF, &[]).unwrap();
+        let request = Request::call(Name(task as u32))
+            .id(<dyn Vm>::COPY.id)
+            .words([from, size, to, 0, 0, 0]);
+        let reply = self.sim.on(self.client).message(&request);
+        let mut client = self.sim.on(self.client);
+        client.trap(trap::PORT_DEALLOCATE, &[task]).unwrap();
+        self.check();
+        code(&reply)
     }
 
     /// The client maps the first pages of the object.
@@ -155,8 +182,17 @@ impl Fixture {
     }
 
     pub(crate) fn attributes(&mut self, control: Name, may_cache: u64) -> KernReturn {
+        self.attributes_with(control, may_cache, copy_strategy::DELAY)
+    }
+
+    pub(crate) fn attributes_with(
+        &mut self,
+        control: Name,
+        may_cache: u64,
+        strategy: u32,
+    ) -> KernReturn {
         let id = <dyn MemoryControl>::SET_ATTRIBUTES.id;
-        let words = [may_cache, 0, 0, 0, 0, 0];
+        let words = [may_cache, strategy.into(), 0, 0, 0, 0];
         code(&self.call(control, Request::call(control).id(id).words(words)))
     }
 
@@ -228,10 +264,7 @@ impl Fixture {
     pub(crate) fn finish(&mut self) -> Result<u64, KernReturn> {
         let answer = self.sim.on(self.client).finish();
         self.check();
-        match KernReturn(answer.frame.rax as u32) {
-            KernReturn::Success => Ok(answer.frame.rdx),
-            error => Err(error),
-        }
+        result(&answer)
     }
 
     /// The same, when nobody has to be asked.
@@ -292,6 +325,13 @@ impl Fixture {
             other => panic!("no terminate but {other:?}"),
         }
         self.at_baseline();
+    }
+}
+
+fn result(answer: &Answer) -> Result<u64, KernReturn> {
+    match KernReturn(answer.frame.rax as u32) {
+        KernReturn::Success => Ok(answer.frame.rdx),
+        error => Err(error),
     }
 }
 

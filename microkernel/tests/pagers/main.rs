@@ -1,6 +1,7 @@
 //! Memory objects whose pages a task supplies: the protocol, step by step, and pagers that lie, stall and die.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod copies;
 mod deaths;
 mod faults;
 mod fixture;
