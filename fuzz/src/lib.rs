@@ -9,7 +9,7 @@ mod message;
 
 pub use message::message;
 
-use bootstrap::archive::{Archive, Bytes};
+use archive::{Archive, Bytes};
 use bootstrap::elf::Plan;
 use manifest::Manifest;
 use microkernel::kernel::{Boot, Kernel, Variables};

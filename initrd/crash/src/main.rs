@@ -6,5 +6,11 @@ use libmach::{Context, Result};
 
 #[libmach::main]
 fn main(_: Context) -> Result<()> {
+    fail()
+}
+
+/// A function of its own, so that reports have something to name.
+#[inline(never)]
+fn fail() -> ! {
     panic!("as it is made to")
 }

@@ -10,7 +10,7 @@ use core::task::Poll;
 
 use channel::Exit;
 use interfaces::log::LogClient;
-use libmach::abi::exception;
+use libmach::abi::{exception, signal};
 use libmach::server::{Call, Concurrent};
 use libmach::{Error, Result};
 
@@ -146,9 +146,10 @@ async fn run_line(shell: &Shell, session: &Rc<Session>, line: &str) -> Result<()
     session.input().finish();
     match ended {
         None => session.raw(b"^C\r\n").await,
-        Some(Exit::Exception(kind)) => {
-            let name = exception::name(kind);
-            let text = format!("ended by {name}; dmesg has the report\n");
+        Some(Exit::Exception { kind, signal }) => {
+            let name = exception::name(kind.into());
+            let signal = signal::name(signal.into());
+            let text = format!("ended by {name} ({signal}); dmesg says more\n");
             session.stdout(text.as_bytes()).await
         }
         Some(Exit::Exited(_) | Exit::NoSuchCommand) => Ok(()),

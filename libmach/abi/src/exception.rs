@@ -68,6 +68,14 @@ pub mod behavior {
 
 /// Codes of [`SOFTWARE`].
 pub mod software {
+    /// XNU's `EXC_UNIX_BAD_SYSCALL`: a system call that is none. The kernel raises none of these four.
+    pub const BAD_SYSCALL: u64 = 0x1_0000;
+    /// XNU's `EXC_UNIX_BAD_PIPE`: a pipe that nobody reads.
+    pub const BAD_PIPE: u64 = 0x1_0001;
+    /// XNU's `EXC_UNIX_ABORT`: the program gives up on itself.
+    pub const ABORT: u64 = 0x1_0002;
+    /// XNU's `EXC_SOFT_SIGNAL`: a signal; subcode: its number.
+    pub const SOFT_SIGNAL: u64 = 0x1_0003;
     /// A Rust panic; subcode: address of the text, up to a NUL.
     pub const PANIC: u64 = 0x1_0010;
 }

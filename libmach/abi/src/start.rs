@@ -6,6 +6,9 @@ pub const ADDRESS: u64 = 0x7fff_ffff_0000;
 /// `MELLOTSK` in ASCII, little-endian.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"MELLOTSK");
 
+/// Identity token of the first task.
+pub const FIRST_IDENTITY: u64 = 1;
+
 /// Bytes of a right's name on the start page.
 pub const NAME_SIZE: usize = 40;
 /// The most rights that a start page names.

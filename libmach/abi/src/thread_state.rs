@@ -30,6 +30,34 @@ pub struct ThreadState {
     pub gs_base: u64,
 }
 
+impl ThreadState {
+    /// All registers with their names, for reports.
+    pub const fn named(&self) -> [(&'static str, u64); 20] {
+        [
+            ("rax", self.rax),
+            ("rbx", self.rbx),
+            ("rcx", self.rcx),
+            ("rdx", self.rdx),
+            ("rsi", self.rsi),
+            ("rdi", self.rdi),
+            ("rbp", self.rbp),
+            ("rsp", self.rsp),
+            ("r8", self.r8),
+            ("r9", self.r9),
+            ("r10", self.r10),
+            ("r11", self.r11),
+            ("r12", self.r12),
+            ("r13", self.r13),
+            ("r14", self.r14),
+            ("r15", self.r15),
+            ("rip", self.rip),
+            ("efl", self.rflags),
+            ("fs", self.fs_base),
+            ("gs", self.gs_base),
+        ]
+    }
+}
+
 /// The flags that user code may have set: arithmetic flags, direction, trap, alignment check, ID.
 pub const USER_FLAGS: u64 = 0x0024_0dd5;
 /// Flags that are always set in user mode: bit 1 and interrupts enabled.

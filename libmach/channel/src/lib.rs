@@ -35,7 +35,12 @@ pub enum Exit {
     /// It was never started: nothing has that name.
     NoSuchCommand,
     /// An exception that nothing handled ended it; the Mach exception type.
-    Exception(u32),
+    Exception {
+        /// The Mach exception type.
+        kind: u16,
+        /// The signal that POSIX has for it; 0: none.
+        signal: u16,
+    },
 }
 
 /// One message of the channel.
@@ -132,7 +137,7 @@ fn encode_exit(exit: Exit) -> [u8; 5] {
     let (tag, code) = match exit {
         Exit::Exited(code) => (0, u32::from(code)),
         Exit::NoSuchCommand => (1, 0),
-        Exit::Exception(exception) => (2, exception),
+        Exit::Exception { kind, signal } => (2, u32::from(kind) | u32::from(signal) << 16),
     };
     let [a, b, c, d] = code.to_le_bytes();
     [tag, a, b, c, d]
@@ -148,7 +153,10 @@ fn decode_exit(payload: &[u8]) -> Result<Exit, Error> {
             u8::try_from(code).map_err(|_| Error::Malformed)?,
         )),
         1 if code == 0 => Ok(Exit::NoSuchCommand),
-        2 => Ok(Exit::Exception(code)),
+        2 => Ok(Exit::Exception {
+            kind: code as u16,
+            signal: (code >> 16) as u16,
+        }),
         _ => Err(Error::Malformed),
     }
 }
@@ -277,7 +285,10 @@ mod tests {
         Frame::Stderr(b""),
         Frame::Exit(Exit::Exited(255)),
         Frame::Exit(Exit::NoSuchCommand),
-        Frame::Exit(Exit::Exception(1)),
+        Frame::Exit(Exit::Exception {
+            kind: 1,
+            signal: 11,
+        }),
     ];
 
     #[test]

@@ -12,6 +12,7 @@
 pub mod bootstrap;
 pub mod bounded;
 pub mod console;
+pub mod crash;
 pub mod echo;
 pub mod exceptions;
 pub mod host;
@@ -51,6 +52,7 @@ pub const ALL: &[&Description] = &[
     <dyn supervisor::Supervisor>::DESCRIPTION,
     <dyn console::Console>::DESCRIPTION,
     <dyn log::Log>::DESCRIPTION,
+    <dyn crash::CrashReporter>::DESCRIPTION,
     <dyn echo::Echo>::DESCRIPTION,
     <dyn tally::Tally>::DESCRIPTION,
     <dyn squares::Squares>::DESCRIPTION,

@@ -84,6 +84,8 @@ pub struct Ended {
     pub how: End,
     /// What that says of it.
     pub value: u64,
+    /// The signal that POSIX has for an exception (`abi::signal`); 0: none.
+    pub signal: u32,
 }
 
 /// The most services in one answer.

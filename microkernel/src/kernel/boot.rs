@@ -70,9 +70,6 @@ impl From<KernReturn> for BootError {
 /// Bytes of the first thread's stack, below the start page and a guard of the same size.
 const STACK: u64 = 16 * PAGE_SIZE;
 
-/// Identity token of the first task.
-const FIRST_IDENTITY: u64 = 1;
-
 impl Kernel {
     /// A kernel with one task, whose first thread runs at the next event of CPU 0.
     ///
@@ -120,7 +117,7 @@ impl Kernel {
         let new = NewTask {
             limits,
             parent: None,
-            identity: FIRST_IDENTITY,
+            identity: start::FIRST_IDENTITY,
             priority_limit: MAX_PRIORITY,
         };
         let (tasks, mut layers) = self.layers(machine, Cpu(0));
@@ -196,7 +193,7 @@ impl Kernel {
         )?;
         put(
             offset_of!(start::Page, identity),
-            &FIRST_IDENTITY.to_le_bytes(),
+            &start::FIRST_IDENTITY.to_le_bytes(),
         )?;
         put(
             offset_of!(start::Page, environment_count),

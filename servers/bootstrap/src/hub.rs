@@ -7,6 +7,7 @@
 //! Deliberately absent: waiting. Whatever takes time comes back as an event.
 
 mod calls;
+mod crashes;
 mod decode;
 mod events;
 
@@ -18,6 +19,8 @@ use core::cell::RefCell;
 use core::time::Duration;
 
 use abi::names::Name;
+use abi::start::FIRST_IDENTITY;
+use archive::Archive;
 use interfaces::bootstrap::Bootstrap;
 use interfaces::log::{Level, Log};
 use interfaces::supervisor::{Cause, State};
@@ -25,7 +28,9 @@ use interfaces::task::Task;
 use libmach::{PortSet, Result, SendRight, abi, time, trap};
 use manifest::{Manifest, Right};
 
-use crate::archive::Archive;
+pub use crashes::Inquiry;
+use crashes::Open;
+
 use crate::launch::{Failure, Launched, Launcher, Request};
 use crate::life::{Life, Order};
 use crate::programs::Programs;
@@ -37,8 +42,6 @@ const LOG: &str = "org.mello.log";
 /// How long a start waits for ports that the last life had, in ns. They come with its death; only one
 /// that it gave away does not.
 const RETURN: u64 = 100_000_000;
-/// This task's own identity token, which the kernel gave it.
-const OWN_IDENTITY: u64 = 1;
 
 /// The ports that events come through, by what this task calls them.
 #[derive(Debug)]
@@ -89,6 +92,8 @@ pub struct Hub<L> {
     launcher: L,
     ports: Ports,
     last_identity: u64,
+    /// Tasks that raised an exception and whose report is being made.
+    open: Vec<Open>,
     /// What the clock is armed for.
     armed: u64,
 }
@@ -111,7 +116,8 @@ impl<L: Launcher> Hub<L> {
             units: Vec::new(),
             registry: Registry::default(),
             programs: Programs::default(),
-            last_identity: OWN_IDENTITY,
+            last_identity: FIRST_IDENTITY,
+            open: Vec::new(),
             armed: u64::MAX,
             archive: Rc::clone(archive),
             launcher,

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use abi::PAGE_SIZE;
 use abi::start::names;
 use abi::task::Limits;
+use archive::{Archive, Bytes};
 use interfaces::interrupt::InterruptRoot;
 use interfaces::io::IoRoot;
 use interfaces::memory::{Entry, MemoryRoot};
@@ -18,7 +19,6 @@ use libmach::context::HEARTBEAT;
 use libmach::{Context, Result, SendRight, abi};
 use manifest::{Manifest, Right, Root};
 
-use crate::archive::{Archive, Bytes};
 use crate::elf::{HEAD, Plan};
 use crate::launch::{
     Failure, Launched, Launcher, Memory, Request, first_state, load, place_start_page,
@@ -208,10 +208,10 @@ impl Launcher for Kernel {
         // Everything here is for the report only: what cannot be had is left out of it.
         client.suspend().ok();
         // The number of a thread is the lower half of what the kernel knows it by.
-        if let Ok(thread) = client.thread(exception.thread as u32) {
+        if let Ok(thread) = client.thread(exception.crash.thread as u32) {
             exception.state = thread.client().get_state().ok();
         }
-        if let Ok(words) = client.vm_read(exception.rsp, STACK_SHOWN) {
+        if let Ok(words) = client.vm_read(exception.crash.rsp, STACK_SHOWN) {
             let word = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or(0);
             exception.stack = words.chunks_exact(8).map(word).collect();
         }

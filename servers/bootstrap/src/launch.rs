@@ -9,12 +9,12 @@ use alloc::vec::Vec;
 
 use abi::thread_state::ThreadState;
 use abi::{PAGE_SIZE, start};
+use archive::Bytes;
 use interfaces::task::Task;
 use interfaces::thread::Thread;
 use libmach::{Error, SendRight, abi};
 use manifest::{Manifest, Right};
 
-use crate::archive::Bytes;
 use crate::elf::Plan;
 use crate::report::Exception;
 

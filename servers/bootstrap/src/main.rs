@@ -6,7 +6,7 @@ extern crate alloc;
 
 use alloc::rc::Rc;
 
-use bootstrap::archive::Archive;
+use archive::Archive;
 use bootstrap::kernel::Kernel;
 use bootstrap::serve::serve;
 use libmach::abi::start::names;

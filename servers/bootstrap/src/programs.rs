@@ -39,21 +39,28 @@ pub struct Program {
 impl Program {
     /// It says with which status it will end.
     pub fn exiting(&mut self, status: u64) {
-        let how = End::Exited;
-        self.end.get_or_insert(Ended { how, value: status });
+        self.end.get_or_insert(Ended {
+            value: status,
+            ..Ended::default()
+        });
     }
 
-    /// It raised an exception and will end.
-    pub fn raised(&mut self, kind: u32) {
-        let value = kind.into();
-        let how = End::Exception;
-        self.end = Some(Ended { how, value });
+    /// It raised an exception of this type and will end; POSIX has a signal for it, or 0.
+    pub fn raised(&mut self, kind: u32, signal: u32) {
+        self.end = Some(Ended {
+            how: End::Exception,
+            value: kind.into(),
+            signal,
+        });
     }
 
     /// It is terminated by order.
     pub fn terminated(&mut self) {
         let how = End::Terminated;
-        self.end.get_or_insert(Ended { how, value: 0 });
+        self.end.get_or_insert(Ended {
+            how,
+            ..Ended::default()
+        });
     }
 
     /// Its task is dead: whoever waits learns it. A task that announced nothing ended well.

@@ -7,6 +7,7 @@ use abi::kern_return::MessageReturn;
 use abi::names::{Name, disposition};
 use abi::notify::pending;
 use abi::registers::{Shape, options, pair, send_word};
+use archive::Archive;
 use interfaces::bootstrap::Bootstrap;
 use interfaces::bounded::{List, Text};
 use interfaces::supervisor::{Ended, Info, Supervisor};
@@ -18,7 +19,6 @@ use libmach::{
     trap,
 };
 
-use crate::archive::Archive;
 use crate::hub::{Hub, Ports, Shared};
 use crate::launch::Launcher;
 
@@ -64,7 +64,6 @@ pub fn serve<L: Launcher>(
         });
     };
     on(notify, Hub::notified);
-    on(exceptions, Hub::raised);
     on(clock, |hub, message| {
         if message.id == pending::TIMER {
             hub.ticked();
@@ -75,10 +74,26 @@ pub fn serve<L: Launcher>(
             hub.arrived(Name(message.word() as u32));
         }
     });
+    runtime.spawn(attend(runtime.clone(), Rc::clone(&hub), exceptions));
     runtime.serve(port, Names(Rc::clone(&hub)))?;
     runtime.serve(supervisor, Orders(Rc::clone(&hub)))?;
     hub.borrow_mut().boot();
     runtime.run()
+}
+
+/// Takes exceptions. While the reporter is asked about one, the others are taken.
+async fn attend<L: Launcher>(runtime: Runtime, hub: Shared<L>, exceptions: Inbox) {
+    loop {
+        let message = exceptions.next().await;
+        let Some(inquiry) = hub.borrow_mut().raised(message) else {
+            continue;
+        };
+        let (on, hub) = (runtime.clone(), Rc::clone(&hub));
+        runtime.spawn(async move {
+            let (inquiry, filed) = inquiry.ask(&on).await;
+            hub.borrow_mut().reported(&inquiry, filed.as_ref());
+        });
+    }
 }
 
 /// Starts the thread that looks at the ports of `idle` without taking anything out of them. A port

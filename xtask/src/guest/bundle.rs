@@ -7,6 +7,7 @@
 //! | `servers/NAME/program`, `drivers/NAME/program` | ELF file without symbols |
 //! | `servers/NAME/manifest`, `drivers/NAME/manifest` | encoded manifest (`manifest::Manifest::decode`) |
 //! | `bin/NAME` | a program; `bin/NAME.manifest` when it has one |
+//! | `servers/NAME/symbols`, `drivers/NAME/symbols`, `bin/NAME.symbols` | its functions (`abi::symbols`) |
 //!
 //! Only what the tree holds now is read, so a removed server is gone from the next archive.
 
@@ -14,6 +15,7 @@ use super::archive::{Archive, Mode};
 use super::build::Products;
 use super::flatten::flatten;
 use super::program::{parse, segments, shed};
+use super::symbols::table;
 use super::units::{Kind, Unit};
 use crate::fault::{Doing, Fault, Result};
 use manifest::MAX_ENCODED;
@@ -65,23 +67,24 @@ fn add_unit(archive: &mut Archive, unit: &Unit, program: &[u8]) -> Result<()> {
     let name = &unit.name;
     // Here its faults have a name; in the guest it would only fail to start.
     segments(name, &parse(name, program)?)?;
-    let (program_path, manifest_path) = match unit.kind {
-        Kind::Program => (format!("bin/{name}"), format!("bin/{name}.manifest")),
+    let (program_path, stem) = match unit.kind {
+        Kind::Program => (format!("bin/{name}"), format!("bin/{name}.")),
         Kind::First | Kind::Server | Kind::Driver => {
             let folder = unit.kind.folder();
             (
                 format!("{folder}/{name}/program"),
-                format!("{folder}/{name}/manifest"),
+                format!("{folder}/{name}/"),
             )
         }
     };
     archive.add(&program_path, Mode::Program, shed(name, program)?)?;
+    archive.add(&format!("{stem}symbols"), Mode::Data, table(program))?;
     if let Some(manifest) = unit.manifest()? {
         let mut buffer = [0; MAX_ENCODED];
         let encoded = manifest
             .encode(&mut buffer)
             .at("encode", &unit.manifest_path())?;
-        archive.add(&manifest_path, Mode::Data, encoded.to_vec())?;
+        archive.add(&format!("{stem}manifest"), Mode::Data, encoded.to_vec())?;
     }
     Ok(())
 }

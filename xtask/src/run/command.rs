@@ -20,8 +20,13 @@ pub(crate) enum Outcome {
     Exited(u8),
     /// The guest knows no such command.
     NoSuchCommand,
-    /// An exception that nothing handled; the Mach exception type.
-    Exception(u32),
+    /// An exception that nothing handled.
+    Exception {
+        /// Which.
+        kind: u16,
+        /// The signal that POSIX has for it; 0: none.
+        signal: u16,
+    },
     /// The time was up.
     TimedOut,
     /// The guest's own watchdog ended it, and said what all threads did.
@@ -41,7 +46,7 @@ impl Outcome {
             Self::Lost(_) => 125,
             Self::Panicked => 126,
             Self::NoSuchCommand => 127,
-            Self::Exception(_) => 134,
+            Self::Exception { .. } => 134,
         }
     }
 }
@@ -51,7 +56,7 @@ impl From<Exit> for Outcome {
         match exit {
             Exit::Exited(code) => Self::Exited(code),
             Exit::NoSuchCommand => Self::NoSuchCommand,
-            Exit::Exception(exception) => Self::Exception(exception),
+            Exit::Exception { kind, signal } => Self::Exception { kind, signal },
         }
     }
 }
@@ -276,7 +281,13 @@ mod tests {
             (Outcome::Lost(Ending::Finished), 125),
             (Outcome::Panicked, 126),
             (Outcome::NoSuchCommand, 127),
-            (Outcome::Exception(1), 134),
+            (
+                Outcome::Exception {
+                    kind: 1,
+                    signal: 11,
+                },
+                134,
+            ),
         ];
         for (outcome, status) in table {
             assert_eq!(outcome.status(), status, "{outcome:?}");

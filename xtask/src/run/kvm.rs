@@ -47,7 +47,7 @@ pub(super) fn probe(boot: &Boot) -> Result<()> {
 /// Why what came of the probe is no success.
 fn reason(outcome: Outcome) -> Option<String> {
     match outcome {
-        Outcome::Exited(_) | Outcome::NoSuchCommand | Outcome::Exception(_) => None,
+        Outcome::Exited(_) | Outcome::NoSuchCommand | Outcome::Exception { .. } => None,
         Outcome::TimedOut => Some(format!("it did not come up in {} s", LIMIT.as_secs())),
         Outcome::Hung => Some("it hangs".to_owned()),
         Outcome::Panicked => Some("its kernel panicked".to_owned()),

@@ -242,8 +242,10 @@ pub(crate) fn attend(
             let name = words.first().map_or("", String::as_str);
             eprintln!("error: the guest has no command {name}");
         }
-        Outcome::Exception(exception) => {
-            eprintln!("error: the command was ended by exception {exception}");
+        Outcome::Exception { kind, signal } => {
+            let kind = abi::exception::name(kind.into());
+            let signal = abi::signal::name(signal.into());
+            eprintln!("error: the command was ended by {kind} ({signal})");
         }
         Outcome::TimedOut => {
             eprint!("{}", boot.symbolised(guest.registers()));

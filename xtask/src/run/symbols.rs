@@ -1,8 +1,6 @@
 //! Names for the kernel's addresses in its log.
 
-use elf::ElfBytes;
-use elf::abi::STT_FUNC;
-use elf::endian::LittleEndian;
+use crate::guest::{Function, functions};
 
 /// Where the kernel's code may lie: the top 2 GiB.
 const KERNEL_START: u64 = 0xffff_ffff_8000_0000;
@@ -25,35 +23,6 @@ pub(crate) fn annotate(kernel: &[u8], log: &str) -> String {
         }
     }
     out
-}
-
-struct Function {
-    start: u64,
-    size: u64,
-    name: String,
-}
-
-fn functions(kernel: &[u8]) -> Vec<Function> {
-    let Ok(file) = ElfBytes::<LittleEndian>::minimal_parse(kernel) else {
-        return Vec::new();
-    };
-    let Ok(Some((symbols, strings))) = file.symbol_table() else {
-        return Vec::new();
-    };
-    let mut found: Vec<Function> = symbols
-        .iter()
-        .filter(|symbol| symbol.st_symtype() == STT_FUNC)
-        .filter_map(|symbol| {
-            let name = strings.get(symbol.st_name as usize).ok()?;
-            Some(Function {
-                start: symbol.st_value,
-                size: symbol.st_size,
-                name: format!("{:#}", rustc_demangle::demangle(name)),
-            })
-        })
-        .collect();
-    found.sort_by_key(|function| function.start);
-    found
 }
 
 fn name(functions: &[Function], address: u64) -> Option<String> {

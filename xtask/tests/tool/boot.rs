@@ -52,7 +52,7 @@ fn commands_run_as_if_they_ran_here() {
 
     for (command, status, word) in [
         ("nothing", 127, "no command nothing"),
-        ("x", 134, "exception 6"),
+        ("x", 134, "EXC_BREAKPOINT"),
         ("panic", 126, "panic: on purpose"),
         ("reset", 125, "reset"),
     ] {

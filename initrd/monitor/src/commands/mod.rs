@@ -1,5 +1,6 @@
 //! The commands: one file each, found by name here.
 
+mod crash;
 mod dmesg;
 mod help;
 mod lsmp;
@@ -32,13 +33,14 @@ type Done = Result<(), Failure>;
 pub(crate) struct Entry(pub(crate) &'static str, pub(crate) &'static str);
 
 /// All builtin commands.
-pub(crate) const ALL: [Entry; 10] = [
+pub(crate) const ALL: [Entry; 11] = [
     help::ENTRY,
     svc::ENTRY,
     ps::ENTRY,
     lsmp::ENTRY,
     vmmap::ENTRY,
     dmesg::ENTRY,
+    crash::ENTRY,
     trace::ENTRY,
     run::ENTRY,
     reboot::ENTRY,
@@ -60,6 +62,7 @@ pub(crate) fn run<'a>(
             "lsmp" => lsmp::run(shell, arguments, session).await,
             "vmmap" => vmmap::run(shell, arguments, session).await,
             "dmesg" => dmesg::run(shell, arguments, session).await,
+            "crash" => crash::run(shell, arguments, session).await,
             "reboot" => reboot::run(shell, arguments),
             "shutdown" => shutdown::run(shell, arguments),
             "trace" => return trace::run(shell, arguments, session).await,

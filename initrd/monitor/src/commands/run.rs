@@ -131,7 +131,10 @@ fn exit(ended: Ended) -> Exit {
     match ended.how {
         // The status is the program's byte; nothing wider was promised.
         End::Exited => Exit::Exited(ended.value as u8),
-        End::Exception => Exit::Exception(u32::try_from(ended.value).unwrap_or(u32::MAX)),
+        End::Exception => Exit::Exception {
+            kind: ended.value as u16,
+            signal: ended.signal as u16,
+        },
         End::Terminated => Exit::Exited(TERMINATED),
     }
 }

@@ -120,7 +120,7 @@ fn death(info: &Info, now: u64) -> String {
 }
 
 /// A time span in the unit that suits it.
-fn span(nanoseconds: u64) -> String {
+pub(super) fn span(nanoseconds: u64) -> String {
     match nanoseconds / 1_000_000 {
         ms @ 0..=999 => format!("{ms} ms"),
         ms @ 1_000..=119_999 => format!("{} s", ms / 1_000),

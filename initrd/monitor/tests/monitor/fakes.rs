@@ -293,10 +293,14 @@ impl Services {
 }
 
 /// What the programs do: `args` writes its arguments, `cat` its input, `sleep` nothing for ever,
-/// `crash` dereferences null.
+/// `fault` dereferences null.
 async fn play(runtime: &Runtime, started: Started) -> Ended {
     let console = runtime.concurrent(&started.console);
-    let ended = |how, value| Ended { how, value };
+    let ended = |how, value| Ended {
+        how,
+        value,
+        signal: if how == End::Exception { 11 } else { 0 },
+    };
     match started.program.as_str() {
         "args" => {
             let text = format!("{:?}\n", started.arguments.split('\0').collect::<Vec<_>>());
@@ -310,7 +314,7 @@ async fn play(runtime: &Runtime, started: Started) -> Ended {
             }
             assert_eq!(console.write(&bytes).await, Ok(bytes.len() as u64));
         },
-        "crash" => ended(End::Exception, 1),
+        "fault" => ended(End::Exception, 1),
         // What is asked of the task from here on fails at once.
         _ => {
             drop(started);
@@ -360,7 +364,7 @@ impl Supervisor for Services {
         arguments: &str,
         console: SendRight<Untyped>,
     ) -> Result<(u64, SendRight<dyn TaskInterface>)> {
-        if !["args", "cat", "sleep", "crash", "large"].contains(&program) {
+        if !["args", "cat", "sleep", "fault", "large"].contains(&program) {
             return Err(refusal::NO_SUCH_PROGRAM.into());
         }
         let task = ReceiveRight::<dyn TaskInterface>::new()?;

@@ -68,8 +68,14 @@ fn a_program_gets_its_arguments_and_gives_its_status() {
     let (_system, said) = run(b"args\0a b\0\0\xc3\xa9\0", &[]);
     assert_eq!(said.stdout, "[\"a b\", \"\", \"\u{e9}\"]\n".as_bytes());
     assert_eq!(said.exit, Some(Exit::Exited(7)));
-    let (_system, said) = run(b"crash\0", &[]);
-    assert_eq!(said.exit, Some(Exit::Exception(1)));
+    let (_system, said) = run(b"fault\0", &[]);
+    assert_eq!(
+        said.exit,
+        Some(Exit::Exception {
+            kind: 1,
+            signal: 11
+        })
+    );
 }
 
 #[test]

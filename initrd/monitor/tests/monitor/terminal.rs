@@ -117,8 +117,11 @@ fn programs_get_their_arguments_and_the_terminal() {
     let system = system();
     assert_eq!(system.ask("run args 'a b' c"), "[\"a b\", \"c\"]\r\n");
     assert_eq!(system.ask("args"), "[\"\"]\r\n");
-    let crash = system.ask("crash");
-    assert_eq!(crash, "ended by EXC_BAD_ACCESS; dmesg has the report\r\n");
+    let fault = system.ask("fault");
+    assert_eq!(
+        fault,
+        "ended by EXC_BAD_ACCESS (SIGSEGV); dmesg says more\r\n"
+    );
     system.send(TERMINAL, b"cat\rtyped\rmore\x04args x\r");
     let shown = system.until("[\"x\"]");
     assert!(shown.contains("typed\r\nmore"), "{shown}");

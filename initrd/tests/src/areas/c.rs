@@ -56,6 +56,7 @@ const fn exit(status: u64) -> Ended {
     Ended {
         how: End::Exited,
         value: status,
+        signal: 0,
     }
 }
 

@@ -35,7 +35,11 @@ fn service(supervisor: &SendRight<dyn Supervisor>, name: &str) -> Check<Info> {
 }
 
 /// Waits until a service is in a state; the back-offs before a failure are 1.3 s in all.
-fn until(supervisor: &SendRight<dyn Supervisor>, name: &str, state: State) -> Check<Info> {
+pub(super) fn until(
+    supervisor: &SendRight<dyn Supervisor>,
+    name: &str,
+    state: State,
+) -> Check<Info> {
     let end = time::deadline(ms(60_000));
     loop {
         let found = service(supervisor, name)?;

@@ -31,7 +31,7 @@ cases! { "exceptions":
 }
 
 /// Lets another instance die as `kind` says, and looks at what the supervisor saw.
-fn dies(world: &World, kind: &str) -> Check {
+pub(super) fn dies(world: &World, kind: &str) -> Check {
     let known = ALL.iter().find(|known| known.name == kind);
     let Some(known) = known else {
         return Err(Verdict::Failed(format!("there is no kind {kind}")));
@@ -48,7 +48,7 @@ fn dies(world: &World, kind: &str) -> Check {
         }
         _ => false,
     };
-    let Ended { how, value } = ended;
+    let Ended { how, value, .. } = ended;
     check!(as_expected, "{how:?} {value}, expected {:?}", known.seen);
     Ok(())
 }

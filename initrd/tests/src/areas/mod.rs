@@ -4,6 +4,7 @@ mod address_space;
 mod c;
 mod calls;
 mod cpus;
+mod crashes;
 mod deaths;
 mod exceptions;
 mod futex;
@@ -22,7 +23,7 @@ mod traps;
 use crate::case::Case;
 
 /// All cases, by area.
-pub const ALL: [&[Case]; 18] = [
+pub const ALL: [&[Case]; 19] = [
     traps::CASES,
     names::CASES,
     messages::CASES,
@@ -37,6 +38,7 @@ pub const ALL: [&[Case]; 18] = [
     calls::CASES,
     c::CASES,
     deaths::CASES,
+    crashes::CASES,
     kills::CASES,
     exceptions::CASES,
     resources::CASES,

@@ -172,6 +172,11 @@
 #define LOG_SET_CONSOLE_LEVEL 4442
 #define LOG_SHOWN 4443
 
+#define CRASH_REPORTER_SERVICE "org.mello.crash-reporter"
+#define CRASH_REPORTER_REPORT 4740
+#define CRASH_REPORTER_REPORTS 4741
+#define CRASH_REPORTER_READ 4742
+
 #define ECHO_SERVICE "org.mello.echo"
 #define ECHO_ECHO 4200
 #define ECHO_ADD 4201

@@ -5,6 +5,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use abi::kern_return::KernReturn;
+use abi::start::FIRST_IDENTITY;
 use interfaces::bootstrap::refusal;
 use interfaces::bounded::{List, Text};
 use interfaces::console;
@@ -13,7 +14,7 @@ use interfaces::supervisor::{Cause, Ended, Info, State};
 use interfaces::task::Task;
 use libmach::{ReceiveRight, Reply, Result, SendRight, abi, time};
 
-use super::{Hub, OWN_IDENTITY, Who, decode};
+use super::{Hub, Who, decode};
 use crate::launch::{Failure, Launcher, Request};
 use crate::life::{Order, Refusal};
 use crate::registry::{Owner, arm_death, arm_return};
@@ -129,7 +130,7 @@ impl<L: Launcher> Hub<L> {
     pub fn name_of(&mut self, identity: u64) -> Text<32> {
         match (identity, self.who(identity)) {
             (0, _) => Text::cut("kernel"),
-            (OWN_IDENTITY, _) => Text::cut("bootstrap"),
+            (FIRST_IDENTITY, _) => Text::cut("bootstrap"),
             (_, Some(Who::Unit(index))) => self.units[index].life.info().name,
             (_, Some(Who::Program)) => match self.programs.by_identity(identity) {
                 Some(program) => Text::cut(&program.manifest.name),

@@ -3,11 +3,11 @@
 use alloc::format;
 use alloc::string::String;
 
+use archive::{Archive, UnitPaths};
 use libmach::Result;
 use manifest::{Limits, MAX_ENCODED, Manifest, Restart, Start};
 
 use super::{Hub, Unit};
-use crate::archive::{Archive, UnitPaths};
 use crate::launch::Launcher;
 use crate::life::{Life, Order, Policy};
 

@@ -1,4 +1,4 @@
-//! What happens: deaths, exceptions, ports that come back, first messages, time.
+//! What happens: deaths, ports that come back, first messages, time.
 
 use alloc::format;
 
@@ -6,15 +6,14 @@ use abi::names::Name;
 use abi::notify;
 use abi::transport::Incoming;
 use interfaces::log::Level;
-use interfaces::supervisor::{Cause, State};
+use interfaces::supervisor::State;
 use libmach::server::Message;
 use libmach::{DeadName, Mach, ReceiveRight, abi, time};
 
-use super::{Hub, Who};
+use super::Hub;
 use crate::launch::Launcher;
 use crate::life::Order;
 use crate::registry::Owner;
-use crate::report::Exception;
 
 impl<L: Launcher> Hub<L> {
     /// A notification came: a service's port is back, or a port died.
@@ -66,52 +65,6 @@ impl<L: Launcher> Hub<L> {
             self.log(Level::Debug, &text);
         } else {
             self.registry.forget(port);
-        }
-    }
-
-    /// A thread raised an exception. Its task is ended; nobody resumes it.
-    pub fn raised(&mut self, mut message: Message) {
-        if message.id != abi::exception::RAISE {
-            return;
-        }
-        let words = [(); 6].map(|()| message.next_word().unwrap_or(0));
-        let mut exception = Exception::of(words);
-        match self.who(message.identity) {
-            Some(Who::Unit(index)) => {
-                let unit = &mut self.units[index];
-                if let Some(running) = &unit.task {
-                    self.launcher.examine(&running.port, &mut exception);
-                    // Whatever its life says of it: nobody resumes the thread.
-                    self.launcher.end(&running.port);
-                }
-                let order = unit.life.condemn(Cause::Exception, &exception.summary());
-                debug_assert!(matches!(order, Order::End | Order::Nothing));
-                let name = unit.manifest.name.clone();
-                self.log_exception(&name, &exception);
-            }
-            Some(Who::Program) => {
-                let Some(program) = self.programs.by_identity(message.identity) else {
-                    return;
-                };
-                if let Some(task) = &program.task {
-                    self.launcher.examine(task, &mut exception);
-                    self.launcher.end(task);
-                }
-                program.raised(exception.kind);
-                let name = program.manifest.name.clone();
-                self.log_exception(&name, &exception);
-            }
-            None => {}
-        }
-        // Dropped unanswered, the message's reply right says that the thread is not resumed.
-    }
-
-    fn log_exception(&self, name: &str, exception: &Exception) {
-        let mut level = Level::Error;
-        for line in exception.lines(name) {
-            self.log(level, &line);
-            // What happened is for everybody, the registers for who looks for them.
-            level = Level::Info;
         }
     }
 

@@ -5,6 +5,7 @@
     reason = "helpers of tests, which end a test that cannot go on"
 )]
 
+mod crashes;
 mod kills;
 mod system;
 
@@ -196,7 +197,14 @@ fn programs_get_a_console_and_their_end_is_told() {
         let (number, _task) = client.run(name, "a\0b", console).map_err(Error::from)?;
         client.wait(number)
     };
-    let end = |how, value| Ok(Ended { how, value });
+    let end = |how, value| {
+        let signal = if how == End::Exception {
+            abi::signal::SIGSEGV
+        } else {
+            0
+        };
+        Ok(Ended { how, value, signal })
+    };
     assert_eq!(run("good"), end(End::Exited, 42));
     assert_eq!(run("plain"), end(End::Exited, 0));
     let kind = abi::exception::BAD_ACCESS.into();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use bootstrap::archive::Archive;
+use archive::Archive;
 use bootstrap::launch::{Failure, Launched, Launcher, Request};
 use bootstrap::report::Exception;
 use bootstrap::serve::serve;

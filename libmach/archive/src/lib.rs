@@ -5,6 +5,10 @@
 //! content stays where it is and is read through [`File`].
 //!
 //! Deliberately absent: prefixes, links, folders, other types of entries (skipped), writing.
+#![cfg_attr(target_os = "none", no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
 
 use alloc::boxed::Box;
 use alloc::format;
