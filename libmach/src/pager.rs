@@ -4,7 +4,8 @@
 //! the protocol of `interfaces::memory_object` is done here: one page is asked for at a time, and answered by what
 //! the content makes of it.
 //!
-//! Deliberately absent: pages that come back. This is for content that nobody is to write.
+//! Pages that were written come back in time, at the latest when nobody maps the object any more; content that
+//! nobody is to write leaves that out.
 
 use abi::kern_return::KernReturn;
 use abi::transport::{Result, Untyped};
@@ -26,6 +27,12 @@ pub trait Content {
     /// # Errors
     /// Any: there is no such page. Who needs it gets `KernReturn::MemoryError`.
     fn fill(&mut self, offset: u64, page: &mut [u8]) -> impl Future<Output = Result<()>>;
+
+    /// Keeps pages that were written, from `offset` bytes on. Unless it is there, what is written is forgotten.
+    fn keep(&mut self, offset: u64, pages: &[u8]) -> impl Future<Output = ()> {
+        let _ = (offset, pages);
+        core::future::ready(())
+    }
 }
 
 /// A memory object of this content, served beside what the runtime serves until nobody has a right to it.
@@ -96,4 +103,8 @@ impl<C: Content> MemoryObject for Object<C> {
 
     /// Nothing is ever locked.
     async fn data_unlock(&mut self, _offset: u64, _length: u64, _access: u32) {}
+
+    async fn data_return(&mut self, offset: u64, data: Memory, _dirty: u32, _kernel_copy: u32) {
+        self.content.keep(offset, &data).await;
+    }
 }

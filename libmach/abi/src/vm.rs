@@ -18,6 +18,8 @@ pub mod protection {
     pub const EXECUTE: u32 = 4;
     /// All bits.
     pub const ALL: u32 = 7;
+    /// To `lock_request`: what is locked stays as it is.
+    pub const NO_CHANGE: u32 = 8;
     /// To `vm_protect`: writing may be granted beyond the maximum, to a private copy.
     pub const COPY: u32 = 0x10;
 }
@@ -44,6 +46,16 @@ pub mod copy_strategy {
     pub const TEMPORARY: u32 = 3;
     /// As pages of either side are written: anonymous memory only, no pager may ask for it.
     pub const SYMMETRIC: u32 = 4;
+}
+
+/// Which pages `lock_request` returns (`memory_object_return_t`).
+pub mod returns {
+    /// None.
+    pub const NONE: u32 = 0;
+    /// Those that were written.
+    pub const DIRTY: u32 = 1;
+    /// Those, and the precious ones.
+    pub const ALL: u32 = 2;
 }
 
 /// Flags of `vm_allocate`.

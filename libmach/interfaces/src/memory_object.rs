@@ -52,6 +52,10 @@ pub trait MemoryObject {
     /// Somebody needs an access that the page's lock forbids.
     #[oneway]
     async fn data_unlock(&mut self, offset: u64, length: u64, access: u32);
+    /// Pages that the pager asked back, or that leave memory: up to 64. `dirty` 1: they were written; 0: they are precious.
+    /// `kernel_copy` 1: they also stay, and are clean now.
+    #[oneway]
+    async fn data_return(&mut self, offset: u64, data: Memory, dirty: u32, kernel_copy: u32);
 }
 
 /// What a pager says of its object.
@@ -76,4 +80,17 @@ pub trait MemoryControl {
     async fn data_error(&mut self, offset: u64, size: u64, code: u32) -> Result<()>;
     /// Gives the object up: what is missing stays missing, and the next mapping of the port begins anew.
     async fn destroy(&mut self, reason: u32) -> Result<()>;
+    /// Cleans, flushes, locks pages that are in memory. `should_return` says which ones come back by `data_return`
+    /// (`abi::vm::returns`); `flush` 1: all of them leave memory, and what is not returned is lost; `lock` are the accesses
+    /// that need the pager's leave from now on, or `protection::NO_CHANGE`. Who waits for an access that is not locked
+    /// any more goes on. The answer comes after all `data_return`s; `ResourceShortage`: the pager's ledger is full, and the
+    /// rest is as it was.
+    async fn lock_request(
+        &mut self,
+        offset: u64,
+        size: u64,
+        should_return: u32,
+        flush: u32,
+        lock: u32,
+    ) -> Result<()>;
 }

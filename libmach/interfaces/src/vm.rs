@@ -134,4 +134,14 @@ pub trait Vm {
     ) -> Result<()>;
     /// The two limits.
     async fn size_limit(&self) -> Result<(u64, u64)>;
+    /// A memory entry of a part of a memory object, or of another entry, that gives at most `maximum` of
+    /// `abi::vm::protection`: what it is mapped with never exceeds that, whoever gets it (`memory_object_create_proxy`).
+    /// The object stays as long as the entry.
+    async fn create_proxy(
+        &mut self,
+        object: SendRight<Untyped>,
+        offset: u64,
+        size: u64,
+        maximum: u32,
+    ) -> Result<SendRight<dyn Entry>>;
 }

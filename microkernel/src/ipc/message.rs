@@ -8,7 +8,7 @@ use arena::Arena;
 use super::right::Right;
 use crate::base::ids::{BodyId, MessageId, MessageKind, PortId, TaskId};
 use crate::base::ledger::LedgerId;
-use crate::vm::CopyId;
+use crate::vm::{CopyId, Cursor};
 use abi::kern_return::KernReturn;
 use abi::message::WORDS;
 use abi::registers::Shape;
@@ -40,6 +40,10 @@ pub enum Made {
         /// The bytes.
         done: u64,
     },
+    /// How far it got with pages of a memory object.
+    Ordered(Cursor),
+    /// The same with what a map shows of some: all below this address is done.
+    Synced(u64, Cursor),
     /// It failed with this code; all below this address is to be taken back.
     Undo(u64, KernReturn),
 }

@@ -22,7 +22,10 @@ use crate::base::ids::{BodyId, MessageId, PortId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::base::{KernResult, Shortage};
 use crate::machine::Machine;
-use crate::vm::{Ask, COPY_PAGES, PagerId, PagerPorts, Question, STALLED, Source};
+use crate::vm::{Ask, COPY_PAGES, Cursor, PagerId, PagerPorts, Question, STALLED, Source};
+
+/// Messages that may wait at a pager's port when pages come back that it did not ask for: who is slow is waited for.
+pub const MAX_RETURNS: u32 = 16;
 
 impl Ipc {
     /// What mapping a port shows: a memory entry, or a memory object from a byte on, which is made when there is none
@@ -150,6 +153,71 @@ impl Ipc {
         self.tell(cx, (ask.port, plan.id), words, [], ask.payer)
     }
 
+    /// Gives a pager pages back, those that [`Vm::collect`](crate::vm::Vm::collect) takes from the cursor on. `limit` is how
+    /// many messages may wait at its port then.
+    ///
+    /// # Errors
+    /// `ResourceShortage`: the pager cannot pay, or its queue is full. The pages stay, and are as before.
+    pub fn return_data<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        (pager, limit): (PagerId, u32),
+        cursor: Cursor,
+    ) -> KernResult<()> {
+        let made = self.reserve_return(cx, (pager, limit));
+        let (message, body) = made.inspect_err(|_| cx.vm.stop_order(pager, cursor))?;
+        let (vm, mut context) = cx.vm();
+        let returned = vm.collect(&mut context, pager, cursor).inspect_err(|_| {
+            self.unmake_message(cx, message);
+            self.bodies.remove(body);
+        })?;
+        if let Some(message) = self.messages.get_mut(message) {
+            let [dirty, kept] = [returned.dirty, returned.kept].map(u64::from);
+            message.words = [returned.offset, dirty, kept, 0, 0, 0];
+        }
+        self.attach_body(message, body, 1);
+        let memory = Carried::Memory(Some(returned.copy), returned.size);
+        self.carry(message, [memory]);
+        self.enqueue(cx, message);
+        Ok(())
+    }
+
+    fn reserve_return<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        (pager, limit): (PagerId, u32),
+    ) -> KernResult<(MessageId, BodyId)> {
+        let gone = KernReturn::Terminated;
+        let ports = cx.vm.pager_ports(pager).ok_or(gone)?;
+        let queue = &self.ports.get(ports.object).ok_or(gone)?.messages;
+        if queue.count() >= limit {
+            return Err(KernReturn::ResourceShortage);
+        }
+        let payer = cx.vm.pager_payer(pager).ok_or(gone)?;
+        let to = (ports.object, <dyn MemoryObject>::DATA_RETURN.id);
+        let message = self.make_message(cx, to, [0; WORDS], payer)?;
+        let body = self.empty_body();
+        let body = body.inspect_err(|_| self.unmake_message(cx, message))?;
+        Ok((message, body))
+    }
+
+    /// Forgets a message that was not sent and carries nothing.
+    fn unmake_message<M: Machine>(&mut self, cx: &mut Context<'_, M>, id: MessageId) {
+        if let Some(payer) = self.messages.remove(id).and_then(|message| message.payer) {
+            cx.ledgers.release(payer, Resource::Messages, 1);
+        }
+    }
+
+    /// Goes on with the end of a memory object.
+    pub fn close_memory_object<M: Machine>(&mut self, cx: &mut Context<'_, M>, pager: PagerId) {
+        let (vm, mut context) = cx.vm();
+        if let Some(cursor) = vm.close_step(&mut context, pager)
+            && self.return_data(cx, (pager, MAX_RETURNS), cursor).is_err()
+        {
+            cx.vm.hold_pager(pager);
+        }
+    }
+
     /// Sends a message of the kernel's to a pager.
     ///
     /// # Errors
@@ -166,10 +234,8 @@ impl Ipc {
         let made = self.make_message(cx, (port, id), words, payer);
         let made = made.and_then(|message| {
             if N > 0 {
-                let body = self.empty_body().inspect_err(|_| {
-                    self.messages.remove(message);
-                    cx.ledgers.release(payer, Resource::Messages, 1);
-                })?;
+                let body = self.empty_body();
+                let body = body.inspect_err(|_| self.unmake_message(cx, message))?;
                 self.attach_body(message, body, N as u32);
             }
             Ok(message)

@@ -251,6 +251,9 @@ impl Ipc {
         if let Some(payer) = message.payer {
             cx.ledgers.release(payer, Resource::Messages, 1);
         }
+        if cx.vm.holds_pagers() {
+            cx.vm.pager_drained(message.port);
+        }
         let port = message.port;
         let mut code = MessageReturn::Success;
         let reply = core::mem::replace(&mut message.reply, Right::None);

@@ -101,6 +101,7 @@ impl Kernel {
                         layers.cx.vm.fail_request(ask.request);
                     }
                 }
+                Effect::Close(pager) => layers.ipc.close_memory_object(&mut layers.cx, pager),
                 Effect::Terminate(pager) => layers.ipc.end_memory_object(&mut layers.cx, pager),
                 Effect::Wake { key, failed } => match self.sched.wake_futex(key) {
                     Some(thread) if failed => self.set_flag(thread, Flags::PAGE_FAILED),

@@ -1,14 +1,16 @@
 //! A memory object's control port: what its pager says.
 
 use abi::kern_return::KernReturn;
+use abi::names::queue_limit;
 use abi::transport::Result;
 use abi::vm::copy_strategy;
 use interfaces::memory_object::{Attributes, MemoryControl, Supplied};
 
 use super::Core;
 use super::transport::{Extent, KernelRights, Reply, Request, serve as dispatch};
+use crate::ipc::message::Made;
 use crate::machine::Machine;
-use crate::vm::{PagerAttributes, PagerId, PagerState, Terms};
+use crate::vm::{Cursor, Order, OrderStep, PagerAttributes, PagerId, PagerState, Terms};
 
 struct Control<'a, 'k, M: Machine> {
     core: &'a mut Core<'k, M>,
@@ -99,5 +101,34 @@ impl<M: Machine> MemoryControl for Control<'_, '_, M> {
         let (vm, _) = self.core.layers.vm();
         vm.abandon_pager(self.id);
         Ok(())
+    }
+
+    async fn lock_request(
+        &mut self,
+        offset: u64,
+        size: u64,
+        should_return: u32,
+        flush: u32,
+        lock: u32,
+    ) -> Result<()> {
+        let order = Order::decode(should_return, flush, lock)?;
+        let cursor = match self.core.made {
+            Some(Made::Ordered(cursor)) => cursor,
+            _ => Cursor::at(offset),
+        };
+        let (vm, mut context) = self.core.layers.vm();
+        let part = (self.id, (offset, size));
+        let cursor = match vm.order_step(&mut context, part, &order, cursor)? {
+            OrderStep::Done => return Ok(()),
+            OrderStep::More(cursor) => cursor,
+            OrderStep::Return(cursor) => {
+                let layers = &mut self.core.layers;
+                let to = (self.id, queue_limit::KERNEL);
+                layers.ipc.return_data(&mut layers.cx, to, cursor)?;
+                cursor
+            }
+        };
+        self.core.made = Some(Made::Ordered(cursor));
+        Err(self.core.again())
     }
 }

@@ -17,10 +17,19 @@ use crate::base::KernResult;
 use crate::base::ids::TaskId;
 use crate::base::ledger::{LedgerId, Resource};
 use crate::ipc::message::Made;
+use crate::ipc::pager::MAX_RETURNS;
 use crate::ipc::port::Object;
 use crate::machine::Machine;
 use crate::task::{self, Stage};
-use crate::vm::{Contents, MapId, MapRequest, Progress, Remap, STALLED, SizeLimit, Source};
+use crate::vm::{Contents, Cursor, Flush, MapId, MapRequest, Order, OrderStep, PagedPart};
+use crate::vm::{Progress, Remap, Returns, STALLED, SizeLimit, Source};
+
+/// What the wish to keep memory free makes of memory objects.
+const DROP_CLEAN: Order = Order {
+    returns: Returns::Nothing,
+    flush: Flush::Clean,
+    lock: None,
+};
 
 /// A task whose memory is meant.
 struct Memory<'a, 'k, M: Machine> {
@@ -142,6 +151,34 @@ impl<M: Machine> Memory<'_, '_, M> {
         let step = vm.discard_step(&mut context, map, range, contents, from);
         let end = (range.0 - range.0 % PAGE_SIZE).saturating_add(whole_size(range.0, range.1));
         self.until(end, step)
+    }
+
+    /// Carries an order out for what a range shows of memory objects.
+    fn order(&mut self, range: (u64, u64), order: &Order) -> Result<()> {
+        let map = self.target()?;
+        let (at, cursor) = match self.core.made {
+            Some(Made::Synced(at, cursor)) => (at, cursor),
+            _ => (0, Cursor::at(0)),
+        };
+        let (vm, mut context) = self.core.layers.vm();
+        let next = match vm.paged_part(map, range, at, order)? {
+            PagedPart::Nothing => return Ok(()),
+            PagedPart::Other(end) => (end, Cursor::at(0)),
+            PagedPart::Object { pager, range, end } => {
+                match vm.order_step(&mut context, (pager, range), order, cursor)? {
+                    OrderStep::Done => (end, Cursor::at(0)),
+                    OrderStep::More(cursor) => (at, cursor),
+                    OrderStep::Return(cursor) => {
+                        let layers = &mut self.core.layers;
+                        let to = (pager, MAX_RETURNS);
+                        layers.ipc.return_data(&mut layers.cx, to, cursor)?;
+                        (at, cursor)
+                    }
+                }
+            }
+        };
+        self.core.made = Some(Made::Synced(next.0, next.1));
+        Err(self.core.again())
     }
 
     fn region_of(&self, address: u64) -> KernResult<crate::vm::RegionInfo> {
@@ -335,8 +372,13 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
                 let progress = vm.set_behavior(&mut context, map, range, behavior)?;
                 self.core.done(progress)
             }
-            // Wishes: what is in memory stays there, and nothing else has to be fetched.
-            behavior::WILL_NEED | behavior::DONT_NEED => Ok(vm.check_mapped(map, range)?),
+            // A wish: nothing has to be fetched before it is needed.
+            behavior::WILL_NEED => Ok(vm.check_mapped(map, range)?),
+            behavior::DONT_NEED => {
+                vm.check_mapped(map, range)?;
+                // What is nowhere else stays in memory.
+                self.order(range, &DROP_CLEAN)
+            }
             behavior::FREE => self.discard(range, Contents::Unneeded),
             behavior::ZERO => self.discard(range, Contents::Zeros),
             _ => Err(KernReturn::InvalidArgument.into()),
@@ -344,13 +386,9 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
     }
 
     async fn msync(&mut self, address: u64, size: u64, flags: u32) -> Result<()> {
-        let map = self.target()?;
-        Ok(self
-            .core
-            .layers
-            .cx
-            .vm
-            .check_sync(map, (address, size), flags)?)
+        let (map, range) = (self.target()?, (address, size));
+        let order = self.core.layers.cx.vm.check_sync(map, range, flags)?;
+        self.order(range, &order)
     }
 
     async fn machine_attribute(
@@ -407,6 +445,29 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
         };
         let payer = self.ledger()?;
         entry_calls::make(self.core, parent, (offset, size), permission, payer)
+    }
+
+    async fn create_proxy(
+        &mut self,
+        object: Held,
+        offset: u64,
+        size: u64,
+        maximum: u32,
+    ) -> Result<Held> {
+        let (port, payer) = (self.core.port_of(&object)?, self.ledger()?);
+        crate::vm::check_window((offset, size), maximum)?;
+        let layers = &mut self.core.layers;
+        let source = layers.ipc.map_source(&mut layers.cx, port, offset, payer)?;
+        let (vm, mut context) = layers.vm();
+        let range = (offset, size);
+        let proxy = match source {
+            Source::Entry(entry, _) => {
+                vm.attenuate(&mut context, entry, range, maximum, Some(payer))
+            }
+            Source::Pager(pager, _) => vm.make_proxy(&mut context, pager, range, (maximum, payer)),
+            Source::Anonymous => Err(KernReturn::InvalidRight),
+        };
+        Ok(self.core.give_entry(proxy?, payer)?)
     }
 
     async fn set_size_limit(&mut self, host: Held, current: u64, maximum: u64) -> Result<()> {

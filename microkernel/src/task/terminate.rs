@@ -32,7 +32,11 @@ impl Tasks {
                 // A copy is bounded (`COPY_PAGES`), and so is this.
                 while vm.copy_discard(&mut context, copy) == vm::Progress::More {}
             }
-            Made::At(_) | Made::Mapped { .. } | Made::Undo(..) => {}
+            Made::At(_)
+            | Made::Mapped { .. }
+            | Made::Ordered(_)
+            | Made::Synced(..)
+            | Made::Undo(..) => {}
         }
     }
 

@@ -1,10 +1,10 @@
-//! `vm_behavior_set` where it changes contents, `vm_msync`, `vm_page_query`, and the limit of a map's size.
+//! `vm_behavior_set` where it changes contents, `vm_page_query`, and the limit of a map's size.
 
 use core::ops::Range;
 
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
-use abi::vm::{disposition, protection, sync};
+use abi::vm::{disposition, protection};
 
 use super::pages::Withdraw;
 use super::{Context, EntryId, MapId, STEP, Vm, whole_pages};
@@ -90,35 +90,6 @@ impl Vm {
                 let object = self.object(object);
                 object.is_private() && object.backing.is_none()
             })
-    }
-
-    /// Checks what `vm_msync` is asked to do. Memory without a pager is nowhere else: nothing of it is written back, and
-    /// none of its pages is clean.
-    ///
-    /// # Errors
-    /// `InvalidArgument`: unknown flags, synchronous and asynchronous at once, or the range wraps around.
-    /// `InvalidAddress`: a hole, and it was to be contiguous. `NotSupported`: pages that are not written are to go.
-    pub fn check_sync(
-        &self,
-        map: MapId,
-        (address, size): (u64, u64),
-        flags: u32,
-    ) -> KernResult<()> {
-        const BOTH: u32 = sync::SYNCHRONOUS | sync::ASYNCHRONOUS;
-        const KNOWN: u32 = BOTH | sync::INVALIDATE | sync::CONTIGUOUS;
-        const LOSES: u32 = sync::KILL_PAGES | sync::DEACTIVATE;
-        let range = whole_pages(address, size)?;
-        self.map_ref(map)?;
-        if flags & !(KNOWN | LOSES) != 0 || flags & BOTH == BOTH {
-            return Err(KernReturn::InvalidArgument);
-        }
-        if flags & LOSES != 0 {
-            return Err(KernReturn::NotSupported);
-        }
-        if size > 0 && flags & sync::CONTIGUOUS != 0 {
-            self.check_covered(map, &range, |_| true)?;
-        }
-        Ok(())
     }
 
     /// Whether regions cover a range without holes.

@@ -47,6 +47,7 @@ impl Vm {
             return Err("a node is in no object");
         }
         self.check_pages()?;
+        self.check_mappers()?;
         self.check_pagers()?;
         self.check_buffers()
     }
@@ -127,10 +128,7 @@ impl Vm {
             return Err("an object's count of references is wrong");
         }
         let cached = match object.kind {
-            Kind::Paged(pager) => self
-                .pagers
-                .get(pager)
-                .is_some_and(|here| here.finished || self.stays_cached(pager)),
+            Kind::Paged(pager) => self.is_left(pager),
             _ => false,
         };
         if references == 0 && !object.listed && !cached {
@@ -257,6 +255,23 @@ impl Vm {
             let same = all(&self.objects).flat_map(|id| self.each_page(id));
             if same.filter(|b| b.1 == a.1).count() != 1 {
                 return Err("a page is in two objects");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever shows a pager's object is known to do so.
+    fn check_mappers(&self) -> Result<(), Broken> {
+        for id in all(&self.entries) {
+            let entry = self.entry(id);
+            let paged = entry
+                .object
+                .is_some_and(|object| self.object(object).is_paged());
+            if paged != entry.mapper.is_some() {
+                return Err("an entry is not known to show a memory object, or wrongly so");
+            }
+            if entry.map.is_none_or(|map| self.maps.get(map).is_none()) {
+                return Err("an entry does not know its map");
             }
         }
         Ok(())

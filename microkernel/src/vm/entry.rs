@@ -5,7 +5,8 @@ use abi::vm::{MAX_ADDRESS, MIN_ADDRESS};
 use arena::Arena;
 
 use super::tree::{Links, Node, Tree, node};
-use super::{EntryId, ObjectId};
+use super::{EntryId, MapId, ObjectId};
+use crate::base::tree;
 
 /// A range of a map.
 pub struct Entry {
@@ -30,6 +31,10 @@ pub struct Entry {
     pub(super) links: Links<Self>,
     /// Of the subtree.
     pub(super) span: Span,
+    /// The map that it is in.
+    pub(super) map: Option<MapId>,
+    /// Place among the entries that show a pager's object, if it does.
+    pub(super) mapper: Option<tree::Links>,
 }
 
 /// What two entries must have in common to become one.
@@ -70,6 +75,8 @@ impl Entry {
                 gap: 0,
                 wired: false,
             },
+            map: None,
+            mapper: None,
         }
     }
 

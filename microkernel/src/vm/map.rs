@@ -213,11 +213,13 @@ impl Vm {
             next.hole = next.start - end;
         }
         let new = node_mut(&mut self.entries, id);
+        new.map = Some(map);
         (new.previous, new.next) = (place.previous, place.next);
         new.hole = start - before;
         here.entries.insert(&mut self.entries, &place, id);
         here.hint = Some(id);
         here.count += 1;
+        self.list_mapper(id);
         Ok(id)
     }
 
@@ -228,6 +230,7 @@ impl Vm {
         map: MapId,
         id: EntryId,
     ) {
+        self.unlist_mapper(id);
         let entry = node(&self.entries, id);
         let (previous, next) = (entry.previous, entry.next);
         let mut before = MIN_ADDRESS;

@@ -11,7 +11,8 @@ use abi::vm::protection;
 
 use super::object::Kind;
 use super::tree::node_mut;
-use super::{Context, CopyId, MapId, MemoryEntryId, ObjectId, Progress, Vm, cost, whole_pages};
+use super::whole_pages;
+use super::{Context, CopyId, MapId, MemoryEntryId, ObjectId, PagerId, Progress, Vm, cost};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Caching, Machine, Page};
@@ -146,18 +147,12 @@ impl Vm {
         maximum: u32,
         ledger: Option<LedgerId>,
     ) -> KernResult<MemoryEntryId> {
-        let (offset, size) = range;
         let whole = self
             .memory_entries
             .get(from)
             .ok_or(KernReturn::InvalidCapability)?;
-        let part = whole_pages(offset, size)?;
-        if size == 0
-            || part != (offset..offset + size)
-            || part.end / PAGE_SIZE > whole.pages
-            || maximum & !protection::ALL != 0
-            || whole.is_copy
-        {
+        let part = check_window(range, maximum)?;
+        if part.end > whole.pages || whole.is_copy {
             return Err(KernReturn::InvalidArgument);
         }
         if maximum & !whole.maximum != 0 {
@@ -165,8 +160,25 @@ impl Vm {
         }
         let (object, index) = (whole.object, whole.index);
         self.reference(object);
-        let pages = index + part.start / PAGE_SIZE..index + part.end / PAGE_SIZE;
+        let pages = index + part.start..index + part.end;
         self.add_memory_entry(context, (object, pages), maximum, ledger)
+    }
+
+    /// A memory entry of a part of a memory object. Takes over the caller's reference to that, on failure too.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: as [`check_window`]. `InvalidCapability`: there is no such object. `ResourceShortage`.
+    pub fn make_proxy<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        pager: PagerId,
+        range: (u64, u64),
+        (maximum, payer): (u32, LedgerId),
+    ) -> KernResult<MemoryEntryId> {
+        let here = self.pagers.get(pager);
+        let object = here.ok_or(KernReturn::InvalidCapability)?.object;
+        let pages = check_window(range, maximum).inspect_err(|_| self.dereference(object))?;
+        self.add_memory_entry(context, (object, pages), maximum, Some(payer))
     }
 
     /// One more reference to a memory entry.
@@ -236,4 +248,16 @@ impl Vm {
             KernReturn::ResourceShortage
         })
     }
+}
+
+/// The pages of a part of something, to be shown with at most this protection.
+///
+/// # Errors
+/// `InvalidArgument`: size 0, not of whole pages, an end that overflows, or unknown bits.
+pub fn check_window((offset, size): (u64, u64), maximum: u32) -> KernResult<Range<u64>> {
+    let bytes = whole_pages(offset, size)?;
+    if size == 0 || bytes != (offset..offset + size) || maximum & !protection::ALL != 0 {
+        return Err(KernReturn::InvalidArgument);
+    }
+    Ok(bytes.start / PAGE_SIZE..bytes.end / PAGE_SIZE)
 }

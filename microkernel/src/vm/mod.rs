@@ -2,7 +2,8 @@
 //!
 //! A *map* is an address space: a tree of *entries*, each a range of addresses with protections and a
 //! window into an *object*. An object holds pages: anonymous ones, made as they are touched, or a physical
-//! range, or those that a *pager*, a task, supplies when it is asked (`pager.rs`, `supply.rs`). A copy of anonymous
+//! range, or those that a *pager*, a task, supplies when it is asked (`pager.rs`, `supply.rs`) and gets back when they
+//! were written (`order.rs`). A copy of anonymous
 //! memory is *symmetric*: it shares the object, both sides are marked `needs_copy`, and who writes first puts a *shadow*
 //! object in front of it (`shadow.rs`); chains of shadows are collapsed as soon as one reference is left (`settle.rs`).
 //! A copy of a pager's memory is *asymmetric*: only the copy is a shadow, and it gets what is about to change (`preserve.rs`).
@@ -23,13 +24,16 @@
 //! returns [`Progress::More`] with all invariants holding, and is called again with the same
 //! arguments.
 //!
-//! Deliberately absent: eviction, and a
-//! list from pages to their mappings: who must be told of a changed page is one map, by invariant 2.
+//! 5. An entry that shows a pager's object is in the list of those that do (`mappers.rs`).
+//!
+//! Deliberately absent: eviction, and a list from pages to their mappings: who must be told of a changed page is one map, by
+//! invariant 2, or those of the entries that show a pager's object.
 
 mod access;
 mod advise;
 mod allocate;
 mod buffer;
+mod cache;
 mod check;
 mod copy;
 mod deliver;
@@ -38,8 +42,10 @@ mod fault;
 mod fork;
 mod gather;
 mod map;
+mod mappers;
 mod memory_entry;
 mod object;
+mod order;
 mod overwrite;
 mod pager;
 mod pages;
@@ -53,6 +59,7 @@ mod shadow;
 mod share;
 mod snapshot;
 mod supply;
+mod sync;
 mod transfer;
 mod tree;
 mod wire;
@@ -81,8 +88,9 @@ pub use copy::{After, COPY_PAGES, Copied, Piece};
 pub use entry::Entry;
 pub use fault::FaultOutcome;
 pub use map::Map;
-pub use memory_entry::MemoryEntry;
+pub use memory_entry::{MemoryEntry, check_window};
 pub use object::Object;
+pub use order::{Cursor, Flush, Order, OrderStep, Returned, Returns};
 pub use pager::{Ask, Await, Effect, Pager, PagerAttributes, PagerPorts, PagerState, Question};
 pub use pager::{Request, STALLED, WaitKey};
 pub use protect::Which;
@@ -90,6 +98,7 @@ pub use region::{RegionInfo, Sharing};
 pub use remap::Remap;
 pub use resident::Node;
 pub use supply::{SUPPLY_PAGES, Supplied, Terms};
+pub use sync::PagedPart;
 
 /// Reaches a map.
 pub type MapId = Id<Map>;
@@ -171,6 +180,12 @@ pub struct Vm {
     answered: Option<RequestId>,
     /// Pagers with something to be told or to tell, linked by [`Pager`].
     busy_pagers: Option<PagerId>,
+    /// How many pagers wait to be able to take a message.
+    held_pagers: u32,
+    /// Memory objects that stay although nobody maps them.
+    cache: cache::Cache,
+    /// Entries that show memory objects.
+    mappers: Tree,
     /// What the access that ended last with [`STALLED`] waits for.
     stalled: Option<pager::Stalled>,
     /// Objects that are to be freed or collapsed, linked by [`Object::next`].
@@ -197,6 +212,9 @@ impl Vm {
             requests_by_page: Tree::new(),
             answered: None,
             busy_pagers: None,
+            held_pagers: 0,
+            cache: cache::Cache::default(),
+            mappers: Tree::new(),
             stalled: None,
             unsettled: None,
         }

@@ -18,6 +18,7 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use arena::Arena;
 
+use super::cache::CachePlace;
 use super::object::Kind;
 use super::preserve::Preserving;
 use super::tree::{node, node_mut};
@@ -84,10 +85,17 @@ pub struct Pager {
     /// Place in the tree by port, unless dead.
     links: Links,
     /// In the list of those with effects to come.
-    listed: bool,
-    next: Option<PagerId>,
+    pub(super) listed: bool,
+    pub(super) next: Option<PagerId>,
     /// Requests for pages below were looked at since the last change of state.
     cursor: u64,
+    /// Counts the beginnings of steps of [`Order`](super::Order)s.
+    pub(super) epoch: u32,
+    /// Nobody refers to its object: it is to be emptied.
+    pub(super) closing: bool,
+    /// It has effects to come when it takes messages again.
+    pub(super) held: bool,
+    pub(super) cached: CachePlace,
 }
 
 /// A question to a pager that waits for its answer, or an answer that threads are told of.
@@ -166,6 +174,8 @@ pub enum Effect {
     },
     /// A pager is to be asked.
     Ask(Ask),
+    /// A memory object is to be emptied: [`Vm::close_step`].
+    Close(PagerId),
     /// A pager is to be told that its object has ended; then [`Vm::remove_pager`].
     Terminate(PagerId),
     /// Nothing: a step of what takes several is done.
@@ -273,6 +283,10 @@ impl Vm {
             listed: false,
             next: None,
             cursor: 0,
+            epoch: 0,
+            closing: false,
+            held: false,
+            cached: CachePlace::default(),
         };
         let Ok(id) = self.pagers.insert(pager) else {
             context.release(ledger, Resource::KernelBytes, PAGER_BYTES);
@@ -305,8 +319,9 @@ impl Vm {
 
     /// One more reference to a memory object's pages.
     pub fn keep_pager(&mut self, id: PagerId) {
-        if let Some(pager) = self.pagers.get(id) {
-            self.reference(pager.object);
+        if let Some(object) = self.pagers.get(id).map(|pager| pager.object) {
+            self.uncache(id);
+            self.reference(object);
         }
     }
 
@@ -331,12 +346,11 @@ impl Vm {
             return Err(KernReturn::Terminated);
         }
         pager.attributes = attributes;
-        let object = pager.object;
         if pager.state == PagerState::Told {
             self.change_state(id, PagerState::Ready);
         }
         if !attributes.may_cache {
-            self.end_cached(object);
+            self.end_cached(id);
         }
         Ok(())
     }
@@ -349,9 +363,8 @@ impl Vm {
         if pager.state == PagerState::Dead {
             return;
         }
-        let object = pager.object;
         self.bury(id);
-        self.end_cached(object);
+        self.end_cached(id);
     }
 
     fn bury(&mut self, id: PagerId) {
@@ -372,11 +385,10 @@ impl Vm {
     }
 
     /// What was cached and is not to be any more goes.
-    fn end_cached(&mut self, object: ObjectId) {
-        let here = self.object_mut(object);
-        if here.references == 0 {
-            here.references = 1;
-            self.dereference(object);
+    fn end_cached(&mut self, id: PagerId) {
+        if node(&self.pagers, id).cached.is_in {
+            self.uncache(id);
+            self.leave_pager(id);
         }
     }
 
@@ -401,9 +413,12 @@ impl Vm {
         self.list_pager(id);
     }
 
-    fn list_pager(&mut self, id: PagerId) {
+    pub(super) fn list_pager(&mut self, id: PagerId) {
         let first = self.busy_pagers;
         let pager = node_mut(&mut self.pagers, id);
+        if core::mem::take(&mut pager.held) {
+            self.held_pagers -= 1;
+        }
         if !pager.listed {
             pager.listed = true;
             pager.next = first;
@@ -530,6 +545,16 @@ impl Vm {
         (request.pager == pager.index()).then_some(request.page)
     }
 
+    /// The same, and what was asked.
+    pub(super) fn next_question(&mut self, pager: PagerId, page: u64) -> Option<(u64, Question)> {
+        let page = self.next_request(pager, page)?;
+        let key = (pager.index(), page);
+        let found = self
+            .requests_by_page
+            .find(&ByPage(&mut self.requests), key)?;
+        Some((page, self.requests.at(found)?.question))
+    }
+
     /// Answers what was asked for a page, if anything was.
     pub(super) fn answer_page(&mut self, pager: PagerId, page: u64, answer: Answer) {
         self.answer_request((pager.index(), page), answer);
@@ -576,6 +601,9 @@ impl Vm {
         let pager = node_mut(&mut self.pagers, id);
         if pager.finished {
             return Some(Effect::Terminate(id));
+        }
+        if pager.closing {
+            return Some(Effect::Close(id));
         }
         pager.listed = false;
         self.busy_pagers = pager.next.take();

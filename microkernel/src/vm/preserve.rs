@@ -76,7 +76,8 @@ impl Vm {
             if here
                 .pages
                 .marks(&self.residents, index)
-                .contains(Marks::DIRTY)
+                // What is being returned may still be mapped writable.
+                .intersects(Marks::DIRTY | Marks::RETURN)
                 && self.resident_from(to, target) != Some(target)
                 && let Some(page) = here.pages.get(&self.residents, index)
             {

@@ -126,6 +126,7 @@ impl Vm {
         }
         let copy = self.take_snapshot(map, from)?;
         self.withdraw(context, (map, id), range, Withdraw::All, &mut { pages });
+        self.unlist_mapper(id);
         let entry = self.entry_mut(id);
         entry.object = Some(copy);
         entry.index = 0;

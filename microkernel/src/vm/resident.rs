@@ -9,6 +9,7 @@
 //!
 //! Deliberately absent: charging. Who inserts asks how many nodes are [`missing`](Residents::missing) first.
 
+use abi::vm::protection;
 use arena::{Arena, Full, Id};
 
 use super::tree::{node, node_mut};
@@ -43,7 +44,7 @@ pub(super) type Nodes = Arena<Node>;
 bitflags::bitflags! {
     /// What is known of a page beside its content. Only pages that a pager supplied have any.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub(super) struct Marks: u8 {
+    pub(super) struct Marks: u16 {
         /// It may not be read until the pager unlocks it.
         const NO_READ = 1;
         /// It may not be written until then.
@@ -54,6 +55,12 @@ bitflags::bitflags! {
         const DIRTY = 8;
         /// Its pager wants it back even if it is clean.
         const PRECIOUS = 16;
+        /// It is being taken out of all mappings: nobody may map it.
+        const BUSY = 32;
+        /// It is to be sent to its pager. Unless the page goes too, it is clean then.
+        const RETURN = 64;
+        /// It was dirty when it got that mark.
+        const WAS_DIRTY = 128;
     }
 }
 
@@ -63,12 +70,30 @@ impl Marks {
 
     /// A lock value, as protections are written.
     pub(super) fn locked(protection: u32) -> Self {
-        Self::from_bits_truncate(protection as u8).intersection(Self::LOCK)
+        Self::from_bits_truncate(protection as u16).intersection(Self::LOCK)
     }
 
     /// The accesses that are forbidden, as protections are written.
     pub(super) fn lock(self) -> u32 {
+        if self.contains(Self::BUSY) {
+            return protection::ALL;
+        }
         self.intersection(Self::LOCK).bits().into()
+    }
+
+    /// As if it had never been to be returned, or to go.
+    pub(super) fn restored(self) -> Self {
+        let back = match self.intersection(Self::RETURN.union(Self::WAS_DIRTY)) {
+            marks if !marks.contains(Self::RETURN) => Self::empty(),
+            marks if marks.contains(Self::WAS_DIRTY) => Self::DIRTY,
+            _ => Self::PRECIOUS,
+        };
+        (self | back) - (Self::RETURN | Self::WAS_DIRTY | Self::BUSY)
+    }
+
+    /// Whether its content is nowhere else.
+    pub(super) fn must_return(self) -> bool {
+        self.intersects(Self::DIRTY | Self::PRECIOUS | Self::RETURN)
     }
 }
 
@@ -184,7 +209,7 @@ impl Residents {
             at = here.slots[slot_of(index, level)];
             level -= 1;
         }
-        Marks::from_bits_truncate((at >> MARKS) as u8)
+        Marks::from_bits_truncate((at >> MARKS) as u16)
     }
 
     /// Sets the marks of the page at an index, if there is one.

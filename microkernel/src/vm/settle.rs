@@ -53,10 +53,9 @@ impl Vm {
 
     /// Frees pages of an object without references, and at last the object.
     fn reap<M: Machine>(&mut self, context: &mut Context<'_, M>, id: ObjectId, budget: &mut u64) {
-        if let Kind::Paged(pager) = self.object(id).kind
-            && self.stays_cached(pager)
-        {
-            return self.unlist(id);
+        if let Kind::Paged(pager) = self.object(id).kind {
+            self.unlist(id);
+            return self.leave_pager(pager);
         }
         while let Some(index) = self.resident_from(id, 0) {
             if *budget == 0 {
@@ -67,9 +66,6 @@ impl Vm {
         }
         self.prune_pages(context, id);
         self.unlist(id);
-        if let Kind::Paged(pager) = self.object(id).kind {
-            return self.finish_pager(pager);
-        }
         if let Some(backing) = self.leave_shadows(id) {
             self.dereference(backing.object);
         }

@@ -138,7 +138,7 @@ impl Vm {
     }
 
     /// The object of a pager that may answer.
-    fn answering(&self, pager: PagerId) -> KernResult<ObjectId> {
+    pub(super) fn answering(&self, pager: PagerId) -> KernResult<ObjectId> {
         let pager = self.pagers.get(pager).ok_or(KernReturn::Terminated)?;
         match pager.state {
             PagerState::Ready => Ok(pager.object),
@@ -263,14 +263,7 @@ impl Vm {
         (object, page): (ObjectId, u64),
         right: u32,
     ) -> KernResult<u32> {
-        let marks = self.object(object).pages.marks(&self.residents, page);
-        if marks.lock() & right != 0 {
-            return self.stall(Stall {
-                pager,
-                page,
-                question: Question::Unlock(right),
-            });
-        }
+        let marks = self.check_lock(pager, (object, page), right)?;
         let mut dirty = marks.contains(Marks::DIRTY);
         if right == protection::WRITE && !dirty {
             if self.preserve(context, pager, page) == Progress::More {
@@ -285,6 +278,24 @@ impl Vm {
             false => protection::WRITE,
         };
         Ok(protection::ALL & !marks.lock() & !write)
+    }
+
+    /// A page's marks, unless its pager has to allow an access first.
+    fn check_lock(
+        &mut self,
+        pager: PagerId,
+        (object, page): (ObjectId, u64),
+        right: u32,
+    ) -> KernResult<Marks> {
+        let marks = self.marks(object, page);
+        if marks.lock() & right == 0 {
+            return Ok(marks);
+        }
+        self.stall(Stall {
+            pager,
+            page,
+            question: Question::Unlock(right),
+        })
     }
 
     /// Adds to what is known of a page.
@@ -328,9 +339,16 @@ impl Vm {
         if self.paged_behind(object, pages.start).is_none() {
             return Ok(());
         }
+        let right = super::fault::needed(Access::Read);
         for index in pages {
-            if self.find_page(object, index).is_none() {
-                self.await_missing(object, index, super::fault::needed(Access::Read))?;
+            match self.find_page(object, index) {
+                None => self.await_missing(object, index, right)?,
+                Some(found) if found.paged => {
+                    if let Some((pager, behind, page)) = self.paged_behind(object, index) {
+                        self.check_lock(pager, (behind, page), right)?;
+                    }
+                }
+                Some(_) => {}
             }
         }
         Ok(())
@@ -338,7 +356,7 @@ impl Vm {
 }
 
 /// The first page of a range in an object and how many there are.
-fn page_range(offset: u64, size: u64) -> KernResult<(u64, u64)> {
+pub(super) fn page_range(offset: u64, size: u64) -> KernResult<(u64, u64)> {
     let end = offset.checked_add(size);
     if size == 0 || end.is_none() || !(offset | size).is_multiple_of(PAGE_SIZE) {
         return Err(KernReturn::InvalidArgument);

@@ -5,7 +5,7 @@ use abi::trap;
 use abi::vm::{copy_strategy, map_flags};
 use microkernel::machine::Access;
 
-use crate::fixture::{Fixture, PAGE, Told};
+use crate::fixture::{Fixture, PAGE, RW, Told};
 
 // covers: O-06
 #[test]
@@ -55,7 +55,7 @@ fn a_private_mapping_shows_the_moment_of_its_making() {
     assert_eq!(f.told(), None);
     f.unmap(private, 3);
     f.unmap(shared, 3);
-    f.terminated();
+    f.written_and_terminated(0);
 }
 
 // covers: V-09
@@ -89,7 +89,7 @@ fn a_write_waits_for_no_one_however_many_copies_there_are() {
     }
     f.unmap(source, 1);
     f.unmap(shared, 2);
-    f.terminated();
+    f.written_and_terminated(0);
 }
 
 // covers: V-09 O-06
@@ -102,7 +102,7 @@ fn a_copy_at_once_waits_for_all_its_pages() {
         K::Success
     );
     let client = f.client;
-    f.start_map((client, f.given), (0, 3), map_flags::COPY);
+    f.start_map((client, f.given), (0, 3), (map_flags::COPY, RW));
     for page in 0..3 {
         assert_eq!(f.told(), Some(Told::Request { page, access: 1 }));
         assert_eq!(f.supply(control, page, &[page as u8 + 1]).0, K::Success);
@@ -117,5 +117,5 @@ fn a_copy_at_once_waits_for_all_its_pages() {
     }
     f.unmap(private, 3);
     f.unmap(shared, 3);
-    f.terminated();
+    f.written_and_terminated(0);
 }

@@ -25,7 +25,7 @@ fn a_fault_asks_for_its_page_and_access() {
     assert_eq!(f.load(f.client, at + 2 * PAGE), Some(1), "unasked for");
     assert_eq!(f.load(f.client, at + 3 * PAGE), Some(0x33), "not replaced");
     f.unmap(at, 8);
-    f.terminated();
+    f.written_and_terminated(3);
 }
 
 // covers: O-02 V-11
@@ -171,5 +171,5 @@ fn a_private_mapping_keeps_its_writes_from_the_pager() {
     assert_eq!(f.load(f.client, private), Some(9));
     f.unmap(private, 2);
     f.unmap(shared, 4);
-    f.terminated();
+    f.written_and_terminated(1);
 }

@@ -18,12 +18,31 @@ pub(crate) const PAGE: u64 = abi::PAGE_SIZE;
 pub(crate) const RW: u32 = protection::READ | protection::WRITE;
 
 /// What a pager was told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Told {
-    Init { control: Name, name: Name },
-    Terminate { control: Name, name: Name },
-    Request { page: u64, access: u32 },
-    Unlock { page: u64, access: u32 },
+    Init {
+        control: Name,
+        name: Name,
+    },
+    Terminate {
+        control: Name,
+        name: Name,
+    },
+    Request {
+        page: u64,
+        access: u32,
+    },
+    Unlock {
+        page: u64,
+        access: u32,
+    },
+    /// Pages from `page` on, by the first byte of each.
+    Return {
+        page: u64,
+        content: Vec<u8>,
+        dirty: bool,
+        kept: bool,
+    },
 }
 
 pub(crate) struct Fixture {
@@ -72,7 +91,18 @@ impl Fixture {
         pages: (u64, u64),
         flags: u64,
     ) -> Result<u64, KernReturn> {
-        let started = self.start_map(who, pages, flags);
+        self.map_with(who, pages, flags, RW)
+    }
+
+    /// The same with another protection.
+    pub(crate) fn map_with(
+        &mut self,
+        who: (FrameIndex, Name),
+        pages: (u64, u64),
+        flags: u64,
+        rights: u32,
+    ) -> Result<u64, KernReturn> {
+        let started = self.start_map(who, pages, (flags, rights));
         let answer = started.unwrap_or_else(|| self.sim.on(who.0).finish());
         self.check();
         result(&answer)
@@ -83,11 +113,11 @@ impl Fixture {
         &mut self,
         (thread, name): (FrameIndex, Name),
         (first, pages): (u64, u64),
-        flags: u64,
+        (flags, rights): (u64, u32),
     ) -> Option<Answer> {
         let word = map_flags::ANYWHERE
             | flags
-            | u64::from(RW) << map_flags::CURRENT_SHIFT
+            | u64::from(rights) << map_flags::CURRENT_SHIFT
             | u64::from(protection::ALL) << map_flags::MAXIMUM_SHIFT
             | u64::from(inherit::SHARE) << map_flags::INHERIT_SHIFT;
         let arguments = [name.0.into(), 0, pages * PAGE, first * PAGE, word];
@@ -166,8 +196,52 @@ impl Fixture {
                 Told::Request { page, access }
             }
             id if id == <dyn MemoryObject>::DATA_UNLOCK.id => Told::Unlock { page, access },
+            id if id == <dyn MemoryObject>::DATA_RETURN.id => {
+                let memory = got.right();
+                Told::Return {
+                    page,
+                    content: self.take_content(memory.address, memory.size),
+                    dirty: got.words[1] == 1,
+                    kept: got.words[2] == 1,
+                }
+            }
             other => panic!("unknown message {other}"),
         })
+    }
+
+    /// The first byte of each page that the pager got, and that it then gives up.
+    fn take_content(&mut self, address: u64, size: u64) -> Vec<u8> {
+        let mut pager = self.sim.on(self.pager);
+        let mut first = |page: u64| pager.peek::<1>(address + page * PAGE)[0];
+        let content = (0..size / PAGE).map(&mut first).collect();
+        let mut pager = self.sim.on(self.pager);
+        pager.trap(trap::VM_DEALLOCATE, &[address, size]).unwrap();
+        self.check();
+        content
+    }
+
+    /// `lock_request` for pages from `page` on: which come back, whether all go, and the new lock.
+    pub(crate) fn lock(
+        &mut self,
+        control: Name,
+        (page, pages): (u64, u64),
+        (returns, flush, lock): (u32, u64, u32),
+    ) -> KernReturn {
+        let id = <dyn MemoryControl>::LOCK_REQUEST.id;
+        let words = [
+            page * PAGE,
+            pages * PAGE,
+            returns.into(),
+            flush,
+            lock.into(),
+            0,
+        ];
+        code(&self.call(control, Request::call(control).id(id).words(words)))
+    }
+
+    /// What is left to be told, up to the end of the object.
+    pub(crate) fn all_told(&mut self) -> Vec<Told> {
+        std::iter::from_fn(|| self.told()).collect()
     }
 
     /// A call of the pager's to a control port.
@@ -274,6 +348,19 @@ impl Fixture {
             .trap(trap::FUTEX_WAKE, &[address, 1])
     }
 
+    /// A call of a task's to its own port.
+    pub(crate) fn call_task(&mut self, thread: FrameIndex, request: Request) -> Reply {
+        let task = self.sim.on(thread).trap(trap::TASK_SELF, &[]).unwrap();
+        let request = Request {
+            remote: (Name(task as u32), disposition::COPY_SEND),
+            ..request
+        };
+        let reply = self.sim.on(thread).message(&request);
+        self.sim.on(thread).deallocate(request.remote.0).unwrap();
+        self.check();
+        reply
+    }
+
     /// A right to the client's thread.
     pub(crate) fn thread_port(&mut self) -> Name {
         let name = self.sim.on(self.client).trap(trap::THREAD_SELF, &[]);
@@ -316,6 +403,19 @@ impl Fixture {
         for port in ports {
             self.sim.on(self.pager).destroy(port).unwrap();
         }
+    }
+
+    /// The pages from `page` on come back that were written, in one message; then the object ends.
+    pub(crate) fn written_and_terminated(&mut self, page: u64) {
+        match self.told() {
+            Some(Told::Return {
+                page: first,
+                dirty: true,
+                ..
+            }) => assert_eq!(first, page),
+            other => panic!("nothing comes back but {other:?}"),
+        }
+        self.terminated();
     }
 
     /// The object ends: its ports come back, and all is as before.

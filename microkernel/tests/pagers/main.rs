@@ -7,3 +7,6 @@ mod faults;
 mod fixture;
 mod lies;
 mod objects;
+mod orders;
+mod proxies;
+mod sync;

@@ -3,7 +3,9 @@
 use abi::kern_return::KernReturn as K;
 use abi::names::disposition;
 
-use crate::fixture::{Fixture, Told};
+use microkernel::machine::Access;
+
+use crate::fixture::{Fixture, PAGE, Told};
 
 // covers: O-01 O-07
 #[test]
@@ -94,6 +96,78 @@ fn a_cached_object_keeps_its_pages_without_mappings() {
     f.unmap(at, 2);
     assert_eq!(f.attributes(control, 0), K::Success);
     f.terminated();
+}
+
+// covers: O-06
+#[test]
+fn of_too_many_cached_objects_the_oldest_ends() {
+    const MOST: usize = 64;
+    let mut f = Fixture::new();
+    let mut objects = Vec::new();
+    for index in 0..=MOST {
+        let object = f.sim.on(f.pager).port();
+        let given = f
+            .sim
+            .give(f.pager, object, disposition::MAKE_SEND, f.client);
+        (f.object, f.given) = (object, given);
+        let at = f.map(1);
+        let control = f.init();
+        assert_eq!(f.attributes(control, 1), K::Success);
+        assert_eq!(f.supply(control, 0, &[index as u8]).0, K::Success);
+        if index == 1 {
+            // Written, to be returned at the end.
+            assert_eq!(f.touch(f.client, at, Access::Write), Some(1));
+        }
+        f.unmap(at, 1);
+        objects.push((object, given));
+    }
+    (f.object, f.given) = objects[0];
+    assert!(matches!(f.told(), Some(Told::Terminate { .. })));
+    // The second one is used again, so that the third one is the oldest.
+    (f.object, f.given) = objects[1];
+    assert_eq!(f.told(), None);
+    let at = f.map(1);
+    f.unmap(at, 1);
+    (f.object, f.given) = objects[0];
+    let at = f.map(1);
+    let control = f.init();
+    assert_eq!(f.attributes(control, 1), K::Success);
+    f.unmap(at, 1);
+    (f.object, f.given) = objects[2];
+    assert!(matches!(f.told(), Some(Told::Terminate { .. })));
+    (f.object, f.given) = objects[1];
+    assert_eq!(f.told(), None);
+    f.sim.end_task(f.pager);
+    f.check();
+}
+
+// covers: O-06
+#[test]
+fn who_maps_an_object_while_it_ends_keeps_it() {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(64);
+    for page in 0..40 {
+        assert_eq!(f.supply(control, page * 2, &[page as u8]).0, K::Success);
+        let address = at + page * 2 * PAGE;
+        if page < 32 {
+            assert!(f.touch(f.client, address, Access::Write).is_some());
+        }
+    }
+    // It cannot be emptied at once: not all messages may wait at its port.
+    f.unmap(at, 64);
+    let at = f.map(64);
+    let told = f.all_told();
+    assert!(told.iter().all(|told| matches!(told, Told::Return { .. })));
+    assert!(!told.is_empty() && told.len() < 32, "{}", told.len());
+    // What came back is asked for again, the rest is there.
+    assert_eq!(f.load(f.client, at), None);
+    assert_eq!(f.told(), Some(Told::Request { page: 0, access: 1 }));
+    assert_eq!(f.supply(control, 0, &[9]).0, K::Success);
+    assert_eq!(f.load(f.client, at), Some(9));
+    assert_eq!(f.load(f.client, at + 62 * PAGE), Some(31));
+    f.unmap(at, 64);
+    let told = f.all_told();
+    assert!(matches!(told.last(), Some(Told::Terminate { .. })));
 }
 
 #[test]

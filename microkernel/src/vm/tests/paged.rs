@@ -73,6 +73,12 @@ impl Rig {
         while let Some(effect) = self.vm.next_effect() {
             self.with(|vm, context| match effect {
                 Effect::Wake { .. } => vm.all_woken(context),
+                Effect::Close(pager) => {
+                    if let Some(cursor) = vm.close_step(context, pager) {
+                        let copy = vm.collect(context, pager, cursor).unwrap().copy;
+                        while vm.copy_discard(context, copy) == Progress::More {}
+                    }
+                }
                 Effect::Terminate(pager) => vm.remove_pager(context, pager),
                 Effect::Ask(_) | Effect::Nothing => {}
             });
