@@ -16,6 +16,7 @@ extern crate alloc;
 
 pub mod areas;
 mod case;
+mod child;
 mod client;
 pub mod die;
 pub mod hang;

@@ -1,10 +1,11 @@
 //! What no safe program can do: wild accesses, privileged instructions, memory by address.
 
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use libmach::abi::kern_return::KernReturn;
 use libmach::abi::names::Name;
-use libmach::abi::vm::{flags, map_flags, protection};
+use libmach::abi::vm::{flags, inherit, map_flags, protection};
 use libmach::trap;
 
 /// Fresh memory; its address.
@@ -129,6 +130,192 @@ pub(crate) fn cpu() -> u8 {
     (core::arch::x86_64::__cpuid(1).ebx >> 24) as u8
 }
 
+/// The words of a [`Page`].
+#[derive(Debug)]
+pub(crate) struct Words([AtomicU64; 512]);
+
+impl Words {
+    /// A word.
+    pub(crate) fn get(&self, word: usize) -> u64 {
+        self.0[word].load(Ordering::SeqCst)
+    }
+
+    /// Sets a word.
+    pub(crate) fn set(&self, word: usize, value: u64) {
+        self.0[word].store(value, Ordering::SeqCst);
+    }
+
+    /// The lower half of a word, for futexes.
+    pub(crate) fn half(&self, word: usize) -> &AtomicU32 {
+        // SAFETY: (1) the lower half of a word is aligned and alive as long as the word. (2) Whoever uses a word so
+        // uses it so only.
+        unsafe { AtomicU32::from_ptr(self.0[word].as_ptr().cast()) }
+    }
+}
+
+/// A zeroed page that children share. It is unmapped here when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Page(u64);
+
+impl Page {
+    /// A page.
+    pub(crate) fn new() -> trap::Outcome<Self> {
+        const BOTH: u64 = (protection::READ | protection::WRITE) as u64;
+        const FLAGS: u64 = map_flags::ANYWHERE
+            | BOTH << map_flags::CURRENT_SHIFT
+            | BOTH << map_flags::MAXIMUM_SHIFT
+            | (inherit::SHARE as u64) << map_flags::INHERIT_SHIFT;
+        // SAFETY: anywhere: the kernel picks a range that is not in use.
+        unsafe { trap::vm_map(Name::NULL, 0, 4096, 0, FLAGS) }.map(Self)
+    }
+
+    /// Where it lies, here and in children.
+    pub(crate) fn address(&self) -> u64 {
+        self.0
+    }
+}
+
+impl core::ops::Deref for Page {
+    type Target = Words;
+
+    fn deref(&self) -> &Words {
+        words(self.0)
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // It fails only when it is not mapped, which is what was wanted.
+        deallocate(self.0, 4096).unwrap_or_default();
+    }
+}
+
+/// The page at an address that [`Page::new`] gave, in this task or its parent.
+pub(crate) fn words<'a>(address: u64) -> &'a Words {
+    // SAFETY: (1) a whole page, mapped as long as the page's owner lives, in a child to its end. (2) All others use it
+    // by atomics, too. (3) Any bits are such words.
+    unsafe { &*(address as *const Words) }
+}
+
+/// FS base of the calling thread: its block, whose first word is its own address (`libmach::thread`).
+#[cfg(target_os = "none")]
+pub(crate) fn thread_block() -> u64 {
+    let block: u64;
+    // SAFETY: nobody writes the block any more.
+    unsafe {
+        core::arch::asm!("mov {}, fs:[0]", out(reg) block, options(pure, readonly, nostack, preserves_flags));
+    }
+    block
+}
+
+/// Registers the copy of its parent's message buffer that a child has at the same address.
+#[cfg(target_os = "none")]
+pub(crate) fn adopt_buffer() -> trap::Outcome<()> {
+    let buffer: u64;
+    // SAFETY: the second word of the thread's block is its buffer's address.
+    unsafe {
+        core::arch::asm!("mov {}, fs:[8]", out(reg) buffer, options(pure, readonly, nostack, preserves_flags));
+    }
+    // SAFETY: the copy of a buffer that was registered in the parent; the calling thread is the only one of its task.
+    unsafe { trap::message_buffer(buffer, libmach::buffer::SIZE as u64) }
+}
+
+/// An undefined instruction of two bytes, which a handler may skip; `rbx` behind it is the answer.
+#[cfg(target_os = "none")]
+pub(crate) fn skipped(value: u64) -> u64 {
+    let mut result = value;
+    // SAFETY: an exception, whose handler lets the thread go on behind it with another value in the register.
+    unsafe { core::arch::asm!("ud2", inout("rax") result, options(nostack)) };
+    result
+}
+
+/// A breakpoint, which needs no skipping.
+#[cfg(target_os = "none")]
+pub(crate) fn breakpoint() {
+    // SAFETY: an exception; its handler changes no register.
+    unsafe { core::arch::asm!("int3", options(nostack)) };
+}
+
+/// A system call of a personality: number and arguments as Linux has them.
+#[cfg(target_os = "none")]
+pub(crate) fn system_call(number: u64, arguments: [u64; 3]) -> i64 {
+    let mut result = number;
+    // SAFETY: what it does to memory is what the arguments say, and callers name memory of their own.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            inout("rax") result,
+            in("rdi") arguments[0],
+            in("rsi") arguments[1],
+            in("rdx") arguments[2],
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    result.cast_signed()
+}
+
+/// A semaphore's trap.
+pub(crate) fn semaphore(number: i64, arguments: [u64; 3]) -> KernReturn {
+    let [first, second, third] = arguments;
+    // SAFETY: such a trap touches no memory.
+    let (code, _) = unsafe { trap::raw(number, [first, second, third, 0, 0, 0]) };
+    KernReturn(code as u32)
+}
+
+/// What serves the calls of a personality: a number and three arguments.
+pub(crate) type ServeCall = extern "C" fn(u64, u64, u64, u64) -> i64;
+
+/// What [`personality_entry`] calls.
+#[cfg(target_os = "none")]
+static SERVE: AtomicU64 = AtomicU64::new(0);
+
+/// The address of a personality's entry, from now on one that calls `serve`: it saves what a call keeps, the 128 bytes below the stack
+/// pointer included, and goes back to where `rcx` says with the flags in `r11`.
+#[cfg(target_os = "none")]
+pub(crate) fn personality_entry(serve: ServeCall) -> u64 {
+    SERVE.store(serve as *const () as u64, Ordering::SeqCst);
+    entry as *const () as u64
+}
+
+/// Number in `rax`, arguments in `rdi`, `rsi`, `rdx`; the result goes into `rax`.
+#[cfg(target_os = "none")]
+#[unsafe(naked)]
+unsafe extern "C" fn entry() {
+    core::arch::naked_asm!(
+        "lea rsp, [rsp - 128]",
+        "push rbp",
+        "mov rbp, rsp",
+        "push rcx",
+        "push r11",
+        "push rdi",
+        "push rsi",
+        "push rdx",
+        "push r8",
+        "push r9",
+        "push r10",
+        "and rsp, -16",
+        "mov rcx, rdx",
+        "mov rdx, rsi",
+        "mov rsi, rdi",
+        "mov rdi, rax",
+        "call qword ptr [rip + {serve}]",
+        "lea rsp, [rbp - 64]",
+        "pop r10",
+        "pop r9",
+        "pop r8",
+        "pop rdx",
+        "pop rsi",
+        "pop rdi",
+        "popfq",
+        "pop rcx",
+        "pop rbp",
+        "lea rsp, [rsp + 128]",
+        "jmp rcx",
+        serve = sym SERVE,
+    )
+}
+
 #[cfg(not(target_os = "none"))]
 mod host {
     //! The host's own rules hold there: none of this is done.
@@ -141,6 +328,25 @@ mod host {
     pub(crate) fn cpu() -> u8 {
         0
     }
+    pub(crate) fn thread_block() -> u64 {
+        0
+    }
+    pub(crate) fn adopt_buffer() -> libmach::trap::Outcome<()> {
+        Ok(())
+    }
+    pub(crate) fn skipped(value: u64) -> u64 {
+        value
+    }
+    pub(crate) fn breakpoint() {}
+    pub(crate) fn system_call(_: u64, _: [u64; 3]) -> i64 {
+        0
+    }
+    pub(crate) fn personality_entry(_: super::ServeCall) -> u64 {
+        0
+    }
 }
 #[cfg(not(target_os = "none"))]
-pub(crate) use host::{cpu, divide_by_zero, jump, privileged, touch_port, undefined};
+pub(crate) use host::{
+    adopt_buffer, breakpoint, cpu, divide_by_zero, jump, personality_entry, privileged, skipped,
+    system_call, thread_block, touch_port, undefined,
+};

@@ -4,12 +4,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use interfaces::task::Task;
 use libmach::abi::kern_return::KernReturn;
+use libmach::abi::trace::wait;
+use libmach::abi::vm::protection;
 use libmach::sync::Mutex;
-use libmach::{ms, thread, time, trap};
+use libmach::{SendRight, ms, thread, time, trap};
 
 use super::cases;
-use crate::case::{Check, World, equal};
+use crate::case::{Check, World, check, equal};
+use crate::child::Child;
+use crate::raw::{self, Words};
 
 cases! { "futex":
     "another value ends the wait at once" => other_value,
@@ -17,6 +22,9 @@ cases! { "futex":
     "a wake without waiters wakes nobody" => nobody,
     "a waiting thread is woken" => woken,
     "a lock lets one thread in at a time" => lock,
+    "a word in memory that two tasks share is one word" => between_tasks,
+    "a word is the same at each address of its memory" => two_addresses,
+    "a word in a private copy is another one" => private,
 }
 
 fn other_value(_: &World) -> Check {
@@ -50,6 +58,63 @@ fn woken(_: &World) -> Check {
     trap::futex_wake(&words[0], 1)?;
     other.join();
     equal("the other's word", words[1].load(Ordering::Acquire), 7)
+}
+
+/// Waits for a word of the page, or of what lies at an address.
+extern "C" fn waits(page: &Words, address: u64) {
+    let word = match address {
+        0 => page.half(0),
+        _ => raw::words(address).half(0),
+    };
+    let ended = trap::futex_wait(word, 0, u64::MAX);
+    page.set(1, 1 + u64::from(ended.is_err()));
+}
+
+// covers: K-05
+fn between_tasks(_: &World) -> Check {
+    let child = Child::new(waits, 0)?;
+    child.run()?;
+    child.until_it_waits(wait::FUTEX)?;
+    equal("woken", trap::futex_wake(child.page.half(0), u32::MAX)?, 1)?;
+    child.until(1, 1)
+}
+
+// covers: K-05
+fn two_addresses(_: &World) -> Check {
+    const BOTH: u32 = protection::READ | protection::WRITE;
+    let child = Child::new(waits, 0)?;
+    let own = SendRight::<dyn Task>::from_name(trap::task_self()?);
+    let entry = own.client().make_entry(child.page.address(), 4096, BOTH)?;
+    let other = raw::map(entry.name(), 4096)?;
+    check!(other != child.page.address(), "it lies where it lay");
+    child.run()?;
+    child.until_it_waits(wait::FUTEX)?;
+    raw::words(other).set(0, 1);
+    equal("the word", child.page.get(0), 1)?;
+    equal(
+        "woken",
+        trap::futex_wake(raw::words(other).half(0), u32::MAX)?,
+        1,
+    )?;
+    child.until(1, 1)?;
+    Ok(raw::deallocate(other, 4096)?)
+}
+
+// covers: K-05
+fn private(_: &World) -> Check {
+    let memory = raw::allocate(4096)?;
+    raw::words(memory).set(0, 0);
+    let child = Child::new(waits, memory)?;
+    child.run()?;
+    child.until_it_waits(wait::FUTEX)?;
+    // Written here, the pages part, if they had not already.
+    raw::words(memory).set(8, 1);
+    let word = raw::words(memory).half(0);
+    equal("woken", trap::futex_wake(word, u32::MAX)?, 0)?;
+    child.until_it_waits(wait::FUTEX)?;
+    child.thread.client().abort()?;
+    child.until(1, 2)?;
+    Ok(raw::deallocate(memory, 4096)?)
 }
 
 fn lock(_: &World) -> Check {

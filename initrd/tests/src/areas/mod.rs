@@ -8,22 +8,27 @@ mod crashes;
 mod deaths;
 mod exceptions;
 mod futex;
+mod handlers;
 mod kills;
 mod memory;
 mod messages;
 mod names;
 mod notifications;
 mod pagers;
+mod personality;
 mod ports;
 mod resources;
+mod semaphores;
 mod sets;
+mod tasks;
 mod timers;
 mod traps;
+mod waits;
 
 use crate::case::Case;
 
 /// All cases, by area.
-pub const ALL: [&[Case]; 19] = [
+pub const ALL: [&[Case]; 24] = [
     traps::CASES,
     names::CASES,
     messages::CASES,
@@ -32,6 +37,7 @@ pub const ALL: [&[Case]; 19] = [
     ports::CASES,
     timers::CASES,
     futex::CASES,
+    semaphores::CASES,
     memory::CASES,
     address_space::CASES,
     pagers::CASES,
@@ -39,6 +45,10 @@ pub const ALL: [&[Case]; 19] = [
     c::CASES,
     deaths::CASES,
     crashes::CASES,
+    handlers::CASES,
+    personality::CASES,
+    waits::CASES,
+    tasks::CASES,
     kills::CASES,
     exceptions::CASES,
     resources::CASES,

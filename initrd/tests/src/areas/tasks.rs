@@ -1,0 +1,208 @@
+//! What tasks keep for their children, and registers of their threads.
+
+use interfaces::host::Host;
+use interfaces::task::Task;
+use libmach::abi::kern_return::KernReturn as K;
+use libmach::abi::names::Name;
+use libmach::abi::task::{Limits, special};
+use libmach::abi::thread_state::{FIXED_FLAGS, ThreadState};
+use libmach::{Error, ReceiveRight, SendRight, Untyped, trap};
+
+use super::cases;
+use crate::case::{Check, World, check, equal};
+use crate::child::Child;
+use crate::raw::Words;
+
+const LIMITS: Limits = Limits {
+    names: 16,
+    messages: 4,
+    threads: 1,
+    pages: 16,
+    kernel_bytes: 1 << 16,
+};
+
+cases! { "tasks":
+    "special ports are those that were set, and a child's too" => special_ports,
+    "registered ports are three, and a child's too" => registered,
+    "a port that died is kept no longer" => dead_port,
+    "registers of a stopped thread are read and written" => registers,
+}
+
+fn own() -> Check<SendRight<dyn Task>> {
+    Ok(SendRight::from_name(trap::task_self()?))
+}
+
+fn code<T>(result: libmach::Result<T>) -> K {
+    match result.err() {
+        Some(Error::Code(code)) => code,
+        Some(_) => K::Aborted,
+        None => K::Success,
+    }
+}
+
+// covers: T-06
+fn special_ports(_: &World) -> Check {
+    let child = own()?.client().create(LIMITS, 0, 0)?;
+    let client = child.client();
+    let kernel = client.special_port(special::KERNEL)?;
+    equal("its own port", kernel.name(), child.name())?;
+    let host: SendRight<dyn Host> = client.special_port(special::HOST)?.cast();
+    check!(host.client().info().is_ok(), "the host's port answers not");
+    let refused = code(host.client().shutdown(0));
+    equal("a privileged call by it", refused, K::NoAccess)?;
+    let port = ReceiveRight::<Untyped>::new()?;
+    let right = port.make_send()?;
+    for which in [special::BOOTSTRAP, special::KERNEL, special::HOST] {
+        client.set_special_port(which, right.duplicate()?)?;
+        equal(
+            "what was set",
+            client.special_port(which)?.name(),
+            right.name(),
+        )?;
+    }
+    client.set_priority_limit(20)?;
+    let grandchild = client.create(
+        Limits {
+            threads: 0,
+            names: 4,
+            messages: 1,
+            pages: 1,
+            kernel_bytes: 4096,
+        },
+        0,
+        0,
+    );
+    if let Ok(grandchild) = &grandchild {
+        let of = grandchild.client().special_port(special::BOOTSTRAP)?;
+        equal("its child's", of.name(), right.name())?;
+        let own = grandchild.client().special_port(special::KERNEL)?;
+        equal("its child's own", own.name(), grandchild.name())?;
+    }
+    check!(grandchild.is_ok(), "no grandchild: {:?}", grandchild.err());
+    client.clear_special_port(special::KERNEL)?;
+    equal(
+        "its own port again",
+        client.special_port(special::KERNEL)?.name(),
+        child.name(),
+    )?;
+    for which in [0, 3, 99, u32::MAX] {
+        equal(
+            "a number that is none",
+            code(client.special_port(which)),
+            K::InvalidArgument,
+        )?;
+    }
+    client.terminate()?;
+    check!(
+        client.special_port(special::KERNEL).is_err(),
+        "a dead task answers"
+    );
+    Ok(())
+}
+
+// covers: T-06
+fn registered(_: &World) -> Check {
+    let own = own()?;
+    let port = ReceiveRight::<Untyped>::new()?;
+    let right = port.make_send()?;
+    for index in 0..special::REGISTERED {
+        equal(
+            "at first",
+            code(own.client().ports_lookup(index)),
+            K::Failure,
+        )?;
+        own.client().ports_register(index, right.duplicate()?)?;
+    }
+    let child = own.client().create(LIMITS, 0, 0)?;
+    for index in 0..special::REGISTERED {
+        let kept = child.client().ports_lookup(index)?;
+        equal("a child's", kept.name(), right.name())?;
+    }
+    let fourth = own
+        .client()
+        .ports_register(special::REGISTERED, right.duplicate()?);
+    let fourth = code(fourth.map_err(Error::from));
+    equal("a fourth", fourth, K::InvalidArgument)?;
+    // Dead, they are none again, here and there.
+    drop((port, right));
+    for task in [&own, &child] {
+        equal(
+            "in the end",
+            code(task.client().ports_lookup(0)),
+            K::Failure,
+        )?;
+    }
+    Ok(child.client().terminate()?)
+}
+
+// covers: T-06
+fn dead_port(_: &World) -> Check {
+    let child = own()?.client().create(LIMITS, 0, 0)?;
+    let port = ReceiveRight::<Untyped>::new()?;
+    child
+        .client()
+        .set_special_port(special::BOOTSTRAP, port.make_send()?)?;
+    drop(port);
+    let found = code(child.client().special_port(special::BOOTSTRAP));
+    equal("a dead port", found, K::Failure)?;
+    Ok(child.client().terminate()?)
+}
+
+/// Says where it was sent, and with which argument.
+extern "C" fn landed(page: &Words, argument: u64) -> ! {
+    page.set(0, argument);
+    loop {
+        trap::thread_switch(Name::NULL, 0, 0).unwrap_or_default();
+    }
+}
+
+extern "C" fn waits(_: &Words, _: u64) {
+    trap::wait_until(u64::MAX).unwrap_or_default();
+}
+
+// covers: T-08 T-09
+fn registers(_: &World) -> Check {
+    let child = Child::new(waits, 0)?;
+    let thread = child.thread.client();
+    let first = thread.get_state()?;
+    equal("its page", first.rsi, child.page.address())?;
+    child.run()?;
+    child.until_it_waits(libmach::abi::trace::wait::DEADLINE)?;
+    thread.suspend()?;
+    let waiting = thread.set_state(first);
+    check!(
+        waiting.is_err(),
+        "registers of a wait are written before its end"
+    );
+    thread.abort()?;
+    let stopped = thread.get_state()?;
+    equal("what the wait answers", stopped.rax, K::Aborted.0.into())?;
+    let bad = ThreadState {
+        rip: 0xffff_8000_0000_0000,
+        ..stopped
+    };
+    equal(
+        "an address of the kernel",
+        code(thread.set_state(bad)),
+        K::InvalidArgument,
+    )?;
+    thread.set_state(ThreadState {
+        rip: landed as *const () as u64,
+        rdi: child.page.address(),
+        rsi: 0x1234,
+        // The stack is as behind a call again, and flags are not all its own.
+        rsp: (stopped.rsp & !0xf) - 8,
+        rflags: u64::MAX,
+        ..stopped
+    })?;
+    let flags = thread.get_state()?.rflags;
+    equal("fixed flags", flags & FIXED_FLAGS, FIXED_FLAGS)?;
+    // I/O privilege, nested task and virtual mode are the kernel's.
+    equal("the kernel's flags", flags & 0x3_7000, 0)?;
+    thread.set_state(ThreadState {
+        rflags: FIXED_FLAGS,
+        ..thread.get_state()?
+    })?;
+    thread.resume()?;
+    child.until(0, 0x1234)
+}
