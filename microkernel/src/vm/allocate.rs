@@ -399,6 +399,10 @@ impl Vm {
             budget -= 1;
             self.remove_front(context, map, id, &range, &mut budget)?;
         }
+        // Removing is a step, and so is settling.
+        if budget < STEP && !self.is_settled() {
+            return Ok(Progress::More);
+        }
         Ok(self.settle(context))
     }
 

@@ -268,7 +268,7 @@ impl Vm {
         };
         let object = entry.object;
         self.add_piece(context, copy, piece)?;
-        self.withdraw(context, (map, id), range, Withdraw::All, &mut { pages });
+        self.withdraw_all(context, (map, id), range, Withdraw::All);
         self.take_entry(context, map, id);
         // The entry's reference is the copy's now, beside the piece's.
         node_mut(&mut self.copies, copy).own = object;

@@ -165,8 +165,7 @@ impl Vm {
         }
         let id = self.clip(context, map, id, part)?;
         let rights = Withdraw::AllBut(protection::READ | protection::EXECUTE);
-        let mut budget = (part.end - part.start) / PAGE_SIZE;
-        self.withdraw(context, (map, id), part.clone(), rights, &mut budget);
+        self.withdraw_all(context, (map, id), part.clone(), rights);
         self.entry_mut(id).needs_copy = true;
         Ok(())
     }
@@ -231,8 +230,7 @@ impl Vm {
         while let Some(id) = self.first_in(map, &range) {
             let entry = self.entry(id);
             let part = entry.start..entry.end;
-            let mut budget = entry.size();
-            self.withdraw(context, (map, id), part.clone(), Withdraw::All, &mut budget);
+            self.withdraw_all(context, (map, id), part.clone(), Withdraw::All);
             let entry = self.entry(id);
             let moves = part.start.max(inner.start)..part.end.min(inner.end);
             if let (Some(own), Some(object), true) = (own, entry.object, self.may_move(map, entry))

@@ -101,8 +101,7 @@ impl Vm {
             return 0;
         };
         let range = entry.address_of(first)..entry.address_of(last);
-        let mut budget = last - first;
-        self.withdraw(context, (map, id), range, what, &mut budget);
+        self.withdraw_all(context, (map, id), range, what);
         last - first
     }
 }

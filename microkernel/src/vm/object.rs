@@ -2,6 +2,8 @@
 //!
 //! Key: an object's *kind* says where its pages come from.
 
+use core::ops::RangeInclusive;
+
 use abi::kern_return::KernReturn;
 
 use super::pager::PAGER_BYTES;
@@ -313,6 +315,29 @@ impl Vm {
             let bytes = u64::from(gone) * cost::<Node>();
             context.release(ledger, Resource::KernelBytes, bytes);
         }
+    }
+
+    /// Frees pages of an object in a range, at most `limit` and as many as lie together; says how many. Nothing maps
+    /// them any more.
+    pub(super) fn drop_run<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        object: ObjectId,
+        range: RangeInclusive<u64>,
+        limit: u64,
+    ) -> u64 {
+        let here = node_mut(&mut self.objects, object);
+        let before = here.pages.nodes();
+        let gone = here
+            .pages
+            .take_run(&mut self.residents, range, limit, |page| {
+                context.machine.free_page(page);
+            });
+        if let Some(ledger) = here.ledger.filter(|_| gone > 0) {
+            context.release(ledger, Resource::Pages, gone);
+        }
+        self.release_nodes(context, object, before);
+        gone
     }
 
     /// Frees a page of an object. Nothing maps it any more.

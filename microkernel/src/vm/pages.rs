@@ -18,6 +18,10 @@ use crate::machine::{Access, Caching, Machine, Page, Root};
 /// One mapping never needs more new tables than this: four levels, of which the root exists.
 const MAX_NEW_TABLES: u64 = 3;
 
+/// As many pages as it costs to find a run of them, in instructions (2026-11: 2,500 against 500). A step's budget of
+/// pages is for runs too.
+pub(super) const SEARCH: u64 = 4;
+
 /// What one table of the last level maps, in bytes.
 const COVERED: u64 = 512 * PAGE_SIZE;
 
@@ -120,7 +124,7 @@ impl Vm {
                 Withdraw::All => context.machine.unmap(root, addresses),
                 Withdraw::AllBut(rights) => context.machine.protect(root, addresses, rights),
             }
-            *budget -= run.end - run.start;
+            *budget = budget.saturating_sub(run.end - run.start + SEARCH);
             cursor = run.end;
             touched = true;
         }
@@ -131,15 +135,30 @@ impl Vm {
         stopped
     }
 
+    /// As [`withdraw`](Self::withdraw), all of a range that the caller knows to be short.
+    pub(super) fn withdraw_all<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        at: (MapId, EntryId),
+        range: Range<u64>,
+        what: Withdraw,
+    ) {
+        let end = range.end;
+        let stopped = self.withdraw(context, at, range, what, &mut { u64::MAX });
+        debug_assert!(stopped == end, "pages stay mapped");
+    }
+
     /// The first run of pages, at most `limit` of them, that an object shows in a range.
     fn next_run(&self, object: ObjectId, range: Range<u64>, limit: u64) -> Option<Range<u64>> {
         let first = self.next_shown(object, range.start, range.end)?;
         let mut end = first + 1;
-        while end < range.end
-            && end - first < limit
-            && self.next_shown(object, end, range.end) == Some(end)
-        {
-            end += 1;
+        let stop = range.end.min(first.saturating_add(limit));
+        while end < stop {
+            let own = self.object(object).pages.run(&self.residents, end);
+            if own == 0 && self.next_shown(object, end, stop) != Some(end) {
+                break;
+            }
+            end = stop.min(end.saturating_add(own.max(1)));
         }
         Some(first..end)
     }
@@ -180,12 +199,10 @@ impl Vm {
             return;
         }
         let (first, last) = (entry.page_at(range.start), entry.page_at(range.end));
-        while let Some(index) = self.resident_from(object, first) {
-            if index >= last {
-                return;
-            }
-            self.drop_page(context, object, index);
-        }
+        let Some(last) = last.checked_sub(1).filter(|last| first <= *last) else {
+            return;
+        };
+        while self.drop_run(context, object, first..=last, STEP) > 0 {}
     }
 }
 

@@ -125,7 +125,7 @@ impl Vm {
             return Ok(());
         }
         let copy = self.take_snapshot(map, from)?;
-        self.withdraw(context, (map, id), range, Withdraw::All, &mut { pages });
+        self.withdraw_all(context, (map, id), range, Withdraw::All);
         self.unlist_mapper(id);
         let entry = self.entry_mut(id);
         entry.object = Some(copy);

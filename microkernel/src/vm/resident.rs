@@ -9,6 +9,8 @@
 //!
 //! Deliberately absent: charging. Who inserts asks how many nodes are [`missing`](Residents::missing) first.
 
+use core::ops::RangeInclusive;
+
 use abi::vm::protection;
 use arena::{Arena, Full, Id};
 
@@ -330,24 +332,81 @@ impl Residents {
 
     /// Takes the page at an index out.
     pub(super) fn remove(&mut self, nodes: &mut Nodes, index: u64) -> Option<Page> {
-        let page = self.get(nodes, index)?;
-        self.pages -= 1;
+        let mut taken = None;
+        self.take_run(nodes, index..=index, 1, |page| taken = Some(page));
+        taken
+    }
+
+    /// How many pages follow each other from an index on, as far as one node tells.
+    pub(super) fn run(&self, nodes: &Nodes, index: u64) -> u64 {
+        if self.height == 0 || !reaches(self.height, index) {
+            return u64::from(self.get(nodes, index).is_some());
+        }
+        let mut at = self.root;
+        for level in (2..=self.height).rev() {
+            at = child(nodes, at).map_or(0, |here| here.slots[slot_of(index, level)]);
+        }
+        let slot = slot_of(index, 1);
+        child(nodes, at).map_or(0, |leaf| (leaf.occupied >> slot).trailing_ones().into())
+    }
+
+    /// Takes pages of a range out, at most `limit` and those of one node; hands each out, and says how many they were.
+    pub(super) fn take_run(
+        &mut self,
+        nodes: &mut Nodes,
+        range: RangeInclusive<u64>,
+        limit: u64,
+        mut take: impl FnMut(Page),
+    ) -> u64 {
+        let (start, last) = range.into_inner();
+        let first = self.next(nodes, start);
+        let Some((first, page)) = first.filter(|(first, _)| *first <= last && limit > 0) else {
+            return 0;
+        };
+        if self.height == 0 {
+            (self.root, self.pages) = (0, 0);
+            take(page);
+            return 1;
+        }
+        let path = self.path(nodes, first);
+        let Some((id, slot)) = path.last() else {
+            return 0;
+        };
+        let (leaf, mut taken) = (node_mut(nodes, *id), 0);
+        let end = (last - first)
+            .saturating_add(*slot as u64)
+            .min(SLOTS as u64 - 1) as usize;
+        for slot in *slot..=end {
+            let value = leaf.slots[slot];
+            if value != 0 && taken < limit {
+                take(Page(value as u32));
+                leaf.set(slot, 0);
+                taken += 1;
+            }
+        }
+        self.take_counts(nodes, &path, taken);
+        taken
+    }
+
+    /// So many pages of the lowest node on a way are gone, and so are nodes without any.
+    fn take_counts(&mut self, nodes: &mut Nodes, path: &Path, taken: u64) {
+        self.pages -= taken;
         let mut empty = true;
-        for (id, slot) in self.path(nodes, index).into_iter().rev() {
-            let here = node_mut(nodes, id);
-            here.pages -= 1;
+        for (id, slot) in path.iter().rev() {
+            let here = node_mut(nodes, *id);
+            here.pages -= taken;
             if empty {
-                here.set(slot, 0);
+                // In the lowest one, the first of those that were taken.
+                here.set(*slot, 0);
                 empty = here.occupied == 0;
             }
             if empty {
-                self.free(nodes, id);
+                self.free(nodes, *id);
             }
         }
         if empty {
             (self.root, self.height) = (0, 0);
         }
-        Some(page)
     }
 
     /// How many nodes [`reserve`](Self::reserve) would make.
@@ -430,7 +489,7 @@ impl Residents {
     }
 
     fn free(&mut self, nodes: &mut Nodes, id: NodeId) {
-        nodes.remove(id);
+        nodes.discard(id);
         self.nodes -= 1;
     }
 
@@ -457,6 +516,7 @@ mod tests {
     use arena::Region;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::vec::Vec;
 
     fn nodes() -> Nodes {
         Arena::new(Region::on_heap(1 << 20))
@@ -507,16 +567,34 @@ mod tests {
     proptest! {
         #[test]
         fn residents_agree_with_an_ordered_map(
-            steps in prop::collection::vec((any::<bool>(), 0_u64..200, 0_u32..4), 1..300),
+            steps in prop::collection::vec((0..5, 0_u64..200, 0_u32..4), 1..300),
         ) {
             let (mut nodes, mut residents) = (nodes(), Residents::new());
             let mut model = BTreeMap::new();
-            for (number, (insert, small, spread)) in steps.into_iter().enumerate() {
+            for (number, (what, small, spread)) in steps.into_iter().enumerate() {
                 let index = small << (spread * 6);
-                if insert && !model.contains_key(&index) {
+                if what < 3 && !model.contains_key(&index) {
                     let page = Page(number as u32);
                     put(&mut residents, &mut nodes, index, page);
                     model.insert(index, page);
+                } else if what == 4 {
+                    let (last, limit) = (index + small, small % 9);
+                    let first = model.range(index..=last).next().map_or(0, |(index, _)| *index);
+                    let expected: Vec<_> = model
+                        .range(index..=last)
+                        .filter(|(index, _)| **index >> BITS == first >> BITS)
+                        .take(limit as usize)
+                        .map(|(index, page)| (*index, *page))
+                        .collect();
+                    let mut taken = Vec::new();
+                    let count = residents.take_run(&mut nodes, index..=last, limit, |page| {
+                        taken.push(page);
+                    });
+                    prop_assert_eq!(count, taken.len() as u64);
+                    prop_assert!(taken.into_iter().eq(expected.iter().map(|(_, page)| *page)));
+                    for (index, _) in expected {
+                        model.remove(&index);
+                    }
                 } else {
                     prop_assert_eq!(residents.remove(&mut nodes, index), model.remove(&index));
                 }
@@ -526,6 +604,8 @@ mod tests {
                     prop_assert_eq!(residents.get(&nodes, probe), model.get(&probe).copied());
                     let next = model.range(probe..).next().map(|(index, page)| (*index, *page));
                     prop_assert_eq!(residents.next(&nodes, probe), next);
+                    let run = (probe..=probe | 63).take_while(|index| model.contains_key(index));
+                    prop_assert_eq!(residents.run(&nodes, probe), run.count() as u64);
                     let below = model.range(..probe).count() as u64;
                     prop_assert_eq!(residents.below(&nodes, probe), below);
                 }

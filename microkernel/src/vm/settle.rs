@@ -1,6 +1,7 @@
 //! [`Vm::settle`]: freeing objects that nobody refers to, and merging shadows with what is behind them.
 
 use super::object::Kind;
+use super::pages::SEARCH;
 use super::shadow::Backing;
 use super::{Context, Object, ObjectId, Progress, STEP, Vm, cost};
 use crate::base::ledger::Resource;
@@ -57,12 +58,12 @@ impl Vm {
             self.unlist(id);
             return self.leave_pager(pager);
         }
-        while let Some(index) = self.resident_from(id, 0) {
+        while self.resident_from(id, 0).is_some() {
             if *budget == 0 {
                 return;
             }
-            *budget -= 1;
-            self.drop_page(context, id, index);
+            let gone = self.drop_run(context, id, 0..=u64::MAX, *budget);
+            *budget = budget.saturating_sub(gone + SEARCH);
         }
         self.prune_pages(context, id);
         self.unlist(id);

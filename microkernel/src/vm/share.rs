@@ -162,9 +162,7 @@ impl Vm {
                 self.join_ends(context, map, &part);
                 return Err(shortage);
             }
-            let mut budget = STEP;
-            let range = part.clone();
-            self.withdraw(context, (map, id), range, Withdraw::All, &mut budget);
+            self.withdraw_all(context, (map, id), part.clone(), Withdraw::All);
             if own {
                 self.move_pages(context, pages, (to, place));
             }
