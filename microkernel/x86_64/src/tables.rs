@@ -56,8 +56,14 @@ pub mod flags {
 pub const COUNT_SLOT: u64 = 480;
 /// The first entry of the upper half.
 const UPPER: u64 = 256;
-/// How many tables [`Tables::destroy_step`] frees at most.
-const STEP: u32 = 64;
+/// Entries of a table.
+const ENTRIES: u64 = 512;
+/// How many entries [`Tables::destroy_step`] looks at. More than on any way to a table of the last level, so that each
+/// step frees one.
+const STEP: u32 = 3072;
+const _: () = assert!(STEP as u64 > UPPER + 2 * ENTRIES);
+/// As how many of them a table counts that is freed: a step frees 64 at the most.
+const RELEASE: u32 = STEP / 64;
 /// The level whose entries map pages of 4 KiB.
 const LEAF: u32 = 1;
 /// The level whose entries may map pages of 2 MiB.
@@ -210,44 +216,41 @@ impl<'a, M: Physical> Tables<'a, M> {
         });
     }
 
-    /// Frees up to 64 tables of the lower half; then the root itself. `true` when the root is gone.
+    /// Frees tables of the lower half, as many as a step finds; then the root itself. `true` when the root is gone.
     pub fn destroy_step(&mut self, root: u64, pages: &mut impl TablePages) -> bool {
         let mut left = STEP;
-        for slot in 0..UPPER {
-            if !self.free_below(root + slot * 8, TOP - 1, &mut left, pages) {
-                return false;
-            }
+        let gone = self.free_below((root, TOP), 0..UPPER, &mut left, pages);
+        if gone {
+            pages.release(root);
         }
-        pages.release(root);
-        true
+        gone
     }
 
-    /// Frees the table that an entry points to, and those below it; `false` when the step is used up.
+    /// Frees what the slots of a table of this level lead to; `false` when the step is used up.
     fn free_below(
         &mut self,
-        slot: u64,
-        level: u32,
+        (table, level): (u64, u32),
+        slots: Range<u64>,
         left: &mut u32,
         pages: &mut impl TablePages,
     ) -> bool {
-        let entry = self.memory.load(slot);
-        if entry & flags::PRESENT == 0 {
-            return true;
-        }
-        let table = entry & flags::ADDRESS;
-        if level > LEAF {
-            for below in 0..512 {
-                if !self.free_below(table + below * 8, level - 1, left, pages) {
-                    return false;
-                }
+        for slot in slots {
+            if *left == 0 {
+                return false;
             }
+            *left -= 1;
+            let entry = self.memory.load(table + slot * 8);
+            if entry & flags::PRESENT == 0 {
+                continue;
+            }
+            let below = (entry & flags::ADDRESS, level - 1);
+            if below.1 > LEAF && !self.free_below(below, 0..ENTRIES, left, pages) {
+                return false;
+            }
+            self.memory.store(table + slot * 8, 0);
+            pages.release(below.0);
+            *left = left.saturating_sub(RELEASE);
         }
-        if *left == 0 {
-            return false;
-        }
-        *left -= 1;
-        self.memory.store(slot, 0);
-        pages.release(table);
         true
     }
 
