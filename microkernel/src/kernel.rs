@@ -131,7 +131,7 @@ impl Kernel {
     /// All threads and the names of their tasks, for reports.
     pub fn threads(&self) -> impl Iterator<Item = (View, &str)> {
         let name = |view: &View| self.tasks.get(view.task).map_or("", Task::name);
-        self.sched.views(0).map(move |view| (view, name(&view)))
+        self.sched.views().map(move |view| (view, name(&view)))
     }
 
     /// Sets how much the trace ring takes.

@@ -280,6 +280,11 @@ pub trait Machine {
     fn free_page(&mut self, page: Page);
     /// How many pages can still be allocated.
     fn free_pages(&self) -> u64;
+    /// How many pages the machine took for the kernel's own use, such as arenas and threads' frames. It never gives
+    /// them back; they are where the next objects go. None where that memory is not the machine's.
+    fn kept_pages(&self) -> u64 {
+        0
+    }
     /// Fills a page with zeros.
     fn zero_page(&mut self, page: Page);
     /// Copies `length` bytes from one page to another one; both ranges lie inside their pages.

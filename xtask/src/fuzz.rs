@@ -171,7 +171,7 @@ fn report(output: &str) -> Option<Map<String, Value>> {
 }
 
 /// The commit that is checked out, or `unknown` where nothing tells.
-fn commit(place: &Place) -> String {
+pub(crate) fn commit(place: &Place) -> String {
     let mut git = Command::new("git");
     git.current_dir(&place.root)
         .args(["describe", "--always", "--dirty"]);

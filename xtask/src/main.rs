@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod chaos;
 mod fault;
 mod fuzz;
 mod gdb;
@@ -77,7 +78,8 @@ fn dispatch(mut parser: Parser) -> Result<u8> {
             doc(&place)
         }
         "trace" => trace::trace(&place, trace::Request::parse(&mut parser)?),
-        "chaos" | "mutants" => Err(Fault::usage(format!("{command} is not there yet"))),
+        "chaos" => chaos::chaos(&place, &chaos::Scale::parse(&mut parser)?),
+        "mutants" => Err(Fault::usage(format!("{command} is not there yet"))),
         other => Err(Fault::usage(format!("no command is called {other}"))),
     }
 }

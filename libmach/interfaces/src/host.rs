@@ -49,8 +49,24 @@ pub struct Statistics {
     pub queued_now: u64,
     /// Frames in use.
     pub frames: u64,
-    /// Bytes of kernel memory in use.
+    /// Bytes of memory that the kernel's arenas have, for objects and for more of them ([`Host::arenas`]).
     pub kernel_bytes: u64,
+    /// Of the frames in use, those that the kernel took for its own objects and keeps for the next ones. The others
+    /// are tasks' memory and page tables, and come back with them.
+    pub kernel_frames: u64,
+}
+
+/// What the kernel's objects of one kind take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct ArenaEntry {
+    /// The kind.
+    pub name: Text<16>,
+    /// How many there are.
+    pub live: u32,
+    /// Bytes that each takes.
+    pub size: u32,
+    /// Bytes of memory that are there for them.
+    pub committed: u64,
 }
 
 /// One task, as `ps` shows it.
@@ -97,7 +113,7 @@ pub trait Host {
     /// Counters since boot.
     async fn statistics(&self) -> Result<Statistics>;
     /// Tasks with an index of at least `first`, ascending; an empty list is the end.
-    async fn tasks(&self, first: u32) -> Result<List<TaskEntry, 32>>;
+    async fn tasks(&mut self, first: u32) -> Result<List<TaskEntry, 32>>;
     /// The control port of the task with this index. Privileged.
     async fn task(&mut self, index: u32) -> Result<SendRight<dyn Task>>;
     /// Bytes of the kernel's log from `position` on, and where they begin: later than asked when
@@ -116,11 +132,13 @@ pub trait Host {
     /// Switches the fast path on (1) or off (0), for comparison. Privileged.
     async fn set_fast_path(&mut self, on: u32) -> Result<()>;
     /// Threads with an index of at least `first`, ascending; an empty list is the end.
-    async fn threads(&self, first: u32) -> Result<List<ThreadEntry, 64>>;
+    async fn threads(&mut self, first: u32) -> Result<List<ThreadEntry, 64>>;
     /// The special port with this number (`abi::host::special`); `Failure` when nobody set it. Privileged.
     async fn special_port(&mut self, which: u32) -> Result<SendRight<Untyped>>;
     /// Sets one that is not the kernel's; a right that was there before ends. Privileged.
     async fn set_special_port(&mut self, which: u32, port: SendRight<Untyped>) -> Result<()>;
     /// As [`Task::set_priority_limit`], up to any limit. Privileged.
     async fn set_priority_limit(&mut self, task: SendRight<dyn Task>, priority: u32) -> Result<()>;
+    /// What the kernel's objects take, kind by kind.
+    async fn arenas(&self) -> Result<List<ArenaEntry, 32>>;
 }

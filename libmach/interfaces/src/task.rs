@@ -174,7 +174,7 @@ pub trait Task {
     /// Limits and use.
     async fn ledger(&self) -> Result<Ledger>;
     /// The task's names behind `after`, ascending; an empty list is the end.
-    async fn rights(&self, after: Name) -> Result<List<RightInfo, 32>>;
+    async fn rights(&mut self, after: Name) -> Result<List<RightInfo, 32>>;
     /// The task's mappings at and above `address`; an empty list is the end.
     async fn regions(&self, address: u64) -> Result<List<Region, 32>>;
     /// Where `syscall`s of number zero and above go; 0 raises `EXC_SYSCALL`.

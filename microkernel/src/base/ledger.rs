@@ -12,6 +12,7 @@ use abi::task::Limits;
 use arena::{Arena, Id, Region};
 
 use super::Shortage;
+use super::usage::Usage;
 
 /// Reaches one task's ledger.
 pub type LedgerId = Id<Ledger>;
@@ -168,6 +169,11 @@ impl Ledgers {
         self.arena
             .get(id)
             .map_or(0, |ledger| ledger.limit[what as usize])
+    }
+
+    /// What they take.
+    pub fn usage(&self) -> Usage {
+        Usage::of("ledgers", &self.arena)
     }
 
     /// How many ledgers there are.

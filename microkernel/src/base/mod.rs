@@ -7,5 +7,6 @@ pub mod ledger;
 pub mod log;
 pub mod trace;
 pub mod tree;
+pub mod usage;
 
 pub use error::{KernResult, Shortage};

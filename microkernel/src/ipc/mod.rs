@@ -47,6 +47,7 @@ use crate::base::Shortage;
 use crate::base::ids::{PortId, PortKind, TaskId};
 use crate::base::ledger::Ledgers;
 use crate::base::tree::Tree;
+use crate::base::usage::Usage;
 use crate::machine::{Cpu, Machine};
 use crate::sched::{Sched, ThreadQueue};
 use crate::vm::{self, Vm};
@@ -143,6 +144,17 @@ impl Ipc {
             evicted: ThreadQueue::default(),
             timers: Tree::new(),
         }
+    }
+
+    /// What ports and messages take; names tell of themselves.
+    pub fn usage(&self) -> [Usage; 5] {
+        [
+            Usage::of("ports", &self.ports),
+            Usage::of("messages", &self.messages),
+            Usage::of("bodies", &self.bodies),
+            Usage::of("notices", &self.notices),
+            Usage::of("memberships", &self.memberships),
+        ]
     }
 
     /// A port of the kernel's own making: a reply port, or one that stands for an object.

@@ -5,7 +5,7 @@
 //! receive rights are also ordered by their port, which is how rights coalesce under one name (P-03).
 //!
 //! Invariants: index 0 is never handed out ([`Name::NULL`], [`Name::REPLY_SLOT`]); an entry is free
-//! exactly when its rights are empty; the tree holds exactly the entries that are indexed.
+//! exactly when its rights are empty; the tree holds exactly the entries that are indexed, until the space is closed.
 
 use abi::names::Name;
 use arena::{Arena, Id};
@@ -15,6 +15,7 @@ use crate::base::Shortage;
 use crate::base::ids::{ChunkId, ChunkKind, PortId, SpaceId, SpaceKind};
 use crate::base::ledger::LedgerId;
 use crate::base::tree::{Links, NIL, Nodes, Tree};
+use crate::base::usage::Usage;
 use crate::machine::Machine;
 use crate::vm::MapId;
 
@@ -25,8 +26,8 @@ const DIRECTORIES: u32 = 32;
 /// The most names that a space holds, index 0 included.
 pub const MAX_NAMES: u32 = CHUNK * DIRECTORY * DIRECTORIES;
 
-/// Free entries that [`Names::insert_at`] looks at or makes in one call.
-pub const MAX_GAP: u32 = 4096;
+/// Chosen names that [`Names::insert`] passes over in one call.
+const SKIP: u32 = 64;
 
 /// 64 entries.
 pub struct Chunk([Entry; CHUNK as usize]);
@@ -39,8 +40,10 @@ pub struct Space {
     /// The names from 0 to 63.
     pub first: ChunkId,
     directories: [Option<Id<Directory>>; DIRECTORIES as usize],
-    /// Free entries, chained through `links.left`.
+    /// Free entries, chained through `links`: `left` is the next one, `right` the one before.
     free: u32,
+    /// Free entries below are in that chain; those from here on are not, and names there were chosen.
+    chained: u32,
     /// One past the highest index that was ever in use.
     used: u32,
     /// Names in use.
@@ -80,6 +83,7 @@ impl Names {
             first,
             directories: [None; DIRECTORIES as usize],
             free: NIL,
+            chained: 1,
             used: 1,
             count: 0,
             by_port: Tree::new(),
@@ -93,21 +97,34 @@ impl Names {
         })
     }
 
-    /// Gives back the memory of a space that holds no names.
-    pub fn destroy(&mut self, id: SpaceId) {
-        let Some(space) = self.spaces.remove(id) else {
-            return;
+    /// Forgets by which name the space holds a port: in one that ends nobody asks any more, and each name ends without
+    /// a search.
+    pub fn close(&mut self, id: SpaceId) {
+        if let Some(space) = self.spaces.get_mut(id) {
+            space.by_port = Tree::new();
+        }
+    }
+
+    /// Gives back a part of the memory of a space that holds no names, and at last the space; whether it is gone.
+    #[must_use]
+    pub fn destroy_step(&mut self, id: SpaceId) -> bool {
+        let Some(space) = self.spaces.get_mut(id) else {
+            return true;
         };
         debug_assert_eq!(space.count, 0, "rights would be lost");
-        self.chunks.remove(space.first);
-        for directory in space.directories.into_iter().flatten() {
-            let Some(directory) = self.directories.remove(directory) else {
-                continue;
-            };
-            for chunk in directory.0.into_iter().flatten() {
-                self.chunks.remove(chunk);
+        let directory = space.directories.iter_mut().find_map(Option::take);
+        let Some(directory) = directory else {
+            self.chunks.discard(space.first);
+            self.spaces.discard(id);
+            return true;
+        };
+        if let Some(chunks) = self.directories.get(directory) {
+            for chunk in chunks.0.into_iter().flatten() {
+                self.chunks.discard(chunk);
             }
         }
+        self.directories.discard(directory);
+        false
     }
 
     /// The space's own record.
@@ -190,6 +207,7 @@ impl Names {
         record.count += 1;
         if !fresh {
             record.free = next_free;
+            self.set_before(space, next_free, NIL);
         }
         if indexed {
             self.index(space, index);
@@ -200,19 +218,13 @@ impl Names {
     /// Makes an entry under a free name of the caller's choice.
     ///
     /// # Errors
-    /// [`Shortage`]: no memory, or the name is too far from those in use: [`MAX_GAP`] is how many free
-    /// entries a call looks at or makes. Names in ascending order, each near the one before, always fit.
+    /// [`Shortage`]: no memory, or there can be no such index.
     pub fn insert_at(&mut self, space: SpaceId, name: Name, entry: Entry) -> Result<(), Shortage> {
         let index = name.index();
-        let used = self.spaces.get(space).ok_or(Shortage)?.used;
-        if index >= used.saturating_add(MAX_GAP) {
-            return Err(Shortage);
+        self.make_place(space, index)?;
+        if index < self.spaces.get(space).ok_or(Shortage)?.chained {
+            self.take_free(space, index)?;
         }
-        for _ in used..=index {
-            let new = self.grow(space)?;
-            self.push_free(space, new);
-        }
-        self.take_free(space, index)?;
         let slot = self.at_mut(space, index).ok_or(Shortage)?;
         *slot = Entry {
             generation: name.generation(),
@@ -222,6 +234,7 @@ impl Names {
         let indexed = slot.is_indexed();
         if let Some(record) = self.spaces.get_mut(space) {
             record.count += 1;
+            record.used = record.used.max(index + 1);
         }
         if indexed {
             self.index(space, index);
@@ -235,27 +248,34 @@ impl Names {
         };
         let next = core::mem::replace(&mut record.free, index);
         if let Some(entry) = self.at_mut(space, index) {
-            entry.links.left = next;
+            entry.links = Links {
+                left: next,
+                right: NIL,
+            };
+        }
+        self.set_before(space, next, index);
+    }
+
+    /// Says of a free entry, if there is one, which is before it in the chain.
+    fn set_before(&mut self, space: SpaceId, index: u32, before: u32) {
+        if index != NIL
+            && let Some(entry) = self.at_mut(space, index)
+        {
+            entry.links.right = before;
         }
     }
 
     /// Takes an entry out of the chain of free ones.
     fn take_free(&mut self, space: SpaceId, index: u32) -> Result<(), Shortage> {
-        let mut at = self.spaces.get(space).ok_or(Shortage)?.free;
-        let next = self.at(space, index).ok_or(Shortage)?.links.left;
-        if at == index {
-            self.spaces.get_mut(space).ok_or(Shortage)?.free = next;
-            return Ok(());
+        let entry = self.at(space, index).ok_or(Shortage)?;
+        debug_assert!(entry.rights.is_empty(), "a name in use");
+        let Links { left, right } = entry.links;
+        match right {
+            NIL => self.spaces.get_mut(space).ok_or(Shortage)?.free = left,
+            before => self.at_mut(space, before).ok_or(Shortage)?.links.left = left,
         }
-        for _ in 0..MAX_GAP {
-            let entry = self.at_mut(space, at).ok_or(Shortage)?;
-            if entry.links.left == index {
-                entry.links.left = next;
-                return Ok(());
-            }
-            at = entry.links.left;
-        }
-        Err(Shortage)
+        self.set_before(space, left, right);
+        Ok(())
     }
 
     /// Frees a name.
@@ -264,16 +284,17 @@ impl Names {
         let Some(record) = self.spaces.get_mut(space) else {
             return;
         };
-        let next_free = record.free;
-        record.free = name.index();
         record.count -= 1;
+        let chained = record.chained;
         if let Some(entry) = self.at_mut(space, name.index()) {
             let generation = entry.generation;
             *entry = Entry {
                 generation,
                 ..Entry::FREE
             };
-            entry.links.left = next_free;
+        }
+        if name.index() < chained {
+            self.push_free(space, name.index());
         }
     }
 
@@ -297,20 +318,24 @@ impl Names {
         self.spaces.get(space).map_or(0, |space| space.count)
     }
 
-    /// The first name at or after an index, for listing and destruction.
-    pub fn next_name(&self, space: SpaceId, index: u32) -> Option<Name> {
-        let used = self.spaces.get(space)?.used;
-        (index.max(1)..used).find_map(|index| {
-            let entry = self.at(space, index)?;
-            (!entry.rights.is_empty()).then(|| Name::new(index, entry.generation))
-        })
+    /// One past the highest index that was ever in use: where a search for names ends.
+    pub fn end(&self, space: SpaceId) -> u32 {
+        self.spaces.get(space).map_or(0, |space| space.used)
     }
 
-    /// Bytes of memory that the tables have.
-    pub fn committed_bytes(&self) -> usize {
-        self.spaces.committed_bytes()
-            + self.chunks.committed_bytes()
-            + self.directories.committed_bytes()
+    /// The name at an index, if there is one: for listing and destruction.
+    pub fn name_at(&self, space: SpaceId, index: u32) -> Option<Name> {
+        let entry = self.at(space, index)?;
+        (!entry.rights.is_empty()).then(|| Name::new(index, entry.generation))
+    }
+
+    /// What the tables take.
+    pub fn usage(&self) -> [Usage; 3] {
+        [
+            Usage::of("spaces", &self.spaces),
+            Usage::of("name chunks", &self.chunks),
+            Usage::of("directories", &self.directories),
+        ]
     }
 
     /// How many spaces there are.
@@ -349,17 +374,35 @@ impl Names {
         }
     }
 
-    /// An index that was never used, with a chunk behind it.
+    /// A free index that is in no chain, with a chunk behind it.
     fn grow(&mut self, id: SpaceId) -> Result<u32, Shortage> {
+        for _ in 0..SKIP {
+            let index = self.spaces.get(id).ok_or(Shortage)?.chained;
+            self.make_place(id, index)?;
+            let chosen = self.is_used(id, index);
+            let space = self.spaces.get_mut(id).ok_or(Shortage)?;
+            space.chained = index + 1;
+            if !chosen {
+                space.used = space.used.max(index + 1);
+                return Ok(index);
+            }
+        }
+        // Many chosen names follow each other: beyond them all, until later calls have passed over them.
         let index = self.spaces.get(id).ok_or(Shortage)?.used;
+        self.make_place(id, index)?;
+        self.spaces.get_mut(id).ok_or(Shortage)?.used = index + 1;
+        Ok(index)
+    }
+
+    /// Sees to it that a chunk is behind an index.
+    fn make_place(&mut self, id: SpaceId, index: u32) -> Result<(), Shortage> {
         if index >= MAX_NAMES {
             return Err(Shortage);
         }
-        if self.at(id, index).is_none() {
-            self.add_chunk(id, index)?;
+        if self.at(id, index).is_some() {
+            return Ok(());
         }
-        self.spaces.get_mut(id).ok_or(Shortage)?.used = index + 1;
-        Ok(index)
+        self.add_chunk(id, index)
     }
 
     fn add_chunk(&mut self, id: SpaceId, index: u32) -> Result<(), Shortage> {

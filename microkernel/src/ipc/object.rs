@@ -76,8 +76,7 @@ impl Ipc {
     /// # Errors
     /// The right, and `InvalidValue`: a name that none can have · `RightExists`: the space holds the port
     /// under another name · `NameExists`: the name denotes another thing · `InvalidCapability`: the right
-    /// is dead · `ResourceShortage`: the ledger, an index above its limit of
-    /// names, or too far from those in use.
+    /// is dead · `ResourceShortage`: the ledger, or an index above its limit of names.
     pub fn copy_out_as<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,

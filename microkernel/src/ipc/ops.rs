@@ -45,7 +45,7 @@ impl Ipc {
     ///
     /// # Errors
     /// `InvalidValue`: no such kind of right, or a name that none can have · `NameExists`: its index is taken ·
-    /// `ResourceShortage`: the ledger, an index above its limit of names, or too far from those in use.
+    /// `ResourceShortage`: the ledger, or an index above its limit of names.
     pub fn allocate_name<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,

@@ -105,8 +105,12 @@ impl Ipc {
         Ok(())
     }
 
-    /// Takes a port out of every set that it is in.
+    /// Takes a port out of every set that it is in. A set is in none: its own members leave it in steps, when it is
+    /// taken apart.
     pub(super) fn leave_all_sets(&mut self, port: PortId) {
+        if self.is_set(port) {
+            return;
+        }
         while let Some(id) = self.ports.get(port).and_then(|port| port.memberships) {
             self.leave_set(id);
         }

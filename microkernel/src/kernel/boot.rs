@@ -77,7 +77,7 @@ impl Kernel {
     /// See [`BootError`].
     pub fn new<M: Machine>(machine: &mut M, boot: &Boot) -> Result<Self, BootError> {
         let header = read_header(machine, boot)?;
-        let memory = machine.free_pages();
+        let memory = machine.free_pages() + machine.kept_pages();
         let mut kernel = Self {
             sched: Sched::new(machine, boot.trace_events)?,
             ipc: Ipc::new(machine),

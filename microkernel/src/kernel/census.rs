@@ -92,10 +92,8 @@ impl Kernel {
         &self,
         space: SpaceId,
     ) -> impl Iterator<Item = (Name, crate::ipc::entry::Entry)> + '_ {
-        let mut index = 0;
-        core::iter::from_fn(move || {
-            let name = self.ipc.names.next_name(space, index)?;
-            index = name.index() + 1;
+        (0..self.ipc.names.end(space)).filter_map(move |index| {
+            let name = self.ipc.names.name_at(space, index)?;
             self.ipc.names.get(space, name).map(|entry| (name, *entry))
         })
     }

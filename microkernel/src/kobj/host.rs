@@ -4,18 +4,23 @@ use abi::kern_return::KernReturn;
 use abi::trace::{Kind as TraceKind, Record};
 use abi::transport::Result;
 use interfaces::bounded::{Bytes, List, Text};
-use interfaces::host::{Host, Info, Statistics, TaskEntry, ThreadEntry};
+use interfaces::host::{ArenaEntry, Host, Info, Statistics, TaskEntry, ThreadEntry};
 
+use super::arenas::usage;
 use super::transport::{Held, KernelRights, Reply, Request, serve as dispatch};
 use super::{Core, listing};
 use crate::base::KernResult;
 use crate::base::ids::TaskId;
 use crate::base::ledger::Resource;
 use crate::base::trace::Detail;
+use crate::ipc::message::Made;
 use crate::ipc::port::Object;
 use crate::machine::Machine;
 use crate::sched::Flags;
 use crate::task::Stage;
+
+/// Threads that one step of [`set_fast_path`](Host::set_fast_path) tells.
+const LOOK: u32 = 512;
 
 /// What a host port allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,40 +52,24 @@ impl<M: Machine> HostObject<'_, '_, M> {
             Power::None => Err(KernReturn::NoAccess),
         }
     }
-
-    fn entry(&self, id: TaskId) -> Option<TaskEntry> {
-        let task = self.core.tasks.get(id)?;
-        let own = |what| {
-            let own = self.core.layers.cx.ledgers.own(task.ledger, what);
-            u32::try_from(own).unwrap_or(u32::MAX)
-        };
-        Some(TaskEntry {
-            index: id.index(),
-            threads: task.thread_count,
-            pages: own(Resource::Pages),
-            names: own(Resource::Names),
-            identity: task.identity,
-            cpu_time: task.cpu_time,
-            name: listing::label(task),
-        })
-    }
 }
 
-/// Bytes of memory that the arenas have: objects, and room for more of them.
-fn kernel_bytes<M: Machine>(core: &Core<'_, M>) -> u64 {
-    let (ipc, cx) = (&core.layers.ipc, &core.layers.cx);
-    let arenas = [
-        core.tasks.arena.committed_bytes(),
-        cx.sched.threads.committed_bytes(),
-        ipc.ports.committed_bytes(),
-        ipc.messages.committed_bytes(),
-        ipc.bodies.committed_bytes(),
-        ipc.notices.committed_bytes(),
-        ipc.memberships.committed_bytes(),
-        ipc.names.committed_bytes(),
-        cx.vm.committed_bytes(),
-    ];
-    arenas.iter().map(|bytes| *bytes as u64).sum()
+/// A task as tools list it.
+fn entry<M: Machine>(core: &Core<'_, M>, id: TaskId) -> Option<TaskEntry> {
+    let task = core.tasks.get(id)?;
+    let own = |what| {
+        let own = core.layers.cx.ledgers.own(task.ledger, what);
+        u32::try_from(own).unwrap_or(u32::MAX)
+    };
+    Some(TaskEntry {
+        index: id.index(),
+        threads: task.thread_count,
+        pages: own(Resource::Pages),
+        names: own(Resource::Names),
+        identity: task.identity,
+        cpu_time: task.cpu_time,
+        name: listing::label(task),
+    })
 }
 
 /// 0 or 1.
@@ -123,20 +112,30 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
             ports: layers.ipc.ports.len().into(),
             queued_now: layers.ipc.messages.len().into(),
             frames: self.core.memory.saturating_sub(free),
-            kernel_bytes: kernel_bytes(self.core),
+            kernel_bytes: usage(self.core).map(|usage| usage.committed).sum(),
+            kernel_frames: layers.cx.machine.kept_pages(),
         })
     }
 
-    async fn tasks(&self, first: u32) -> Result<List<TaskEntry, 32>> {
+    async fn arenas(&self) -> Result<List<ArenaEntry, 32>> {
         let mut list = List::default();
-        let ids = (first..self.core.tasks.arena.end())
-            .filter_map(|index| self.core.tasks.arena.id_at(index));
-        for entry in ids.filter_map(|id| self.entry(id)) {
-            if !list.push(entry) {
-                break;
-            }
+        for usage in usage(self.core) {
+            let fits = list.push(ArenaEntry {
+                name: Text::cut(usage.name),
+                live: usage.live,
+                size: usage.size,
+                committed: usage.committed,
+            });
+            debug_assert!(fits, "the kernel has more arenas");
         }
         Ok(list)
+    }
+
+    async fn tasks(&mut self, first: u32) -> Result<List<TaskEntry, 32>> {
+        let end = self.core.tasks.arena.end();
+        listing::listed(self.core, (first, end), |core, index| {
+            entry(core, core.tasks.arena.id_at(index)?)
+        })
     }
 
     async fn task(&mut self, index: u32) -> Result<Held> {
@@ -197,22 +196,19 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
         Ok(())
     }
 
-    async fn threads(&self, first: u32) -> Result<List<ThreadEntry, 64>> {
-        let mut list = List::default();
-        for view in self.core.layers.cx.sched.views(first) {
-            let entry = ThreadEntry {
-                index: view.id.index(),
+    async fn threads(&mut self, first: u32) -> Result<List<ThreadEntry, 64>> {
+        let end = self.core.layers.cx.sched.threads.end();
+        listing::listed(self.core, (first, end), |core, index| {
+            let view = core.layers.cx.sched.view_at(index)?;
+            Some(ThreadEntry {
+                index,
                 task: view.task.index(),
                 priority: view.priority.into(),
                 state: view.wait.code(),
                 waits_at: view.wait.object().unwrap_or(u32::MAX),
                 cpu: view.cpu.map_or(u32::MAX, |cpu| cpu.0),
-            };
-            if !list.push(entry) {
-                break;
-            }
-        }
-        Ok(list)
+            })
+        })
     }
 
     async fn special_port(&mut self, which: u32) -> Result<Held> {
@@ -246,12 +242,22 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
     async fn set_fast_path(&mut self, on: u32) -> Result<()> {
         self.privileged()?;
         let off = !switch(on)?;
+        let first = match self.core.made {
+            Some(Made::At(at)) => u32::try_from(at).unwrap_or(u32::MAX),
+            _ => 0,
+        };
         let sched = &mut *self.core.layers.cx.sched;
         sched.default_flags.set(Flags::NO_FAST_PATH, off);
-        for index in 0..sched.threads.end() {
+        let end = sched.threads.end();
+        let stop = end.min(first.saturating_add(LOOK));
+        for index in first..stop {
             if let Some(thread) = sched.threads.at_mut(index) {
                 thread.flags.set(Flags::NO_FAST_PATH, off);
             }
+        }
+        if stop < end {
+            self.core.made = Some(Made::At(stop.into()));
+            return Err(self.core.again());
         }
         Ok(())
     }

@@ -8,12 +8,11 @@
 //! Rights discipline (G-02): a right stays in the request until the method takes it with [`Core::take`],
 //! after its last check. Whatever a failed method left there ends with the request.
 //!
-//! Bounds: what `vm` does in steps has them here too, and lists come in parts. Searches in one step: `task.rights` over
-//! free names (at most [`MAX_NAMES`](crate::ipc::names::MAX_NAMES)), `host.tasks` over free places of tasks, and
-//! `host.set_fast_path`, which is privileged and for comparisons, over all threads.
+//! Bounds: what `vm` does in steps has them here too, lists come in parts, and a search over free places is one of steps.
 //!
 //! Deliberately absent: threads that wait in here, and anything that a name could not have asked for.
 
+mod arenas;
 mod entry_calls;
 mod exceptions;
 mod host;

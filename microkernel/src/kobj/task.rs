@@ -387,9 +387,12 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         })
     }
 
-    async fn rights(&self, after: Name) -> Result<List<RightInfo, 32>> {
+    async fn rights(&mut self, after: Name) -> Result<List<RightInfo, 32>> {
         let space = self.space()?;
-        Ok(listing::rights(self.core.layers.ipc, space, after))
+        let end = self.core.layers.ipc.names.end(space);
+        listing::listed(self.core, (after.index() + 1, end), |core, index| {
+            listing::right(core.layers.ipc, space, index)
+        })
     }
 
     async fn regions(&self, address: u64) -> Result<List<Region, 32>> {

@@ -33,6 +33,7 @@ use crate::base::Shortage;
 use crate::base::ids::{ActionsKind, ExtraKind, SemaphoreKind, TaskId, ThreadId, ThreadKind};
 use crate::base::trace::Trace;
 use crate::base::tree::Tree;
+use crate::base::usage::Usage;
 use crate::machine::{Cpu, MAX_CPUS, Machine, NEVER, Time};
 use run_queue::RunQueue;
 
@@ -130,6 +131,16 @@ impl Sched {
             port_deadline: NEVER,
             futexes: futex::Futexes::new(),
         })
+    }
+
+    /// What threads and what belongs to them take.
+    pub fn usage(&self) -> [Usage; 4] {
+        [
+            Usage::of("threads", &self.threads),
+            Usage::of("thread extras", &self.extras),
+            Usage::of("semaphores", &self.semaphores),
+            Usage::of("exception ports", &self.actions),
+        ]
     }
 
     /// The state of a CPU.

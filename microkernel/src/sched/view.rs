@@ -24,13 +24,14 @@ pub struct View {
 }
 
 impl Sched {
-    /// All threads with an index of at least `first`, ascending.
-    pub fn views(&self, first: u32) -> impl Iterator<Item = View> + '_ {
-        let ids = (first..self.threads.end()).filter_map(|index| self.threads.id_at(index));
-        ids.filter_map(|id| self.view(id))
+    /// All threads, by ascending index.
+    pub fn views(&self) -> impl Iterator<Item = View> + '_ {
+        (0..self.threads.end()).filter_map(|index| self.view_at(index))
     }
 
-    fn view(&self, id: ThreadId) -> Option<View> {
+    /// The thread at an index, if there is one.
+    pub fn view_at(&self, index: u32) -> Option<View> {
+        let id: ThreadId = self.threads.id_at(index)?;
         let thread = self.threads.get(id)?;
         Some(View {
             id,

@@ -27,6 +27,7 @@ use arena::Arena;
 use crate::base::KernResult;
 use crate::base::ids::{PortId, SpaceId, TaskId, TaskKind, ThreadId};
 use crate::base::ledger::{LedgerId, Ledgers, Resource};
+use crate::base::usage::Usage;
 use crate::ipc::object::Idle;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
@@ -157,6 +158,11 @@ impl Tasks {
         }
     }
 
+    /// What tasks take.
+    pub fn usage(&self) -> Usage {
+        Usage::of("tasks", &self.arena)
+    }
+
     /// The task, unless it is gone.
     pub fn get(&self, id: TaskId) -> Option<&Task> {
         self.arena.get(id)
@@ -225,7 +231,7 @@ impl Tasks {
                 next_swept: None,
             };
             let id = self.arena.insert(task).map_err(|_| {
-                layers.ipc.names.destroy(space);
+                Self::drop_space(layers.ipc, space);
                 layers.ipc.release(Right::Receive(port));
                 KernReturn::ResourceShortage
             })?;
@@ -251,8 +257,14 @@ impl Tasks {
         let space = ipc.names.create(ledger, map)?;
         let port = ipc
             .create_port(Kind::Plain)
-            .inspect_err(|_| ipc.names.destroy(space))?;
+            .inspect_err(|_| Self::drop_space(ipc, space))?;
         Ok((space, port))
+    }
+
+    /// Ends a space that never had a name: its table is the smallest, and gone in one step.
+    fn drop_space(ipc: &mut Ipc, space: SpaceId) {
+        let gone = ipc.names.destroy_step(space);
+        debug_assert!(gone, "a new space has names");
     }
 }
 

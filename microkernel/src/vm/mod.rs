@@ -76,6 +76,7 @@ use crate::base::KernResult;
 use crate::base::ids::BufferKind;
 use crate::base::ledger::{LedgerId, Ledgers, Resource};
 use crate::base::tree::Tree;
+use crate::base::usage::Usage;
 use crate::machine::Machine;
 use abi::kern_return::KernReturn;
 
@@ -220,18 +221,20 @@ impl Vm {
         }
     }
 
-    /// Bytes of memory that the layer's records have.
-    pub fn committed_bytes(&self) -> usize {
-        self.maps.committed_bytes()
-            + self.entries.committed_bytes()
-            + self.objects.committed_bytes()
-            + self.residents.committed_bytes()
-            + self.copies.committed_bytes()
-            + self.pieces.committed_bytes()
-            + self.memory_entries.committed_bytes()
-            + self.buffers.committed_bytes()
-            + self.pagers.committed_bytes()
-            + self.requests.committed_bytes()
+    /// What the layer's records take.
+    pub fn usage(&self) -> [Usage; 10] {
+        [
+            Usage::of("maps", &self.maps),
+            Usage::of("entries", &self.entries),
+            Usage::of("objects", &self.objects),
+            Usage::of("residents", &self.residents),
+            Usage::of("copies", &self.copies),
+            Usage::of("pieces", &self.pieces),
+            Usage::of("memory entries", &self.memory_entries),
+            Usage::of("buffers", &self.buffers),
+            Usage::of("pagers", &self.pagers),
+            Usage::of("requests", &self.requests),
+        ]
     }
 
     fn map_ref(&self, map: MapId) -> KernResult<&Map> {

@@ -5,6 +5,7 @@ mod depression;
 mod deserted;
 mod devices;
 mod exceptions;
+mod gaps;
 mod host;
 mod many;
 mod memory;

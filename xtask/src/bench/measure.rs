@@ -8,16 +8,16 @@ use super::steps::{Counts, Places, Reader};
 use crate::fault::{Doing, Fault, Result};
 use crate::place::Place;
 use crate::run::{
-    Boot, Clock, Ending, Machine, Options, Outcome, Stream, Terminal, execute, failure, prepare,
+    Boot, Clock, Kernel, Machine, Options, Outcome, Stream, Terminal, execute, prepare,
     prepare_alone, request,
 };
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, ErrorKind, Read, empty, stderr};
+use std::io::{BufRead, BufReader, empty, stderr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Host time after which a run counts as hanging.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -27,7 +27,7 @@ const NONBLOCK: i32 = 0o4000;
 /// Boots and measures instructions.
 pub(crate) fn measure(place: &Place) -> Result<Vec<Row>> {
     let (boot, machine) = alone(place)?;
-    let mut rows = rows(&run(&boot, &machine)?)?;
+    let mut rows = rows(&boot.run_alone(&machine, LIMIT)?)?;
     add_since_reset(place, &mut rows);
     Ok(rows)
 }
@@ -35,7 +35,7 @@ pub(crate) fn measure(place: &Place) -> Result<Vec<Row>> {
 /// As [`measure`], and counts what instructions do not show.
 pub(super) fn measure_all(place: &Place) -> Result<Vec<Row>> {
     let (boot, machine) = alone(place)?;
-    let mut rows = rows(&run(&boot, &machine)?)?;
+    let mut rows = rows(&boot.run_alone(&machine, LIMIT)?)?;
     eprintln!("measuring: transitions, CR3 and MSR writes, copied elements");
     match step(&boot, machine) {
         Ok(counts) if counts.len() == rows.len() => {
@@ -55,7 +55,7 @@ pub(super) fn measure_all(place: &Place) -> Result<Vec<Row>> {
 
 /// A machine whose only task is the bench.
 fn alone(place: &Place) -> Result<(Boot, Machine)> {
-    let boot = prepare_alone(place, "bench")?;
+    let boot = prepare_alone(place, "bench", Kernel::Plain)?;
     let mut machine = boot.machine(&Options::default(), "bench")?;
     machine.clock = Clock::Instructions;
     eprintln!("measuring: instructions");
@@ -67,34 +67,6 @@ fn add_since_reset(place: &Place, rows: &mut Vec<Row>) {
         Ok(row) => rows.extend(row),
         Err(fault) => eprintln!("not measured: boot_to_prompt: {fault}"),
     }
-}
-
-/// Runs a machine whose only task prints to the kernel log and turns it off; what was printed.
-fn run(boot: &Boot, machine: &Machine) -> Result<String> {
-    let end = Instant::now() + LIMIT;
-    let mut guest = machine.start(Terminal::Untouched)?;
-    // The emulator holds the other end until it ends.
-    let step = Some(Duration::from_secs(1));
-    guest.channel.set_read_timeout(step).doing("set a limit")?;
-    loop {
-        match guest.channel.read(&mut [0; 256]) {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                guest.kill();
-                return Err(Fault::new("the guest's bench takes too long"));
-            }
-            Err(error) => return Err(error).doing("wait for the guest's bench"),
-        }
-    }
-    let ending = guest.wait()?;
-    let log = guest.log_text();
-    if ending == Ending::Finished {
-        return Ok(log);
-    }
-    eprint!("{}", boot.symbolised(&log));
-    Err(failure(ending, &log))
 }
 
 /// Runs it again, step by step.
@@ -114,7 +86,7 @@ fn step(boot: &Boot, mut machine: Machine) -> Result<Vec<Counts>> {
     machine.extra.extend(places.arguments(&pipe));
     let from = pipe.clone();
     let reading = thread::spawn(move || listen(&from, places));
-    let ran = run(boot, &machine);
+    let ran = boot.run_alone(&machine, LIMIT);
     // An emulator that never opened the pipe leaves its reader waiting: this ends the wait.
     let last = OpenOptions::new()
         .write(true)

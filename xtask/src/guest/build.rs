@@ -10,6 +10,15 @@ use crate::setup::{DEBIAN_LINKER, GuestToolchain, guest_toolchain};
 use std::path::PathBuf;
 use std::process::Command;
 
+/// Which kernel is built.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kernel {
+    /// The one that is used.
+    Plain,
+    /// One that also measures how long interrupts stay off, and says so when it turns the machine off.
+    Measuring,
+}
+
 /// What the build made.
 #[derive(Debug)]
 pub(crate) struct Products {
@@ -94,17 +103,17 @@ pub(crate) fn name_c_library(place: &Place, command: &mut Command) -> Result<()>
 
 /// Builds everything that the archive holds, and the boot stub. The caller holds the build's lock.
 pub(crate) fn build(place: &Place) -> Result<Products> {
-    compile(place, units(place)?)
+    compile(place, units(place)?, Kernel::Plain)
 }
 
 /// Builds the kernel, the boot stub and the one program `name`. The caller holds the build's lock.
-pub(crate) fn build_only(place: &Place, name: &str) -> Result<Products> {
+pub(crate) fn build_only(place: &Place, name: &str, kernel: Kernel) -> Result<Products> {
     let mut units = units(place)?;
     units.retain(|unit| unit.name == name);
-    compile(place, units)
+    compile(place, units, kernel)
 }
 
-fn compile(place: &Place, units: Vec<Unit>) -> Result<Products> {
+fn compile(place: &Place, units: Vec<Unit>, kernel: Kernel) -> Result<Products> {
     // Manifests first: a mistake there costs no build.
     for unit in &units {
         unit.manifest()?;
@@ -112,6 +121,9 @@ fn compile(place: &Place, units: Vec<Unit>) -> Result<Products> {
     let mut command = cargo_guest(place, "build")?;
     name_packages(place, &units, &mut command)?;
     command.arg("--bins");
+    if kernel == Kernel::Measuring {
+        command.args(["--features", &format!("{}/stretches", KERNEL.0)]);
+    }
     process::stdout_to_stderr(&mut command);
     process::run(&mut command, "building the guest")?;
     let folder = place.guest_target().join(GUEST_TARGET).join("release");

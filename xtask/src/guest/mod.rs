@@ -12,7 +12,9 @@ mod symbols;
 mod units;
 
 pub(crate) use archive::Archive;
-pub(crate) use build::{Products, build, build_only, cargo_guest, name_c_library, name_packages};
+pub(crate) use build::{
+    Kernel, Products, build, build_only, cargo_guest, name_c_library, name_packages,
+};
 pub(crate) use bundle::{Addition, FIRST_TASK, KERNEL_FILE, bundle, bundle_alone};
 pub(crate) use symbols::{Function, functions};
 pub(crate) use units::{BOOT, KERNEL, units};

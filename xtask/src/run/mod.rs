@@ -10,6 +10,7 @@ mod machine;
 mod options;
 mod symbols;
 
+pub(crate) use crate::guest::Kernel;
 pub(crate) use command::{Outcome, Stream, execute, request};
 pub(crate) use limine::named as limine_named;
 pub(crate) use machine::{Clock, Ending, Guest, Machine, Medium, Monitor, Terminal, failure};
@@ -23,9 +24,9 @@ use crate::place::{Place, Slot};
 use crate::setup::{Need, ensure, firmware};
 use console::Typist;
 use std::fs;
-use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{ErrorKind, IsTerminal, Read, Write, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Exit status when setting up, building or the emulator failed.
 const NOT_RUN: u8 = 125;
@@ -91,10 +92,10 @@ pub(crate) fn prepare(place: &Place, options: &Options) -> Result<Boot> {
 
 /// As [`prepare`], for a kernel whose first and only task is the program `name`. Its ELF file lies in
 /// the folder too, as `program`.
-pub(crate) fn prepare_alone(place: &Place, name: &str) -> Result<Boot> {
+pub(crate) fn prepare_alone(place: &Place, name: &str, kernel: Kernel) -> Result<Boot> {
     ensure(&[Need::Emulator])?;
     let lock = place.lock_build()?;
-    let products = build_only(place, name)?;
+    let products = build_only(place, name, kernel)?;
     let unit = products.units.first();
     let unit = unit.ok_or_else(|| Fault::new(format!("there is no program {name}")))?;
     let archive = bundle_alone(&products, unit)?;
@@ -106,6 +107,38 @@ pub(crate) fn prepare_alone(place: &Place, name: &str) -> Result<Boot> {
 }
 
 impl Boot {
+    /// Runs a machine whose only task prints to the kernel log and turns it off; what was printed.
+    ///
+    /// # Errors
+    /// It takes longer than `limit` of the host's time, or does not end as it should.
+    pub(crate) fn run_alone(&self, machine: &Machine, limit: Duration) -> Result<String> {
+        let end = Instant::now() + limit;
+        let mut guest = machine.start(Terminal::Untouched)?;
+        // The emulator holds the other end until it ends.
+        let step = Some(Duration::from_secs(1));
+        guest.channel.set_read_timeout(step).doing("set a limit")?;
+        loop {
+            match guest.channel.read(&mut [0; 256]) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    guest.kill();
+                    eprint!("{}", self.symbolised(&guest.log_text()));
+                    return Err(Fault::new("the guest's only program takes too long"));
+                }
+                Err(error) => return Err(error).doing("wait for the guest's only program"),
+            }
+        }
+        let ending = guest.wait()?;
+        let log = guest.log_text();
+        if ending == Ending::Finished {
+            return Ok(log);
+        }
+        eprint!("{}", self.symbolised(&log));
+        Err(failure(ending, &log))
+    }
+
     fn lay(slot: Slot, products: &Products, archive: &Archive) -> Result<Self> {
         let files = [(&products.kernel, "kernel"), (&products.stub, "stub")];
         for (from, to) in files {

@@ -3,6 +3,7 @@
 use super::count::Tap;
 use super::tally::Tally;
 use crate::bench;
+use crate::chaos::Scale;
 use crate::fault::Result;
 use crate::place::Place;
 use crate::run::{Boot, Options, Outcome, Stream, Terminal, execute, prepare, request};
@@ -12,6 +13,9 @@ use std::time::Duration;
 
 /// The commands to run, each in a system of its own.
 const PROGRAMS: [&[&str]; 1] = [&["tests"]];
+
+/// The campaign that runs too, on a kernel of its own.
+const SCALE: &str = "chaos scale";
 
 /// Numbers of processors to run them with.
 const CPUS: [u32; 2] = [1, 2];
@@ -31,6 +35,11 @@ pub(super) fn guest(place: &Place, filter: &str, tally: &mut Tally) -> Result<()
             one(&boot, cpus, program, filter, tally)?;
         }
     }
+    if SCALE.contains(filter) {
+        for cpus in CPUS {
+            scale(place, cpus, tally)?;
+        }
+    }
     if filter.is_empty() {
         match other_compiler(place)? {
             Some(reason) => tally.skip("bench beside the committed figures", &reason),
@@ -40,6 +49,16 @@ pub(super) fn guest(place: &Place, filter: &str, tally: &mut Tally) -> Result<()
             }
         }
     }
+    Ok(())
+}
+
+/// Sizes of the campaign divided by ten.
+fn scale(place: &Place, cpus: u32, tally: &mut Tally) -> Result<()> {
+    let name = format!("{SCALE} with {cpus} CPU");
+    eprintln!("testing: {name}");
+    let verdict = Scale::smaller(10, cpus)?.run(place)?;
+    eprintln!("{}", verdict.line);
+    tally.one(&name, verdict.fault.map_or(Ok(()), Err));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use interfaces::bounded::{Bytes, List, Text};
 use interfaces::console::{CHUNK, Console};
-use interfaces::host::{self, Host, Statistics, TaskEntry, ThreadEntry};
+use interfaces::host::{self, ArenaEntry, Host, Statistics, TaskEntry, ThreadEntry};
 use interfaces::log::{Level, Log, Record};
 use interfaces::supervisor::{self, End, Ended, Supervisor};
 use interfaces::task::Task as TaskInterface;
@@ -201,7 +201,11 @@ impl Host for Kernel {
         unsupported()
     }
 
-    async fn tasks(&self, first: u32) -> Result<List<TaskEntry, 32>> {
+    async fn arenas(&self) -> Result<List<ArenaEntry, 32>> {
+        unsupported()
+    }
+
+    async fn tasks(&mut self, first: u32) -> Result<List<TaskEntry, 32>> {
         let mut page = List::default();
         for index in (1..=40).filter(|index| *index >= first) {
             let name = Text::cut(&format!("task-{index}"));
@@ -228,7 +232,7 @@ impl Host for Kernel {
         unsupported()
     }
 
-    async fn threads(&self, _first: u32) -> Result<List<ThreadEntry, 64>> {
+    async fn threads(&mut self, _first: u32) -> Result<List<ThreadEntry, 64>> {
         unsupported()
     }
 

@@ -18,6 +18,7 @@ use microkernel::machine::{Direct, Frame, Next, Request};
 
 use super::kernel::{Guarded, KERNEL};
 use super::percpu::{self, FRAME_END, SCRATCH, STACK};
+use super::stretch::{self, Cause};
 use super::{exit, shootdown};
 
 /// Where the registers that the trap entry saves end in a frame.
@@ -151,6 +152,7 @@ fn letter(direct: Direct, (word, names, receive): (u64, u64, u64)) -> ! {
 /// A `mach_msg` of the given kind: by the fast path, if that takes it.
 #[inline(always)]
 fn pass((direct, shape): (Direct, Shape), (word, names, receive): (u64, u64, u64)) -> ! {
+    stretch::begin(Cause::Message((receive >> 32) as u32));
     let mut kernel = KERNEL.lock_with(shootdown::answer);
     let request = Request {
         direct,
@@ -171,6 +173,7 @@ fn pass((direct, shape): (Direct, Shape), (word, names, receive): (u64, u64, u64
 /// A `mach_msg` that the fast path never takes.
 #[inline(never)]
 extern "C" fn ask(word: u64, names: u64, receive: u64) -> ! {
+    stretch::begin(Cause::Message((receive >> 32) as u32));
     general(word, names, receive, KERNEL.lock_with(shootdown::answer))
 }
 
@@ -211,6 +214,7 @@ fn message(
 
 /// Any other trap: asks the kernel, and leaves.
 extern "C" fn other() -> ! {
+    stretch::begin(Cause::Trap);
     let mut kernel = KERNEL.lock_with(shootdown::answer);
     match kernel.null_trap(percpu::number()) {
         Some(next) => leave(kernel, next),

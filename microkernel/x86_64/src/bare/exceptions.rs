@@ -18,6 +18,7 @@ use super::exit;
 use super::interrupts;
 use super::panic::{self, Stop};
 use super::percpu::{self, FRAME_END, Pause, STACK};
+use super::stretch::{self, Cause};
 
 /// Vectors that the CPU raises by itself.
 pub(crate) mod vector {
@@ -202,6 +203,7 @@ pub(crate) unsafe fn load_table() {
 }
 
 extern "C" fn from_user(number: u64, code: u64) -> ! {
+    stretch::begin(Cause::Vector(number as u8));
     interrupts::dispatch(percpu::this(), number as u8, code)
 }
 
@@ -237,6 +239,7 @@ extern "C" fn from_kernel(interrupted: &Interrupted) -> ! {
             area.pause.get() != Pause::None,
             "interrupt {number} in ring 0"
         );
+        stretch::begin(Cause::Vector(number));
         interrupts::dispatch(area, number, 0);
     }
     if let Some(refused) = refused(number, interrupted.rip) {

@@ -22,6 +22,7 @@ use super::entry::SAVED;
 use super::kernel::Guarded;
 use super::memory::MEMORY;
 use super::percpu::{self, ATTENTION, FIRST_END, FRAME_END, Pause, PerCpu, ROOT, STACK, attention};
+use super::stretch::{self, Cause};
 use super::{interrupts, shootdown, vector};
 
 const RESUME: usize = offset_of!(Frame, resume);
@@ -124,6 +125,7 @@ pub(crate) fn run(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
     let end = end_of(thread);
     attend!(end, run_slowly(kernel, thread));
     kernel.unlock();
+    stretch::end();
     return_from_trap!(end,
         [
             "lea rsp, [r11 + {words}]",
@@ -164,6 +166,7 @@ pub(crate) fn pass(kernel: Guard<'_, Guarded>, delivery: Delivery) -> ! {
     let words = unsafe { &*from.wrapping_byte_sub(SAVED) };
     let [r8, r9, r12, r13, r14, r15] = *words;
     kernel.unlock();
+    stretch::end();
     return_from_trap!(end,
         ["lea rsp, [r11 + {own}]"],
         in("rax") 0,
@@ -264,6 +267,7 @@ fn release(area: &PerCpu, kernel: Guard<'_, Guarded>) {
 /// Waits for an interrupt. The CPU has no thread.
 pub(crate) fn wait(area: &'static PerCpu) -> ! {
     area.pause.set(Pause::Idle);
+    stretch::end();
     // SAFETY: nothing on this stack is needed any more. Interrupts are let in with the instruction
     // after `sti`, so one that came since the lock was released ends the `hlt` at once.
     unsafe {
@@ -287,6 +291,7 @@ pub(crate) fn work(kernel: Guard<'_, Guarded>) -> ! {
     let area = percpu::this();
     release(area, kernel);
     area.pause.set(Pause::Work);
+    stretch::end();
     // SAFETY: nothing on this stack is needed any more, and an interrupt does not return here. The
     // instruction after `sti` is still shielded, the one after it is not.
     unsafe {
@@ -307,6 +312,7 @@ pub(crate) fn work(kernel: Guard<'_, Guarded>) -> ! {
 extern "C" fn go_on() -> ! {
     let area = percpu::this();
     area.pause.set(Pause::None);
+    stretch::begin(Cause::Step);
     interrupts::ask(area, Event::Continue)
 }
 
@@ -340,6 +346,7 @@ fn enter(area: &'static PerCpu, frame: *mut Frame) -> ! {
         // SAFETY: as above; `swapgs` makes it the user's.
         unsafe { asm::write_msr(msr::KERNEL_GS_BASE, canonical(registers.gs_base)) };
     }
+    stretch::end();
     // SAFETY: the frame is complete, and this CPU's thread's.
     unsafe { restore(frame, u64::from(fast_bases)) }
 }

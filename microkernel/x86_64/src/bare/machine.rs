@@ -20,7 +20,7 @@ use super::log::{self, Ending};
 use super::memory::{self, Direct, MEMORY};
 use super::percpu::{self, PerCpu};
 use super::time::Clocks;
-use super::{apic, exit, ports, shootdown, user_memory, vector};
+use super::{apic, exit, ports, shootdown, stretch, user_memory, vector};
 
 /// What the kernel lock guards of the machine.
 pub(crate) struct Hardware {
@@ -125,6 +125,10 @@ impl Machine for Hardware {
 
     fn free_pages(&self) -> u64 {
         MEMORY.lock().free_pages()
+    }
+
+    fn kept_pages(&self) -> u64 {
+        MEMORY.lock().kept()
     }
 
     fn zero_page(&mut self, page: Page) {
@@ -233,6 +237,7 @@ impl Machine for Hardware {
     }
 
     fn power_off(&mut self) {
+        stretch::report();
         log::end(Ending::Finished)
     }
 

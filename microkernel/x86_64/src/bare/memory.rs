@@ -78,6 +78,8 @@ pub(crate) struct Memory {
     root: u64,
     /// A page below 1 MiB, kept from being used otherwise.
     low_page: Option<u64>,
+    /// Pages behind the kernel's own mappings, their tables included. They are never given back.
+    kept: u64,
     next_arena: u64,
     next_device: u64,
     /// Memory, and the devices that the kernel drives itself: nobody else gets a window on them.
@@ -90,6 +92,7 @@ pub(crate) static MEMORY: Lock<Memory> = Lock::new(Memory {
     direct: Direct::KERNEL,
     root: 0,
     low_page: None,
+    kept: 0,
     next_arena: ARENAS,
     next_device: DEVICES,
     own: Ranges::new(),
@@ -99,16 +102,20 @@ pub(crate) static MEMORY: Lock<Memory> = Lock::new(Memory {
 /// Pages for the kernel's own tables, which are never given back.
 struct KernelTables<'a> {
     frames: &'a mut Frames,
+    kept: &'a mut u64,
     direct: Direct,
 }
 
 impl TablePages for KernelTables<'_> {
     fn allocate(&mut self) -> Option<u64> {
-        self.frames.allocate(&self.direct)
+        let page = self.frames.allocate(&self.direct)?;
+        *self.kept += 1;
+        Some(page)
     }
 
     fn release(&mut self, page: u64) {
         self.frames.free_page(&mut self.direct, page);
+        *self.kept -= 1;
     }
 }
 
@@ -238,8 +245,9 @@ impl Memory {
         let page = self.allocate().ok_or(NoTable)?;
         self.direct.clear_page(page);
         let result = self.map(address, page | flags::DATA);
-        if result.is_err() {
-            self.frames.free_page(&mut self.direct, page);
+        match result {
+            Ok(()) => self.kept += 1,
+            Err(NoTable) => self.frames.free_page(&mut self.direct, page),
         }
         result
     }
@@ -263,6 +271,7 @@ impl Memory {
     ) -> T {
         let mut pages = KernelTables {
             frames: &mut self.frames,
+            kept: &mut self.kept,
             direct: self.direct,
         };
         work(&mut Tables::new(&mut self.direct), self.root, &mut pages)
@@ -291,6 +300,11 @@ impl Memory {
     /// How many pages are free.
     pub(crate) fn free_pages(&self) -> u64 {
         self.frames.free()
+    }
+
+    /// How many pages the kernel has for itself, for ever.
+    pub(crate) fn kept(&self) -> u64 {
+        self.kept
     }
 
     /// A range of addresses for an arena that should hold `bytes`; less when there are not so many left.

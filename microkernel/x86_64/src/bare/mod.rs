@@ -26,6 +26,7 @@ mod ports;
 mod shootdown;
 mod smp;
 mod start;
+mod stretch;
 mod time;
 mod user_memory;
 mod vector;

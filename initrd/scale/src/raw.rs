@@ -1,0 +1,112 @@
+//! What has no safe form: the code of the threads that wait, and memory by its address.
+#![allow(unsafe_code, reason = "the operations are the point")]
+
+use libmach::abi::names::Name;
+use libmach::abi::vm::flags;
+use libmach::abi::{PAGE_SIZE, thread_state::ThreadState};
+use libmach::trap;
+
+use crate::Result;
+
+/// Pages of this task, given back at the end.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    address: u64,
+    count: u64,
+}
+
+impl Pages {
+    /// Fresh zeroed pages, none of them resident yet.
+    pub(crate) fn new(count: u64) -> Result<Self> {
+        // SAFETY: anywhere: the kernel picks a range that is not in use.
+        let address = unsafe { trap::vm_allocate(0, count * PAGE_SIZE, flags::ANYWHERE)? };
+        Ok(Self { address, count })
+    }
+
+    /// Where a page begins.
+    pub(crate) fn page(&self, index: u64) -> u64 {
+        self.address + index % self.count * PAGE_SIZE
+    }
+
+    /// A word of 32 bits, by its number.
+    pub(crate) fn read_u32(&self, index: u64) -> u32 {
+        // SAFETY: as in `read`: `word` lies inside, and any bits are a number.
+        unsafe { self.word(index).read_volatile() }
+    }
+
+    /// Writes it.
+    pub(crate) fn write_u32(&self, index: u64, value: u32) {
+        // SAFETY: as in `write`.
+        unsafe { self.word(index).write_volatile(value) }
+    }
+
+    fn word(&self, index: u64) -> *mut u32 {
+        let size = self.count * PAGE_SIZE;
+        (self.address + index * size_of::<u32>() as u64 % size) as *mut u32
+    }
+
+    /// The word at the beginning of a page.
+    pub(crate) fn read(&self, page: u64) -> u64 {
+        // SAFETY: (1) the page is this value's, mapped and aligned. (2) The kernel or another thread may write it.
+        unsafe { (self.page(page) as *const u64).read_volatile() }
+    }
+
+    /// Writes it.
+    pub(crate) fn write(&self, page: u64, value: u64) {
+        // SAFETY: as in `read`; no reference into the pages is ever made.
+        unsafe { (self.page(page) as *mut u64).write_volatile(value) }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: the pages are this value's, and nobody keeps an address of them that is used later.
+        let gone = unsafe { trap::vm_deallocate(self.address, self.count * PAGE_SIZE) };
+        debug_assert!(gone.is_ok(), "pages are gone already");
+    }
+}
+
+/// A new thread's registers: it writes to the page at `stack`, waits for a message on `port`, adds 1 to the word at
+/// `done` if one came, and ends.
+#[cfg(target_os = "none")]
+pub(crate) fn waiter(port: Name, stack: u64, done: u64) -> ThreadState {
+    ThreadState {
+        rip: wait as *const () as u64,
+        rsp: stack + PAGE_SIZE,
+        rdx: port.0.into(),
+        rbx: done,
+        rflags: libmach::abi::thread_state::FIXED_FLAGS,
+        ..ThreadState::default()
+    }
+}
+
+#[cfg(target_os = "none")]
+#[unsafe(naked)]
+extern "C" fn wait() -> ! {
+    core::arch::naked_asm!(
+        "push rdx",
+        "mov eax, {mach_msg}",
+        "cdqe",
+        "mov edi, {receive}",
+        "xor esi, esi",
+        "xor r10d, r10d",
+        "syscall",
+        "test eax, eax",
+        "jnz 2f",
+        "lock inc qword ptr [rbx]",
+        "2:",
+        "mov eax, {thread_exit}",
+        "cdqe",
+        "syscall",
+        "ud2",
+        mach_msg = const libmach::abi::trap::MACH_MSG as i32,
+        receive = const libmach::abi::registers::options::RECEIVE,
+        thread_exit = const libmach::abi::trap::THREAD_EXIT as i32,
+    )
+}
+
+/// The host has no such threads.
+#[cfg(not(target_os = "none"))]
+pub(crate) fn waiter(_: Name, _: u64, _: u64) -> ThreadState {
+    ThreadState::default()
+}

@@ -1,0 +1,247 @@
+//! The stories, and what they share.
+
+mod chain;
+mod forks;
+mod ports;
+mod tasks;
+mod threads;
+
+use alloc::format;
+use core::fmt;
+
+use interfaces::host::Host;
+use interfaces::task::Task;
+use libmach::abi::PAGE_SIZE;
+use libmach::abi::names::{Name, right};
+use libmach::{SendRight, trap};
+
+use crate::raw::Pages;
+use crate::{Census, Failure, Order, Result, ensure};
+
+/// How often a story yields to what it waits for, before it counts as missing.
+const PATIENCE: u32 = 10_000;
+/// Addresses that one page table maps.
+const TABLE_PAGES: u64 = 512;
+/// Pages that a story has at most beside one for each object.
+const ROOM: u64 = 4 * TABLE_PAGES;
+
+/// What stories work with.
+#[derive(Debug)]
+pub struct Scene {
+    host: SendRight<dyn Host>,
+    own: SendRight<dyn Task>,
+    seed: u64,
+}
+
+/// One story.
+#[derive(Clone, Copy, Debug)]
+pub struct Story {
+    /// What it is about.
+    pub name: &'static str,
+    /// How many objects, undivided.
+    pub count: u64,
+    /// Makes so many, calls `Peak::note` when all are there, and ends them.
+    run: fn(&Scene, u64, &mut Peak) -> Result<()>,
+}
+
+/// All of them.
+pub const ALL: [Story; 8] = [
+    Story {
+        name: "threads",
+        count: 50_000,
+        run: threads::waiting,
+    },
+    Story {
+        name: "threads of a task",
+        count: 50_000,
+        run: threads::with_their_task,
+    },
+    Story {
+        name: "ports",
+        count: 100_000,
+        run: ports::one_by_one,
+    },
+    Story {
+        name: "ports of a task",
+        count: 100_000,
+        run: ports::with_their_task,
+    },
+    Story {
+        name: "messages",
+        count: 50_000,
+        run: ports::with_messages,
+    },
+    Story {
+        name: "tasks",
+        count: 10_000,
+        run: tasks::together,
+    },
+    Story {
+        name: "nested rights",
+        count: 10_000,
+        run: chain::nested,
+    },
+    Story {
+        name: "forks",
+        count: 10_000,
+        run: forks::beside_each_other,
+    },
+];
+
+/// What objects took when all of a story's were there.
+#[derive(Debug)]
+struct Peak {
+    before: Census,
+    /// Bytes beyond what there was before.
+    bytes: u64,
+}
+
+impl From<Census> for Peak {
+    fn from(before: Census) -> Self {
+        Self { before, bytes: 0 }
+    }
+}
+
+impl Peak {
+    /// All objects are there.
+    fn note(&mut self, scene: &Scene) -> Result<()> {
+        let now = scene.census()?;
+        self.bytes = now.bytes().saturating_sub(self.before.bytes());
+        Ok(())
+    }
+}
+
+/// What came of a story. Written as text it is one JSON object.
+#[derive(Debug)]
+struct Told {
+    name: &'static str,
+    count: u64,
+    bytes: u64,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, count, bytes } = self;
+        let each = bytes / (*count).max(1);
+        write!(
+            f,
+            "{{\"story\":\"{name}\",\"count\":{count},\"bytes\":{bytes},\"bytes_each\":{each}}}"
+        )
+    }
+}
+
+impl Scene {
+    /// The scene, with an order of destruction from a seed.
+    ///
+    /// # Errors
+    /// When the kernel refuses this task's own ports.
+    pub fn set(seed: u64) -> Result<Self> {
+        Ok(Self {
+            host: SendRight::from_name(trap::host_self()?),
+            own: SendRight::from_name(trap::task_self()?),
+            seed,
+        })
+    }
+
+    fn census(&self) -> Result<Census> {
+        Census::take(&self.host, &self.own)
+    }
+
+    fn order(&self, count: u64) -> Order {
+        Order::of(self.seed, count)
+    }
+
+    /// Yields until something is so.
+    fn until(&self, what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
+        for _ in 0..PATIENCE {
+            if is_so()? {
+                return Ok(());
+            }
+            trap::thread_switch(Name::NULL, 0, 0)?;
+        }
+        Err(Failure::Wrong(format!("waited in vain for {what}")))
+    }
+
+    fn tell(&self, story: &Story, count: u64) -> Result<Told> {
+        let before = self.census()?;
+        let mut peak = Peak::from(before);
+        (story.run)(self, count, &mut peak)?;
+        let settled = self.until("the end of what ended", || {
+            Ok(self.census()?.differences(&peak.before).is_empty())
+        });
+        if settled.is_err() {
+            let left = self.census()?.differences(&peak.before);
+            return Err(Failure::Wrong(format!("left behind: {left}")));
+        }
+        ensure(peak.bytes > 0, || "nothing was there".into())?;
+        Ok(Told {
+            name: story.name,
+            count,
+            bytes: peak.bytes,
+        })
+    }
+}
+
+/// Has this task's tables grow to what the stories need: of names, and of pages.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn warm_up(names: u64, pages: u64) -> Result<()> {
+    let table = Table::new(names)?;
+    for n in 0..names {
+        table.set(n, trap::port_allocate(right::RECEIVE)?);
+    }
+    for n in 0..names {
+        trap::port_destroy(table.get(n))?;
+    }
+    drop(table);
+    let region = Pages::new(pages)?;
+    for page in (0..pages).step_by(TABLE_PAGES as usize) {
+        region.write(page, 1);
+    }
+    Ok(())
+}
+
+/// Tells every story with sizes divided; hands out what came of each.
+///
+/// # Errors
+/// When one does not end as it must, or `line` fails.
+pub fn tell_all(
+    scene: &Scene,
+    divide: u64,
+    line: impl Fn(&dyn fmt::Display) -> Result<()>,
+) -> Result<()> {
+    let size = |story: &Story| (story.count / divide).max(1);
+    let most = ALL.iter().map(size).max().unwrap_or(0);
+    warm_up(most + most / 8, most + ROOM)?;
+    // Counting takes memory of this task's heap, once. So does the first fork: what lies beside a message buffer in the
+    // same object gets one of its own when it is written, and the pages that this one hides stay with the other.
+    let mut peak = Peak::from(scene.census()?);
+    forks::beside_each_other(scene, forks::FEW, &mut peak)?;
+    for story in &ALL {
+        let told = scene.tell(story, size(story));
+        let told = told.map_err(|why| Failure::Wrong(format!("{}: {why}", story.name)))?;
+        line(&told)?;
+    }
+    Ok(())
+}
+
+/// Names, in pages of their own: this task's heap does not grow by them.
+#[derive(Debug)]
+struct Table(Pages);
+
+impl Table {
+    const EACH: u64 = PAGE_SIZE / size_of::<u32>() as u64;
+
+    fn new(count: u64) -> Result<Self> {
+        Ok(Self(Pages::new(count.div_ceil(Self::EACH).max(1))?))
+    }
+
+    fn get(&self, index: u64) -> Name {
+        Name(self.0.read_u32(index))
+    }
+
+    fn set(&self, index: u64, name: Name) {
+        self.0.write_u32(index, name.0);
+    }
+}

@@ -1,0 +1,115 @@
+//! Ports: with send rights, in a set, watched; and full of messages.
+
+use alloc::format;
+
+use libmach::abi::kern_return::MessageReturn;
+use libmach::abi::message::{Descriptor, descriptor};
+use libmach::abi::names::{Name, disposition, right};
+use libmach::abi::notify;
+use libmach::abi::registers::Shape;
+use libmach::abi::task::Limits;
+use libmach::abi::trap::{attribute, construct};
+use libmach::{buffer, message, trap};
+
+use super::{Peak, Scene, Table};
+use crate::{Result, ensure};
+
+/// Kernel memory for a task with so many ports.
+const BYTES_EACH: u64 = 1024;
+
+/// Each has a send right under the same name, is in a set, and is watched for its death and for the end of its
+/// senders. The set ends first.
+pub(super) fn one_by_one(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let ports = Table::new(count)?;
+    let set = trap::port_allocate(right::PORT_SET)?;
+    let notes = trap::port_allocate(right::RECEIVE)?;
+    for n in 0..count {
+        let port = trap::port_construct(construct::INSERT_SEND, 0, 0)?;
+        ports.set(n, port);
+        trap::port_insert_member(port, set)?;
+        trap::port_request_notification(port, notify::DEAD_NAME, 0, notes)?;
+        trap::port_request_notification(port, notify::NO_SENDERS, 1, notes)?;
+    }
+    peak.note(scene)?;
+    trap::port_destroy(set)?;
+    for n in scene.order(count).iter() {
+        let port = ports.get(n);
+        trap::port_mod_refs(port, right::RECEIVE, -1)?;
+        expect(notes, notify::DEAD_NAME, port)?;
+        trap::port_destroy(port)?;
+    }
+    trap::port_destroy(notes)?;
+    Ok(())
+}
+
+/// The next message on a port of notifications; those of ended senders' requests are passed over.
+fn expect(notes: Name, id: i32, port: Name) -> Result<()> {
+    loop {
+        let (code, found) = message::receive_until(notes, 0);
+        ensure(code == MessageReturn::Success, || {
+            format!("no notification: {code}")
+        })?;
+        if found.id() == notify::SEND_ONCE {
+            continue;
+        }
+        return ensure((found.id(), found.words[0]) == (id, port.0.into()), || {
+            format!("notification {} of {:#x}", found.id(), found.words[0])
+        });
+    }
+}
+
+/// They are another task's, which ends.
+pub(super) fn with_their_task(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let limits = Limits {
+        names: (count + 16) as u32,
+        messages: 16,
+        threads: 1,
+        pages: 16,
+        kernel_bytes: (count + 64) * BYTES_EACH,
+    };
+    let child = scene.own.client().create(limits, 0, 0)?;
+    for _ in 0..count {
+        child.client().port_allocate(right::RECEIVE)?;
+    }
+    peak.note(scene)?;
+    child.client().terminate()?;
+    Ok(())
+}
+
+/// Messages with a kilobyte of data and a right, as many on each port as its queue takes.
+pub(super) fn with_messages(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    const EACH: u64 = 1000;
+    const SIZE: u32 = 1024;
+    let ports = Table::new(count.div_ceil(EACH))?;
+    let carried = trap::port_construct(construct::INSERT_SEND, 0, 0)?;
+    for n in 0..count {
+        if n % EACH == 0 {
+            let port = trap::port_construct(construct::INSERT_SEND, 0, 0)?;
+            trap::port_set_attribute(port, attribute::QUEUE_LIMIT, EACH)?;
+            ports.set(n / EACH, port);
+        }
+        buffer::set_descriptor(0, right_to(carried, disposition::COPY_SEND));
+        let shape = Shape::buffered(SIZE, 1);
+        let port = ports.get(n / EACH);
+        let code = message::send(port, disposition::COPY_SEND, 1, shape, [n; 6]);
+        ensure(code == MessageReturn::Success, || format!("send: {code}"))?;
+    }
+    let rights = trap::port_get_attribute(carried, attribute::SEND_RIGHTS)?;
+    ensure(rights == count + 1, || format!("{rights} send rights"))?;
+    peak.note(scene)?;
+    for n in scene.order(count.div_ceil(EACH)).iter() {
+        trap::port_destruct(ports.get(n), -1)?;
+    }
+    trap::port_destruct(carried, -1)?;
+    Ok(())
+}
+
+/// The descriptor of a right.
+pub(super) fn right_to(name: Name, how: u8) -> Descriptor {
+    Descriptor {
+        kind: descriptor::PORT,
+        disposition: how,
+        name: name.0,
+        ..Descriptor::default()
+    }
+}
