@@ -50,6 +50,7 @@ void case_timeouts(void);
 void case_large(void);
 void case_trailers(void);
 void case_refusals(void);
+void case_array(void);
 void case_ports(void);
 void case_notifications(void);
 void case_memory(void);

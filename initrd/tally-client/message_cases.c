@@ -213,6 +213,54 @@ void case_refusals(void)
     EQUAL(memcmp(mach_error_string(MIG_SERVER_DIED), "MIG_SERVER_DIED", 16), 0);
 }
 
+#define ARRAY_COUNT 100
+
+#pragma pack(push, 4)
+typedef struct {
+    mach_msg_base_t base;
+    mach_msg_ool_ports_descriptor_t ports;
+    mach_msg_max_trailer_t trailer;
+} array_t;
+#pragma pack(pop)
+
+void case_array(void)
+{
+    mach_port_t port = new_port(), other = new_port(), names[ARRAY_COUNT];
+    mach_msg_size_t size = sizeof(array_t) - sizeof(mach_msg_max_trailer_t);
+    array_t message = {
+        .base = {.header = {.msgh_bits = MACH_MSGH_BITS_COMPLEX | MACH_MSGH_BITS(MACH_MSG_TYPE_MAKE_SEND, 0),
+                            .msgh_remote_port = port,
+                            .msgh_id = 60},
+                 .body = {.msgh_descriptor_count = 1}},
+        .ports = {.address = names,
+                  .disposition = MACH_MSG_TYPE_MAKE_SEND,
+                  .type = MACH_MSG_OOL_PORTS_DESCRIPTOR,
+                  .count = ARRAY_COUNT},
+    };
+    mach_port_urefs_t before, references;
+    mach_port_t *found;
+
+    WORKS(mach_port_get_refs(mach_task_self(), other, MACH_PORT_RIGHT_SEND, &before));
+    for (int i = 0; i < ARRAY_COUNT; i++) {
+        names[i] = i == 7 ? MACH_PORT_NULL : other;
+    }
+    WORKS(mach_msg(&message.base.header, MACH_SEND_MSG, size, 0, MACH_PORT_NULL, 0, MACH_PORT_NULL));
+    WORKS(poll(port, &message, sizeof message));
+    EQUAL(message.base.body.msgh_descriptor_count, 1);
+    EQUAL(message.ports.type, MACH_MSG_OOL_PORTS_DESCRIPTOR);
+    EQUAL(message.ports.disposition, MACH_MSG_TYPE_PORT_SEND);
+    EQUAL(message.ports.count, ARRAY_COUNT);
+    EQUAL(message.ports.deallocate, 1);
+    found = message.ports.address;
+    EQUAL(memcmp(found, names, sizeof names), 0);
+    WORKS(mach_port_get_refs(mach_task_self(), other, MACH_PORT_RIGHT_SEND, &references));
+    EQUAL(references, before + ARRAY_COUNT - 1);
+    /* All of it is released, memory and rights. */
+    mach_msg_destroy(&message.base.header);
+    WORKS(mach_port_get_refs(mach_task_self(), other, MACH_PORT_RIGHT_SEND, &references));
+    EQUAL(references, before);
+}
+
 void case_interruption(const char *names[2], mach_msg_option_t option, mach_msg_return_t expected)
 {
     mach_port_t port = new_port();

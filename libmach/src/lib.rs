@@ -38,7 +38,7 @@ pub use interfaces;
 pub use macros::main;
 pub use memory::Memory;
 pub use packet::Mach;
-pub use rights::{DeadName, PortSet, ReceiveRight, SendOnce, SendRight, Untyped};
+pub use rights::{DeadName, PortSet, ReceiveRight, SendOnce, SendRight, SendRights, Untyped};
 pub use server::{Reply, Runtime, Service};
 pub use time::ms;
 

@@ -24,6 +24,12 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// No bytes.
+    pub const EMPTY: Self = Self {
+        address: 0,
+        size: 0,
+    };
+
     /// Fresh zeroed memory of `size` bytes, rounded up to pages when it is unmapped.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use abi::transport::{Interface, Result};
 use abi::trap::{attribute, construct};
 
 use crate::blocking::Blocking;
+use crate::memory::Memory;
 use crate::{ignore, trap};
 
 pub use abi::transport::Untyped;
@@ -184,6 +185,94 @@ impl<I: ?Sized> ReceiveRight<I> {
     /// When the right was taken away behind this owner's back.
     pub fn make_send_count(&self) -> Result<u32> {
         Ok(trap::port_get_attribute(self.name, attribute::MAKE_SEND_COUNT)? as u32)
+    }
+}
+
+/// Any number of send rights in one message: an array of names in pages of its own.
+///
+/// An iterator of its rights, of which those that died on the way are dead (`Name::DEAD`).
+pub struct SendRights<I: ?Sized = Untyped> {
+    names: Memory,
+    /// The first one that was not taken out.
+    next: u32,
+    count: u32,
+    interface: PhantomData<fn(&I)>,
+}
+
+impl<I: ?Sized> SendRights<I> {
+    /// Puts rights together.
+    ///
+    /// # Errors
+    /// When the task has no memory for their names; the rights are released.
+    pub fn new(
+        rights: impl IntoIterator<Item = SendRight<I>, IntoIter: ExactSizeIterator>,
+    ) -> Result<Self> {
+        let rights = rights.into_iter();
+        let mut names = Memory::new(rights.len() * size_of::<Name>())?;
+        let mut count = 0;
+        for (place, right) in names.as_chunks_mut().0.iter_mut().zip(rights) {
+            *place = right.into_name().0.to_le_bytes();
+            count += 1;
+        }
+        Ok(Self::from_names(names, count))
+    }
+
+    /// Takes ownership of the rights under `count` names.
+    pub(crate) const fn from_names(names: Memory, count: u32) -> Self {
+        Self {
+            names,
+            next: 0,
+            count,
+            interface: PhantomData,
+        }
+    }
+
+    /// Gives ownership up: the names, and how many there are. Those that were taken out are null.
+    pub(crate) fn into_names(mut self) -> (Memory, u32) {
+        let taken = (self.next as usize).min(self.names.as_chunks::<4>().0.len());
+        for place in &mut self.names.as_chunks_mut::<4>().0[..taken] {
+            *place = Name::NULL.0.to_le_bytes();
+        }
+        self.next = self.count;
+        let names = core::mem::replace(&mut self.names, Memory::EMPTY);
+        (names, self.count)
+    }
+}
+
+impl<I: ?Sized> Iterator for SendRights<I> {
+    type Item = SendRight<I>;
+
+    fn next(&mut self) -> Option<SendRight<I>> {
+        if self.next == self.count {
+            return None;
+        }
+        let name = *self.names.as_chunks().0.get(self.next as usize)?;
+        self.next += 1;
+        Some(SendRight::from_name(Name(u32::from_le_bytes(name))))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = (self.count - self.next) as usize;
+        (left, Some(left))
+    }
+}
+
+impl<I: ?Sized> ExactSizeIterator for SendRights<I> {}
+
+impl<I: ?Sized> Drop for SendRights<I> {
+    fn drop(&mut self) {
+        self.for_each(drop);
+    }
+}
+
+impl<I: ?Sized> fmt::Debug for SendRights<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "SendRights({} of {})",
+            self.count - self.next,
+            self.count
+        )
     }
 }
 

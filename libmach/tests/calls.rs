@@ -11,7 +11,7 @@ use libmach::blocking::Blocking;
 use libmach::host::Names;
 use libmach::packet::In;
 use libmach::server::Message;
-use libmach::{Error, ReceiveRight, Refused, SendRight, ms};
+use libmach::{Error, ReceiveRight, Refused, SendRight, SendRights, ms};
 
 /// A counter in a task of its own, and its client.
 fn counter() -> (
@@ -79,6 +79,47 @@ fn lent_memory_stays_the_lenders() {
     assert_eq!(counter.digest(&data), Ok(30_000));
     assert_eq!(counter.digest(&[]), Ok(0));
     assert_eq!(data[9_999], 3);
+}
+
+// covers: G-04 M-24
+#[test]
+fn rights_go_and_come_in_an_array() {
+    let (_names, _task, counter) = counter();
+    let ports: Vec<_> = (0..3)
+        .map(|_| ReceiveRight::<dyn Events>::new().unwrap())
+        .collect();
+    let count = || -> Vec<_> {
+        ports
+            .iter()
+            .map(|port| port.send_rights().unwrap())
+            .collect()
+    };
+    let rights = SendRights::new(ports.iter().map(|port| port.make_send().unwrap())).unwrap();
+    let back = counter.turn(rights).unwrap();
+    assert_eq!(
+        (back.len(), count()),
+        (2, vec![1, 1, 0]),
+        "the last one ended there"
+    );
+    let names: Vec<_> = back.map(|right| right.name()).collect();
+    assert_eq!(names.len(), 2);
+    assert_eq!(count(), [0, 0, 0], "those that came back are owned");
+
+    // What is taken out is the taker's, the rest ends with the array.
+    let mut rights = SendRights::new(ports.iter().map(|port| port.make_send().unwrap())).unwrap();
+    let first = rights.next().unwrap();
+    drop(rights);
+    assert_eq!(count(), [1, 0, 0]);
+    drop(first);
+
+    let none = counter.turn(SendRights::new([]).unwrap());
+    assert_eq!(
+        none.err().map(|refused| refused.error),
+        Some(KernReturn::InvalidArgument.into())
+    );
+    let one = SendRights::new([ports[0].make_send().unwrap()]).unwrap();
+    assert_eq!(counter.turn(one).unwrap().len(), 0);
+    assert_eq!(count(), [0, 0, 0]);
 }
 
 // covers: G-04

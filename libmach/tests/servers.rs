@@ -7,7 +7,9 @@ use abi::kern_return::KernReturn;
 use common::{Counter, Server};
 use libmach::blocking::Blocking;
 use libmach::host::{Names, Task, give};
-use libmach::{Error, Mach, Memory, ReceiveRight, Reply, Result, Runtime, SendRight, Service, ms};
+use libmach::{
+    Error, Mach, Memory, ReceiveRight, Reply, Result, Runtime, SendRight, SendRights, Service, ms,
+};
 
 fn start(names: &Names, server: impl Fn() -> Server + Send + 'static) -> Task {
     names
@@ -167,6 +169,14 @@ impl Counter for Relay {
         // The server there holds the reply until somebody else releases it.
         let held = self.runtime.concurrent(&self.to).hold().await?;
         Ok((held, [n; 8]))
+    }
+
+    async fn turn(
+        &self,
+        rights: SendRights<dyn common::Events>,
+    ) -> Result<SendRights<dyn common::Events>> {
+        let turned = self.runtime.concurrent(&self.to).turn(rights).await;
+        turned.map_err(Error::from)
     }
 
     async fn pages(&self, size: u64) -> Result<Memory> {

@@ -420,12 +420,29 @@ impl Kernel {
         if record.flags.contains(Flags::RETRY) && !record.flags.contains(Flags::TERMINATE) {
             record.flags -= Flags::RETRY;
             if record.parked.is_some() {
-                self.resume_call(machine, cpu, thread);
+                self.resume_parked(machine, cpu, thread);
             } else {
                 self.perform(machine, cpu, thread);
             }
             self.forget_failure(thread);
         }
+    }
+
+    /// The next step with the message that a thread keeps: a request to the kernel, or one with many rights.
+    fn resume_parked<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
+        let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else {
+            return;
+        };
+        let caller = Caller { thread, task };
+        let (_, mut layers) = self.layers(machine, cpu);
+        let outcome = match trap::resume_mach_msg(&mut layers, caller) {
+            None => return self.resume_call(machine, cpu, thread),
+            Some(Outcome::KernelCall(object, message)) => {
+                self.kernel_call(machine, cpu, caller, (object, message))
+            }
+            Some(outcome) => outcome,
+        };
+        self.conclude(machine, cpu, caller, outcome);
     }
 
     /// As [`leave`](Self::leave), after what most often has no consequences: then its thread just goes on.

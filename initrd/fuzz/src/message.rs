@@ -228,15 +228,22 @@ pub(crate) fn descriptor(of: &mut Generator) -> Descriptor {
             size: edges::word(&mut of.rng),
         },
         1..4 => memory(of),
-        4 => Descriptor {
-            kind: descriptor::OUT_OF_LINE_PORTS,
-            disposition: any_disposition(of),
-            flags: of.rng.below(3) as u16,
-            name: of.rng.pick(&[0, 1, 2, 63, 64, 65, 4096, u32::MAX]),
-            address: traps::address(of),
-            size: of.rng.pick(&[0, 4, 8, 256, 1 << 40, u64::MAX]),
-        },
+        4 => array(of),
         _ => port(of),
+    }
+}
+
+/// An array of rights, whose names are whatever lies there.
+pub(crate) fn array(of: &mut Generator) -> Descriptor {
+    Descriptor {
+        kind: descriptor::OUT_OF_LINE_PORTS,
+        disposition: any_disposition(of),
+        flags: of.rng.below(3) as u16,
+        name: of
+            .rng
+            .pick(&[0, 1, 2, 63, 64, 65, 4096, 16383, 16384, u32::MAX]),
+        address: traps::address(of),
+        size: of.rng.pick(&[0, 4, 8, 256, 1 << 40, u64::MAX]),
     }
 }
 

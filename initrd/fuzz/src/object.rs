@@ -106,6 +106,10 @@ fn put(of: &mut Generator, body: &mut Body, argument: Argument) {
             let right = right(of, argument.kind);
             body.push(right);
         }
+        Kind::Sends(_) => {
+            let array = message::array(of);
+            body.push(array);
+        }
         Kind::Memory => {
             let memory = message::memory(of);
             body.push(memory);

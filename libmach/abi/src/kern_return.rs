@@ -247,11 +247,17 @@ pub mod resource {
 }
 
 impl MessageReturn {
+    const RESOURCES: u32 =
+        resource::IPC_SPACE | resource::VM_SPACE | resource::IPC_KERNEL | resource::VM_KERNEL;
+
     /// The code without the bits of [`resource`].
     pub const fn without_resources(self) -> Self {
-        const ALL: u32 =
-            resource::IPC_SPACE | resource::VM_SPACE | resource::IPC_KERNEL | resource::VM_KERNEL;
-        Self(self.0 & !ALL)
+        Self(self.0 & !Self::RESOURCES)
+    }
+
+    /// The bits of [`resource`] alone.
+    pub const fn resources(self) -> u32 {
+        self.0 & Self::RESOURCES
     }
 }
 

@@ -101,6 +101,9 @@ pub mod trailer {
 /// The most descriptors one message has.
 pub const MAX_DESCRIPTORS: usize = 64;
 
+/// The most rights that all arrays of one message have together.
+pub const MAX_PORTS: u32 = 16383;
+
 /// Bytes of the smallest and of the largest message buffer; in between, whole pages.
 pub const MIN_BUFFER: u64 = 2 * crate::PAGE_SIZE;
 /// See [`MIN_BUFFER`].

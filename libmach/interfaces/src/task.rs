@@ -211,4 +211,13 @@ pub trait Task {
     async fn ports_register(&mut self, index: u32, port: SendRight<Untyped>) -> Result<()>;
     /// A port that was kept so. `InvalidArgument`, `Failure`: as with special ports.
     async fn ports_lookup(&mut self, index: u32) -> Result<SendRight<Untyped>>;
+    /// `task_threads`: rights to the ports of all threads, the newest first.
+    ///
+    /// Threads that come or go while it works may be missing.
+    async fn thread_rights(&mut self) -> Result<SendRights<dyn Thread>>;
+    /// `mach_port_names`: all names of the task, and how many they are. The first half of the memory holds the names, the
+    /// second half what each denotes (bits of `abi::names::port_type`), as `u32`; the halves are whole pages.
+    ///
+    /// Names that come or go while it works may be missing.
+    async fn port_names(&mut self) -> Result<(Memory, u32)>;
 }

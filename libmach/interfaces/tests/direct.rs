@@ -20,6 +20,7 @@ impl Rights for Kernel {
     type Send<I: ?Sized + 'static> = Reference;
     type SendOnce<I: ?Sized + 'static> = Reference;
     type Receive<I: ?Sized + 'static> = Reference;
+    type Sends<I: ?Sized + 'static> = Reference;
     type Memory = Reference;
     type Reply<T: 'static> = ();
 }
@@ -68,6 +69,10 @@ impl Incoming<Kernel> for Words {
         Err(Error::BadReply)
     }
 
+    fn sends<I: ?Sized + 'static>(&mut self) -> Result<Reference> {
+        Err(Error::BadReply)
+    }
+
     fn memory(&mut self) -> Result<Reference> {
         Err(Error::BadReply)
     }
@@ -81,6 +86,10 @@ impl Outgoing<Kernel> for Words {
     fn send_once<I: ?Sized + 'static>(&mut self, _: Reference) {}
 
     fn receive<I: ?Sized + 'static>(&mut self, _: Reference) {}
+
+    fn sends<I: ?Sized + 'static>(&mut self, rights: Reference) {
+        self.right = Some(rights);
+    }
 
     fn memory(&mut self, _: Reference) {}
 }

@@ -267,6 +267,7 @@ impl Entered {
                     .copy_in(self.space, Name(found.name), found.disposition)
                     .map(Item::Port)
                     .map_err(|_| MessageReturn::SendInvalidRight),
+                descriptor::OUT_OF_LINE_PORTS => self.array(&found),
                 // SAFETY: the sender answers for its descriptors; a test's memory is readable.
                 descriptor::OUT_OF_LINE => Ok(Item::Memory(unsafe {
                     memory::read(found.address, found.size)
@@ -276,25 +277,62 @@ impl Entered {
             match item {
                 Ok(item) => items.push(item),
                 Err(code) => {
-                    for item in items {
-                        if let Item::Port(right) = item {
-                            self.world.destroy(right);
-                        }
-                    }
+                    items.into_iter().for_each(|item| self.world.end_item(item));
                     return Err(code);
                 }
             }
         }
         for index in 0..count {
             let found = buffer::descriptor(index);
-            if found.kind == descriptor::OUT_OF_LINE && found.flags & descriptor::DEALLOCATE != 0 {
+            let size = match found.kind {
+                descriptor::OUT_OF_LINE => found.size,
+                descriptor::OUT_OF_LINE_PORTS => u64::from(found.name) * 4,
+                _ => continue,
+            };
+            if found.flags & descriptor::DEALLOCATE != 0 {
                 // SAFETY: the flag gives the memory away. What is not a region of its own stays.
-                crate::ignore(unsafe { memory::deallocate(found.address, found.size) });
+                crate::ignore(unsafe { memory::deallocate(found.address, size) });
             }
         }
         let mut data = std::vec![0; shape.size() as usize / 8];
         buffer::copy_out(count, &mut data);
         Ok((data, items))
+    }
+
+    /// The rights of an array, all of them or none.
+    fn array(&mut self, found: &Descriptor) -> Sent<Item> {
+        // SAFETY: the sender answers for its descriptors; a test's memory is readable.
+        let names = unsafe { memory::read(found.address, u64::from(found.name) * 4) };
+        let mut rights = Vec::new();
+        for name in names.as_chunks().0 {
+            let name = Name(u32::from_le_bytes(*name));
+            match self.world.copy_in(self.space, name, found.disposition) {
+                Ok(right) => rights.push(right),
+                Err(_) => {
+                    self.world.end_item(Item::Ports(rights, found.disposition));
+                    return Err(MessageReturn::SendInvalidRight);
+                }
+            }
+        }
+        Ok(Item::Ports(rights, found.disposition))
+    }
+
+    /// The names of an array's rights in this space, in memory of their own.
+    fn lay_out_array(&mut self, rights: Vec<Right>, how: u8) -> Descriptor {
+        let mut names = Vec::new();
+        let count = rights.len() as u32;
+        for right in rights {
+            let (name, _) = self.world.copy_out(self.space, right);
+            names.extend_from_slice(&name.0.to_le_bytes());
+        }
+        Descriptor {
+            kind: descriptor::OUT_OF_LINE_PORTS,
+            disposition: moved(how),
+            flags: descriptor::DEALLOCATE,
+            name: count,
+            address: memory::deliver(&names),
+            size: names.len() as u64,
+        }
     }
 
     /// Writes what lies beside the words into the thread's buffer; answers with the shape.
@@ -315,6 +353,7 @@ impl Entered {
                         ..Descriptor::default()
                     }
                 }
+                Item::Ports(rights, how) => self.lay_out_array(rights, how),
                 Item::Memory(content) => Descriptor {
                     kind: descriptor::OUT_OF_LINE,
                     address: memory::deliver(&content),
@@ -343,6 +382,15 @@ impl Entered {
             receive: pair(message.id.cast_unsigned(), reply.0),
             ..Registers::default()
         }
+    }
+}
+
+/// What the rights are that were given by a disposition.
+const fn moved(how: u8) -> u8 {
+    match how {
+        disposition::MOVE_RECEIVE => disposition::MOVE_RECEIVE,
+        disposition::MOVE_SEND_ONCE | disposition::MAKE_SEND_ONCE => disposition::MOVE_SEND_ONCE,
+        _ => disposition::MOVE_SEND,
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Queued {
 pub(super) enum Item {
     Port(Right),
     Memory(Vec<u8>),
+    /// An array, and how it was given.
+    Ports(Vec<Right>, u8),
 }
 
 impl Queued {
@@ -203,9 +205,16 @@ impl World {
     pub(super) fn destroy_message(&mut self, message: Queued) {
         self.destroy(message.reply);
         for item in message.items {
-            if let Item::Port(right) = item {
-                self.destroy(right);
-            }
+            self.end_item(item);
+        }
+    }
+
+    /// Destroys what a message carried.
+    pub(super) fn end_item(&mut self, item: Item) {
+        match item {
+            Item::Port(right) => self.destroy(right),
+            Item::Ports(rights, _) => rights.into_iter().for_each(|right| self.destroy(right)),
+            Item::Memory(_) => {}
         }
     }
 

@@ -10,7 +10,7 @@ use abi::transport::{Error, Incoming, Plan, REPLY_WORDS, REQUEST_WORDS, Result, 
 
 use super::Mach;
 use crate::memory::Memory;
-use crate::rights::{ReceiveRight, SendOnce, SendRight};
+use crate::rights::{ReceiveRight, SendOnce, SendRight, SendRights};
 use crate::server::ReplyTo;
 use crate::trap::Registers;
 use crate::{buffer, ignore, trap};
@@ -257,11 +257,8 @@ fn release(found: Descriptor) {
     match found.kind {
         descriptor::PORT => release_right(Name(found.name), found.disposition),
         descriptor::OUT_OF_LINE => drop(memory_of(found)),
-        // The interfaces of this crate have no arrays of rights, but a client may send one.
         descriptor::OUT_OF_LINE_PORTS => {
-            let size = u64::from(found.name) * size_of::<u32>() as u64;
-            let names = memory_of(Descriptor { size, ..found });
-            for name in names.as_chunks().0 {
+            for name in names_of(found).as_chunks().0 {
                 release_right(Name(u32::from_le_bytes(*name)), found.disposition);
             }
         }
@@ -276,6 +273,12 @@ fn release_right(name: Name, disposition: u8) {
         disposition::MOVE_RECEIVE => ignore(trap::port_mod_refs(name, right::RECEIVE, -1)),
         _ => ignore(trap::port_deallocate(name)),
     }
+}
+
+/// The names of an array.
+fn names_of(found: Descriptor) -> Memory {
+    let size = u64::from(found.name) * size_of::<u32>() as u64;
+    memory_of(Descriptor { size, ..found })
 }
 
 fn memory_of(found: Descriptor) -> Memory {
@@ -347,6 +350,17 @@ impl Incoming<Mach> for In {
     fn receive<I: ?Sized + 'static>(&mut self) -> Result<ReceiveRight<I>> {
         self.port(disposition::MOVE_RECEIVE)
             .map(ReceiveRight::from_name)
+    }
+
+    fn sends<I: ?Sized + 'static>(&mut self) -> Result<SendRights<I>> {
+        let found = self.next().ok_or(Error::Code(KernReturn::MigTypeError))?;
+        if found.kind != descriptor::OUT_OF_LINE_PORTS
+            || found.disposition != disposition::MOVE_SEND
+        {
+            release(found);
+            return Err(KernReturn::MigTypeError.into());
+        }
+        Ok(SendRights::from_names(names_of(found), found.name))
     }
 
     fn memory(&mut self) -> Result<Memory> {

@@ -13,7 +13,7 @@ pub use outgoing::Out;
 use abi::transport::Rights;
 
 use crate::memory::Memory;
-use crate::rights::{ReceiveRight, SendOnce, SendRight};
+use crate::rights::{ReceiveRight, SendOnce, SendRight, SendRights};
 use crate::server::Reply;
 
 /// The rights of ring 3: names in this task's port space.
@@ -24,6 +24,7 @@ impl Rights for Mach {
     type Send<I: ?Sized + 'static> = SendRight<I>;
     type SendOnce<I: ?Sized + 'static> = SendOnce<I>;
     type Receive<I: ?Sized + 'static> = ReceiveRight<I>;
+    type Sends<I: ?Sized + 'static> = SendRights<I>;
     type Memory = Memory;
     type Reply<T: 'static> = Reply<T>;
 }

@@ -8,7 +8,7 @@ use abi::transport::{Error, Lending, Outgoing, Plan, REPLY_WORDS, REQUEST_WORDS,
 use super::Mach;
 use crate::buffer;
 use crate::memory::Memory;
-use crate::rights::{ReceiveRight, SendOnce, SendRight};
+use crate::rights::{ReceiveRight, SendOnce, SendRight, SendRights};
 
 /// Words in registers, or words and descriptors in the thread's message buffer.
 ///
@@ -82,6 +82,20 @@ impl Out {
         });
     }
 
+    /// Memory that leaves with the message.
+    fn moved(&mut self, memory: Memory, shape: Descriptor) {
+        let (address, size) = memory.into_raw();
+        let value = Descriptor {
+            flags: descriptor::DEALLOCATE,
+            address,
+            size: size as u64,
+            ..shape
+        };
+        // SAFETY: the `Memory` that owned the range was given up here.
+        unsafe { buffer::set_descriptor_moving(self.described, value) };
+        self.described += 1;
+    }
+
     fn describe(&mut self, value: Descriptor) {
         buffer::set_descriptor(self.described, value);
         self.described += 1;
@@ -114,18 +128,23 @@ impl Outgoing<Mach> for Out {
         self.port(right.into_name(), disposition::MOVE_RECEIVE);
     }
 
-    fn memory(&mut self, memory: Memory) {
-        let (address, size) = memory.into_raw();
-        let value = Descriptor {
-            kind: descriptor::OUT_OF_LINE,
-            flags: descriptor::DEALLOCATE,
-            address,
-            size: size as u64,
+    fn sends<I: ?Sized + 'static>(&mut self, rights: SendRights<I>) {
+        let (names, count) = rights.into_names();
+        let shape = Descriptor {
+            kind: descriptor::OUT_OF_LINE_PORTS,
+            disposition: disposition::MOVE_SEND,
+            name: count,
             ..Descriptor::default()
         };
-        // SAFETY: the `Memory` that owned the range was given up here.
-        unsafe { buffer::set_descriptor_moving(self.described, value) };
-        self.described += 1;
+        self.moved(names, shape);
+    }
+
+    fn memory(&mut self, memory: Memory) {
+        let shape = Descriptor {
+            kind: descriptor::OUT_OF_LINE,
+            ..Descriptor::default()
+        };
+        self.moved(memory, shape);
     }
 }
 

@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 
 use abi::kern_return::KernReturn;
-use libmach::{Caller, Mach, Memory, Reply, Result, SendRight};
+use libmach::{Caller, Mach, Memory, Reply, Result, SendRight, SendRights};
 use macros::interface;
 
 #[interface(name = "test.events", subsystem = 9200)]
@@ -29,6 +29,8 @@ pub trait Counter {
     async fn watch(&mut self, to: SendRight<dyn Events>) -> Result<u64>;
     async fn describe(&self, prefix: &str, bytes: &[u8], n: u64) -> Result<(u64, [u64; 8])>;
     async fn pages(&self, size: u64) -> Result<Memory>;
+    /// The rights in the opposite order, without the last one.
+    async fn turn(&self, rights: SendRights<dyn Events>) -> Result<SendRights<dyn Events>>;
     async fn hold(&mut self, reply: Reply<u64>);
     async fn release(&mut self, value: u64) -> Result<u64>;
     async fn drop_held(&mut self) -> Result<()>;
@@ -84,6 +86,13 @@ impl Counter for Server {
         let mut memory = Memory::new(size as usize)?;
         memory.fill(7);
         Ok(memory)
+    }
+
+    async fn turn(&self, rights: SendRights<dyn Events>) -> Result<SendRights<dyn Events>> {
+        let mut rights: Vec<_> = rights.collect();
+        rights.pop().ok_or(KernReturn::InvalidArgument)?;
+        rights.reverse();
+        SendRights::new(rights)
     }
 
     async fn hold(&mut self, reply: Reply<u64>) {

@@ -157,6 +157,23 @@ impl Request {
         self
     }
 
+    /// With an array of rights, whose names lie in the sender's memory.
+    #[must_use]
+    pub fn array(mut self, address: u64, count: u32, disposition: u8) -> Self {
+        let descriptor = Descriptor {
+            kind: descriptor::OUT_OF_LINE_PORTS,
+            disposition,
+            name: count,
+            address,
+            ..Descriptor::default()
+        };
+        self.body
+            .get_or_insert_default()
+            .descriptors
+            .push(descriptor);
+        self
+    }
+
     /// With this inline data.
     #[must_use]
     pub fn data(mut self, data: &[u8]) -> Self {

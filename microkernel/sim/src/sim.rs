@@ -174,9 +174,24 @@ impl Sim {
     /// # Panics
     /// When a thread resumes with registers that it should not have.
     pub fn event(&mut self, cpu: Cpu, event: Event) -> Next {
+        let next = self.event_steps(cpu, event, PATIENCE);
+        assert_ne!(
+            next,
+            Next::Continue,
+            "{cpu:?} works on {event:?} without end"
+        );
+        next
+    }
+
+    /// As [`event`](Self::event), but looks at a number of steps only. After [`Next::Continue`] the CPU is still in the
+    /// kernel, and goes on with [`Event::Continue`].
+    ///
+    /// # Panics
+    /// As [`event`](Self::event).
+    pub fn event_steps(&mut self, cpu: Cpu, event: Event, steps: u32) -> Next {
         self.note_departure(cpu, event);
         let mut event = event;
-        for _ in 0..PATIENCE {
+        for _ in 0..steps {
             self.machine.enter(cpu);
             let next = self.kernel.handle(&mut self.machine, cpu, event);
             for thread in self.machine.take_created() {
@@ -195,7 +210,7 @@ impl Sim {
             }
             return next;
         }
-        panic!("{cpu:?} works on {event:?} without end");
+        Next::Continue
     }
 
     /// Between two steps of a CPU's work the lock is free: now and then another CPU takes it.

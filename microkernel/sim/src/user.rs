@@ -2,9 +2,10 @@
 
 use abi::kern_return::KernReturn;
 use abi::message::MIN_BUFFER;
+use abi::message::{Descriptor, descriptor};
 use abi::names::Name;
 use abi::trap;
-use microkernel::machine::{Cpu, FrameIndex};
+use microkernel::machine::{Cpu, Event, FrameIndex, Next};
 
 use crate::image;
 use crate::message::{self, Reply, Request};
@@ -305,14 +306,32 @@ impl User<'_> {
     /// # Panics
     /// When the message's body cannot be written to the buffer.
     pub fn start_message(&mut self, request: &Request) -> Option<Reply> {
+        let cpu = self.load(request);
+        let answer = self.sim.enter_trap(cpu)?;
+        Some(self.reply(&answer))
+    }
+
+    /// The first steps of a `mach_msg` that has more of them; the CPU stays in the kernel, and goes on with
+    /// `Event::Continue`.
+    ///
+    /// # Panics
+    /// When it has no more of them, and as [`start_message`](Self::start_message).
+    pub fn message_steps(&mut self, request: &Request, steps: u32) -> Cpu {
+        let cpu = self.load(request);
+        let next = self.sim.event_steps(cpu, Event::Trap, steps);
+        assert_eq!(next, Next::Continue, "it was done in {steps} steps");
+        cpu
+    }
+
+    /// Puts a message into buffer and registers.
+    fn load(&mut self, request: &Request) -> Cpu {
         let cpu = self.cpu();
         if let Some(bytes) = request.buffer() {
             let written = self.sim.write(cpu, buffer_address(self.thread), &bytes);
             assert_eq!(written, Ok(()), "the message buffer is not there");
         }
         request.load(self.sim.machine.registers(self.thread));
-        let answer = self.sim.enter_trap(cpu)?;
-        Some(self.reply(&answer))
+        cpu
     }
 
     /// Waits for a `mach_msg` that was started.
@@ -358,6 +377,40 @@ impl User<'_> {
     pub fn poke(&mut self, address: u64, bytes: &[u8]) {
         let cpu = self.cpu();
         assert_eq!(self.sim.write(cpu, address, bytes), Ok(()));
+    }
+
+    /// Fresh memory with these names.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn poke_names(&mut self, names: &[Name]) -> u64 {
+        let size = size_of_val(names) as u64;
+        let anywhere = [0, size, abi::vm::flags::ANYWHERE];
+        let address = match self.trap(trap::VM_ALLOCATE, &anywhere) {
+            Ok(address) => address,
+            Err(code) => panic!("no memory for names: {code:?}"),
+        };
+        let bytes: Vec<u8> = names.iter().flat_map(|name| name.0.to_le_bytes()).collect();
+        for (at, part) in (address..).step_by(4096).zip(bytes.chunks(4096)) {
+            self.poke(at, part);
+        }
+        address
+    }
+
+    /// The names in a received array, whose memory is freed.
+    ///
+    /// # Panics
+    /// When the descriptor is of something else.
+    pub fn take_names(&mut self, array: &Descriptor) -> Vec<Name> {
+        assert_eq!(array.kind, descriptor::OUT_OF_LINE_PORTS, "no array");
+        assert_eq!(array.flags, descriptor::DEALLOCATE);
+        assert_eq!(array.size, u64::from(array.name) * 4);
+        let names = (0..u64::from(array.name))
+            .map(|n| Name(u32::from_le_bytes(self.peek(array.address + n * 4))))
+            .collect();
+        let freed = self.trap(trap::VM_DEALLOCATE, &[array.address, array.size]);
+        assert_eq!(freed, Ok(0), "the memory of an array is the receiver's");
+        names
     }
 
     /// How many pages of the machine somebody has: the leak oracle.

@@ -32,6 +32,10 @@ kinds! {
     MessageId = MessageKind;
     /// Data and rights of a queued message.
     BodyId = BodyKind;
+    /// A port array of a message.
+    ArrayId = ArrayKind;
+    /// A part of a port array.
+    RowId = RowKind;
     /// A notification that was asked for, or that waits to be received.
     NoticeId = NoticeKind;
     /// A thread's message buffer.

@@ -47,10 +47,10 @@ pub enum Progress {
 }
 
 impl Ipc {
-    /// Whether the agenda is empty: one comparison, on the way out of every slow trap.
+    /// Whether nothing is left to do, which is asked on the way out of every slow trap.
     #[inline(always)]
     pub fn is_settled(&self) -> bool {
-        self.agenda.first == NIL
+        self.agenda.first == NIL && self.ending.is_none()
     }
 
     /// A message arrived at a port. Without a thread that waits for it nothing follows.
@@ -101,7 +101,7 @@ impl Ipc {
     /// Works off at most `steps` items.
     pub fn work_off<M: Machine>(&mut self, cx: &mut Context<'_, M>, steps: u32) -> Progress {
         for _ in 0..steps {
-            if self.tell_evicted(cx) {
+            if self.tell_evicted(cx) || self.end_arrays(cx) {
                 continue;
             }
             let Some(id) = self.ports.id_at(self.agenda.first) else {

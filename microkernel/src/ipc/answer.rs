@@ -11,6 +11,7 @@ use abi::registers::{self, Received, ReplyKind, Shape};
 use abi::trace;
 use abi::transport::REPLY_OFFSET;
 
+use super::array::{Array, Stage};
 use super::body::{Carried, PAGE};
 use super::entry::Rights;
 use super::message::{Made, Message, Via};
@@ -20,7 +21,7 @@ use super::right::Right;
 use super::send::Call;
 use super::{Context, Ipc};
 use crate::base::Shortage;
-use crate::base::ids::{BodyId, MessageId, PortId, ThreadId};
+use crate::base::ids::{ArrayId, BodyId, MessageId, PortId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Direct, Frame, Machine};
 use crate::sched::{Flags, Sched, Thread};
@@ -140,7 +141,8 @@ impl Ipc {
         cx.sched.threads.get_mut(thread)?.parked.take()
     }
 
-    /// Ends a request that its thread put off and will not come back for; answers what it had made.
+    /// Ends a request that its thread put off, or a message that it is at, and will not come back for; answers what the
+    /// request had made.
     pub fn drop_request<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
@@ -148,6 +150,18 @@ impl Ipc {
     ) -> Option<Made> {
         let mut request = self.take_parked(cx, thread)?;
         self.end_epoch(cx, thread);
+        match self.stage_of(&request) {
+            Stage::Whole => {}
+            Stage::Sending | Stage::Returning(_) => {
+                self.abandon(cx, request);
+                return None;
+            }
+            Stage::Receiving(_) => {
+                self.end_via(&request);
+                self.destroy_message(cx, &mut request);
+                return None;
+            }
+        }
         self.arrived(&request);
         self.end_via(&request);
         self.destroy_message(cx, &mut request);
@@ -247,6 +261,9 @@ impl Ipc {
         if let Some(port) = self.ports.get_mut(port) {
             port.sequence = port.sequence.wrapping_add(1);
         }
+        if let Some(Carried::Ports(array)) = answer.carried {
+            return self.answer_with_array(cx, thread, (port, id), (answer.words, array));
+        }
         note_receive(cx, thread, port, trace::message(id, u32::MAX));
         let shape = answer.shape();
         if shape.is_buffered() {
@@ -260,6 +277,47 @@ impl Ipc {
         frame.rdx = registers::pair(id as u32, 0);
         frame.r10 = 0;
         frame.words = answer.words;
+    }
+
+    /// Answers with an array of rights: a message after all, for it may have steps.
+    #[cold]
+    fn answer_with_array<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        (port, id): (PortId, i32),
+        (words, array): ([u64; WORDS], ArrayId),
+    ) {
+        let shape = Shape::buffered(0, 1);
+        let body = self.new_body(0);
+        let room = self.messages.make_room();
+        let mut message = Message {
+            shape,
+            ..Message::from_kernel(port, id, words)
+        };
+        match body {
+            Ok(body) => {
+                message.body = Some(body);
+                self.carry_array(body, array);
+            }
+            Err(Shortage) => self.end_array(array),
+        }
+        if message.body.is_none() || room.is_err() {
+            self.destroy_message(cx, &mut message);
+            message.shape = Shape::SHORT;
+            message.words = [KernReturn::ResourceShortage.0.into(), 0, 0, 0, 0, 0];
+        }
+        self.take_in(cx, thread, message);
+    }
+
+    /// Gives a body an array that the kernel made.
+    fn carry_array(&mut self, body: BodyId, array: ArrayId) {
+        let ports = self.arrays.get(array).map_or(0, Array::count);
+        if let Some(body) = self.bodies.get_mut(body)
+            && body.carried.push(Carried::Ports(array)).is_ok()
+        {
+            body.ports += ports;
+        }
     }
 
     /// Sends an answer to whatever the request said. The charge passes on to it.
@@ -320,7 +378,10 @@ impl Ipc {
             Ok(id) => {
                 message.body = Some(id);
                 message.shape = shape;
-                if let (Some(carried), Some(body)) = (answer.carried, self.bodies.get_mut(id))
+                if let Some(Carried::Ports(array)) = answer.carried {
+                    self.carry_array(id, array);
+                } else if let (Some(carried), Some(body)) =
+                    (answer.carried, self.bodies.get_mut(id))
                     && let Err(carried) = body.carried.push(carried)
                 {
                     self.end_carried(cx, carried);

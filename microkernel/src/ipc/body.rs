@@ -14,16 +14,19 @@ use abi::names::{Name, disposition};
 use abi::registers::Shape;
 use arena::Arena;
 
+use super::agenda::Progress;
+use super::array::{Placed, Stage};
+use super::fast::At;
 use super::message::Message;
 use super::notice::Watch;
 use super::receive::PORT_DESTROYED_SHAPE;
 use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::Shortage;
-use crate::base::ids::{BodyId, BodyKind, BufferId, PortId, SpaceId, ThreadId};
+use crate::base::ids::{ArrayId, BodyId, BodyKind, BufferId, PortId, SpaceId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Machine, Page};
-use crate::vm::{After, BUFFER_PAGES, CopyId, Progress, Vm};
+use crate::vm::{self, After, BUFFER_PAGES, CopyId, Vm};
 
 /// What one descriptor carries.
 #[derive(Debug)]
@@ -32,6 +35,10 @@ pub enum Carried {
     Port(Right),
     /// Memory; `None` for a size of 0.
     Memory(Option<CopyId>, u64),
+    /// An array of port rights.
+    Ports(ArrayId),
+    /// An array whose rights the receiver has already.
+    Placed(Placed),
 }
 
 /// Data and rights of a queued message.
@@ -40,9 +47,30 @@ pub struct Body {
     pub(super) carried: heapless::Vec<Carried, MAX_DESCRIPTORS>,
     pub(super) pages: heapless::Vec<Page, BUFFER_PAGES>,
     pub(super) size: usize,
+    /// How many rights its arrays have.
+    pub(super) ports: u32,
+    /// The arrays have rights that must not come to the port that the message goes to.
+    pub(super) circular: bool,
+    /// What went wrong with arrays that the receiver has.
+    pub(super) code: u32,
+    /// What its thread is at with it.
+    pub(super) stage: Stage,
 }
 
 impl Body {
+    /// One without pages, and with no rights yet.
+    pub(super) const fn new(size: usize) -> Self {
+        Self {
+            carried: heapless::Vec::new(),
+            pages: heapless::Vec::new(),
+            size,
+            ports: 0,
+            circular: false,
+            code: 0,
+            stage: Stage::Whole,
+        }
+    }
+
     /// Pages for the inline data. What is there when it fails is freed with the body.
     pub(super) fn allocate_pages<M: Machine>(
         &mut self,
@@ -76,46 +104,30 @@ const fn data_offset(descriptors: u32) -> usize {
 }
 
 impl Ipc {
-    /// Copies descriptors out of the sender's buffer; what they carry is in the message's body then.
+    /// Begins to copy descriptors out of the sender's buffer; what they carry is in the message's body then.
+    /// [`copy_in_step`](Self::copy_in_step) does the rest.
     ///
     /// # Errors
-    /// `SendInvalidRight`, `SendInvalidMemory`, `SendInvalidType`, `SendNoBuffer`. What was copied in is in the
-    /// message, to be destroyed with it.
+    /// `SendInvalidRight`, `SendInvalidMemory`, `SendInvalidType`, `SendTooLarge`: too many rights in arrays ·
+    /// `SendNoBuffer`. What was copied in is in the message, to be destroyed with it.
     #[inline(never)]
     pub(super) fn copy_in_rights<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
         message: &mut Message,
-    ) -> Result<(), MessageReturn> {
-        let count = message.shape.descriptors();
-        let shortage = MessageReturn::SendNoBuffer;
-        let record = cx.sched.threads.get(thread).ok_or(shortage)?;
-        let (space, buffer) = (record.space, record.buffer.ok_or(shortage)?);
-        let id = self.new_body(0).map_err(|_| shortage)?;
+    ) -> Result<Progress, MessageReturn> {
+        let id = self.new_body(0).map_err(|_| MessageReturn::SendNoBuffer)?;
         message.body = Some(id);
-        for index in 0..count {
-            let descriptor = read_descriptor(cx, buffer, index);
-            let carried = self.copy_in_descriptor(cx, (thread, space), descriptor)?;
-            if let Some(body) = self.bodies.get_mut(id)
-                && let Err(carried) = body.carried.push(carried)
-            {
-                self.end_carried(cx, carried);
-            }
-        }
-        Ok(())
+        self.copy_in_step(cx, thread, (id, message.port), message.shape)
     }
 
     /// A body without pages, and with no rights yet.
     pub(super) fn new_body(&mut self, size: usize) -> Result<BodyId, Shortage> {
-        Ok(self.bodies.insert(Body {
-            carried: heapless::Vec::new(),
-            pages: heapless::Vec::new(),
-            size,
-        })?)
+        Ok(self.bodies.insert(Body::new(size))?)
     }
 
-    fn copy_in_descriptor<M: Machine>(
+    pub(super) fn copy_in_descriptor<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         (thread, space): (ThreadId, SpaceId),
@@ -127,21 +139,8 @@ impl Ipc {
                 if super::right::needed(disposition).is_none() {
                     return Err(MessageReturn::SendInvalidType);
                 }
-                Ok(Carried::Port(match name {
-                    Name::NULL => Right::None,
-                    Name::DEAD => Right::Dead,
-                    Name::REPLY_SLOT if disposition == disposition::MOVE_SEND_ONCE => {
-                        match Self::empty_slot(cx, thread) {
-                            Right::None => return Err(MessageReturn::SendInvalidRight),
-                            right => right,
-                        }
-                    }
-                    name => {
-                        let allowed = self.can_copy_in(space, name, disposition);
-                        allowed.map_err(|_| MessageReturn::SendInvalidRight)?;
-                        self.copy_in(cx, space, name, disposition)
-                    }
-                }))
+                let right = self.copy_in_port(cx, (thread, space), (name, disposition));
+                right.map(Carried::Port)
             }
             descriptor::OUT_OF_LINE | descriptor::OUT_OF_LINE_VOLATILE => {
                 self.copy_in_memory(cx, space, descriptor)
@@ -157,19 +156,60 @@ impl Ipc {
         }
     }
 
+    /// Takes the right of a descriptor or of an element of an array out of the sender's names.
+    ///
+    /// # Errors
+    /// `SendInvalidRight`: the name does not have it.
+    pub(super) fn copy_in_port<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        (thread, space): (ThreadId, SpaceId),
+        (name, disposition): (Name, u8),
+    ) -> Result<Right, MessageReturn> {
+        match name {
+            Name::NULL => Ok(Right::None),
+            Name::DEAD => Ok(Right::Dead),
+            Name::REPLY_SLOT if disposition == disposition::MOVE_SEND_ONCE => {
+                match Self::empty_slot(cx, thread) {
+                    Right::None => Err(MessageReturn::SendInvalidRight),
+                    right => Ok(right),
+                }
+            }
+            name => {
+                let allowed = self.can_copy_in(space, name, disposition);
+                allowed.map_err(|_| MessageReturn::SendInvalidRight)?;
+                Ok(self.copy_in(cx, space, name, disposition))
+            }
+        }
+    }
+
     fn copy_in_memory<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         space: SpaceId,
         descriptor: Descriptor,
     ) -> Result<Carried, MessageReturn> {
-        let invalid = MessageReturn::SendInvalidMemory;
         if descriptor.flags & !descriptor::DEALLOCATE != 0 {
             return Err(MessageReturn::SendInvalidType);
         }
         if descriptor.size == 0 {
             return Ok(Carried::Memory(None, 0));
         }
+        let copy = self.snapshot(cx, space, descriptor)?;
+        Ok(Carried::Memory(Some(copy), descriptor.size))
+    }
+
+    /// A snapshot of the memory that a descriptor shows, which leaves the sender if the descriptor says so.
+    ///
+    /// # Errors
+    /// `SendInvalidMemory`, `SendNoBuffer`.
+    pub(super) fn snapshot<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        descriptor: Descriptor,
+    ) -> Result<CopyId, MessageReturn> {
+        let invalid = MessageReturn::SendInvalidMemory;
         let after = match descriptor.flags & descriptor::DEALLOCATE {
             0 => After::Keep,
             _ => After::Deallocate,
@@ -181,21 +221,19 @@ impl Ipc {
         let whole = copied.and_then(|copy| {
             loop {
                 match vm.copy_more(&mut context, copy) {
-                    Ok(Progress::Done(())) => return Ok(copy),
-                    Ok(Progress::More) => {}
+                    Ok(vm::Progress::Done(())) => return Ok(copy),
+                    Ok(vm::Progress::More) => {}
                     Err(error) => {
-                        while vm.copy_discard(&mut context, copy) == Progress::More {}
+                        while vm.copy_discard(&mut context, copy) == vm::Progress::More {}
                         return Err(error);
                     }
                 }
             }
         });
-        whole
-            .map(|copy| Carried::Memory(Some(copy), descriptor.size))
-            .map_err(|code| match code {
-                KernReturn::ResourceShortage => MessageReturn::SendNoBuffer,
-                _ => invalid,
-            })
+        whole.map_err(|code| match code {
+            KernReturn::ResourceShortage => MessageReturn::SendNoBuffer,
+            _ => invalid,
+        })
     }
 
     /// Copies inline data out of the sender's buffer into pages of the body's own, which the message's payer
@@ -269,7 +307,7 @@ impl Ipc {
         cx: &mut Context<'_, M>,
         (thread, from): (ThreadId, Option<BufferId>),
         message: &mut Message,
-        (port, reply): (PortId, Name),
+        (at, reply): (At, Name),
         code: &mut MessageReturn,
     ) -> Shape {
         let Some(record) = cx.sched.threads.get(thread) else {
@@ -284,7 +322,16 @@ impl Ipc {
             return message.shape;
         };
         let sender = (message.id, message.identity);
-        self.write_header(cx, buffer, (port, reply), (sender, message.shape));
+        let at = match message.body.and_then(|body| self.bodies.get(body)) {
+            Some(body) => body.stage.at(at),
+            None => at,
+        };
+        self.write_header(cx, buffer, (at, reply), (sender, message.shape));
+        if let Some(id) = message.body
+            && self.place_arrays(cx, thread, id) == Progress::More
+        {
+            debug_assert!(false, "large arrays were placed in steps before");
+        }
         let descriptors = message.shape.descriptors();
         let offset = data_offset(descriptors);
         if let Some(from) = from {
@@ -308,6 +355,7 @@ impl Ipc {
         if let Some(body) = self.bodies.get(id) {
             let to = (cx.vm.buffer_pages(buffer), offset);
             copy_span(cx.machine, (&body.pages, 0), to, body.size);
+            code.0 |= body.code;
         }
         self.free_body(cx, id, message.payer);
         message.shape
@@ -353,7 +401,7 @@ impl Ipc {
             return MessageReturn::ReceiveTooLarge;
         };
         let mut code = MessageReturn::Success;
-        let place = (port, Name::NULL);
+        let place = (self.at(port, space), Name::NULL);
         let sender = (message.id, message.identity);
         self.write_header(cx, buffer, place, (sender, PORT_DESTROYED_SHAPE));
         let carried = Carried::Port(Right::Receive(right));
@@ -382,7 +430,8 @@ impl Ipc {
             return MessageReturn::ReceiveTooLarge;
         };
         let (port, id) = place;
-        self.write_header(cx, buffer, (port, Name::NULL), ((id, 0), shape));
+        let at = self.at(port, space);
+        self.write_header(cx, buffer, (at, Name::NULL), ((id, 0), shape));
         let mut code = MessageReturn::Success;
         if let Some(carried) = carried {
             let descriptor = self.copy_out_descriptor(cx, space, carried, &mut code);
@@ -427,6 +476,12 @@ impl Ipc {
                     ..Descriptor::default()
                 }
             }
+            Carried::Placed(placed) => placed.descriptor(),
+            Carried::Ports(array) => {
+                debug_assert!(false, "arrays are placed before they are delivered");
+                self.end_array(array);
+                Descriptor::default()
+            }
             Carried::Memory(copy, size) => {
                 let map = self.names.space(space).map(|space| space.map);
                 let (vm, mut context) = cx.vm();
@@ -470,11 +525,13 @@ impl Ipc {
     pub fn end_carried<M: Machine>(&mut self, cx: &mut Context<'_, M>, carried: Carried) {
         match carried {
             Carried::Port(right) => self.release(right),
-            Carried::Memory(None, _) => {}
+            Carried::Ports(array) => self.end_array(array),
+            // What a receiver has got stays there.
+            Carried::Memory(None, _) | Carried::Placed(_) => {}
             Carried::Memory(Some(copy), _) => {
                 let (vm, mut context) = cx.vm();
                 // A copy is bounded (`COPY_PAGES`), and so is this.
-                while vm.copy_discard(&mut context, copy) == Progress::More {}
+                while vm.copy_discard(&mut context, copy) == vm::Progress::More {}
             }
         }
     }
@@ -499,11 +556,14 @@ impl Ipc {
     }
 
     /// Whether a message that is about to be queued at `port` carries the receive right that the port itself
-    /// travels behind (M-26). Notes, for the next such question, where its receive rights go.
+    /// travels behind (M-26). Notes, for the next such question, where its receive rights go; arrays did so before.
     pub(super) fn closes_circle(&mut self, body: Option<BodyId>, port: PortId) -> bool {
         let Some(body) = self.bodies.find(body) else {
             return false;
         };
+        if body.circular {
+            return true;
+        }
         let rights = body.carried.iter().filter_map(|carried| match carried {
             Carried::Port(Right::Receive(id)) => Some(*id),
             _ => None,
@@ -525,20 +585,17 @@ impl Ipc {
         &self,
         cx: &mut Context<'_, M>,
         buffer: BufferId,
-        (port, reply): (PortId, Name),
+        (at, reply): (At, Name),
         ((id, identity), shape): ((i32, u64), Shape),
     ) {
-        let Some(port) = self.ports.get(port) else {
-            return;
-        };
         let facts = HeaderFacts {
             shape,
             remote: reply,
-            local: port.name,
+            local: at.name,
             id,
-            label: port.label,
+            label: at.label,
             identity,
-            sequence: port.sequence.wrapping_sub(1),
+            sequence: at.sequence,
         };
         if let Some(page) = cx.vm.buffer_pages(buffer).first() {
             cx.machine.write_words(*page, facts.words());

@@ -259,11 +259,11 @@ pub(super) fn count(port: &mut Port) -> u32 {
 }
 
 /// What a receiver learns of the port that a message came to.
-struct At {
-    label: u64,
-    name: Name,
+pub(super) struct At {
+    pub(super) label: u64,
+    pub(super) name: Name,
     /// The message's number there.
-    sequence: u32,
+    pub(super) sequence: u32,
 }
 
 impl At {

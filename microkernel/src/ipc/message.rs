@@ -6,7 +6,7 @@
 use arena::Arena;
 
 use super::right::Right;
-use crate::base::ids::{BodyId, MessageId, MessageKind, PortId, TaskId};
+use crate::base::ids::{ArrayId, BodyId, MessageId, MessageKind, PortId, TaskId, ThreadId};
 use crate::base::ledger::LedgerId;
 use crate::vm::{CopyId, Cursor};
 use abi::kern_return::KernReturn;
@@ -31,6 +31,22 @@ pub enum Made {
     Task(TaskId),
     /// A copy that is being gathered. It is thrown away when the request fails.
     Copy(CopyId),
+    /// Rights for the answer. They end when the request fails.
+    Ports {
+        /// The rights.
+        array: ArrayId,
+        /// The thread that gave the last one.
+        last: ThreadId,
+    },
+    /// Names for the answer, which ends when the request fails.
+    Names {
+        /// Where they are written.
+        copy: CopyId,
+        /// The first index that was not looked at.
+        index: u32,
+        /// How many there are so far.
+        count: u32,
+    },
     /// All below this address, or before this byte, is done.
     At(u64),
     /// The bytes that are mapped of what is to lie at an address.

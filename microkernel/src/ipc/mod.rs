@@ -14,6 +14,7 @@
 
 pub mod agenda;
 pub mod answer;
+pub mod array;
 pub mod body;
 pub mod entry;
 pub mod exception;
@@ -44,7 +45,7 @@ use abi::trace::Kind as TraceKind;
 use arena::Arena;
 
 use crate::base::Shortage;
-use crate::base::ids::{PortId, PortKind, TaskId};
+use crate::base::ids::{ArrayId, PortId, PortKind, TaskId};
 use crate::base::ledger::Ledgers;
 use crate::base::tree::Tree;
 use crate::base::usage::Usage;
@@ -52,6 +53,7 @@ use crate::machine::{Cpu, Machine};
 use crate::sched::{Sched, ThreadQueue};
 use crate::vm::{self, Vm};
 use agenda::Agenda;
+use array::{Arrays, Rows};
 use body::Bodies;
 pub use letter::Letter;
 use lines::Lines;
@@ -89,6 +91,10 @@ pub struct Ipc {
     pub messages: Messages,
     /// Bodies of queued messages.
     pub bodies: Bodies,
+    /// Port arrays of messages.
+    pub arrays: Arrays,
+    /// Their parts.
+    pub rows: Rows,
     /// All notifications, armed and fired.
     pub notices: Notices,
     /// Which port is in which set.
@@ -100,6 +106,8 @@ pub struct Ipc {
     /// Who has which interrupt line.
     pub lines: Lines,
     agenda: Agenda,
+    /// Port arrays that nobody took.
+    ending: Option<ArrayId>,
     /// A task that nobody may reach any more; `task` has to look.
     deserted: Option<TaskId>,
     /// Threads that waited to receive on ports that moved. While there are any, the agenda is not empty.
@@ -134,12 +142,15 @@ impl Ipc {
             names: Names::new(machine),
             messages: Arena::new(machine.reserve(256 << 20)),
             bodies: Arena::new(machine.reserve(256 << 20)),
+            arrays: Arena::new(machine.reserve(64 << 20)),
+            rows: Arena::new(machine.reserve(1 << 30)),
             notices: Arena::new(machine.reserve(128 << 20)),
             memberships: Arena::new(machine.reserve(128 << 20)),
             host_port: None,
             specials: Specials::new(),
             lines: Lines::new(),
             agenda: Agenda::default(),
+            ending: None,
             deserted: None,
             evicted: ThreadQueue::default(),
             timers: Tree::new(),

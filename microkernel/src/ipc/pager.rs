@@ -119,9 +119,15 @@ impl Ipc {
         };
         for index in 0..shape.descriptors() {
             let descriptor = read_descriptor(cx, buffer, index);
-            let range = (descriptor.address, descriptor.size);
-            if descriptor.kind == descriptor::OUT_OF_LINE
-                && descriptor.size.div_ceil(PAGE_SIZE) <= COPY_PAGES
+            let size = match descriptor.kind {
+                descriptor::OUT_OF_LINE | descriptor::OUT_OF_LINE_VOLATILE => descriptor.size,
+                descriptor::OUT_OF_LINE_PORTS => {
+                    u64::from(descriptor.name) * size_of::<u32>() as u64
+                }
+                _ => continue,
+            };
+            let range = (descriptor.address, size);
+            if size.div_ceil(PAGE_SIZE) <= COPY_PAGES
                 && cx.vm.await_range(map, range) == Err(STALLED)
             {
                 return Err(MessageReturn(STALLED.0));
@@ -277,11 +283,7 @@ impl Ipc {
     }
 
     fn empty_body(&mut self) -> Result<BodyId, Shortage> {
-        Ok(self.bodies.insert(Body {
-            carried: heapless::Vec::new(),
-            pages: heapless::Vec::new(),
-            size: 0,
-        })?)
+        Ok(self.bodies.insert(Body::new(0))?)
     }
 
     fn attach_body(&mut self, message: MessageId, body: BodyId, descriptors: u32) {

@@ -6,7 +6,10 @@ use abi::notify;
 use abi::registers::{self, ReplyKind, Shape, options};
 use abi::trace::{self, Kind as TraceKind};
 
+use super::array::Stage;
+use super::body::fits;
 use super::entry::Rights;
+use super::fast::At;
 use super::message::Message;
 use super::notice::Watch;
 use super::port::Kind;
@@ -164,10 +167,30 @@ impl Ipc {
         if flags.contains(Flags::RECEIVE_LARGE) && self.refuses_large(cx, thread, port) {
             return;
         }
-        if let Some(mut message) = self.take_for(cx, thread, port) {
-            self.deliver(cx, thread, &mut message, None);
+        if let Some(message) = self.take_for(cx, thread, port) {
+            self.take_in(cx, thread, message);
             self.admit_sender(cx, port);
         }
+    }
+
+    /// Delivers a message whose data is its own, or begins to if it has more rights than one step brings.
+    pub(super) fn take_in<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        mut message: Message,
+    ) {
+        let buffer = cx
+            .sched
+            .threads
+            .get(thread)
+            .and_then(|thread| thread.buffer);
+        if self.takes_steps(&message) && fits(cx.vm, buffer, message.shape) {
+            let port = self.ports.get(message.port);
+            let number = port.map_or(0, |port| port.sequence.wrapping_sub(1));
+            return self.begin_stage(cx, thread, (message, Stage::Receiving(number)));
+        }
+        self.deliver(cx, thread, &mut message, None);
     }
 
     /// [`take`](Self::take) for a thread, which the trace tells.
@@ -267,22 +290,47 @@ impl Ipc {
                 code.0 = MessageReturn::ReceiveHeaderError.0 | resource::IPC_SPACE;
                 (ReplyKind::None, Name::NULL)
             });
+        let Some(space) = cx.sched.threads.get(thread).map(|thread| thread.space) else {
+            return;
+        };
+        let at = self.at(port, space);
+        let (local, label) = (at.name, at.label);
         let shape = if message.shape.is_buffered() {
-            self.deliver_body(cx, (thread, from), message, (port, name), &mut code)
+            self.deliver_body(cx, (thread, from), message, (at, name), &mut code)
         } else {
             Shape::SHORT
-        };
-        let Some(port) = self.ports.get(port) else {
-            return;
         };
         let received = registers::Received::new(shape, kind);
         let frame = cx.machine.frame(thread.index());
         frame.rax = code.0.into();
-        frame.rdi = registers::pair(received.0, port.name.0);
-        frame.rsi = port.label;
+        frame.rdi = registers::pair(received.0, local.0);
+        frame.rsi = label;
         frame.rdx = registers::pair(message.id as u32, name.0);
         frame.r10 = message.identity;
         frame.words = message.words;
+    }
+
+    /// What a receiver learns of the port that the last message came to. The port may have died since, or moved on, and
+    /// then it is nothing to the receiver any more (M-31).
+    #[inline(always)]
+    pub(super) fn at(&self, id: PortId, space: SpaceId) -> At {
+        let gone = |name| At {
+            label: 0,
+            name,
+            sequence: 0,
+        };
+        let Some(port) = self.ports.get(id) else {
+            return gone(Name::DEAD);
+        };
+        // A reply object has neither name nor label.
+        if port.space.is_some_and(|owner| owner != space) {
+            return gone(Name::NULL);
+        }
+        At {
+            label: port.label,
+            name: port.name,
+            sequence: port.sequence.wrapping_sub(1),
+        }
     }
 
     /// Delivers a port-destroyed notification: one descriptor, with the receive right.
@@ -391,12 +439,11 @@ impl Ipc {
                 if let Some(port) = self.ports.get_mut(port) {
                     port.senders.remove(&mut cx.sched.threads, thread);
                 }
-                self.unsend(cx, thread);
                 let code = match end {
                     End::TimedOut => MessageReturn::SendTimedOut,
                     End::Aborted => MessageReturn::SendInterrupted,
                 };
-                Self::finish(cx, thread, code);
+                self.unsend(cx, thread, code);
             }
             // It goes on as it is: with the registers that it was given meanwhile, or into the same exception.
             Wait::Exception(..) => {

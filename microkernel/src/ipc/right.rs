@@ -395,6 +395,7 @@ impl Ipc {
         if let Some(port) = self.ports.get_mut(id) {
             port.space = None;
             port.name = Name::NULL;
+            port.label = 0;
             port.make_send = 0;
             port.sequence = 0;
             port.guard = None;

@@ -1,10 +1,12 @@
 //! The send half of `mach_msg`.
 
-use abi::kern_return::MessageReturn;
+use abi::kern_return::{MessageReturn, resource};
 use abi::names::{Name, disposition};
 use abi::registers::{self, Shape, options};
 use abi::trace::{self, Kind as TraceKind};
 
+use super::agenda::Progress;
+use super::array::Stage;
 use super::body::fits;
 use super::entry::Rights;
 use super::message::{Message, Via};
@@ -12,7 +14,7 @@ use super::port::{Kind, Object, Port};
 use super::receive::note_receive;
 use super::right::{Right, needed};
 use super::{Context, Ipc};
-use crate::base::ids::{BufferId, MessageId, PortId, ThreadId};
+use crate::base::ids::{BodyId, BufferId, MessageId, PortId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Frame, Machine, Time};
 use crate::sched::{Flags, Sched, Wait};
@@ -88,13 +90,15 @@ pub struct KernelMessage {
 }
 
 /// How a send went.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[must_use]
 pub enum Sent {
     /// The message is at its port.
     Done,
     /// The queue is full; the thread waits for room, and its message with it.
     Blocked,
+    /// The message has many rights, and a part of them was copied in.
+    Again,
     /// The kernel itself is to answer.
     Kernel(Object, MessageId),
 }
@@ -146,12 +150,16 @@ impl Ipc {
             room.map_err(|_| MessageReturn::SendNoBuffer)?;
         }
         self.copy_in_header(cx, thread, (call, port), &mut message);
-        if message.shape.descriptors() > 0
-            && let Err(code) = self.copy_in_rights(cx, thread, &mut message)
-        {
-            // The header's rights are used up: the message existed, and is destroyed (M-08).
-            self.abandon(cx, message);
-            return Err(code);
+        if message.shape.descriptors() > 0 {
+            match self.copy_in_rights(cx, thread, &mut message) {
+                Ok(Progress::Done) => {}
+                Ok(Progress::More) => return self.send_in_steps(cx, thread, message),
+                Err(code) => {
+                    // The header's rights are used up: the message existed, and is destroyed (M-08).
+                    self.abandon(cx, message);
+                    return Err(code);
+                }
+            }
         }
         if let Some(object) = object {
             let id = self.keep(cx, thread, message)?;
@@ -164,6 +172,66 @@ impl Ipc {
             return Ok(Sent::Done);
         }
         self.leave(cx, thread, port, message)
+    }
+
+    /// Keeps a message of which not all was copied in, for [`send_more`](Self::send_more).
+    #[cold]
+    fn send_in_steps<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        mut message: Message,
+    ) -> Result<Sent, MessageReturn> {
+        if message.payer.is_none()
+            && let Err(code) = self.pay(cx, thread, &mut message)
+        {
+            self.abandon(cx, message);
+            return Err(code);
+        }
+        self.begin_stage(cx, thread, (message, Stage::Sending));
+        Ok(Sent::Again)
+    }
+
+    /// The next step of a send with many rights.
+    ///
+    /// # Errors
+    /// Those of the [body](super::body): the header's rights are used up.
+    pub(super) fn send_more<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        (id, body): (MessageId, BodyId),
+    ) -> Result<Sent, MessageReturn> {
+        let message = self.messages.get(id);
+        let (port, shape) = message.map_or_else(Default::default, |m| (Some(m.port), m.shape));
+        let step = match port {
+            Some(port) => self.copy_in_step(cx, thread, (body, port), shape),
+            None => Err(MessageReturn::SendNoBuffer),
+        };
+        if step == Ok(Progress::More) {
+            return Ok(Sent::Again);
+        }
+        let message = self.end_stage(cx, thread);
+        let message = message.ok_or(MessageReturn::SendNoBuffer)?;
+        if let Err(code) = step {
+            self.abandon(cx, message);
+            return Err(code);
+        }
+        match self.ports.get(message.port).map(|port| port.kind) {
+            // It died after the header was copied in (M-06).
+            None => {
+                self.abandon(cx, message);
+                Ok(Sent::Done)
+            }
+            Some(Kind::Kernel(object)) => {
+                let id = self.keep(cx, thread, message)?;
+                Ok(Sent::Kernel(object, id))
+            }
+            Some(_) => {
+                let port = message.port;
+                self.leave(cx, thread, port, message)
+            }
+        }
     }
 
     /// Leaves a message at its port, for whoever receives it later.
@@ -432,14 +500,36 @@ impl Ipc {
         }
     }
 
-    /// A blocked send is given up: its rights come back as if they had been received (M-10).
-    pub(super) fn unsend<M: Machine>(&mut self, cx: &mut Context<'_, M>, thread: ThreadId) {
-        let Some(mut message) = self.take_parked(cx, thread) else {
-            return;
+    /// A blocked send is given up and ends with a code: its rights come back as if they had been received (M-10).
+    pub(super) fn unsend<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        code: MessageReturn,
+    ) {
+        let Some(message) = self.take_parked(cx, thread) else {
+            return Self::finish(cx, thread, code);
         };
+        if self.takes_steps(&message) {
+            self.begin_stage(cx, thread, (message, Stage::Returning(code)));
+            return cx.sched.wake(thread);
+        }
+        let code = self.give_back(cx, thread, message, code);
+        Self::finish(cx, thread, code);
+    }
+
+    /// Gives a message that was not sent back to its thread. The answer is the code, with what else went wrong.
+    pub(super) fn give_back<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        mut message: Message,
+        code: MessageReturn,
+    ) -> MessageReturn {
         let Some(space) = cx.sched.threads.get(thread).map(|thread| thread.space) else {
-            return;
+            return code;
         };
+        let mut lost = MessageReturn::Success;
         let notify = Call::decode(cx.machine.frame(thread.index())).has(options::SEND_NOTIFY);
         let destination = match message.via {
             Via::Send => Right::Send(message.port),
@@ -456,6 +546,7 @@ impl Ipc {
         for (name, right) in names.iter_mut().zip([destination, reply]) {
             *name = self.copy_out(cx, space, right).unwrap_or_else(|right| {
                 self.release(right);
+                lost.0 |= resource::IPC_SPACE;
                 Name::NULL
             });
         }
@@ -464,15 +555,15 @@ impl Ipc {
         }
         // The buffer still holds the data; its descriptors now have the names and addresses under which
         // rights and memory came back.
-        let mut code = MessageReturn::Success;
-        let facts = (message.port, Name::NULL);
-        let shape = self.deliver_body(cx, (thread, None), &mut message, facts, &mut code);
+        let at = (self.at(message.port, space), Name::NULL);
+        let shape = self.deliver_body(cx, (thread, None), &mut message, at, &mut lost);
         if let Some(payer) = message.payer {
             cx.ledgers.release(payer, Resource::Messages, 1);
         }
         let frame = cx.machine.frame(thread.index());
         frame.rdi = registers::pair(shape.0, names[0].0);
         frame.rdx = registers::pair(message.id as u32, names[1].0);
+        MessageReturn(code.0 | lost.resources())
     }
 
     /// All that can be wrong with options, destination, reply and shape; the port of the destination.

@@ -26,6 +26,8 @@ pub struct Census {
     pub messages: u32,
     /// Bodies of messages.
     pub bodies: u32,
+    /// Port arrays of messages, and their parts.
+    pub arrays: u32,
     /// Notices, armed and fired.
     pub notices: u32,
     /// Memberships of port sets.
@@ -57,6 +59,7 @@ impl Kernel {
             names,
             messages: self.ipc.messages.len(),
             bodies: self.ipc.bodies.len(),
+            arrays: self.ipc.arrays.len() + self.ipc.rows.len(),
             notices: self.ipc.notices.len(),
             memberships: self.ipc.memberships.len(),
             ledgers: self.ledgers.len(),

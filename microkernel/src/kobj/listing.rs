@@ -1,19 +1,29 @@
 //! Tasks, rights, regions and accounts as tools list them.
 
+use abi::PAGE_SIZE;
+use abi::kern_return::KernReturn;
+use abi::names::{Name, disposition};
 use abi::task::Limits;
 use abi::transport::Result;
 use interfaces::bounded::{List, Text};
 use interfaces::task::{Region, RightInfo};
 
 use super::Core;
-use crate::base::ids::{PortId, SpaceId};
+use super::transport::{Extent, Series};
+use crate::base::ids::{ArrayId, PortId, SpaceId, ThreadId};
 use crate::base::ledger::Resource;
 use crate::ipc::Ipc;
 use crate::ipc::entry::Rights;
 use crate::ipc::message::Made;
 use crate::machine::Machine;
-use crate::task::{LABEL_SIZE, Task};
-use crate::vm::{MapId, Vm};
+use crate::task::{LABEL_SIZE, Task, Tasks};
+use crate::vm::{CopyId, MapId, Vm};
+
+/// Names or threads that one step lists.
+const STEP: u32 = 64;
+
+/// Bytes of a name, and of what it denotes.
+const NAME: u64 = size_of::<Name>() as u64;
 
 /// What a task was called.
 pub(super) fn label(task: &Task) -> Text<LABEL_SIZE> {
@@ -96,4 +106,117 @@ pub(super) fn regions(vm: &Vm, map: MapId, address: u64) -> List<Region, 32> {
         at = region.start + region.size;
     }
     list
+}
+
+/// Rights to the ports of a task's threads, from the first one on, in steps. It begins anew when the thread has ended at
+/// which a step stopped.
+pub(super) fn thread_rights<M: Machine>(
+    core: &mut Core<'_, M>,
+    first: Option<ThreadId>,
+) -> Result<Series> {
+    let (array, mut next) = match core.made {
+        Some(Made::Ports { array, last }) => match core.layers.cx.sched.threads.get(last) {
+            Some(thread) => (array, thread.siblings.next),
+            None => {
+                core.layers.ipc.end_array(array);
+                (new_array(core)?, first)
+            }
+        },
+        _ => (new_array(core)?, first),
+    };
+    for _ in 0..STEP {
+        let Some(thread) = next else {
+            core.made = None;
+            return Ok(Series(array));
+        };
+        core.made = Some(Made::Ports {
+            array,
+            last: thread,
+        });
+        let layers = &mut core.layers;
+        let port = Tasks::thread_port(layers, thread)?;
+        let right = layers.ipc.make_send(port);
+        if let Err(right) = layers.ipc.add_to_array(&mut layers.cx, array, right) {
+            layers.ipc.release(right);
+            return Err(KernReturn::ResourceShortage.into());
+        }
+        let thread = layers.cx.sched.threads.get(thread);
+        next = thread.and_then(|thread| thread.siblings.next);
+    }
+    Err(core.again())
+}
+
+/// An array for the answer, which ends with the request when that fails.
+fn new_array<M: Machine>(core: &mut Core<'_, M>) -> Result<ArrayId> {
+    core.made = None;
+    let payer = core.payer()?;
+    let layers = &mut core.layers;
+    let how = (disposition::MOVE_SEND, 0);
+    let array = layers.ipc.new_array(&mut layers.cx, payer, how);
+    Ok(array.map_err(KernReturn::from)?)
+}
+
+/// The names of a space and what they denote, in steps: each name that is there from beginning to end is listed once.
+pub(super) fn port_names<M: Machine>(
+    core: &mut Core<'_, M>,
+    space: SpaceId,
+) -> Result<(Extent, u32)> {
+    let (copy, begin, mut count) = match core.made {
+        Some(Made::Names { copy, index, count }) => (copy, index, count),
+        _ => {
+            let payer = core.payer()?;
+            let size = half(core.layers.ipc.names.end(space)) * 2;
+            let (vm, mut context) = core.layers.vm();
+            (vm.copy_create(&mut context, payer, size)?, 0, 0)
+        }
+    };
+    let mut found = heapless::Vec::<(Name, u32), { STEP as usize }>::new();
+    for index in begin..begin + STEP {
+        if let Some(name) = core.layers.ipc.names.name_at(space, index)
+            && let Some(entry) = core.layers.ipc.look_up(space, name)
+        {
+            // There is room for a step.
+            found.push((name, entry.type_bits())).ok();
+        }
+    }
+    let index = begin + STEP;
+    core.made = Some(Made::Names { copy, index, count });
+    let size = core.layers.cx.vm.copy_size(copy).unwrap_or(0);
+    let room = (size / 2 / NAME) as u32;
+    // A table that has grown since has more names than there is room for: those are new.
+    found.truncate(room.saturating_sub(count) as usize);
+    write_names(core, copy, (u64::from(count) * NAME, size / 2), &found)?;
+    count += found.len() as u32;
+    core.made = Some(Made::Names { copy, index, count });
+    if index < room.min(core.layers.ipc.names.end(space)) {
+        return Err(core.again());
+    }
+    core.made = None;
+    Ok((Extent::Given(copy, size), count))
+}
+
+/// Bytes of one word for each name below an index, as whole pages.
+fn half(end: u32) -> u64 {
+    (u64::from(end) * NAME)
+        .next_multiple_of(PAGE_SIZE)
+        .max(PAGE_SIZE)
+}
+
+/// Writes names, and their kinds as far behind them as is said.
+fn write_names<M: Machine>(
+    core: &mut Core<'_, M>,
+    copy: CopyId,
+    (at, apart): (u64, u64),
+    found: &[(Name, u32)],
+) -> Result<()> {
+    let mut names = heapless::Vec::<u8, { (STEP as u64 * NAME) as usize }>::new();
+    let mut kinds = names.clone();
+    for (name, kind) in found {
+        // There is room for a step.
+        names.extend_from_slice(&name.0.to_le_bytes()).ok();
+        kinds.extend_from_slice(&kind.to_le_bytes()).ok();
+    }
+    let (vm, mut context) = core.layers.vm();
+    vm.copy_write(&mut context, copy, at, &names)?;
+    Ok(vm.copy_write(&mut context, copy, at + apart, &kinds)?)
 }

@@ -13,7 +13,7 @@ use interfaces::bounded::{Bytes, List, Text};
 use interfaces::task::{FIRST_THREAD, Info, Ledger, Peeked, Region, RightInfo, Task};
 use interfaces::vm::Vm;
 
-use super::transport::{Held, KernelRights, Reply, Request, serve as dispatch};
+use super::transport::{Extent, Held, KernelRights, Reply, Request, Series, serve as dispatch};
 use super::{Core, listing, task_vm};
 use crate::base::KernResult;
 use crate::base::ids::{PortId, SpaceId, TaskId, ThreadId};
@@ -425,6 +425,16 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
             next = following(thread);
         }
         Ok(list)
+    }
+
+    async fn thread_rights(&mut self) -> Result<Series> {
+        let first = self.task()?.first_thread;
+        listing::thread_rights(self.core, first)
+    }
+
+    async fn port_names(&mut self) -> Result<(Extent, u32)> {
+        let space = self.space()?;
+        listing::port_names(self.core, space)
     }
 
     async fn semaphore_create(&mut self, policy: u32, value: u32) -> Result<Held> {

@@ -11,6 +11,7 @@ use abi::transport::{
 };
 
 use super::Core;
+use crate::base::ids::ArrayId;
 use crate::ipc::answer::Asked;
 use crate::ipc::body::Carried;
 use crate::ipc::right::Right;
@@ -67,6 +68,11 @@ pub(super) enum Held {
     Given(Right),
 }
 
+/// Send rights of a method's results. No method takes any.
+#[derive(Debug)]
+#[must_use = "rights that are given and dropped are lost"]
+pub(super) struct Series(pub(super) ArrayId);
+
 /// Out-of-line memory of a method's arguments or results.
 #[derive(Debug)]
 #[must_use = "memory that is given and dropped is lost"]
@@ -81,6 +87,7 @@ impl Rights for KernelRights {
     type Send<I: ?Sized + 'static> = Held;
     type SendOnce<I: ?Sized + 'static> = Held;
     type Receive<I: ?Sized + 'static> = Held;
+    type Sends<I: ?Sized + 'static> = Series;
     type Memory = Extent;
     type Reply<T: 'static> = ();
 }
@@ -94,6 +101,8 @@ enum Class {
     /// Null or dead.
     Nothing,
     Memory,
+    /// An array of rights, which no method takes.
+    Ports,
 }
 
 fn class_of(carried: &Carried) -> Class {
@@ -103,6 +112,7 @@ fn class_of(carried: &Carried) -> Class {
         Carried::Port(Right::Receive(_)) => Class::Receive,
         Carried::Port(Right::None | Right::Dead) => Class::Nothing,
         Carried::Memory(..) => Class::Memory,
+        Carried::Ports(_) | Carried::Placed(_) => Class::Ports,
     }
 }
 
@@ -179,6 +189,10 @@ impl Incoming<KernelRights> for Input<'_> {
         self.right(Class::Receive)
     }
 
+    fn sends<I: ?Sized + 'static>(&mut self) -> Result<Series> {
+        Err(KernReturn::MigTypeError.into())
+    }
+
     fn memory(&mut self) -> Result<Extent> {
         let index = self.taken;
         self.taken += 1;
@@ -245,6 +259,10 @@ impl Outgoing<KernelRights> for Output<'_> {
 
     fn receive<I: ?Sized + 'static>(&mut self, right: Held) {
         self.carry(right);
+    }
+
+    fn sends<I: ?Sized + 'static>(&mut self, rights: Series) {
+        self.put(Carried::Ports(rights.0));
     }
 
     fn memory(&mut self, memory: Extent) {

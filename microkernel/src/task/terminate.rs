@@ -30,11 +30,12 @@ impl Tasks {
             Made::Task(task) => {
                 self.terminate(layers, task).ok();
             }
-            Made::Copy(copy) => {
+            Made::Copy(copy) | Made::Names { copy, .. } => {
                 let (vm, mut context) = layers.vm();
                 // A copy is bounded (`COPY_PAGES`), and so is this.
                 while vm.copy_discard(&mut context, copy) == vm::Progress::More {}
             }
+            Made::Ports { array, .. } => layers.ipc.end_array(array),
             Made::At(_)
             | Made::Mapped { .. }
             | Made::Ordered(_)

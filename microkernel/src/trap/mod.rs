@@ -12,6 +12,7 @@ use abi::trap::switch_option;
 
 use crate::base::KernResult;
 use crate::base::ids::{MessageId, PortId, TaskId, ThreadId};
+use crate::ipc::array::Resumed;
 use crate::ipc::entry::Rights;
 use crate::ipc::port::{Guard, Kind, Object};
 use crate::ipc::receive::Received;
@@ -124,10 +125,23 @@ pub fn mach_msg<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller) -> Outco
     if !call.has(options::SEND) {
         return receive(layers, caller, &call);
     }
-    match layers.ipc.send(&mut layers.cx, caller.thread, &call) {
+    let sent = layers.ipc.send(&mut layers.cx, caller.thread, &call);
+    after_send(layers, caller, &call, sent)
+}
+
+/// What follows from a send.
+#[inline(always)]
+fn after_send<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    caller: Caller,
+    call: &Call,
+    sent: Result<Sent, MessageReturn>,
+) -> Outcome {
+    match sent {
         Err(code) => Outcome::Message(code),
+        Ok(Sent::Again) => Outcome::Again,
         Ok(Sent::Kernel(object, message)) => Outcome::KernelCall(object, message),
-        Ok(Sent::Done) => receive(layers, caller, &call),
+        Ok(Sent::Done) => receive(layers, caller, call),
         Ok(Sent::Blocked) => {
             if call.has(options::SEND_TIMEOUT) {
                 let cx = &mut layers.cx;
@@ -137,6 +151,20 @@ pub fn mach_msg<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller) -> Outco
             Outcome::Blocked
         }
     }
+}
+
+/// The next step of a `mach_msg` whose message has many rights; `None`: the thread is at something else.
+pub fn resume_mach_msg<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller) -> Option<Outcome> {
+    let resumed = layers.ipc.resume_message(&mut layers.cx, caller.thread)?;
+    Some(match resumed {
+        Resumed::Again => Outcome::Again,
+        Resumed::Sent(sent) => {
+            let call = Call::decode(layers.cx.machine.frame(caller.thread.index()));
+            after_send(layers, caller, &call, sent)
+        }
+        Resumed::Received => Outcome::Received,
+        Resumed::Returned(code) => Outcome::Message(code),
+    })
 }
 
 /// The receive half, if there is one.

@@ -126,6 +126,112 @@ fn threads_are_listed_in_parts() {
     world.at_baseline();
 }
 
+// covers: T-04 M-24
+#[test]
+fn the_rights_to_all_threads_come_in_one_array() {
+    let world = World::single();
+    let right = world.own().create(limits(), 77, 0).unwrap();
+    let task = world.client::<dyn Task>(right);
+    for count in [0, 1, 3, MANY] {
+        let mut made = Vec::new();
+        for _ in 0..count {
+            made.push(task.thread_create(state()).unwrap());
+        }
+        let array = task.thread_rights().unwrap();
+        assert_eq!(array.count, count);
+        let names = world.take_array(array);
+        // The newest comes first, under the name that its maker has.
+        let expected: Vec<_> = made.iter().rev().map(|made| made.0).collect();
+        assert_eq!(names, expected);
+        for thread in made {
+            world.client::<dyn Thread>(thread).terminate().unwrap();
+            // One reference by the call, one by the array.
+            world.release(thread);
+            world.release(thread);
+        }
+    }
+    task.terminate().unwrap();
+    world.release(right);
+    world.at_baseline();
+}
+
+// covers: T-04
+#[test]
+fn the_own_threads_are_counted_as_they_come_and_go() {
+    let world = World::single();
+    let own = world.own();
+    let count = || {
+        let array = own.thread_rights().unwrap();
+        let names = world.take_array(array);
+        for name in &names {
+            world.trap(trap::PORT_DEALLOCATE, &[name.0.into()]).unwrap();
+        }
+        names.len()
+    };
+    assert_eq!(count(), 1);
+    let two = [(); 2].map(|()| own.thread_create(state()).unwrap());
+    assert_eq!(count(), 3);
+    for thread in two {
+        world.client::<dyn Thread>(thread).terminate().unwrap();
+        world.release(thread);
+    }
+    assert_eq!(count(), 1);
+    world.at_baseline();
+}
+
+// covers: P-16
+#[test]
+fn all_names_are_listed_with_what_they_denote() {
+    use abi::names::{port_type, right};
+    let world = World::single();
+    let own = world.own();
+    let list = || {
+        let (memory, count) = own.port_names().unwrap();
+        let mut sim = world.sim.borrow_mut();
+        let mut me = sim.on(world.first);
+        let mut word = |at| u32::from_le_bytes(me.peek(memory.address + at));
+        let found: Vec<_> = (0..u64::from(count))
+            .map(|n| (Name(word(n * 4)), word(memory.size / 2 + n * 4)))
+            .collect();
+        let range = [memory.address, memory.size];
+        me.trap(trap::VM_DEALLOCATE, &range).unwrap();
+        found
+    };
+    let before = list();
+    assert!(before.iter().all(|(name, _)| name.is_valid()));
+    let mut made = Vec::new();
+    {
+        let mut sim = world.sim.borrow_mut();
+        let mut me = sim.on(world.first);
+        for n in 0..300 {
+            made.push(match n % 4 {
+                0 => (me.port(), port_type::SEND | port_type::RECEIVE),
+                1 => (me.allocate(right::PORT_SET).unwrap(), port_type::PORT_SET),
+                2 => (me.allocate(right::DEAD_NAME).unwrap(), port_type::DEAD_NAME),
+                _ => {
+                    let name = me.port();
+                    me.mod_refs(name, right::RECEIVE, -1).unwrap();
+                    (name, port_type::DEAD_NAME)
+                }
+            });
+        }
+    }
+    let mut found = list();
+    for old in &before {
+        let place = found.iter().position(|new| new == old).unwrap();
+        found.remove(place);
+    }
+    found.sort_by_key(|(name, _)| name.0);
+    made.sort_by_key(|(name, _)| name.0);
+    assert_eq!(found, made);
+    let mut sim = world.sim.borrow_mut();
+    for (name, _) in made {
+        sim.on(world.first).destroy(name).unwrap();
+    }
+    drop(sim);
+    world.at_baseline();
+}
+
 // covers: M-25 P-36
 #[test]
 fn the_many_who_waited_on_a_port_that_moved_are_told_in_steps() {

@@ -27,6 +27,7 @@ impl Rights for Names {
     type Send<I: ?Sized + 'static> = Give;
     type SendOnce<I: ?Sized + 'static> = Give;
     type Receive<I: ?Sized + 'static> = Give;
+    type Sends<I: ?Sized + 'static> = Array;
     type Memory = Extent;
     type Reply<T: 'static> = ();
 }
@@ -36,6 +37,13 @@ impl Rights for Names {
 pub(crate) struct Extent {
     pub(crate) address: u64,
     pub(crate) size: u64,
+}
+
+/// An array of rights, as a descriptor told of it: where the names lie, and how many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Array {
+    pub(crate) address: u64,
+    pub(crate) count: u32,
 }
 
 /// A port, as a thread reaches it.
@@ -160,6 +168,8 @@ impl Outgoing<Names> for Out {
         self.rights.push(right);
     }
 
+    fn sends<I: ?Sized + 'static>(&mut self, _: Array) {}
+
     fn memory(&mut self, _: Extent) {}
 }
 
@@ -197,6 +207,14 @@ impl Incoming<Names> for In {
 
     fn receive<I: ?Sized + 'static>(&mut self) -> Result<Give> {
         Err(Error::BadReply)
+    }
+
+    fn sends<I: ?Sized + 'static>(&mut self) -> Result<Array> {
+        let found = self.descriptors.pop().ok_or(Error::BadReply)?;
+        assert_eq!(found.kind, descriptor::OUT_OF_LINE_PORTS);
+        assert_eq!(found.disposition, disposition::MOVE_SEND);
+        let (address, count) = (found.address, found.name);
+        Ok(Array { address, count })
     }
 
     fn memory(&mut self) -> Result<Extent> {

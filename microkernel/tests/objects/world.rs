@@ -15,7 +15,7 @@ use microkernel::kernel::Census;
 use microkernel::machine::FrameIndex;
 use sim::{Config, Sim, image};
 
-use crate::transport::{Give, Port};
+use crate::transport::{Array, Give, Port};
 
 pub(crate) const PAGE: u64 = abi::PAGE_SIZE;
 
@@ -117,6 +117,18 @@ impl World {
     pub(crate) fn release(&self, right: Give) {
         self.trap(trap::PORT_DEALLOCATE, &[right.0.0.into()])
             .unwrap();
+    }
+
+    /// The names of an array that came; its memory is freed.
+    pub(crate) fn take_array(&self, array: Array) -> Vec<Name> {
+        let mut sim = self.sim.borrow_mut();
+        let mut me = sim.on(self.first);
+        let names = (0..u64::from(array.count))
+            .map(|n| Name(u32::from_le_bytes(me.peek(array.address + n * 4))))
+            .collect();
+        let range = [array.address, u64::from(array.count) * 4];
+        me.trap(trap::VM_DEALLOCATE, &range).unwrap();
+        names
     }
 
     /// Everything agrees, and as much is there as at the start.

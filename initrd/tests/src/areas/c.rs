@@ -27,6 +27,7 @@ cases! { "c":
     "a message that is too large waits or is destroyed" => large,
     "trailers tell number, sender and label" => trailers,
     "what is no message is refused" => refusals,
+    "rights come and go in an array" => array,
     "ports' rights, sets and attributes" => ports,
     "notifications have their classic layout" => notifications,
     "memory is allocated, protected and mapped" => memory,
@@ -87,6 +88,8 @@ client! {
     trailers => "trailers", 0;
     // covers: M-01 M-06 M-07 M-08 M-30 M-32
     refusals => "refusals", 0;
+    // covers: M-24
+    array => "array", 0;
     // covers: P-10 P-13 P-31 P-32 P-33 P-38
     ports => "ports", 0;
     // covers: N-02 N-03 N-05

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use libmach::abi::kern_return::MessageReturn;
 use libmach::abi::message::{Descriptor, descriptor};
-use libmach::abi::names::{Name, disposition, port_type};
+use libmach::abi::names::{Name, disposition, port_type, right};
 use libmach::abi::registers::{ReplyKind, Shape, options, pair, send_word};
 use libmach::trap::{self, Registers};
 use libmach::{ReceiveRight, SendRight, buffer, message};
@@ -26,6 +26,8 @@ cases! { "messages":
     "a receive right moves with what is queued on it" => receive_right,
     "memory out of line is copied" => copied,
     "memory out of line is moved" => moved,
+    "hundreds of rights move in one array" => array,
+    "an array with a bad name ends as a whole" => bad_array,
     "a reply right comes with the message" => reply,
     "a message to a dead port is refused" => dead,
 }
@@ -258,4 +260,68 @@ fn dead(_: &World) -> Check {
     drop(port);
     let code = message::send(to.name(), disposition::COPY_SEND, 1, Shape::SHORT, WORDS);
     equal("send", code, MessageReturn::SendInvalidDest)
+}
+
+/// More rights than one step of the kernel moves.
+const MANY: usize = 300;
+
+/// Writes descriptor 0 of the next message: an array of rights under these names.
+fn describe_array(names: &[Name], disposition: u8) {
+    let value = Descriptor {
+        kind: descriptor::OUT_OF_LINE_PORTS,
+        disposition,
+        name: names.len() as u32,
+        address: names.as_ptr() as u64,
+        ..Descriptor::default()
+    };
+    buffer::set_descriptor(0, value);
+}
+
+fn array(_: &World) -> Check {
+    let (port, to) = port()?;
+    let mut ports = Vec::new();
+    for _ in 0..MANY {
+        ports.push(ReceiveRight::<()>::new()?);
+    }
+    let names: Vec<_> = ports.iter().map(ReceiveRight::name).collect();
+    describe_array(&names, disposition::MAKE_SEND);
+    send(&to, 1, Shape::buffered(0, 1), WORDS)?;
+    for port in &ports {
+        equal("rights on their way", port.send_rights()?, 1)?;
+        equal(
+            "references",
+            trap::port_get_refs(port.name(), right::SEND)?,
+            0,
+        )?;
+    }
+    receive(&port)?;
+    let arrived = buffer::descriptor(0);
+    equal("kind", arrived.kind, descriptor::OUT_OF_LINE_PORTS)?;
+    equal("disposition", arrived.disposition, disposition::MOVE_SEND)?;
+    equal("how many came", arrived.name as usize, MANY)?;
+    let bytes = raw::peek(arrived.address, MANY * 4);
+    raw::deallocate(arrived.address, arrived.size.next_multiple_of(PAGE))?;
+    for (name, port) in bytes.as_chunks().0.iter().zip(&ports) {
+        let right = SendRight::<()>::from_name(Name(u32::from_le_bytes(*name)));
+        equal("name", right.name(), port.name())?;
+        send(&right, 3, Shape::SHORT, WORDS)?;
+        equal("id", receive(port)?.id(), 3)?;
+        drop(right);
+        equal("rights", port.send_rights()?, 0)?;
+    }
+    Ok(())
+}
+
+fn bad_array(_: &World) -> Check {
+    let (port, to) = port()?;
+    let other = ReceiveRight::<()>::new()?;
+    let mut names = alloc::vec![other.name(); MANY];
+    names.push(Name(0x7fff_ff03));
+    describe_array(&names, disposition::MAKE_SEND);
+    let shape = Shape::buffered(0, 1);
+    let code = message::send(to.name(), disposition::COPY_SEND, 1, shape, WORDS);
+    equal("send", code, MessageReturn::SendInvalidRight)?;
+    equal("rights", other.send_rights()?, 0)?;
+    let (code, _) = message::receive_until(port.name(), 0);
+    equal("receive", code, MessageReturn::ReceiveTimedOut)
 }

@@ -59,6 +59,8 @@ pub enum Kind {
     SendOnce(&'static str),
     /// A receive right of this interface.
     Receive(&'static str),
+    /// An array of send rights to this interface.
+    Sends(&'static str),
     /// Out-of-line memory.
     Memory,
 }

@@ -46,6 +46,8 @@ pub trait Rights: Sized + 'static {
     type SendOnce<I: ?Sized + 'static>;
     /// The right to receive messages of interface `I`.
     type Receive<I: ?Sized + 'static>;
+    /// Any number of rights to send messages of interface `I`.
+    type Sends<I: ?Sized + 'static>;
     /// Out-of-line memory that the holder owns.
     type Memory;
     /// The duty to answer a call with a `T`, now or later.
@@ -105,6 +107,8 @@ pub trait Outgoing<R: Rights>: Sink {
     fn send_once<I: ?Sized + 'static>(&mut self, right: R::SendOnce<I>);
     /// Moves a receive right into the message.
     fn receive<I: ?Sized + 'static>(&mut self, right: R::Receive<I>);
+    /// Moves send rights into the message, as one array.
+    fn sends<I: ?Sized + 'static>(&mut self, rights: R::Sends<I>);
     /// Moves memory into the message.
     fn memory(&mut self, memory: R::Memory);
 }
@@ -125,6 +129,8 @@ pub trait Incoming<R: Rights>: Source {
     fn send_once<I: ?Sized + 'static>(&mut self) -> Result<R::SendOnce<I>>;
     /// Takes the next right out.
     fn receive<I: ?Sized + 'static>(&mut self) -> Result<R::Receive<I>>;
+    /// Takes the next array of send rights out.
+    fn sends<I: ?Sized + 'static>(&mut self) -> Result<R::Sends<I>>;
     /// Takes the next memory out.
     fn memory(&mut self) -> Result<R::Memory>;
 }

@@ -13,6 +13,7 @@ pub(crate) enum Kind {
     Send(Box<Type>),
     SendOnce(Box<Type>),
     Receive(Box<Type>),
+    Sends(Box<Type>),
     Memory,
     /// Not on the wire: who sent the request.
     Caller,
@@ -32,6 +33,7 @@ impl Kind {
             Some((name, inner)) if name == "SendRight" => Self::Send(inner),
             Some((name, inner)) if name == "SendOnce" => Self::SendOnce(inner),
             Some((name, inner)) if name == "ReceiveRight" => Self::Receive(inner),
+            Some((name, inner)) if name == "SendRights" => Self::Sends(inner),
             _ => Self::Value(Box::new(ty.clone())),
         }
     }
@@ -46,7 +48,10 @@ impl Kind {
 
     /// Whether sending it takes a right from the sender.
     pub(crate) fn is_right(&self) -> bool {
-        matches!(self, Self::Send(_) | Self::SendOnce(_) | Self::Receive(_))
+        matches!(
+            self,
+            Self::Send(_) | Self::SendOnce(_) | Self::Receive(_) | Self::Sends(_)
+        )
     }
 
     /// Its words at most, as a constant expression.
@@ -68,6 +73,7 @@ impl Kind {
             Self::Send(interface) => quote!(#rights::Send<#interface>),
             Self::SendOnce(interface) => quote!(#rights::SendOnce<#interface>),
             Self::Receive(interface) => quote!(#rights::Receive<#interface>),
+            Self::Sends(interface) => quote!(#rights::Sends<#interface>),
             Self::Memory => quote!(#rights::Memory),
             Self::Caller => quote!(::abi::transport::Caller),
         }
@@ -83,6 +89,7 @@ impl Kind {
             Self::Send(interface) => quote!(#outgoing::send::<#interface>(out, #value);),
             Self::SendOnce(interface) => quote!(#outgoing::send_once::<#interface>(out, #value);),
             Self::Receive(interface) => quote!(#outgoing::receive::<#interface>(out, #value);),
+            Self::Sends(interface) => quote!(#outgoing::sends::<#interface>(out, #value);),
             Self::Memory => quote!(#outgoing::memory(out, #value);),
             Self::Caller => quote!(),
         }
@@ -102,6 +109,7 @@ impl Kind {
             Self::Send(interface) => quote!(#incoming::send::<#interface>(input)),
             Self::SendOnce(interface) => quote!(#incoming::send_once::<#interface>(input)),
             Self::Receive(interface) => quote!(#incoming::receive::<#interface>(input)),
+            Self::Sends(interface) => quote!(#incoming::sends::<#interface>(input)),
             Self::Memory => quote!(#incoming::memory(input)),
             Self::Caller => quote!(Ok(request.caller())),
         }
@@ -133,6 +141,10 @@ impl Kind {
             Self::Receive(interface) => {
                 let text = text(interface);
                 quote!(#kind::Receive(#text))
+            }
+            Self::Sends(interface) => {
+                let text = text(interface);
+                quote!(#kind::Sends(#text))
             }
         }
     }
