@@ -3,7 +3,10 @@
 use abi::kern_return::MessageReturn as Code;
 use abi::names::{Name, disposition};
 use abi::registers::options;
-use sim::{Actor, Config, Path, Request, Sim};
+use abi::trap;
+use microkernel::machine::NEVER;
+use microkernel::sched::SLICE;
+use sim::{Actor, Config, Path, Request, Sim, image};
 
 /// A server that answers each call with its words and the first one doubled.
 fn server<'a>(port: Name) -> impl FnMut(Option<sim::Reply>) -> Option<Request> + 'a {
@@ -174,5 +177,115 @@ fn a_call_stays_on_its_cpu_and_no_other_takes_either_side() {
         assert_eq!(sim.on(first).start_message(&answer), None);
         look(&mut sim, client, first);
         assert_eq!(sim.on(client).finish_message().id, id + 100);
+    }
+}
+
+/// Threads that never wait, one more than CPUs.
+fn crowd(cpus: u32, seed: u64) -> (Sim, Vec<u32>) {
+    let mut sim = Sim::boot(Config {
+        seed,
+        ..Config::with_cpus(cpus)
+    });
+    let first = sim.first();
+    let mut threads: Vec<u32> = (0..cpus).map(|_| sim.add_thread(first)).collect();
+    threads.push(first);
+    (sim, threads)
+}
+
+#[test]
+fn threads_that_nothing_tells_apart_get_the_same_time_on_any_cpus() {
+    for cpus in 1..=4 {
+        let (mut sim, threads) = crowd(cpus, cpus.into());
+        let mut turns = vec![0_u32; threads.len()];
+        // So many slices that each thread has 100, if all have the same.
+        for _ in 0..100 * threads.len() / cpus as usize {
+            sim.pass_time(SLICE);
+            for (turns, thread) in turns.iter_mut().zip(&threads) {
+                *turns += u32::from(sim.cpu_of(*thread).is_some());
+            }
+        }
+        let (least, most) = (turns.iter().min().unwrap(), turns.iter().max().unwrap());
+        assert!(most - least <= 20, "{cpus} CPUs: {turns:?}");
+    }
+}
+
+// covers: F-13
+#[test]
+fn a_thread_that_wakes_runs_where_it_ran_before_if_nothing_is_in_the_way() {
+    let mut sim = Sim::boot(Config::with_cpus(4));
+    let first = sim.first();
+    let sleepers: Vec<u32> = (0..3).map(|_| sim.add_thread(first)).collect();
+    let mut homes = Vec::new();
+    for sleeper in &sleepers {
+        homes.push(sim.until_runs(*sleeper));
+    }
+    for round in 0..20 {
+        let deadline = sim.now() + 1_000_000 * (1 + round % 3);
+        for sleeper in &sleepers {
+            let wait = sim.on(*sleeper).start(trap::WAIT_UNTIL, &[deadline]);
+            assert_eq!(wait, None);
+        }
+        for (sleeper, home) in sleepers.iter().zip(&homes) {
+            assert_eq!(sim.until_runs(*sleeper), *home);
+        }
+    }
+}
+
+#[test]
+fn a_cpu_that_has_nothing_to_do_takes_what_waits_for_another_one() {
+    for cpus in 2..=4 {
+        let (mut sim, threads) = crowd(cpus, 9);
+        // One of them waits; whichever CPU is free next runs it.
+        let waits = threads.iter().find(|thread| sim.cpu_of(**thread).is_none());
+        let waits = *waits.unwrap();
+        let gives = threads.iter().rev().find(|thread| **thread != waits);
+        let gives = *gives.unwrap();
+        let cpu = sim.cpu_of(gives).unwrap();
+        assert_eq!(sim.on(gives).start(trap::WAIT_UNTIL, &[NEVER]), None);
+        assert_eq!(sim.cpu_of(waits), Some(cpu), "it went over at once");
+    }
+}
+
+/// Threads that wake each other, wait, yield and are done, as a seed says: what the scheduler promises is looked at
+/// after each event.
+#[test]
+fn no_cpu_idles_while_a_thread_could_run_whatever_threads_do() {
+    for seed in 0..30 {
+        let (mut sim, threads) = crowd(1 + (seed % 4) as u32, seed);
+        let word = |thread: usize| image::DATA + 64 + 8 * thread as u64;
+        let mut asleep = vec![false; threads.len()];
+        for _ in 0..400 {
+            let who = sim.rng.below(threads.len());
+            let thread = threads[who];
+            if sim.cpu_of(thread).is_none() {
+                sim.deliver();
+                continue;
+            }
+            asleep[who] = false;
+            match sim.rng.below(5) {
+                0 => {
+                    asleep[who] = sim
+                        .on(thread)
+                        .start(trap::FUTEX_WAIT, &[word(who), 0, NEVER])
+                        .is_none();
+                    // Somebody has to be there to wake the others.
+                    if asleep.iter().all(|asleep| *asleep) {
+                        break;
+                    }
+                }
+                1 => {
+                    let until = sim.now() + sim.rng.below(3_000_000) as u64;
+                    sim.on(thread).start(trap::WAIT_UNTIL, &[until]);
+                }
+                2 => {
+                    sim.on(thread).start(trap::THREAD_SWITCH, &[0, 0, 0]);
+                }
+                _ => {
+                    let whom = sim.rng.below(threads.len());
+                    sim.on(thread).start(trap::FUTEX_WAKE, &[word(whom), 1]);
+                }
+            }
+        }
+        assert_eq!(sim.kernel.check(&sim.machine), Ok(()), "seed {seed}");
     }
 }

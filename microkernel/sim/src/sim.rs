@@ -198,6 +198,11 @@ impl Sim {
                 self.threads.remove(&thread);
             }
             self.machine.leave(cpu, next);
+            assert_eq!(
+                self.kernel.check_schedule(),
+                Ok(()),
+                "after {event:?} of {cpu:?}"
+            );
             match next {
                 Next::Run(thread) | Next::Pass(thread) => self.note_arrival(thread),
                 Next::Idle => {}

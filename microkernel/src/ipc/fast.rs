@@ -188,7 +188,7 @@ impl Ipc {
             return None;
         }
         let sched = &mut *hands.sched;
-        let highest = sched.ready.highest();
+        let highest = sched.highest_ready();
         let from = sched.threads.get(server)?;
         let (caller, source) = (from.slot_of?, from.source?);
         let queue = self.ports.get_mut(source)?;

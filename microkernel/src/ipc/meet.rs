@@ -105,7 +105,7 @@ fn preempt(sched: &mut Sched, cpu: Cpu, queue: &mut ThreadQueue) -> Option<(Thre
     let (from, to) = sched.threads.get_pair_mut(sender, Some(receiver))?;
     let flags = (from.flags | to.flags) - Flags::SLOT_FULL;
     let (own, priority, identity) = (from.priority, to.priority, from.identity);
-    if !flags.is_empty() || own >= priority || !sched.takes_at_once(cpu, priority) {
+    if !flags.is_empty() || own >= priority || !sched.takes_at_once(cpu, receiver, priority) {
         return None;
     }
     let to = sched.threads.get_mut(receiver)?;

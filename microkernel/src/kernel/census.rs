@@ -72,6 +72,7 @@ impl Kernel {
     /// # Errors
     /// The first disagreement.
     pub fn check<M: Machine>(&self, _machine: &M) -> Result<(), Broken> {
+        self.sched.check_all()?;
         self.check_spaces()?;
         for index in 0..self.ipc.ports.end() {
             if let Some(id) = self.ipc.ports.id_at(index) {
@@ -79,6 +80,15 @@ impl Kernel {
             }
         }
         self.vm.check()
+    }
+
+    /// Whether no CPU idles while a thread could run, and each runs and queues what it should. Quick: for tests, after
+    /// each event.
+    ///
+    /// # Errors
+    /// The first promise that is broken.
+    pub fn check_schedule(&self) -> Result<(), Broken> {
+        self.sched.check()
     }
 
     fn check_spaces(&self) -> Result<(), Broken> {

@@ -212,9 +212,8 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
             return Err(KernReturn::NoAccess.into());
         }
         let cx = &mut self.core.layers.cx;
-        // A woken thread is in no run queue yet, which the scheduler relies on.
-        cx.sched.settle(cx.machine, cx.cpu);
-        cx.sched.set_priority(self.id, priority, policy);
+        cx.sched
+            .set_priority(cx.machine, cx.cpu, self.id, (priority, policy));
         Ok(())
     }
 

@@ -40,10 +40,7 @@ impl Sched {
         }
         let (base, policy) = (thread.base, thread.policy);
         self.forget_depression(id);
-        // A woken thread is in no run queue yet, which a change of priority relies on.
-        self.settle(machine, here);
-        self.set_priority(id, base, policy);
-        self.cpu(here).reschedule = true;
+        self.set_priority(machine, here, id, (base, policy));
         true
     }
 

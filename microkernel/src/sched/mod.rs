@@ -1,14 +1,18 @@
 //! Which thread runs where, and until when.
 //!
-//! One run queue serves all CPUs under the one kernel lock. A wake goes to an idle CPU if there is one,
-//! else to the CPU that runs the lowest priority below the woken thread's. The message fast path calls
-//! nothing in here: it hands the CPU, with the rest of its slice, from thread to thread.
+//! Each CPU has a run queue ([`cpus`]): a thread waits where it ran last, and a CPU takes threads from others' queues
+//! when its own has nothing as urgent, so that none waits while a CPU idles or runs something of lower priority
+//! beyond the end of its turn. The message fast path calls nothing in here: it hands the CPU, with the rest of its
+//! slice, from thread to thread.
 //!
-//! Invariants: a thread is in the run queue exactly when it is [`State::Ready`]; a CPU's current thread
-//! is [`State::Running`]; a timer is set on a CPU for the earlier of its slice's end and, on CPU 0,
-//! the first deadline.
+//! Invariants ([`Sched::check`]): a thread is in a run queue, or among the woken, exactly when it is
+//! [`State::Ready`]; a CPU's current thread is [`State::Running`]; a timer is set on a CPU for the earlier of its
+//! slice's end and, on CPU 0, the first deadline.
 
+mod account;
 pub mod actions;
+mod check;
+pub mod cpus;
 mod depress;
 pub mod futex;
 pub mod queue;
@@ -30,12 +34,13 @@ use abi::trace::Kind as TraceKind;
 use arena::Arena;
 
 use crate::base::Shortage;
-use crate::base::ids::{ActionsKind, ExtraKind, SemaphoreKind, TaskId, ThreadId, ThreadKind};
+use crate::base::ids::{ActionsKind, ExtraKind, SemaphoreKind, ThreadId, ThreadKind};
 use crate::base::trace::Trace;
 use crate::base::tree::Tree;
 use crate::base::usage::Usage;
 use crate::machine::{Cpu, MAX_CPUS, Machine, NEVER, Time};
-use run_queue::RunQueue;
+use account::Turn;
+use cpus::CpuState;
 
 /// All threads.
 pub type Threads = Arena<Thread, ThreadKind>;
@@ -45,30 +50,6 @@ pub const SLICE: Time = 10_000_000;
 
 /// How far timesharing lowers a thread that never blocks.
 const MAX_DECAY: u8 = 16;
-
-/// What one CPU does.
-#[derive(Clone, Copy, Debug)]
-pub struct CpuState {
-    /// Who runs; `None`: idle.
-    pub current: Option<ThreadId>,
-    /// Whether the CPU came online.
-    pub online: bool,
-    /// When the current thread's slice ends.
-    pub slice_end: Time,
-    /// Look at the run queue before going on.
-    pub reschedule: bool,
-    /// What the machine's timer is set to.
-    timer: Time,
-}
-
-/// When a CPU changed over by the run queue.
-#[derive(Clone, Copy, Debug, Default)]
-struct Turn {
-    /// Up to here its time is accounted.
-    since: Time,
-    /// The last time.
-    at: Time,
-}
 
 /// The scheduler.
 pub struct Sched {
@@ -86,8 +67,8 @@ pub struct Sched {
     turns: [Turn; MAX_CPUS],
     /// One past the highest CPU that is online: where a search among them ends.
     cpu_end: usize,
-    /// Threads that could run.
-    pub ready: RunQueue,
+    /// The highest priority that waits in any run queue; −1: none does.
+    highest: i16,
     /// Threads whose wait ended and that nobody queued yet: effects of the layers above.
     pub woken: ThreadQueue,
     /// Flags that every new thread begins with.
@@ -108,22 +89,15 @@ impl Sched {
     /// [`Shortage`]: no memory for the ring.
     pub fn new<M: Machine>(machine: &mut M, trace_events: u32) -> Result<Self, Shortage> {
         let trace = Trace::new(machine.reserve(Trace::bytes(trace_events)), trace_events)?;
-        let cpu = CpuState {
-            current: None,
-            online: false,
-            slice_end: NEVER,
-            reschedule: false,
-            timer: NEVER,
-        };
         Ok(Self {
             threads: Arena::new(machine.reserve(128 << 20)),
             extras: Arena::new(machine.reserve(32 << 20)),
             semaphores: Arena::new(machine.reserve(32 << 20)),
             actions: Arena::new(machine.reserve(128 << 20)),
-            cpus: [cpu; MAX_CPUS],
+            cpus: [const { CpuState::OFF }; MAX_CPUS],
             turns: [Turn::default(); MAX_CPUS],
             cpu_end: 0,
-            ready: RunQueue::new(),
+            highest: -1,
             woken: ThreadQueue::default(),
             default_flags: Flags::empty(),
             trace,
@@ -143,66 +117,12 @@ impl Sched {
         ]
     }
 
-    /// The state of a CPU.
-    #[inline(always)]
-    pub fn cpu(&mut self, cpu: Cpu) -> &mut CpuState {
-        &mut self.cpus[cpu.0 as usize % MAX_CPUS]
-    }
-
-    /// The CPU that runs a thread.
-    pub fn cpu_of(&self, id: ThreadId) -> Option<Cpu> {
-        let cpus = &self.cpus[..self.cpu_end];
-        cpus.iter()
-            .position(|cpu| cpu.current == Some(id))
-            .map(|index| Cpu(index as u32))
-    }
-
-    /// The CPU that runs a thread runs nobody now.
-    fn leave_cpu(&mut self, id: ThreadId) {
-        if let Some(cpu) = self.cpu_of(id) {
-            self.cpu(cpu).current = None;
-        }
-    }
-
-    /// Adds a CPU's time up to its last change-over, if there was one since the last call, to the thread that ran
-    /// there; answers to whose task how much came.
-    ///
-    /// It counts when a CPU changes over by the run queue, as at the end of a slice, not when one thread hands it
-    /// to another by a message, a wake or a yield: of those the last one gets it all. So a call that is
-    /// answered at once counts as its caller's; of work that lasts longer than a slice each thread gets its share
-    /// as often as a slice ends in it, which in the long run is exact. The sum over all threads always is.
-    /// Time in the kernel is the thread's for which it runs; nobody gets what is spent idle.
-    pub fn account(&mut self, cpu: Cpu, ran: Option<ThreadId>) -> Option<(TaskId, Time)> {
-        let turn = &mut self.turns[cpu.0 as usize % MAX_CPUS];
-        let spent = turn.at.wrapping_sub(turn.since);
-        turn.since = turn.at;
-        let thread = self.threads.find_mut(ran)?;
-        thread.cpu_time = thread.cpu_time.wrapping_add(spent);
-        Some((thread.task, spent))
-    }
-
-    /// As [`account`](Self::account), up to now.
-    pub fn account_until(
-        &mut self,
-        cpu: Cpu,
-        ran: Option<ThreadId>,
-        now: Time,
-    ) -> Option<(TaskId, Time)> {
-        self.turns[cpu.0 as usize % MAX_CPUS].at = now;
-        self.account(cpu, ran)
-    }
-
-    /// A CPU came online.
-    pub fn online(&mut self, cpu: Cpu) {
-        self.cpu(cpu).online = true;
-        self.cpu_end = self.cpu_end.max(cpu.0 as usize + 1).min(MAX_CPUS);
-    }
-
     /// The thread that a CPU runs waits from now on. Its wait is set by the caller.
     pub fn block(&mut self, cpu: Cpu) {
         let current = self.cpu(cpu).current.take();
         if let Some(thread) = current.and_then(|id| self.threads.get_mut(id)) {
             thread.state = State::Blocked;
+            thread.cpu = cpu;
             thread.own_priority = thread.base;
             thread.priority = thread.base;
             if thread.flags.contains(Flags::DEPRESSED)
@@ -260,7 +180,7 @@ impl Sched {
         }
     }
 
-    /// Takes a ready thread off the run queue and holds it. Woken threads must have been settled.
+    /// Takes a ready thread off its run queue and holds it. Woken threads must have been settled.
     pub fn hold(&mut self, id: ThreadId) {
         let Some(thread) = self.threads.get_mut(id) else {
             return;
@@ -268,8 +188,7 @@ impl Sched {
         match thread.state {
             State::Ready => {
                 thread.state = State::Held;
-                let priority = thread.priority;
-                self.ready.remove(&mut self.threads, id, priority);
+                self.dequeue(id);
             }
             State::Running => {
                 thread.state = State::Held;
@@ -279,24 +198,44 @@ impl Sched {
         }
     }
 
-    /// Changes a thread's own priority and policy.
-    pub fn set_priority(&mut self, id: ThreadId, base: u8, policy: Policy) {
+    /// Changes a thread's own priority and policy, and where it runs if that follows from it.
+    pub fn set_priority<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        here: Cpu,
+        id: ThreadId,
+        (base, policy): (u8, Policy),
+    ) {
+        // A woken thread is in no run queue yet.
+        self.settle(machine, here);
+        let state = self.threads.get(id).map(|thread| thread.state);
+        if state == Some(State::Ready) {
+            self.dequeue(id);
+        }
         let Some(thread) = self.threads.get_mut(id) else {
             return;
         };
-        let old = thread.priority;
-        let ready = thread.state == State::Ready;
         thread.base = base.min(thread::MAX_PRIORITY);
         thread.own_priority = thread.base;
+        thread.priority = thread.base;
         thread.policy = policy;
-        if ready {
-            self.ready.remove(&mut self.threads, id, old);
+        match thread.state {
+            State::Ready => {
+                self.woken.push(&mut self.threads, id);
+                self.settle(machine, here);
+            }
+            State::Running => self.look_again(machine, here, id),
+            State::Blocked | State::Held => {}
         }
-        if let Some(thread) = self.threads.get_mut(id) {
-            thread.priority = thread.base;
-        }
-        if ready {
-            self.ready.push(&mut self.threads, id);
+    }
+
+    /// The CPU that runs a thread sees whether another one should run now.
+    fn look_again<M: Machine>(&mut self, machine: &mut M, here: Cpu, id: ThreadId) {
+        if let Some(cpu) = self.cpu_of(id) {
+            self.cpu(cpu).reschedule = true;
+            if cpu != here {
+                machine.kick(cpu);
+            }
         }
     }
 
@@ -332,7 +271,7 @@ impl Sched {
             None => true,
         };
         let stopped = Flags::SUSPENDED | Flags::TERMINATE;
-        if !lower || thread.flags.intersects(stopped) || !self.takes_at_once(here, priority) {
+        if !lower || thread.flags.intersects(stopped) || !self.takes_at_once(here, id, priority) {
             return None;
         }
         self.woken = ThreadQueue::default();
@@ -343,7 +282,7 @@ impl Sched {
 
     /// Whether a thread of this priority, which is above that of this CPU's thread, takes this CPU over.
     #[inline(always)]
-    pub fn takes_at_once(&mut self, here: Cpu, priority: u8) -> bool {
+    pub fn takes_at_once(&mut self, here: Cpu, id: ThreadId, priority: u8) -> bool {
         let CpuState {
             reschedule,
             slice_end,
@@ -352,19 +291,19 @@ impl Sched {
         // After idling there is no slice to take over.
         !reschedule
             && slice_end != NEVER
-            && i16::from(priority) > self.ready.highest()
-            && (self.cpu_end <= 1 || self.cpu_for(here, priority) == Some(here))
+            && i16::from(priority) > self.highest
+            && (self.cpu_end <= 1 || self.cpu_for(here, id) == Some(here))
     }
 
     /// A thread takes a CPU over, whose thread waits for its turn.
     #[inline(always)]
     pub fn preempted_by(&mut self, here: Cpu, id: ThreadId) {
         if let Some(current) = self.cpu(here).current.replace(id) {
-            self.preempt(current, 0);
+            self.preempt(here, current, 0);
         }
     }
 
-    /// Puts woken threads into the run queue and decides which CPUs must look at it.
+    /// Puts woken threads into run queues and decides which CPUs must look at them.
     pub fn settle<M: Machine>(&mut self, machine: &mut M, here: Cpu) {
         while let Some(id) = self.woken.pop(&mut self.threads) {
             let Some(thread) = self.threads.get_mut(id) else {
@@ -374,11 +313,12 @@ impl Sched {
                 thread.state = State::Held;
                 continue;
             }
-            let priority = thread.priority;
-            self.ready.push(&mut self.threads, id);
+            let (priority, home) = (thread.priority, thread.cpu);
+            let takes = self.cpu_for(here, id);
+            self.enqueue(takes.unwrap_or(home), id);
             let woken = (id.index().into(), priority.into());
             self.note(machine, here, TraceKind::Wake, woken);
-            if let Some(cpu) = self.cpu_for(here, priority) {
+            if let Some(cpu) = takes {
                 self.cpu(cpu).reschedule = true;
                 if cpu != here {
                     machine.kick(cpu);
@@ -387,53 +327,35 @@ impl Sched {
         }
     }
 
-    /// The CPU that a woken thread of this priority should take: an idle one, this one first; else the
-    /// one with the lowest priority below it.
-    fn cpu_for(&self, here: Cpu, priority: u8) -> Option<Cpu> {
-        let mut best: Option<(u16, Cpu)> = None;
-        let cpus = self.cpus[..self.cpu_end].iter().enumerate();
-        for (index, cpu) in cpus.filter(|(_, cpu)| cpu.online) {
-            let id = Cpu(index as u32);
-            let running = match cpu.current.and_then(|id| self.threads.get(id)) {
-                _ if cpu.reschedule => continue,
-                None => 0,
-                Some(thread) if thread.priority < priority => u16::from(thread.priority) + 1,
-                Some(_) => continue,
-            };
-            let better = match best {
-                None => true,
-                Some((lowest, _)) => running < lowest || (running == lowest && id == here),
-            };
-            if better {
-                best = Some((running, id));
-            }
-        }
-        best.map(|(_, cpu)| cpu)
-    }
-
     /// Decides which thread a CPU runs now, and makes it current.
     pub fn dispatch<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Option<ThreadId> {
-        self.cpu(cpu).reschedule = false;
-        let running = self.cpu(cpu).current;
+        let state = self.cpu(cpu);
+        state.reschedule = false;
+        let (running, slice_end, over) = (state.current, state.slice_end, state.slice_over);
         let own = running.and_then(|id| self.threads.get(id));
-        let goes_on = own.is_some_and(|own| self.ready.highest() <= i16::from(own.priority));
-        if goes_on {
-            if self.cpu(cpu).slice_end < self.cpu(cpu).timer {
+        let least = own.map_or(0, |own| i16::from(own.priority) + i16::from(!over));
+        let next = if self.highest < least {
+            None
+        } else {
+            self.take_next(cpu, least)
+        };
+        if next.is_none() && running.is_some() && !over {
+            if slice_end < self.cpu(cpu).timer {
                 self.set_timer(machine, cpu);
             }
             return running;
         }
         let now = machine.now();
-        self.turns[cpu.0 as usize % MAX_CPUS].at = now;
-        let next = self.ready.pop(&mut self.threads);
-        if let Some(id) = running {
-            self.preempt(
-                id,
-                self.cpus[cpu.0 as usize % MAX_CPUS]
-                    .slice_end
-                    .saturating_sub(now),
-            );
+        self.turn_ends(cpu, now);
+        if let (Some(id), Some(_)) = (running, next) {
+            let left = if over {
+                0
+            } else {
+                slice_end.saturating_sub(now)
+            };
+            self.preempt(cpu, id, left);
         }
+        let next = next.or(running);
         self.run(machine, cpu, (next, now));
         next
     }
@@ -458,18 +380,19 @@ impl Sched {
         let state = self.cpu(cpu);
         state.current = next;
         state.slice_end = slice_end;
+        state.slice_over = false;
         // A timer that comes too early is set again then.
         if slice_end < state.timer || next.is_none() {
             self.set_timer(machine, cpu);
         }
     }
 
-    /// A CPU's thread goes back into the run queue, with what is left of its slice; 0: the next one is new.
-    fn preempt(&mut self, id: ThreadId, slice: Time) {
+    /// A CPU's thread goes back into the CPU's run queue, with what is left of its slice; 0: the next one is new.
+    fn preempt(&mut self, cpu: Cpu, id: ThreadId, slice: Time) {
         if let Some(thread) = self.threads.get_mut(id) {
             thread.state = State::Ready;
             thread.slice = slice.min(SLICE) as u32;
-            self.ready.push(&mut self.threads, id);
+            self.enqueue(cpu, id);
         }
     }
 
@@ -478,15 +401,12 @@ impl Sched {
     pub fn yield_now<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Option<ThreadId> {
         let current = self.cpu(cpu).current?;
         let own = self.threads.get(current)?.priority;
-        if self.ready.highest() < i16::from(own) {
-            return None;
-        }
         // It goes behind whoever waits, so that it is not the next one itself.
-        self.preempt(current, 0);
-        let next = self.ready.pop(&mut self.threads);
+        let next = self.take_next(cpu, own.into())?;
+        self.preempt(cpu, current, 0);
         let now = machine.now();
-        self.run(machine, cpu, (next, now));
-        next
+        self.run(machine, cpu, (Some(next), now));
+        Some(next)
     }
 
     /// [`yield_now`](Self::yield_now) to a thread of the same priority, which runs now, with the rest of the slice:
@@ -497,21 +417,22 @@ impl Sched {
             .union(Flags::SUSPENDED)
             .union(Flags::UNHANDLED)
             .union(Flags::RETRY);
-        let CpuState {
-            current,
-            reschedule,
-            ..
-        } = *self.cpu(cpu);
-        let current = current?;
+        let state = &mut self.cpus[cpu.0 as usize % MAX_CPUS];
+        let current = state.current?;
         let own = self.threads.get(current)?.priority;
-        let level = self.ready.highest_level(own)?;
+        if self.highest != i16::from(own) {
+            return None;
+        }
+        let level = state.ready.level(own)?;
         let next = level.first()?;
         let (from, to) = self.threads.get_pair_mut(current, Some(next))?;
-        if reschedule || to.flags.intersects(STOPPED) {
+        if state.reschedule || to.flags.intersects(STOPPED) {
             return None;
         }
         let second = level.advance(&to.link);
         let last = level.append(current, &mut from.link);
+        state.current = Some(next);
+        from.cpu = cpu;
         from.state = State::Ready;
         from.slice = 0;
         to.state = State::Running;
@@ -521,7 +442,6 @@ impl Sched {
         if let Some(last) = last {
             ThreadQueue::learn_next(&mut self.threads, last, current);
         }
-        self.cpu(cpu).current = Some(next);
         Some(next)
     }
 
@@ -543,9 +463,8 @@ impl Sched {
         if now < state.slice_end {
             return;
         }
-        state.slice_end = now.saturating_add(SLICE);
-        let Some(id) = state.current else { return };
-        let Some(thread) = self.threads.get_mut(id) else {
+        state.slice_over = true;
+        let Some(thread) = state.current.and_then(|id| self.threads.get_mut(id)) else {
             return;
         };
         if thread.policy == Policy::Timeshare && !thread.flags.contains(Flags::DEPRESSED) {
@@ -554,10 +473,7 @@ impl Sched {
         }
         // The loan of a caller's priority ends with the slice.
         thread.priority = thread.own_priority;
-        thread.state = State::Ready;
         thread.slice = 0;
-        self.cpu(cpu).current = None;
-        self.ready.push(&mut self.threads, id);
     }
 
     /// The first deadline of a port's timer has changed.

@@ -16,6 +16,12 @@ pub struct ThreadQueue {
 }
 
 impl ThreadQueue {
+    /// Nobody is in it.
+    pub const EMPTY: Self = Self {
+        head: None,
+        tail: None,
+    };
+
     /// Whether nobody is in it.
     #[inline(always)]
     pub fn is_empty(&self) -> bool {

@@ -10,14 +10,14 @@ use crate::base::ids::{
     BufferId, ChunkId, ExtraId, MessageId, PortId, SemaphoreId, SpaceId, TaskId, ThreadId,
 };
 use crate::base::tree::Links;
-use crate::machine::{NEVER, Page, Time};
+use crate::machine::{Cpu, NEVER, Page, Time};
 
 /// Where a thread stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
     /// It is the current thread of a CPU; [`Sched::cpu_of`](super::Sched::cpu_of) says of which.
     Running,
-    /// It is in the run queue.
+    /// It is in the run queue of [`Thread::cpu`].
     Ready,
     /// It waits; [`Thread::wait`] says for what.
     Blocked,
@@ -151,9 +151,12 @@ pub struct Thread {
     pub policy: Policy,
     /// See [`State`].
     pub state: State,
+    /// In whose run queue it is, while it is ready; else where it ran when it last gave its CPU up in here. (The message
+    /// fast path, which hands CPUs over, leaves it as it is.)
+    pub cpu: Cpu,
     /// See [`Wait`].
     pub wait: Wait,
-    /// Place in the run queue, in a port's queue of waiters, or in a futex bucket.
+    /// Place in a run queue, in a port's queue of waiters, or in a futex bucket.
     pub link: Link,
     /// The space that its names denote something in.
     pub space: SpaceId,
@@ -208,6 +211,7 @@ impl Thread {
             base: DEFAULT_PRIORITY,
             policy: Policy::Timeshare,
             state: State::Held,
+            cpu: Cpu(0),
             wait: Wait::None,
             link: Link::default(),
             space: names.0,

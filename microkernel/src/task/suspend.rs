@@ -172,9 +172,8 @@ impl Tasks {
         let changes = thread.flags.contains(Flags::HELD_BY_TASK) != held;
         thread.flags.set(Flags::HELD_BY_TASK, held);
         if thread.base > limit {
-            // A woken thread is in no run queue yet, which the scheduler relies on.
-            cx.sched.settle(cx.machine, cx.cpu);
-            cx.sched.set_priority(id, limit, policy);
+            cx.sched
+                .set_priority(cx.machine, cx.cpu, id, (limit, policy));
         }
         match (changes, held) {
             (true, true) => self.add_suspension(layers, id),

@@ -194,6 +194,7 @@ fn a_task_s_limit_of_priority_holds_its_threads_and_its_children() {
     let child = world.child();
     let (_, right) = child.thread();
     let thread = world.client::<dyn Thread>(right);
+    thread.suspend().unwrap();
     thread.set_priority(100, 1).unwrap();
     child.task.set_priority_limit(90).unwrap();
     assert_eq!(child.task.info().unwrap().priority_limit, 90);
@@ -250,10 +251,12 @@ fn a_priority_is_one_of_128() {
     let thread = world.client::<dyn Thread>(right);
     assert_eq!(code(thread.set_priority(128, 0)), K::InvalidArgument);
     assert_eq!(code(thread.set_priority(1, 2)), K::InvalidArgument);
+    thread.suspend().unwrap();
     thread.set_priority(100, 1).unwrap();
     assert_eq!(thread.info().unwrap().priority, 100);
     thread.set_priority(3, 0).unwrap();
     assert_eq!(thread.info().unwrap().priority, 3);
+    thread.resume().unwrap();
     assert_eq!(
         world.sim.borrow().cpu_of(index),
         None,
