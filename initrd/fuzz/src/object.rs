@@ -152,9 +152,13 @@ fn right(of: &mut Generator, kind: Kind) -> Descriptor {
             Some(of.pool.name(port_type::RECEIVE, &mut of.rng))
         }
         _ => {
-            let how = [disposition::COPY_SEND, disposition::MAKE_SEND];
-            right.disposition = of.rng.pick(&how);
-            None
+            let how = [
+                (disposition::COPY_SEND, port_type::SEND),
+                (disposition::MAKE_SEND, port_type::RECEIVE),
+            ];
+            let (disposition, source) = of.rng.pick(&how);
+            right.disposition = disposition;
+            Some(of.pool.name(source, &mut of.rng))
         }
     };
     let entry = matches!(kind, Kind::Send(interface) if interface.ends_with("Entry"));
