@@ -45,7 +45,7 @@ enum Counter {
 /// The clock, and how fast the other counters run beside it.
 pub(crate) struct Clocks {
     counter: Counter,
-    clock: Option<Clock>,
+    clock: Clock,
     /// Timer ticks in 2^20 ns.
     ticks: u64,
     /// Time stamps in 2^20 ns.
@@ -71,7 +71,7 @@ impl Counter {
 /// Half of a register: what one access does not split.
 fn hpet_read(base: u64, half: u64) -> u32 {
     // SAFETY: the registers' page is mapped for ever; reading one changes no memory.
-    unsafe { ((base + half) as *const u32).read_volatile() }
+    unsafe { (base.wrapping_add(half) as *const u32).read_volatile() }
 }
 
 impl Clocks {
@@ -79,7 +79,7 @@ impl Clocks {
     pub(crate) const fn new() -> Self {
         Self {
             counter: Counter::None,
-            clock: None,
+            clock: Clock::STANDING,
             ticks: 0,
             stamps: 0,
             watchdog: NEVER,
@@ -95,11 +95,11 @@ impl Clocks {
             .hpet
             .and_then(|address| start_hpet(memory.map_device(address).ok()?));
         (self.counter, self.clock) = match (hpet, acpi.timer) {
-            (Some((counter, clock)), _) => (counter, Some(clock)),
+            (Some(found), _) => found,
             (None, Some((port, width))) => {
                 let mut counter = Counter::AcpiTimer(port);
                 let clock = Clock::acpi(width, counter.read());
-                (counter, Some(clock))
+                (counter, clock)
             }
             (None, None) => return Err("neither HPET nor ACPI timer: no clock"),
         };
@@ -151,14 +151,12 @@ impl Clocks {
     /// Nanoseconds since boot.
     pub(crate) fn now(&mut self) -> Time {
         let counter = self.counter.read();
-        self.clock.as_mut().map_or(0, |clock| clock.at(counter))
+        self.clock.at(counter)
     }
 
     /// Whether the counter wraps in a time that a machine may idle.
     fn wraps(&self) -> bool {
-        self.clock
-            .as_ref()
-            .is_some_and(|clock| clock.patience() < NEVER)
+        self.clock.patience() < NEVER
     }
 
     /// Waits until something is so, or a time is over; answers whether it is so.
@@ -175,10 +173,7 @@ impl Clocks {
 
     /// Makes this CPU's timer interrupt at a time, or earlier.
     fn start_timer(&mut self, area: &PerCpu, deadline: Time) {
-        let longest = self
-            .clock
-            .as_ref()
-            .map_or(LONGEST, |clock| clock.patience().min(LONGEST));
+        let longest = self.clock.patience().min(LONGEST);
         let now = self.now();
         let delay = deadline.saturating_sub(now).min(longest);
         area.programmed.set(now.saturating_add(delay));
