@@ -29,7 +29,7 @@ use crate::base::log::Log;
 use crate::base::trace::{Detail, Trace};
 use crate::ipc::Letter;
 use crate::ipc::agenda::Progress;
-use crate::ipc::fast::Hands;
+use crate::ipc::fast::{Hands, Refused};
 use crate::ipc::receive::End;
 use crate::ipc::{self, Ipc};
 use crate::kobj::Scratch;
@@ -65,21 +65,24 @@ impl Kernel {
         }
         let current = self.sched.cpu(cpu).current;
         let message = current.and_then(|current| Request::of(machine.frame(current.index())));
-        match message.and_then(|request| self.pass(machine, cpu, request)) {
-            Some(delivery) => {
+        let Some(request) = message else {
+            return match self.null_trap(machine, cpu) {
+                Some(next) => next,
+                None => self.trap(machine, cpu),
+            };
+        };
+        match self.pass(machine, cpu, request) {
+            Ok(delivery) => {
                 delivery.write(machine.frame(delivery.thread));
                 if current.map(ThreadId::index) == Some(delivery.thread) {
                     return Next::Run(delivery.thread);
                 }
                 Next::Pass(delivery.thread)
             }
-            None if message.is_some() => {
-                self.message(machine, cpu, message.map(|message| message.direct))
+            Err(Refused::ToKernel(port)) if request.shape == Shape::SHORT => {
+                self.call(machine, cpu, port)
             }
-            None => match self.null_trap(machine, cpu) {
-                Some(next) => next,
-                None => self.trap(machine, cpu),
-            },
+            Err(_) => self.message(machine, cpu, Some(request.direct)),
         }
     }
 
@@ -102,18 +105,11 @@ impl Kernel {
         cpu: Cpu,
         direct: Option<Direct>,
     ) -> Next {
-        match direct {
-            Some(Direct::Call) => {
-                if let Some(called) = self.called_object(machine, cpu) {
-                    return self.call_object(machine, cpu, &called);
-                }
-            }
-            Some(Direct::Reply) if self.answers_raised(cpu) => {
-                if let Some(raised) = self.resume_raised(machine, cpu) {
-                    return Next::Run(raised);
-                }
-            }
-            _ => {}
+        if direct == Some(Direct::Reply)
+            && self.answers_raised(cpu)
+            && let Some(raised) = self.resume_raised(machine, cpu)
+        {
+            return Next::Run(raised);
         }
         self.handle_generally(machine, cpu, Event::Trap)
     }
@@ -145,7 +141,11 @@ impl Kernel {
     }
 
     /// The message fast path: the current thread's message goes to a thread that waits for it, which runs
-    /// now. `None`: nothing has changed, and the trap takes the general way.
+    /// now.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing has changed, and the trap goes on with [`call`](Self::call) or
+    /// [`message`](Self::message).
     ///
     /// A machine whose entry code has the registers at hand calls this first; [`handle`](Self::handle) does it for
     /// the others. Inlined where parts of the request are constants, it shrinks to that one case.
@@ -155,10 +155,10 @@ impl Kernel {
         machine: &mut M,
         cpu: Cpu,
         request: Request,
-    ) -> Option<Delivery> {
+    ) -> Result<Delivery, Refused> {
         // What is traced is passed on from there.
         if self.sched.trace.is_detailed() {
-            return None;
+            return Err(Refused::Special);
         }
         self.pass_untold(machine, cpu, request)
     }
@@ -169,14 +169,16 @@ impl Kernel {
         machine: &mut M,
         cpu: Cpu,
         request: Request,
-    ) -> Option<Delivery> {
-        let current = self.sched.cpu(cpu).current?;
+    ) -> Result<Delivery, Refused> {
+        let special = Refused::Special;
+        let current = self.sched.cpu(cpu).current;
+        let (current, _) = self.sched.threads.find_known(current).ok_or(special)?;
         let letter = if request.shape.is_buffered() {
-            Some(Letter::new(&self.vm, request.shape)?)
+            Some(Letter::new(&self.vm, request.shape).ok_or(special)?)
         } else if request.shape == Shape::SHORT {
             None
         } else {
-            return None;
+            return Err(special);
         };
         let mut hands = Hands {
             sched: &mut self.sched,
@@ -185,16 +187,17 @@ impl Kernel {
         };
         let ipc = &mut self.ipc;
         let delivery = match request.direct {
-            Direct::Call => ipc.fast_call(&mut hands, current, request, letter),
+            Direct::Call => Some(ipc.fast_call(&mut hands, current, request, letter)?),
             Direct::Reply => ipc.fast_reply(&mut hands, current, request, letter),
             Direct::Send | Direct::Exchange if letter.is_some() => None,
             Direct::Send => ipc.fast_send(&mut hands, current, request),
             Direct::Exchange => ipc.fast_exchange(&mut hands, current, request),
-        }?;
+        };
+        let delivery = delivery.ok_or(special)?;
         if request.direct != Direct::Exchange {
             self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
         }
-        Some(delivery)
+        Ok(delivery)
     }
 
     /// A trap while the ring takes what happens on the message path. Whether that was all: a message was passed.
@@ -208,8 +211,8 @@ impl Kernel {
         // The ring tells more of the others on the general way.
         let calls = |request: &Request| matches!(request.direct, Direct::Call | Direct::Reply);
         let request = Request::of(&frame).filter(calls);
-        let Some(delivery) = request.and_then(|request| self.pass_untold(machine, cpu, request))
-        else {
+        let passed = request.map(|request| self.pass_untold(machine, cpu, request));
+        let Some(Ok(delivery)) = passed else {
             return false;
         };
         let receiver = machine.frame(delivery.thread);
@@ -590,6 +593,7 @@ impl Kernel {
         }
     }
 
+    #[inline(always)]
     fn is_settled(&self) -> bool {
         self.ipc.is_settled()
             && self.tasks.is_settled()

@@ -26,6 +26,25 @@ impl<T> Id<T> {
         })
     }
 
+    /// The id that a stamp is.
+    ///
+    /// # Safety
+    /// The generation in it is odd.
+    #[inline(always)]
+    pub(crate) unsafe fn from_stamp(stamp: u64) -> Self {
+        Self {
+            // SAFETY: an odd number is not 0.
+            bits: unsafe { NonZeroU64::new_unchecked(stamp) },
+            kind: PhantomData,
+        }
+    }
+
+    /// Whether it is the one there: a single comparison, which `==` with an optional id is not.
+    #[inline(always)]
+    pub fn is(self, there: Option<Self>) -> bool {
+        self.to_bits() == there.map_or(0, Self::to_bits)
+    }
+
     /// The slot's index.
     #[inline(always)]
     pub fn index(self) -> u32 {

@@ -169,6 +169,24 @@ impl<T, K> Arena<T, K> {
         Some(unsafe { slot.value.assume_init_mut() })
     }
 
+    /// As [`find`](Self::find), and the id, which then is known to be one.
+    #[inline(always)]
+    pub fn find_known(&self, id: Option<Id<K>>) -> Option<(Id<K>, &T)> {
+        let found = self.find(id)?;
+        let bits = id.map_or(0, Id::to_bits);
+        // SAFETY: `find` found the slot occupied with these bits as its stamp.
+        Some((unsafe { Id::from_stamp(bits) }, found))
+    }
+
+    /// As [`find_known`](Self::find_known).
+    #[inline(always)]
+    pub fn find_known_mut(&mut self, id: Option<Id<K>>) -> Option<(Id<K>, &mut T)> {
+        let found = self.find_mut(id)?;
+        let bits = id.map_or(0, Id::to_bits);
+        // SAFETY: as in `find_known`.
+        Some((unsafe { Id::from_stamp(bits) }, found))
+    }
+
     /// Two different objects at once; `None` when one was removed or both are the same.
     #[inline(always)]
     pub fn get_pair_mut(&mut self, a: Id<K>, b: Option<Id<K>>) -> Option<(&mut T, &mut T)> {

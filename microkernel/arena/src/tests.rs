@@ -88,6 +88,20 @@ fn scanning_by_index_finds_what_is_live() {
 }
 
 #[test]
+fn what_is_found_is_known_by_its_id() {
+    let mut arena = arena::<u64>(1);
+    assert_eq!(arena.find_known(None), None);
+    let id = arena.insert(4).unwrap();
+    assert_eq!(arena.find_known(Some(id)), Some((id, &4)));
+    assert_eq!(arena.find_known_mut(Some(id)), Some((id, &mut 4)));
+    assert_eq!((id.is(Some(id)), id.is(None)), (true, false));
+    arena.remove(id);
+    assert_eq!(arena.find_known(Some(id)), None);
+    assert_eq!(arena.find_known_mut(Some(id)), None);
+    assert_eq!(arena.find_known(None), None);
+}
+
+#[test]
 fn no_id_finds_nothing() {
     let mut arena = arena::<u64>(1);
     assert_eq!(arena.find(None), None);

@@ -6,16 +6,15 @@
 
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::WORDS;
-use abi::names::Name;
 use abi::registers::{self, Received, ReplyKind, Shape};
 use abi::trace;
 use abi::transport::REPLY_OFFSET;
 
 use super::array::{Array, Stage};
 use super::body::{Carried, PAGE};
-use super::entry::Rights;
+use super::fast::count;
 use super::message::{Made, Message, Via};
-use super::port::{Kind, Object};
+use super::port::Kind;
 use super::receive::note_receive;
 use super::right::Right;
 use super::send::Call;
@@ -23,29 +22,29 @@ use super::{Context, Ipc};
 use crate::base::Shortage;
 use crate::base::ids::{ArrayId, BodyId, MessageId, PortId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
-use crate::machine::{Direct, Frame, Machine};
-use crate::sched::{Flags, Sched, Thread};
+use crate::machine::{Frame, Machine};
+use crate::sched::Sched;
 
 /// What a request to the kernel says, beside the rights and the data in its body.
 #[derive(Debug)]
-pub struct Asked {
+pub struct Asked<'a> {
     /// The message's id.
     pub id: i32,
     /// Who asks.
     pub identity: u64,
     /// The payload.
-    pub words: [u64; WORDS],
+    pub words: &'a [u64; WORDS],
     /// Bytes of inline data.
     pub size: u32,
 }
 
-impl Asked {
-    /// What a message says.
-    pub fn by(message: &Message) -> Self {
+impl<'a> Asked<'a> {
+    /// What a message says, whose words these are.
+    pub fn by(message: &Message, words: &'a [u64; WORDS]) -> Self {
         Self {
             id: message.id,
             identity: message.identity,
-            words: message.words,
+            words,
             size: message.shape.size(),
         }
     }
@@ -73,6 +72,27 @@ pub enum Answered {
 }
 
 impl Answer<'_> {
+    /// An answer that is words alone.
+    pub fn short(words: [u64; WORDS]) -> Self {
+        Self {
+            words,
+            carried: None,
+            data: &[],
+        }
+    }
+
+    /// Writes an answer that is words alone into the registers of the thread that asked.
+    #[inline(always)]
+    pub fn write_short(frame: &mut Frame, id: i32, words: [u64; WORDS]) {
+        // A reply object has neither name nor label.
+        frame.rax = MessageReturn::Success.0.into();
+        frame.rdi = Received::new(Shape::SHORT, ReplyKind::None).0.into();
+        frame.rsi = 0;
+        frame.rdx = registers::pair(id as u32, 0);
+        frame.r10 = 0;
+        frame.words = words;
+    }
+
     /// What it consists of beside the words.
     fn shape(&self) -> Shape {
         if self.carried.is_none() && self.data.is_empty() {
@@ -205,25 +225,6 @@ impl Ipc {
         }
     }
 
-    /// The kernel object that a short call asks, of a thread that then waits on its own reply object. The frame
-    /// is that of a [call](Direct::Call).
-    #[inline(always)]
-    pub fn called_object(&self, from: &Thread, frame: &Frame) -> Option<(PortId, Object)> {
-        let plain = frame.rdi == Direct::CALL.into();
-        // The reply name and the receive name are both null.
-        let own = frame.rsi >> 32 | u64::from(frame.rdx as u32) == 0;
-        if !plain || !own || !(from.flags - Flags::SLOT_FULL).is_empty() {
-            return None;
-        }
-        let names = (from.space, from.first_names);
-        let entry = self.names.get_near(names, Name(frame.rsi as u32))?;
-        let to = entry.port.filter(|_| entry.rights.contains(Rights::SEND))?;
-        let Kind::Kernel(object) = self.ports.get(to)?.kind else {
-            return None;
-        };
-        (!self.ports.get(from.reply_port)?.has_work).then_some((to, object))
-    }
-
     /// Whether a thread's reply port still is this one, and nothing waits there.
     #[inline(always)]
     pub fn awaits(&self, sched: &Sched, thread: ThreadId, own: PortId) -> bool {
@@ -236,7 +237,7 @@ impl Ipc {
     pub fn keep_request(
         &mut self,
         (to, own): (PortId, PortId),
-        asked: &Asked,
+        asked: &Asked<'_>,
     ) -> Option<MessageId> {
         self.messages.make_room().ok()?;
         self.add_send(to);
@@ -244,7 +245,7 @@ impl Ipc {
             identity: asked.identity,
             via: Via::Send,
             reply: Right::SendOnce(own),
-            ..Message::from_kernel(to, asked.id, asked.words)
+            ..Message::from_kernel(to, asked.id, *asked.words)
         };
         self.messages.insert(message).ok()
     }
@@ -259,7 +260,7 @@ impl Ipc {
     ) {
         let mut code = MessageReturn::Success;
         if let Some(port) = self.ports.get_mut(port) {
-            port.sequence = port.sequence.wrapping_add(1);
+            count(port);
         }
         if let Some(Carried::Ports(array)) = answer.carried {
             return self.answer_with_array(cx, thread, (port, id), (answer.words, array));
@@ -269,14 +270,23 @@ impl Ipc {
         if shape.is_buffered() {
             code = self.deliver_answer(cx, thread, (port, id), answer.carried, answer.data);
         }
-        // A reply object has neither name nor label.
         let frame = cx.machine.frame(thread.index());
+        Answer::write_short(frame, id, answer.words);
         frame.rax = code.0.into();
         frame.rdi = Received::new(shape, ReplyKind::None).0.into();
-        frame.rsi = 0;
-        frame.rdx = registers::pair(id as u32, 0);
-        frame.r10 = 0;
-        frame.words = answer.words;
+    }
+
+    /// Counts an answer at a thread's reply port; whether nothing else waits there, and so
+    /// [`write_short`](Answer::write_short) is all that is left to do.
+    #[inline(always)]
+    pub fn count_answer(&mut self, own: PortId) -> bool {
+        match self.ports.get_mut(own) {
+            Some(port) if !port.has_work => {
+                count(port);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Answers with an array of rights: a message after all, for it may have steps.

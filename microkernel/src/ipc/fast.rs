@@ -20,7 +20,7 @@ use super::Ipc;
 use super::body::HeaderFacts;
 use super::entry::Rights;
 use super::letter::{Letter, Pages};
-use super::port::Port;
+use super::port::{Kind, Port};
 use crate::base::ids::{PortId, ThreadId};
 use crate::machine::{Cpu, Delivery, FrameIndex, Machine, Request};
 use crate::sched::{Flags, Form, Sched, State, Thread, ThreadQueue, Wait};
@@ -35,8 +35,32 @@ pub struct Hands<'a, M> {
     pub cpu: Cpu,
 }
 
+/// Why a message takes the general way. Nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// Something is special about it, or nobody waits for it.
+    Special,
+    /// It is a call by a send right to this port, which is a kernel object's, with the answer to the own reply object.
+    ToKernel(PortId),
+}
+
+/// As [`Option::ok_or`] with the reason that most refusals have.
+trait OrSpecial<T> {
+    fn or_special(self) -> Result<T, Refused>;
+}
+
+impl<T> OrSpecial<T> for Option<T> {
+    #[inline(always)]
+    fn or_special(self) -> Result<T, Refused> {
+        self.ok_or(Refused::Special)
+    }
+}
+
 impl Ipc {
     /// Sends the current thread's call to a waiting receiver, which runs next.
+    ///
+    /// # Errors
+    /// [`Refused`].
     #[inline(always)]
     pub fn fast_call<M: Machine>(
         &mut self,
@@ -44,16 +68,17 @@ impl Ipc {
         caller: ThreadId,
         request: Request,
         letter: Option<Letter<'_>>,
-    ) -> Option<Delivery> {
+    ) -> Result<Delivery, Refused> {
         // The reply name and the receive name are both null: the own reply object.
         if request.names >> 32 | u64::from(request.receive as u32) != 0 {
-            return None;
+            return Err(Refused::Special);
         }
-        let from = hands.sched.threads.get(caller)?;
+        let from = hands.sched.threads.get(caller).or_special()?;
         let names = (from.space, from.first_names);
-        let entry = self.names.get_near(names, Name(request.names as u32))?;
+        let name = Name(request.names as u32);
+        let entry = self.names.get_near(names, name).or_special()?;
         if !entry.rights.contains(Rights::SEND) {
-            return None;
+            return Err(Refused::Special);
         }
         let target = entry.port;
         let (handed, port) = self.hand_to(hands, (caller, Wait::Reply), target, letter)?;
@@ -78,7 +103,7 @@ impl Ipc {
             );
         }
         let kind = registers::Received::new(shape, ReplyKind::Slot);
-        Some(Delivery {
+        Ok(Delivery {
             thread: handed.receiver.index(),
             word: registers::pair(kind.0, name.0),
             label,
@@ -95,12 +120,10 @@ impl Ipc {
         (thread, target): (ThreadId, PortId),
         (id, words): (i32, [u64; WORDS]),
     ) -> Option<()> {
-        let (handed, port) = self.hand_to(
-            hands,
-            (thread, Wait::Exception(target, Form::BRIEF)),
-            Some(target),
-            None,
-        )?;
+        let wait = Wait::Exception(target, Form::BRIEF);
+        let (handed, port) = self
+            .hand_to(hands, (thread, wait), Some(target), None)
+            .ok()?;
         let kind = registers::Received::new(Shape::SHORT, ReplyKind::Slot);
         let delivery = Delivery {
             thread: handed.receiver.index(),
@@ -124,20 +147,27 @@ impl Ipc {
         caller: (ThreadId, Wait),
         target: Option<PortId>,
         letter: Option<Letter<'l>>,
-    ) -> Option<(Handed<'l>, At)> {
-        let port = self.ports.find_mut(target)?;
+    ) -> Result<(Handed<'l>, At), Refused> {
+        let port = self.ports.find_mut(target).or_special()?;
         if port.has_work {
-            return None;
+            return Err(Refused::Special);
         }
         // Every message counts, on whatever path it comes (P-32).
         if port.receivers.is_empty() {
-            let set = port.set;
-            let (port, set) = self.ports.get_pair_mut(target?, set)?;
-            let handed = hand_call(hands, caller, letter, &mut set.receivers)?;
-            Some((handed, At::next(port)))
+            let target = target.or_special()?;
+            let Some(set) = port.set else {
+                return Err(match port.kind {
+                    Kind::Kernel(_) => Refused::ToKernel(target),
+                    _ => Refused::Special,
+                });
+            };
+            let pair = self.ports.get_pair_mut(target, Some(set));
+            let (port, set) = pair.or_special()?;
+            let handed = hand_call(hands, caller, letter, &mut set.receivers).or_special()?;
+            Ok((handed, At::next(port)))
         } else {
-            let handed = hand_call(hands, caller, letter, &mut port.receivers)?;
-            Some((handed, At::next(port)))
+            let handed = hand_call(hands, caller, letter, &mut port.receivers).or_special()?;
+            Ok((handed, At::next(port)))
         }
     }
 
@@ -190,15 +220,15 @@ impl Ipc {
         let sched = &mut *hands.sched;
         let highest = sched.highest_ready();
         let from = sched.threads.get(server)?;
-        let (caller, source) = (from.slot_of?, from.source?);
-        let queue = self.ports.get_mut(source)?;
+        let caller = from.slot_of;
+        let (source, queue) = self.ports.find_known_mut(from.source)?;
         // The guess is right if the port is still the space's, under this name.
-        if queue.name != Name(request.receive as u32) || queue.space != Some(from.space) {
+        if queue.name != Name(request.receive as u32) || !from.space.is(queue.space) {
             return None;
         }
-        let (from, to) = sched.threads.get_pair_mut(server, Some(caller))?;
+        let (from, to) = sched.threads.get_pair_mut(server, caller)?;
         // So is this one: a reply port lives as long as its thread, and gets another id when a call is given up.
-        if from.slot != Some(to.reply_port) {
+        if !to.reply_port.is(from.slot) {
             return None;
         }
         let flags = (from.flags ^ Flags::SLOT_FULL) | (to.flags - Flags::SLOT_FULL);
@@ -223,7 +253,7 @@ impl Ipc {
         if let Some(last) = waits_too {
             ThreadQueue::learn_next(&mut sched.threads, last, server);
         }
-        sched.cpu(hands.cpu).current = Some(caller);
+        sched.cpu(hands.cpu).current = caller;
         let shape = letter.map_or(Shape::SHORT, |letter| letter.shape);
         if let Some(pages) = pages {
             // A reply object has neither name nor label, and its messages no number.
@@ -241,7 +271,7 @@ impl Ipc {
             );
         }
         Some(Delivery {
-            thread: caller.index(),
+            thread: caller.map_or(0, ThreadId::index),
             word: registers::Received::new(shape, ReplyKind::None).0.into(),
             label: 0,
             reply: request.receive >> 32,

@@ -60,7 +60,7 @@ impl Ipc {
         }
         let target = self.plain_target(from, request)?;
         let port = self.ports.get_mut(target)?;
-        let own = port.name == Name(request.receive as u32) && port.space == Some(from.space);
+        let own = port.name == Name(request.receive as u32) && from.space.is(port.space);
         // Whoever waits there already is before this thread.
         let alone = port.receivers.is_empty() && port.set.is_none() && port.limit > 0;
         if !own || !alone {

@@ -14,22 +14,29 @@ use crate::ipc::port::{Kind, Object};
 use crate::ipc::send::Call;
 use crate::ipc::{self, Ipc};
 use crate::kobj::{self, Core, Reply, Scratch};
-use crate::machine::{Cpu, Machine, Next};
+use crate::machine::{Cpu, Event, Machine, Next};
 use crate::sched::Flags;
 use crate::task::{Layers, Tasks};
 use crate::trap::{self, Caller, Outcome};
 use crate::vm::STALLED;
 
 /// A short call to a kernel object.
-pub(super) struct Called {
+#[derive(Clone, Copy)]
+struct Called {
     caller: Caller,
     /// Identity of the caller's task.
     identity: u64,
+    ends: Ends,
+    object: Object,
+}
+
+/// Between which ports a call goes.
+#[derive(Clone, Copy)]
+struct Ends {
     /// The caller's reply object.
     own: PortId,
     /// The object's port.
     port: PortId,
-    object: Object,
 }
 
 impl Kernel {
@@ -45,82 +52,132 @@ impl Kernel {
         let Some(request) = self.ipc.messages.get(id) else {
             return Outcome::Message(MessageReturn::SendNoBuffer);
         };
-        let (asked, carried) = (Asked::by(request), (request.body, request.made));
-        let (mut core, scratch) = self.core(machine, cpu, caller, carried);
+        let (words, body, mut made) = (request.words, request.body, request.made);
+        let asked = Asked::by(request, &words);
+        self.counters.kernel_calls += 1;
+        let (mut core, scratch) = self.core(machine, cpu, caller, (body, &mut made));
         let reply = serve(&mut core, scratch, object, &asked);
-        if is_stalled(&reply) {
-            let made = core.made;
+        if is_stalled(reply) {
             return self.stall_call(machine, cpu, caller, (id, made));
         }
         finish(&mut core, scratch, (caller, id), reply)
     }
 
-    /// What the current thread calls, if that is a kernel object, the call is short, and its answer goes
-    /// straight back into the registers.
+    /// A short call of the current thread's to a kernel object's port, which was
+    /// [found](crate::ipc::fast::Refused::ToKernel) on the fast path. Its registers are in the frame.
     #[inline(always)]
-    pub(super) fn called_object<M: Machine>(
-        &mut self,
-        machine: &mut M,
-        cpu: Cpu,
-    ) -> Option<Called> {
-        if self.sched.trace.is_detailed() {
+    pub fn call<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, port: PortId) -> Next {
+        match self.called(cpu, port) {
+            Some(called) => self.call_object(machine, cpu, called),
+            None => self.handle_generally(machine, cpu, Event::Trap),
+        }
+    }
+
+    /// Who calls what, unless something is special about the caller.
+    #[inline(always)]
+    fn called(&mut self, cpu: Cpu, port: PortId) -> Option<Called> {
+        let current = self.sched.cpu(cpu).current;
+        let (thread, from) = self.sched.threads.find_known(current)?;
+        let Kind::Kernel(object) = self.ipc.ports.get(port)?.kind else {
+            return None;
+        };
+        // A request that turns out to have steps becomes a message.
+        if !(from.flags - Flags::SLOT_FULL).is_empty() || self.ipc.messages.make_room().is_err() {
             return None;
         }
-        let thread = self.sched.cpu(cpu).current?;
-        let record = self.sched.threads.get(thread)?;
-        let frame = machine.frame(thread.index());
-        let (port, object) = self.ipc.called_object(record, frame)?;
-        self.ipc.messages.make_room().ok()?;
         Some(Called {
             caller: Caller {
                 thread,
-                task: record.task,
+                task: from.task,
             },
-            identity: record.identity,
-            own: record.reply_port,
-            port,
+            identity: from.identity,
+            ends: Ends {
+                own: from.reply_port,
+                port,
+            },
             object,
         })
     }
 
     /// Such a call: the request is no message, unless it turns out to have steps.
+    #[inline(always)]
+    fn call_object<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, called: Called) -> Next {
+        let Called {
+            caller,
+            identity,
+            ends: Ends { own, port },
+            object,
+        } = called;
+        let counters = &mut self.counters;
+        counters.traps = counters.traps.wrapping_add(1);
+        counters.kernel_calls = counters.kernel_calls.wrapping_add(1);
+        let frame = machine.frame(caller.thread.index());
+        let words = frame.words;
+        let asked = Asked {
+            id: (frame.rdx >> 32) as i32,
+            identity,
+            words: &words,
+            size: 0,
+        };
+        let mut made = None;
+        let (mut core, scratch) = self.core(machine, cpu, caller, (None, &mut made));
+        let reply = serve(&mut core, scratch, object, &asked);
+        if let Some(reply) = reply
+            && reply.code == KernReturn::Success
+            && self.goes_on(cpu, caller.thread, own)
+            && let Some(words) = self.scratch.short(reply)
+            && self.ipc.count_answer(own)
+        {
+            let id = asked.id.wrapping_add(REPLY_OFFSET);
+            Answer::write_short(machine.frame(caller.thread.index()), id, words);
+            return Next::Run(caller.thread.index());
+        }
+        let ends = Ends { own, port };
+        self.finish_call(machine, cpu, caller, (ends, asked, reply, made))
+    }
+
+    /// Whether nothing follows from what a kernel object did: its caller goes on, and still waits on this reply
+    /// object.
+    #[inline(always)]
+    fn goes_on(&mut self, cpu: Cpu, thread: ThreadId, own: PortId) -> bool {
+        let state = self.sched.cpu(cpu);
+        let stays = thread.is(state.current) && !state.reschedule;
+        stays
+            && self.sched.woken.is_empty()
+            && self.sched.threads.get(thread).is_some_and(|thread| {
+                (thread.flags - Flags::SLOT_FULL).is_empty() && thread.reply_port == own
+            })
+            && self.is_settled()
+    }
+
+    /// The end of such a call which has consequences, an answer that is not short, or steps.
     #[inline(never)]
-    pub(super) fn call_object<M: Machine>(
+    fn finish_call<M: Machine>(
         &mut self,
         machine: &mut M,
         cpu: Cpu,
-        called: &Called,
+        caller: Caller,
+        (Ends { own, port }, asked, reply, mut made): (
+            Ends,
+            Asked<'_>,
+            Option<Reply>,
+            Option<Made>,
+        ),
     ) -> Next {
-        let Called {
-            caller, own, port, ..
-        } = *called;
-        self.counters.traps += 1;
-        let frame = machine.frame(caller.thread.index());
-        let asked = Asked {
-            id: (frame.rdx >> 32) as i32,
-            identity: called.identity,
-            words: frame.words,
-            size: 0,
-        };
-        let (mut core, scratch) = self.core(machine, cpu, caller, (None, None));
-        let reply = serve(&mut core, scratch, called.object, &asked);
+        let (mut core, scratch) = self.core(machine, cpu, caller, (None, &mut made));
         let Layers { ipc, cx } = &mut core.layers;
         match reply {
-            Some(reply)
-                if reply.words[0] != u64::from(STALLED.0)
-                    && ipc.awaits(cx.sched, caller.thread, own) =>
-            {
+            Some(reply) if reply.code != STALLED && ipc.awaits(cx.sched, caller.thread, own) => {
                 let id = asked.id.wrapping_add(REPLY_OFFSET);
-                ipc.answer_at_once(cx, caller.thread, (own, id), answer_of(reply, scratch));
+                ipc.answer_at_once(cx, caller.thread, (own, id), scratch.answer(reply));
             }
             reply => {
                 let outcome = match ipc.keep_request((port, own), &asked) {
-                    Some(id) if is_stalled(&reply) => {
-                        let made = core.made;
+                    Some(id) if is_stalled(reply) => {
                         self.stall_call(machine, cpu, caller, (id, made))
                     }
                     Some(id) => finish(&mut core, scratch, (caller, id), reply),
-                    None => lose(&mut core, reply),
+                    None => lose(&mut core, scratch, reply),
                 };
                 self.conclude(machine, cpu, caller, outcome);
             }
@@ -163,9 +220,8 @@ impl Kernel {
         machine: &'a mut M,
         cpu: Cpu,
         caller: Caller,
-        (body, made): (Option<BodyId>, Option<Made>),
+        (body, made): (Option<BodyId>, &'a mut Option<Made>),
     ) -> (Core<'a, M>, &'a mut Scratch) {
-        self.counters.kernel_calls += 1;
         let core = Core {
             tasks: &mut self.tasks,
             layers: Layers {
@@ -228,20 +284,13 @@ impl Kernel {
 }
 
 /// Whether what was served has to wait for a pager.
-#[inline(always)]
-fn is_stalled(reply: &Option<Reply>) -> bool {
-    reply
-        .as_ref()
-        .is_some_and(|reply| reply.words[0] == u64::from(STALLED.0))
+fn is_stalled(reply: Option<Reply>) -> bool {
+    reply.is_some_and(|reply| reply.code == STALLED)
 }
 
 /// An answer that is a code alone.
 fn answer_code(code: KernReturn) -> Answer<'static> {
-    Answer {
-        words: Reply::code(code).words,
-        data: &[],
-        carried: None,
-    }
+    Answer::short(kobj::words_of(code))
 }
 
 /// Serves a request; `None`: a step of it is done.
@@ -250,40 +299,30 @@ fn serve<M: Machine>(
     core: &mut Core<'_, M>,
     scratch: &mut Scratch,
     object: Object,
-    asked: &Asked,
+    asked: &Asked<'_>,
 ) -> Option<Reply> {
     let reply = kobj::serve(core, scratch, object, asked);
     if core.next == kobj::Next::Again {
         return None;
     }
-    let code = reply.words[0];
-    if code != u64::from(KernReturn::Success.0) && code != u64::from(STALLED.0) {
-        abandon(core.tasks, &mut core.layers, core.made);
+    if reply.code != KernReturn::Success && reply.code != STALLED {
+        abandon(core.tasks, &mut core.layers, *core.made);
     }
     Some(reply)
-}
-
-#[inline(always)]
-fn answer_of(reply: Reply, scratch: &Scratch) -> Answer<'_> {
-    Answer {
-        words: reply.words,
-        data: scratch.data(&reply),
-        carried: reply.carried,
-    }
 }
 
 /// Answers a request that is a message, or puts it off.
 fn finish<M: Machine>(
     core: &mut Core<'_, M>,
-    scratch: &Scratch,
+    scratch: &mut Scratch,
     (caller, id): (Caller, MessageId),
     reply: Option<Reply>,
 ) -> Outcome {
     let layers = &mut core.layers;
     match reply {
-        Some(reply) => conclude(layers, caller, id, answer_of(reply, scratch)),
+        Some(reply) => conclude(layers, caller, id, scratch.answer(reply)),
         None => {
-            let request = (id, core.made);
+            let request = (id, *core.made);
             layers
                 .ipc
                 .put_off_request(&mut layers.cx, caller.thread, request);
@@ -294,9 +333,13 @@ fn finish<M: Machine>(
 
 /// Ends a request that finds no memory to become a message.
 #[cold]
-fn lose<M: Machine>(core: &mut Core<'_, M>, reply: Option<Reply>) -> Outcome {
-    abandon(core.tasks, &mut core.layers, core.made);
-    if let Some(carried) = reply.and_then(|reply| reply.carried) {
+fn lose<M: Machine>(
+    core: &mut Core<'_, M>,
+    scratch: &mut Scratch,
+    reply: Option<Reply>,
+) -> Outcome {
+    abandon(core.tasks, &mut core.layers, *core.made);
+    if let Some(carried) = reply.and_then(|reply| scratch.answer(reply).carried) {
         core.layers.ipc.end_carried(&mut core.layers.cx, carried);
     }
     Outcome::Message(MessageReturn::SendNoBuffer)

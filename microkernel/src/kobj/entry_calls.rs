@@ -93,7 +93,7 @@ fn copy<M: Machine>(
     rights: u32,
     payer: LedgerId,
 ) -> Result<MemoryEntryId> {
-    let made = core.made;
+    let made = *core.made;
     let (vm, mut context) = core.layers.vm();
     let copy = if let Some(Made::Copy(copy)) = made {
         let progress = vm.copy_more(&mut context, copy)?;
@@ -101,7 +101,7 @@ fn copy<M: Machine>(
         copy
     } else {
         let copy = vm.copy_out_apart(&mut context, map, range, payer)?;
-        core.made = Some(Made::Copy(copy));
+        *core.made = Some(Made::Copy(copy));
         copy
     };
     let (vm, mut context) = core.layers.vm();
@@ -109,6 +109,6 @@ fn copy<M: Machine>(
         return Err(core.again());
     }
     let entry = vm.make_copy_entry(&mut context, copy, rights)?;
-    core.made = None;
+    *core.made = None;
     Ok(entry)
 }

@@ -242,7 +242,7 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
     async fn set_fast_path(&mut self, on: u32) -> Result<()> {
         self.privileged()?;
         let off = !switch(on)?;
-        let first = match self.core.made {
+        let first = match *self.core.made {
             Some(Made::At(at)) => u32::try_from(at).unwrap_or(u32::MAX),
             _ => 0,
         };
@@ -256,7 +256,7 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
             }
         }
         if stop < end {
-            self.core.made = Some(Made::At(stop.into()));
+            *self.core.made = Some(Made::At(stop.into()));
             return Err(self.core.again());
         }
         Ok(())

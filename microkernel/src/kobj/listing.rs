@@ -52,7 +52,7 @@ pub(super) fn listed<M: Machine, T: Copy + Default, const N: usize>(
     (first, end): (u32, u32),
     item: impl Fn(&Core<'_, M>, u32) -> Option<T>,
 ) -> Result<List<T, N>> {
-    let from = match core.made {
+    let from = match *core.made {
         Some(Made::At(at)) => u32::try_from(at).unwrap_or(u32::MAX),
         _ => first,
     };
@@ -64,7 +64,7 @@ pub(super) fn listed<M: Machine, T: Copy + Default, const N: usize>(
         }
     }
     if list.is_empty() && stop < end {
-        core.made = Some(Made::At(stop.into()));
+        *core.made = Some(Made::At(stop.into()));
         return Err(core.again());
     }
     Ok(list)
@@ -114,7 +114,7 @@ pub(super) fn thread_rights<M: Machine>(
     core: &mut Core<'_, M>,
     first: Option<ThreadId>,
 ) -> Result<Series> {
-    let (array, mut next) = match core.made {
+    let (array, mut next) = match *core.made {
         Some(Made::Ports { array, last }) => match core.layers.cx.sched.threads.get(last) {
             Some(thread) => (array, thread.siblings.next),
             None => {
@@ -126,10 +126,10 @@ pub(super) fn thread_rights<M: Machine>(
     };
     for _ in 0..STEP {
         let Some(thread) = next else {
-            core.made = None;
+            *core.made = None;
             return Ok(Series(array));
         };
-        core.made = Some(Made::Ports {
+        *core.made = Some(Made::Ports {
             array,
             last: thread,
         });
@@ -148,7 +148,7 @@ pub(super) fn thread_rights<M: Machine>(
 
 /// An array for the answer, which ends with the request when that fails.
 fn new_array<M: Machine>(core: &mut Core<'_, M>) -> Result<ArrayId> {
-    core.made = None;
+    *core.made = None;
     let payer = core.payer()?;
     let layers = &mut core.layers;
     let how = (disposition::MOVE_SEND, 0);
@@ -161,7 +161,7 @@ pub(super) fn port_names<M: Machine>(
     core: &mut Core<'_, M>,
     space: SpaceId,
 ) -> Result<(Extent, u32)> {
-    let (copy, begin, mut count) = match core.made {
+    let (copy, begin, mut count) = match *core.made {
         Some(Made::Names { copy, index, count }) => (copy, index, count),
         _ => {
             let payer = core.payer()?;
@@ -180,18 +180,18 @@ pub(super) fn port_names<M: Machine>(
         }
     }
     let index = begin + STEP;
-    core.made = Some(Made::Names { copy, index, count });
+    *core.made = Some(Made::Names { copy, index, count });
     let size = core.layers.cx.vm.copy_size(copy).unwrap_or(0);
     let room = (size / 2 / NAME) as u32;
     // A table that has grown since has more names than there is room for: those are new.
     found.truncate(room.saturating_sub(count) as usize);
     write_names(core, copy, (u64::from(count) * NAME, size / 2), &found)?;
     count += found.len() as u32;
-    core.made = Some(Made::Names { copy, index, count });
+    *core.made = Some(Made::Names { copy, index, count });
     if index < room.min(core.layers.ipc.names.end(space)) {
         return Err(core.again());
     }
-    core.made = None;
+    *core.made = None;
     Ok((Extent::Given(copy, size), count))
 }
 

@@ -112,7 +112,7 @@ impl<M: Machine> MemoryControl for Control<'_, '_, M> {
         lock: u32,
     ) -> Result<()> {
         let order = Order::decode(should_return, flush, lock)?;
-        let cursor = match self.core.made {
+        let cursor = match *self.core.made {
             Some(Made::Ordered(cursor)) => cursor,
             _ => Cursor::at(offset),
         };
@@ -128,7 +128,7 @@ impl<M: Machine> MemoryControl for Control<'_, '_, M> {
                 cursor
             }
         };
-        self.core.made = Some(Made::Ordered(cursor));
+        *self.core.made = Some(Made::Ordered(cursor));
         Err(self.core.again())
     }
 }

@@ -28,7 +28,7 @@ mod task_vm;
 mod thread;
 mod transport;
 
-pub use transport::{Reply, Scratch};
+pub use transport::{Reply, Scratch, words_of};
 
 use abi::kern_return::KernReturn;
 use abi::trace::Kind as TraceKind;
@@ -85,28 +85,28 @@ pub struct Core<'a, M: Machine> {
     /// What the request carries.
     pub body: Option<BodyId>,
     /// What earlier steps of it made.
-    pub made: Option<Made>,
+    pub made: &'a mut Option<Made>,
     /// How it goes on.
     pub next: Next,
 }
 
 /// Serves a request once. [`Core::next`] says afterwards whether the reply counts.
+#[inline(always)]
 pub fn serve<M: Machine>(
     core: &mut Core<'_, M>,
     scratch: &mut Scratch,
     object: Object,
-    asked: &Asked,
+    asked: &Asked<'_>,
 ) -> Reply {
-    let Some(request) = Request::new(core, scratch, asked) else {
+    let (mut request, bytes) = Request::new(scratch, asked);
+    if let Some(body) = core.body
+        && request.read(core, body, (asked.size, bytes)).is_none()
+    {
         return Reply::code(KernReturn::MigArrayTooLarge);
-    };
-    let level = match object {
-        Object::Thread(id) => Some(Level::Thread(id)),
-        Object::Task(id) => Some(Level::Task(id)),
-        Object::HostPrivileged => Some(Level::Host),
-        _ => None,
-    };
-    if let Some(level) = level.filter(|_| exceptions::is_meant(request.id())) {
+    }
+    if exceptions::is_meant(request.id())
+        && let Some(level) = level_of(object)
+    {
         return exceptions::serve(core, level, request);
     }
     match object {
@@ -123,6 +123,16 @@ pub fn serve<M: Machine>(
         Object::Memory(id) => memory::serve_entry(core, id, request),
         Object::MemoryControl(id) => memory_control::serve(core, id, request),
         Object::MemoryName(_) => Reply::code(KernReturn::MigBadId),
+    }
+}
+
+/// What has exception ports.
+fn level_of(object: Object) -> Option<Level> {
+    match object {
+        Object::Thread(id) => Some(Level::Thread(id)),
+        Object::Task(id) => Some(Level::Task(id)),
+        Object::HostPrivileged => Some(Level::Host),
+        _ => None,
     }
 }
 
@@ -216,6 +226,7 @@ impl<M: Machine> Core<'_, M> {
         task.map(|task| task.ledger).ok_or(KernReturn::InvalidTask)
     }
 
+    #[inline(always)]
     fn note(&mut self, kind: TraceKind, a: u64, b: u64) {
         self.layers.cx.note(kind, (a, b));
     }

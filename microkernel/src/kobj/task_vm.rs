@@ -61,7 +61,7 @@ impl<M: Machine> Memory<'_, '_, M> {
 
     /// How far earlier steps got: an address, or bytes.
     fn cursor(&self) -> u64 {
-        match self.core.made {
+        match *self.core.made {
             Some(Made::At(at)) => at,
             _ => 0,
         }
@@ -73,7 +73,7 @@ impl<M: Machine> Memory<'_, '_, M> {
         if at == end {
             return Ok(());
         }
-        self.core.made = Some(Made::At(at));
+        *self.core.made = Some(Made::At(at));
         Err(self.core.again())
     }
 
@@ -100,7 +100,7 @@ impl<M: Machine> Memory<'_, '_, M> {
         let (vm, mut context) = self.core.layers.vm();
         match vm.unwire_step(&mut context, map, range, from) {
             Ok(at) if at > range.0 => {
-                self.core.made = Some(Made::Undo(at, code));
+                *self.core.made = Some(Made::Undo(at, code));
                 self.core.again()
             }
             _ => code.into(),
@@ -115,7 +115,7 @@ impl<M: Machine> Memory<'_, '_, M> {
         let (vm, mut context) = self.core.layers.vm();
         match vm.deallocate(&mut context, map, address, size) {
             Ok(Progress::More) => {
-                self.core.made = Some(Made::Undo(address, code));
+                *self.core.made = Some(Made::Undo(address, code));
                 self.core.again()
             }
             _ => code.into(),
@@ -134,11 +134,11 @@ impl<M: Machine> Memory<'_, '_, M> {
         match vm.remap_step(&mut context, map, remap, (address, done)) {
             Ok(done) if done == whole => Ok(address),
             Ok(done) => {
-                self.core.made = Some(Made::Mapped { address, done });
+                *self.core.made = Some(Made::Mapped { address, done });
                 Err(self.core.again())
             }
             Err(STALLED) => {
-                self.core.made = Some(Made::Mapped { address, done });
+                *self.core.made = Some(Made::Mapped { address, done });
                 Err(STALLED.into())
             }
             Err(code) => Err(self.unmap(address, whole, code)),
@@ -156,7 +156,7 @@ impl<M: Machine> Memory<'_, '_, M> {
     /// Carries an order out for what a range shows of memory objects.
     fn order(&mut self, range: (u64, u64), order: &Order) -> Result<()> {
         let map = self.target()?;
-        let (at, cursor) = match self.core.made {
+        let (at, cursor) = match *self.core.made {
             Some(Made::Synced(at, cursor)) => (at, cursor),
             _ => (0, Cursor::at(0)),
         };
@@ -177,7 +177,7 @@ impl<M: Machine> Memory<'_, '_, M> {
                 }
             }
         };
-        self.core.made = Some(Made::Synced(next.0, next.1));
+        *self.core.made = Some(Made::Synced(next.0, next.1));
         Err(self.core.again())
     }
 
@@ -199,14 +199,14 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
 
     async fn read(&mut self, address: u64, size: u64) -> Result<Extent> {
         let (map, payer) = (self.target()?, self.core.payer()?);
-        let made = self.core.made;
+        let made = *self.core.made;
         let (vm, mut context) = self.core.layers.vm();
         let (copy, progress) = if let Some(Made::Copy(copy)) = made {
             (copy, vm.copy_more(&mut context, copy)?)
         } else {
             let after = crate::vm::After::Keep;
             let copy = vm.copy_out_for(&mut context, map, (address, size), after, payer)?;
-            self.core.made = Some(Made::Copy(copy));
+            *self.core.made = Some(Made::Copy(copy));
             (copy, Progress::More)
         };
         if progress == Progress::More {
@@ -215,7 +215,7 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
                 return Err(self.core.again());
             }
         }
-        self.core.made = None;
+        *self.core.made = None;
         Ok(Extent::Given(copy, size))
     }
 
@@ -289,7 +289,7 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
             flags: flags & 0xffff,
             inheritance: (flags >> map_flags::INHERIT_SHIFT & 3) as u32,
         };
-        let address = match self.core.made {
+        let address = match *self.core.made {
             Some(Made::Undo(at, code)) => {
                 return Err(self.unmap(at, whole_size(source_address, size), code));
             }
@@ -339,25 +339,25 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
         let range = (start, whole_size(address, size));
         let end = start.checked_add(range.1);
         let end = end.ok_or(KernReturn::InvalidArgument)?;
-        if let Some(Made::Undo(from, code)) = self.core.made {
+        if let Some(Made::Undo(from, code)) = *self.core.made {
             return Err(self.unwire_from(range, from, code));
         }
         let (vm, mut context) = self.core.layers.vm();
         if access == abi::vm::protection::NONE {
-            let from = match self.core.made {
+            let from = match *self.core.made {
                 Some(Made::At(at)) => at,
                 _ => u64::MAX,
             };
             let step = vm.unwire_step(&mut context, map, range, from);
             return self.until(start, step);
         }
-        let from = match self.core.made {
+        let from = match *self.core.made {
             Some(Made::At(at)) => at,
             _ => 0,
         };
         match vm.wire_step(&mut context, map, range, access, from) {
             Err(code) if from > start => {
-                self.core.made = Some(Made::Undo(from, code));
+                *self.core.made = Some(Made::Undo(from, code));
                 Err(self.core.again())
             }
             step => self.until(end, step),

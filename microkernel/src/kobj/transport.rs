@@ -11,8 +11,8 @@ use abi::transport::{
 };
 
 use super::Core;
-use crate::base::ids::ArrayId;
-use crate::ipc::answer::Asked;
+use crate::base::ids::{ArrayId, BodyId};
+use crate::ipc::answer::{Answer, Asked};
 use crate::ipc::body::Carried;
 use crate::ipc::right::Right;
 use crate::machine::Machine;
@@ -27,10 +27,20 @@ const REPLY_BYTES: usize = 4096;
 /// Rights that a request of any kernel interface has at the most.
 const MAX_RIGHTS: usize = 2;
 
-/// Room for the inline data of one request and its reply.
+/// Room for the inline data of one request, and for its reply.
 pub struct Scratch {
     request: [u8; REQUEST_BYTES],
-    reply: [u8; REPLY_BYTES],
+    reply: Room,
+}
+
+/// Where a reply is written: once, for what moves on with every result costs more than most methods do.
+struct Room {
+    /// The words in registers; word 0 is the code.
+    words: [u64; WORDS],
+    carried: Option<Carried>,
+    /// Bytes of inline data.
+    size: usize,
+    data: [u8; REPLY_BYTES],
 }
 
 impl Scratch {
@@ -38,14 +48,43 @@ impl Scratch {
     pub const fn new() -> Self {
         Self {
             request: [0; REQUEST_BYTES],
-            reply: [0; REPLY_BYTES],
+            reply: Room {
+                words: [0; WORDS],
+                carried: None,
+                size: 0,
+                data: [0; REPLY_BYTES],
+            },
         }
     }
 
-    /// The inline data of a reply.
-    pub fn data(&self, reply: &Reply) -> &[u8] {
-        self.reply.get(..reply.size).unwrap_or(&[])
+    /// The words of the answer to the request that was served last, if that is all of it.
+    #[inline(always)]
+    pub fn short(&self, reply: Reply) -> Option<[u64; WORDS]> {
+        match reply.form {
+            Form::Code => Some(words_of(reply.code)),
+            Form::Words => Some(self.reply.words),
+            Form::Whole => None,
+        }
     }
+
+    /// The answer to the request that was served last.
+    #[inline(always)]
+    pub fn answer(&mut self, reply: Reply) -> Answer<'_> {
+        if let Some(words) = self.short(reply) {
+            return Answer::short(words);
+        }
+        let room = &mut self.reply;
+        Answer {
+            words: room.words,
+            carried: room.carried.take(),
+            data: room.data.get(..room.size).unwrap_or(&[]),
+        }
+    }
+}
+
+/// A reply's words that are a code alone.
+pub const fn words_of(code: KernReturn) -> [u64; WORDS] {
+    [code.0 as u64, 0, 0, 0, 0, 0]
 }
 
 impl Default for Scratch {
@@ -118,7 +157,7 @@ fn class_of(carried: &Carried) -> Class {
 
 /// A request being read.
 pub(super) struct Input<'a> {
-    words: [u64; WORDS],
+    words: &'a [u64; WORDS],
     /// Inline data, which then has the words.
     data: Option<&'a [u8]>,
     at: usize,
@@ -126,8 +165,8 @@ pub(super) struct Input<'a> {
     taken: usize,
 }
 
-impl Input<'_> {
-    const fn new(words: [u64; WORDS]) -> Self {
+impl<'a> Input<'a> {
+    const fn new(words: &'a [u64; WORDS]) -> Self {
         Self {
             words,
             data: None,
@@ -151,7 +190,7 @@ impl Input<'_> {
 impl Source for Input<'_> {
     fn word(&mut self) -> Option<u64> {
         let index = self.at;
-        self.at += 1;
+        self.at = index.wrapping_add(1);
         let Some(data) = self.data else {
             return self.words.get(index).copied();
         };
@@ -205,26 +244,34 @@ impl Incoming<KernelRights> for Input<'_> {
 
 /// A reply being written.
 pub(super) struct Output<'a> {
-    words: [u64; WORDS],
+    room: &'a mut Room,
     written: usize,
-    /// Where the words go when they do not fit into registers.
-    data: Option<&'a mut [u8]>,
-    carried: Option<Carried>,
+    length: Length,
+}
+
+/// Where a reply's words go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Length {
+    /// Into registers.
+    Short,
+    /// They do not fit there: all are inline data.
+    Long,
 }
 
 impl Sink for Output<'_> {
+    #[inline(always)]
     fn word(&mut self, value: u64) {
         let index = self.written;
-        self.written += 1;
-        match &mut self.data {
-            None => {
-                if let Some(word) = self.words.get_mut(index) {
+        self.written = index.wrapping_add(1);
+        match self.length {
+            Length::Short => {
+                if let Some(word) = self.room.words.get_mut(index) {
                     *word = value;
                 }
             }
-            Some(data) => {
-                let place = data.get_mut(index * 8..).and_then(<[u8]>::first_chunk_mut);
-                if let Some(place) = place {
+            Length::Long => {
+                let rest = self.room.data.get_mut(index * 8..);
+                if let Some(place) = rest.and_then(<[u8]>::first_chunk_mut) {
                     *place = value.to_le_bytes();
                 }
             }
@@ -235,10 +282,10 @@ impl Sink for Output<'_> {
 impl Output<'_> {
     fn put(&mut self, carried: Carried) {
         debug_assert!(
-            self.carried.is_none(),
+            self.room.carried.is_none(),
             "no kernel interface answers with two descriptors"
         );
-        self.carried = Some(carried);
+        self.room.carried = Some(carried);
     }
 
     fn carry(&mut self, held: Held) {
@@ -272,24 +319,46 @@ impl Outgoing<KernelRights> for Output<'_> {
     }
 }
 
-/// What a method answered.
-#[derive(Debug)]
+/// What a method answered: its code, and what of its results lies in the [`Scratch`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reply {
-    /// The words in registers; word 0 is the code.
-    pub words: [u64; WORDS],
-    /// A right or memory.
-    pub carried: Option<Carried>,
-    /// Bytes of inline data, in the [`Scratch`].
-    size: usize,
+    /// The code.
+    pub code: KernReturn,
+    form: Form,
+}
+
+/// What a reply consists of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    /// Its code alone.
+    Code,
+    /// Words in registers.
+    Words,
+    /// Words, and a descriptor or inline data.
+    Whole,
 }
 
 impl Reply {
     /// A reply that is a code alone.
+    #[inline(always)]
     pub const fn code(code: KernReturn) -> Self {
         Self {
-            words: [code.0 as u64, 0, 0, 0, 0, 0],
-            carried: None,
-            size: 0,
+            code,
+            form: Form::Code,
+        }
+    }
+}
+
+impl Form {
+    /// Of a method's answer.
+    #[inline(always)]
+    const fn of(plan: &Plan) -> Self {
+        if plan.reply_words > REPLY_WORDS || plan.reply_descriptors > 0 {
+            Self::Whole
+        } else if plan.reply_words > 0 {
+            Self::Words
+        } else {
+            Self::Code
         }
     }
 }
@@ -297,9 +366,10 @@ impl Reply {
 /// A request on its way through the dispatch.
 pub(super) struct Request<'a> {
     id: i32,
-    caller: Caller,
+    /// Of the caller's task.
+    identity: u64,
     input: Input<'a>,
-    reply: &'a mut [u8],
+    room: &'a mut Room,
 }
 
 impl<'a> Request<'a> {
@@ -308,31 +378,33 @@ impl<'a> Request<'a> {
         (0..REPLY_OFFSET).contains(&self.id.wrapping_sub(I::SUBSYSTEM))
     }
 
-    /// Reads what is not in registers; `None`: it is more than any method takes.
-    pub(super) fn new<M: Machine>(
-        core: &mut Core<'_, M>,
-        scratch: &'a mut Scratch,
-        asked: &Asked,
-    ) -> Option<Self> {
-        let (ipc, cx) = (&*core.layers.ipc, &mut core.layers.cx);
-        let mut input = Input::new(asked.words);
-        if let Some(body) = core.body {
-            if asked.size > 0 {
-                input.data = Some(ipc.read_body(cx.machine, body, &mut scratch.request)?);
-            }
-            for (index, class) in input.classes.iter_mut().enumerate() {
-                *class = ipc.carried(body, index).map(class_of);
-            }
-        }
-        Some(Self {
+    /// A request whose words are in registers, and room for its reply and its inline data.
+    #[inline(always)]
+    pub(super) fn new(scratch: &'a mut Scratch, asked: &Asked<'a>) -> (Self, &'a mut [u8]) {
+        let request = Self {
             id: asked.id,
-            caller: Caller {
-                identity: asked.identity,
-                label: 0,
-            },
-            input,
-            reply: &mut scratch.reply,
-        })
+            identity: asked.identity,
+            input: Input::new(asked.words),
+            room: &mut scratch.reply,
+        };
+        (request, &mut scratch.request)
+    }
+
+    /// Reads what is not in registers; `None`: it is more than any method takes.
+    pub(super) fn read<M: Machine>(
+        &mut self,
+        core: &mut Core<'_, M>,
+        body: BodyId,
+        (size, bytes): (u32, &'a mut [u8]),
+    ) -> Option<()> {
+        let (ipc, cx) = (&*core.layers.ipc, &mut core.layers.cx);
+        if size > 0 {
+            self.input.data = Some(ipc.read_body(cx.machine, body, bytes)?);
+        }
+        for (index, class) in self.input.classes.iter_mut().enumerate() {
+            *class = ipc.carried(body, index).map(class_of);
+        }
+        Some(())
     }
 }
 
@@ -347,7 +419,11 @@ impl<'s, 'a: 's> Transported<'s> for Request<'a> {
     }
 
     fn caller(&self) -> Caller {
-        self.caller
+        // The kernel's ports have no labels.
+        Caller {
+            identity: self.identity,
+            label: 0,
+        }
     }
 
     fn input(&mut self) -> &mut Input<'a> {
@@ -355,35 +431,49 @@ impl<'s, 'a: 's> Transported<'s> for Request<'a> {
     }
 
     fn take_input(&mut self) -> Input<'a> {
-        core::mem::replace(&mut self.input, Input::new([0; WORDS]))
+        core::mem::replace(&mut self.input, Input::new(&[0; WORDS]))
     }
 
-    #[inline]
+    #[inline(always)]
     fn answer<T>(self, plan: Plan, result: Result<T>, write: fn(T, &mut Output<'a>)) -> Reply {
         let value = match result {
             Ok(value) => value,
             Err(error) => return Reply::code(error.code()),
         };
-        let long = plan.reply_words > REPLY_WORDS;
         debug_assert!(
             plan.reply_words * 8 <= REPLY_BYTES,
             "the scratch holds every reply"
         );
+        let success = KernReturn::Success;
+        let form = Form::of(&plan);
+        let length = match plan.reply_words > REPLY_WORDS {
+            true => Length::Long,
+            false => Length::Short,
+        };
+        if form != Form::Code {
+            self.room.words = words_of(success);
+        }
+        if form == Form::Whole {
+            self.room.carried = None;
+            self.room.size = 0;
+        }
         let mut out = Output {
-            words: [0; WORDS],
-            written: if long { 0 } else { 1 },
-            data: long.then_some(self.reply),
-            carried: None,
+            room: self.room,
+            written: usize::from(length == Length::Short),
+            length,
         };
         write(value, &mut out);
+        if length == Length::Long {
+            out.room.size = out.written * 8;
+        }
         Reply {
-            words: out.words,
-            carried: out.carried,
-            size: if long { out.written * 8 } else { 0 },
+            code: success,
+            form,
         }
     }
 
-    #[inline]
+    /// Inlined: a method's future, which never waits, then is no memory that it is written to and read back from.
+    #[inline(always)]
     fn handle<T: 'static, F>(self, plan: Plan, handler: F, write: fn(T, &mut Output<'a>)) -> Reply
     where
         F: Future<Output = Result<T>> + 's,

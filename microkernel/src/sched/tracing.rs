@@ -28,7 +28,7 @@ impl Sched {
     }
 
     /// Records an event of a thread, whatever its kind.
-    #[inline]
+    #[inline(always)]
     pub fn record<M: Machine>(
         &mut self,
         machine: &mut M,

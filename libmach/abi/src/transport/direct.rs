@@ -43,6 +43,7 @@ impl<S> Lock<S> for Direct<S> {
 }
 
 /// The result of a future that does not wait; `None` of one that does (it is dropped).
+#[inline(always)]
 pub fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),

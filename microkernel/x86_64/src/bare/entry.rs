@@ -14,6 +14,8 @@ use core::mem::offset_of;
 use abi::registers::Shape;
 use abi::trap::MACH_MSG;
 use ksync::Guard;
+use microkernel::base::ids::PortId;
+use microkernel::ipc::fast::Refused;
 use microkernel::machine::{Direct, Frame, Next, Request};
 
 use super::kernel::{Guarded, KERNEL};
@@ -120,7 +122,7 @@ extern "C" fn reply(word: u64, names: u64, receive: u64) -> ! {
 extern "C" fn send(word: u64, names: u64, receive: u64) -> ! {
     // Its sender runs again later, with the registers that it has now.
     // SAFETY: the frame is that of the thread that trapped on this CPU.
-    let frame = unsafe { &mut *exit::current(percpu::this()) };
+    let frame = unsafe { &mut *exit::trapped() };
     frame.rdi = word;
     frame.rsi = names;
     frame.rdx = receive;
@@ -161,9 +163,11 @@ fn pass((direct, shape): (Direct, Shape), (word, names, receive): (u64, u64, u64
         receive,
     };
     match kernel.pass(percpu::number(), request) {
-        Some(delivery) => exit::pass(kernel, delivery),
-        None => match direct {
-            Direct::Call if shape == Shape::SHORT => general_call(word, names, receive, kernel),
+        Ok(delivery) => exit::pass(kernel, delivery),
+        Err(Refused::ToKernel(port)) if shape == Shape::SHORT => {
+            call_object(names, receive, kernel, port)
+        }
+        Err(_) => match direct {
             Direct::Reply if shape == Shape::SHORT => general_reply(word, names, receive, kernel),
             _ => general(word, names, receive, kernel),
         },
@@ -177,10 +181,12 @@ extern "C" fn ask(word: u64, names: u64, receive: u64) -> ! {
     general(word, names, receive, KERNEL.lock_with(shootdown::answer))
 }
 
-/// A short call by the general way.
+/// A short call to a kernel object.
 #[inline(never)]
-fn general_call(word: u64, names: u64, receive: u64, kernel: Guard<'_, Guarded>) -> ! {
-    message((word, names, receive), kernel, Some(Direct::Call))
+fn call_object(names: u64, receive: u64, mut kernel: Guard<'_, Guarded>, port: PortId) -> ! {
+    store((Direct::CALL.into(), names, receive));
+    let next = kernel.call(percpu::number(), port);
+    leave(kernel, next)
 }
 
 /// A short reply by the general way.
@@ -197,17 +203,23 @@ fn general(word: u64, names: u64, receive: u64, kernel: Guard<'_, Guarded>) -> !
 
 /// The general way wants all registers in the frame.
 #[inline(always)]
-fn message(
-    (word, names, receive): (u64, u64, u64),
-    mut kernel: Guard<'_, Guarded>,
-    direct: Option<Direct>,
-) -> ! {
+fn store((word, names, receive): (u64, u64, u64)) {
     // SAFETY: the frame is that of the thread that trapped on this CPU.
-    let frame = unsafe { &mut *exit::current(percpu::this()) };
+    let frame = unsafe { &mut *exit::trapped() };
     frame.rax = MACH_MSG as u64;
     frame.rdi = word;
     frame.rsi = names;
     frame.rdx = receive;
+}
+
+/// A `mach_msg` by the general way.
+#[inline(always)]
+fn message(
+    registers: (u64, u64, u64),
+    mut kernel: Guard<'_, Guarded>,
+    direct: Option<Direct>,
+) -> ! {
+    store(registers);
     let next = kernel.message(percpu::number(), direct);
     leave(kernel, next)
 }

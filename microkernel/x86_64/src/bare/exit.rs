@@ -14,7 +14,7 @@ use abi::thread_state::{FIXED_FLAGS, USER_FLAGS};
 use abi::vm::MAX_ADDRESS;
 use ksync::Guard;
 use microkernel::machine::{Delivery, Event, Frame, FrameIndex, Next, Resume};
-use microkernel_x86_64::layout::{THREAD_SIZE, THREADS};
+use microkernel_x86_64::layout::THREAD_SIZE;
 
 use super::asm::{self, msr};
 use super::cpu::{USER_CODE, USER_DATA};
@@ -31,9 +31,12 @@ const _: () = assert!(RESUME + 4 == offset_of!(Frame, machine_flags) && RESUME.i
 const _: () = assert!(Resume::Trap as u32 == 0);
 
 /// A thread's frame.
+///
+/// Its address is not computed from a constant: with that in sight the compiler adds each field's offset to it
+/// first, and loads 64 bits for each access.
 #[inline(always)]
 pub(crate) fn frame_of(thread: FrameIndex) -> *mut Frame {
-    (THREADS + u64::from(thread) * THREAD_SIZE) as *mut Frame
+    end_of(thread).wrapping_sub(SAVED as u64) as *mut Frame
 }
 
 /// Where what the trap entry saves ends in a thread's frame.
@@ -42,10 +45,11 @@ fn end_of(thread: FrameIndex) -> u64 {
     let mut end = u64::from(thread);
     // Written out, for the compiler would clear the upper half of what it shifted by two instructions more.
     // SAFETY: GS is this CPU's area, which holds where thread 0's ends: a constant of 64 bits takes two instructions.
+    // It never changes, so that reading it counts as no access to memory.
     unsafe {
         asm!("shl {end}, {shift}", "add {end}, gs:[{first}]", end = inout(reg) end,
             shift = const THREAD_SIZE.trailing_zeros(), first = const FIRST_END,
-            options(pure, readonly, nostack));
+            options(pure, nomem, nostack));
     }
     end
 }
@@ -154,17 +158,20 @@ pub(crate) fn run(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
 #[inline(always)]
 pub(crate) fn pass(kernel: Guard<'_, Guarded>, delivery: Delivery) -> ! {
     let end = end_of(delivery.thread);
-    attend!(end, pass_slowly(kernel, delivery));
-    let from: *const [u64; 6];
-    // SAFETY: GS is this CPU's area.
-    unsafe {
-        asm!("mov {}, gs:[{frame_end}]", out(reg) from, frame_end = const FRAME_END,
-            options(nostack, preserves_flags, readonly));
-    }
+    attend!(
+        end,
+        pass_slowly(
+            kernel,
+            delivery.thread,
+            delivery.word,
+            delivery.label,
+            delivery.reply,
+            delivery.identity,
+        )
+    );
     // Before the lock is released: afterwards another CPU may run that thread, and write its frame.
     // SAFETY: the frame is that of the thread that trapped on this CPU.
-    let words = unsafe { &*from.wrapping_byte_sub(SAVED) };
-    let [r8, r9, r12, r13, r14, r15] = *words;
+    let [r8, r9, r12, r13, r14, r15] = unsafe { (*trapped()).words };
     kernel.unlock();
     stretch::end();
     return_from_trap!(end,
@@ -184,10 +191,25 @@ pub(crate) fn pass(kernel: Guard<'_, Guarded>, delivery: Delivery) -> ! {
     )
 }
 
-/// [`pass`] with something to attend to.
+/// [`pass`] with something to attend to. It takes the delivery apart: as a whole it would be written to memory for
+/// this call each time, also when nothing comes of it.
 #[cold]
 #[inline(never)]
-fn pass_slowly(kernel: Guard<'_, Guarded>, delivery: Delivery) -> ! {
+fn pass_slowly(
+    kernel: Guard<'_, Guarded>,
+    thread: FrameIndex,
+    word: u64,
+    label: u64,
+    reply: u64,
+    identity: u64,
+) -> ! {
+    let delivery = Delivery {
+        thread,
+        word,
+        label,
+        reply,
+        identity,
+    };
     let (from, to) = (current(percpu::this()), frame_of(delivery.thread));
     // SAFETY: the frame is that of the thread that trapped on this CPU, and the lock is held.
     let words = unsafe { (*from).words };
@@ -237,7 +259,19 @@ pub(crate) fn resume(area: &'static PerCpu) -> ! {
 
 /// The frame of this CPU's current thread.
 pub(crate) fn current(area: &PerCpu) -> *mut Frame {
-    (area.frame_end.get() - SAVED as u64) as *mut Frame
+    area.frame_end.get().wrapping_sub(SAVED as u64) as *mut Frame
+}
+
+/// The frame of the thread that trapped on this CPU.
+#[inline(always)]
+pub(crate) fn trapped() -> *mut Frame {
+    let end: u64;
+    // SAFETY: GS is this CPU's area.
+    unsafe {
+        asm!("mov {}, gs:[{frame_end}]", out(reg) end, frame_end = const FRAME_END,
+            options(nostack, preserves_flags, readonly));
+    }
+    end.wrapping_sub(SAVED as u64) as *mut Frame
 }
 
 /// The CPU refused the current thread's state: no short way back with it.

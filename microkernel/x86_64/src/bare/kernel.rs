@@ -3,6 +3,8 @@
 use core::mem::MaybeUninit;
 
 use ksync::Lock;
+use microkernel::base::ids::PortId;
+use microkernel::ipc::fast::Refused;
 use microkernel::kernel::{Boot, BootError, Kernel};
 use microkernel::machine::{Cpu, Delivery, Direct, Event, Next, Request};
 
@@ -62,9 +64,16 @@ impl Guarded {
         kernel.message(machine, cpu, direct)
     }
 
+    /// As [`handle`](Self::handle), of a short call to a kernel object.
+    #[inline(always)]
+    pub(crate) fn call(&mut self, cpu: Cpu, port: PortId) -> Next {
+        let (kernel, machine) = self.parts();
+        kernel.call(machine, cpu, port)
+    }
+
     /// Asks the kernel to pass a message on.
     #[inline(always)]
-    pub(crate) fn pass(&mut self, cpu: Cpu, request: Request) -> Option<Delivery> {
+    pub(crate) fn pass(&mut self, cpu: Cpu, request: Request) -> Result<Delivery, Refused> {
         let (kernel, machine) = self.parts();
         kernel.pass(machine, cpu, request)
     }
