@@ -328,6 +328,10 @@ pub trait Machine {
     fn protect(&mut self, root: Root, range: Range<u64>, protection: u32);
     /// After `unmap`, `protect` or a `map` that replaced: forget the old mappings of the range everywhere.
     fn flush(&mut self, root: Root, range: Range<u64>);
+    /// How many interrupts asked CPUs to forget mappings, since boot.
+    fn shootdowns(&self) -> u64 {
+        0
+    }
     /// How many pages the address space's tables take.
     fn table_pages(&self, root: Root) -> u64;
 

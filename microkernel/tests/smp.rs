@@ -3,8 +3,8 @@
 use abi::kern_return::MessageReturn as Code;
 use abi::names::{Name, disposition};
 use abi::registers::options;
-use abi::trap;
-use microkernel::machine::NEVER;
+use abi::{PAGE_SIZE, trap};
+use microkernel::machine::{Machine, NEVER};
 use microkernel::sched::SLICE;
 use sim::{Actor, Config, Path, Request, Sim, image};
 
@@ -287,5 +287,48 @@ fn no_cpu_idles_while_a_thread_could_run_whatever_threads_do() {
             }
         }
         assert_eq!(sim.kernel.check(&sim.machine), Ok(()), "seed {seed}");
+    }
+}
+
+/// A thread touches and unmaps many pages: how many CPUs were interrupted for it, and in how many steps.
+fn unmap_many(sim: &mut Sim, thread: u32) -> (u64, u64) {
+    const PAGES: u64 = 300;
+    let mut me = sim.on(thread);
+    let size = PAGES * PAGE_SIZE;
+    let at = me.trap(trap::VM_ALLOCATE, &[0, size, 1]).expect("room");
+    for page in 0..PAGES {
+        me.poke(at + page * PAGE_SIZE, &[1]);
+    }
+    let before = (sim.machine.shootdowns(), sim.pauses);
+    let gone = sim.on(thread).trap(trap::VM_DEALLOCATE, &[at, size]);
+    assert_eq!(gone, Ok(0));
+    let asked = sim.machine.shootdowns() - before.0;
+    (asked, sim.pauses - before.1 + 1)
+}
+
+// covers: F-12
+#[test]
+fn an_unmapping_interrupts_only_cpus_that_run_the_task_and_each_once_a_step() {
+    for cpus in [2, 4] {
+        let mut sim = Sim::boot(Config::with_cpus(cpus));
+        let first = sim.first();
+        let others: Vec<_> = (1..cpus).map(|_| sim.add_task()).collect();
+        for other in &others {
+            sim.until_runs(*other);
+        }
+        let (asked, steps) = unmap_many(&mut sim, first);
+        assert_eq!(asked, 0, "other CPUs run other tasks");
+        assert!(steps < 10, "{steps} steps for 300 pages");
+
+        let mut sim = Sim::boot(Config::with_cpus(cpus));
+        let first = sim.first();
+        let siblings: Vec<_> = (1..cpus).map(|_| sim.add_thread(first)).collect();
+        for sibling in &siblings {
+            sim.until_runs(*sibling);
+        }
+        let (asked, steps) = unmap_many(&mut sim, first);
+        assert!(asked > 0, "other CPUs run the same task");
+        let most = steps * u64::from(cpus - 1);
+        assert!(asked <= most, "{asked} interrupts in {steps} steps");
     }
 }

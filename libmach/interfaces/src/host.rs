@@ -54,6 +54,8 @@ pub struct Statistics {
     /// Of the frames in use, those that the kernel took for its own objects and keeps for the next ones. The others
     /// are tasks' memory and page tables, and come back with them.
     pub kernel_frames: u64,
+    /// Interrupts that asked CPUs to forget mappings.
+    pub shootdowns: u64,
 }
 
 /// What the kernel's objects of one kind take.

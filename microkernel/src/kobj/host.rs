@@ -114,6 +114,7 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
             frames: self.core.memory.saturating_sub(free),
             kernel_bytes: usage(self.core).map(|usage| usage.committed).sum(),
             kernel_frames: layers.cx.machine.kept_pages(),
+            shootdowns: layers.cx.machine.shootdowns(),
         })
     }
 

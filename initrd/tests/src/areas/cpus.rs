@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use interfaces::echo::Echo;
 use interfaces::host::Host;
+use libmach::abi::PAGE_SIZE;
 use libmach::{SendRight, ms, thread, time, trap};
 
 use super::cases;
@@ -16,7 +17,14 @@ cases! { "cpus":
     "threads run on every CPU at once" => every_cpu,
     "memory comes and goes while another thread runs" => shared_memory,
     "calls are answered on both sides of a CPU's border" => calls,
+    "an unmapping interrupts CPUs that run its task, and no others" => shootdowns,
 }
+
+/// Pages that are mapped and unmapped at once, and how often.
+const PAGES: u64 = 200;
+const TURNS: u64 = 50;
+/// Steps of such an unmapping at the most.
+const STEPS: u64 = 10;
 
 /// How many CPUs run; skips when it is one.
 fn several() -> Check<u32> {
@@ -106,5 +114,46 @@ fn calls(world: &World) -> Check {
     })?;
     equal("bad answers", answers[0].load(Ordering::Relaxed), 0)?;
     check!(answers[1].load(Ordering::Relaxed) > 0, "no answer came");
+    Ok(())
+}
+
+/// Maps, touches and unmaps many pages again and again; how many CPUs were interrupted to forget some.
+fn unmap_many() -> Check<u64> {
+    let host = SendRight::<dyn Host>::from_name(trap::host_self()?);
+    let before = host.client().statistics()?.shootdowns;
+    for _ in 0..TURNS {
+        let size = PAGES * PAGE_SIZE;
+        let address = raw::allocate(size)?;
+        for page in 0..PAGES {
+            raw::poke(address + page * PAGE_SIZE, 1, 1);
+        }
+        raw::deallocate(address, size)?;
+    }
+    Ok(host.client().statistics()?.shootdowns - before)
+}
+
+// covers: F-12
+fn shootdowns(_: &World) -> Check {
+    let cpus = u64::from(several()?);
+    equal("interrupts with one thread", unmap_many()?, 0)?;
+    // Another thread of the task, so that other CPUs run its address space too.
+    let word = Arc::new([const { AtomicU32::new(0) }; 2]);
+    let theirs = Arc::clone(&word);
+    let other = thread::spawn(move || {
+        while theirs[0].load(Ordering::Relaxed) == 0 {
+            theirs[1].fetch_add(1, Ordering::Relaxed);
+        }
+    })?;
+    while word[1].load(Ordering::Relaxed) == 0 {
+        time::sleep(ms(1));
+    }
+    let asked = unmap_many();
+    word[0].store(1, Ordering::Relaxed);
+    other.join();
+    let asked = asked?;
+    let most = TURNS * STEPS * (cpus - 1);
+    check!(asked > 0, "the other CPU was not asked");
+    // One for each page would be twenty times as many.
+    check!(asked <= most, "{asked} interrupts, at most {most} expected");
     Ok(())
 }

@@ -93,6 +93,8 @@ pub struct SimMachine {
     pub off: bool,
     /// How often it was told to start again, which it does not.
     pub resets: u32,
+    /// Interrupts that asked CPUs to forget mappings.
+    shootdowns: u64,
     size: Size,
     now: Time,
     frames: Vec<Option<Frame>>,
@@ -125,6 +127,7 @@ impl SimMachine {
             port_values: BTreeMap::new(),
             off: false,
             resets: 0,
+            shootdowns: 0,
             size,
             now: 0,
             frames: Vec::new(),
@@ -233,6 +236,7 @@ impl SimMachine {
     /// CPU goes on with `next`.
     pub(crate) fn leave(&mut self, cpu: Cpu, next: Next) {
         self.inside = None;
+        self.shootdowns += self.spaces.ask(cpu);
         self.resume(cpu, next);
         self.spaces.check();
         if self.memory.has_quarantine() {
@@ -462,6 +466,10 @@ impl Machine for SimMachine {
 
     fn flush(&mut self, root: Root, range: Range<u64>) {
         self.spaces.flush(root, &range);
+    }
+
+    fn shootdowns(&self) -> u64 {
+        self.shootdowns
     }
 
     fn table_pages(&self, root: Root) -> u64 {

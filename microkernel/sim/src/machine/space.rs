@@ -4,7 +4,7 @@
 //! is there. A cached entry outlives `unmap` and `protect` until a flush; [`Spaces::check`] then finds
 //! every entry that says more than the tables do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use abi::PAGE_SIZE;
@@ -31,6 +31,8 @@ pub struct Spaces {
     cached: Vec<BTreeMap<(u64, u64), Mapping>>,
     /// Whether a mapping was taken away or replaced since the last check.
     reduced: bool,
+    /// The spaces that were flushed since the last call of [`Spaces::ask`].
+    flushed: BTreeSet<u64>,
 }
 
 impl Spaces {
@@ -42,6 +44,7 @@ impl Spaces {
             loaded: (0..cpus).map(|_| None).collect(),
             cached: (0..cpus).map(|_| BTreeMap::new()).collect(),
             reduced: false,
+            flushed: BTreeSet::new(),
         }
     }
 
@@ -138,9 +141,20 @@ impl Spaces {
 
     /// Makes every CPU forget a range.
     pub fn flush(&mut self, root: Root, range: &Range<u64>) {
+        self.flushed.insert(root.0);
         for cached in &mut self.cached {
             cached.retain(|(of, address), _| *of != root.0 || !range.contains(address));
         }
+    }
+
+    /// How many other CPUs one that leaves the kernel has to interrupt for what was flushed: those that have loaded a
+    /// space that was, each once.
+    pub fn ask(&mut self, by: Cpu) -> u64 {
+        let flushed = std::mem::take(&mut self.flushed);
+        let others = (0..).zip(&self.loaded).filter(|(cpu, _)| Cpu(*cpu) != by);
+        others
+            .filter(|(_, root)| root.is_some_and(|root| flushed.contains(&root.0)))
+            .count() as u64
     }
 
     /// A CPU loads a space, and caches all of it.

@@ -207,6 +207,10 @@ impl Machine for Hardware {
         shootdown::add(percpu::this(), root.0, range);
     }
 
+    fn shootdowns(&self) -> u64 {
+        shootdown::asked()
+    }
+
     fn table_pages(&self, root: Root) -> u64 {
         Tables::new(&mut { Direct::KERNEL }).count(table_of(root.0))
     }

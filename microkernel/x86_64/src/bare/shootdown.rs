@@ -12,7 +12,7 @@
 //! those that run the root.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use ksync::{Member, Rendezvous};
 use microkernel::machine::{Cpu, MAX_CPUS};
@@ -38,6 +38,9 @@ const EVERYTHING: Range<u64> = 0..u64::MAX;
 static RENDEZVOUS: Rendezvous<MAX_CPUS> = Rendezvous::new([const { Member::new() }; MAX_CPUS]);
 /// The CPUs that run the kernel: bit n is CPU n.
 static ONLINE: AtomicU32 = AtomicU32::new(0);
+
+/// Interrupts sent.
+static ASKED: AtomicU64 = AtomicU64::new(0);
 
 /// What a CPU changed since it entered the kernel.
 pub(crate) struct Batch {
@@ -188,12 +191,18 @@ fn ask(me: u32, targets: u32) {
     for cpu in 0..MAX_CPUS as u32 {
         if targets & 1 << cpu != 0 {
             apic::interrupt(Cpu(cpu), number::SHOOTDOWN);
+            ASKED.fetch_add(1, Ordering::Relaxed);
         }
     }
     while !RENDEZVOUS.is_done(me as usize) {
         answer();
         core::hint::spin_loop();
     }
+}
+
+/// How many interrupts asked CPUs to forget something.
+pub(crate) fn asked() -> u64 {
+    ASKED.load(Ordering::Relaxed)
 }
 
 /// The other CPUs that may remember something of a batch.
