@@ -21,7 +21,7 @@ const STACK: u64 = 64 << 10;
 
 /// What a child may hold.
 const LIMITS: Limits = Limits {
-    names: 64,
+    names: 1024,
     messages: 16,
     threads: 4,
     pages: 300,
