@@ -55,6 +55,11 @@ void case_ports(void);
 void case_notifications(void);
 void case_memory(void);
 void case_names(void);
+void case_spaces(void);
+void case_tasks(void);
+void case_semaphores(void);
+void case_threads(void);
+void case_exceptions(void);
 /* The names are those under which others find its thread, and then the port that it receives on. */
 void case_interruption(const char *names[2], mach_msg_option_t option, mach_msg_return_t expected);
 

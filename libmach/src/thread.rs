@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use abi::names::Name;
 use abi::transport::Result;
 
 use crate::{ignore, trap};
@@ -44,6 +45,8 @@ pub fn spawn(body: impl FnOnce() + Send + 'static) -> Result<Join> {
 pub struct Block {
     this: *const Self,
     buffer: *mut u8,
+    /// See [`reply_port`].
+    reply: u32,
 }
 
 impl Block {
@@ -58,9 +61,47 @@ impl Block {
             block.write(Self {
                 this: block,
                 buffer,
+                reply: 0,
             })
         }
     }
+}
+
+/// Gives the calling thread, which something else than [`spawn`] made, its block and message buffer. They stay until
+/// the task ends.
+///
+/// # Errors
+/// When the task may have no more memory.
+pub fn attach() -> Result<()> {
+    #[cfg(target_os = "none")]
+    crate::machine::spawn::attach()?;
+    Ok(())
+}
+
+/// The receive right that the calling thread keeps for answers, where its program's stubs need one; null at first.
+pub fn reply_port() -> Name {
+    #[cfg(target_os = "none")]
+    {
+        let name: u32;
+        // SAFETY: FS base is this thread's block, which nobody else reads or writes.
+        unsafe {
+            core::arch::asm!("mov {:e}, fs:[16]", out(reg) name, options(nostack, preserves_flags));
+        }
+        Name(name)
+    }
+    #[cfg(not(target_os = "none"))]
+    crate::host::reply_port().get()
+}
+
+/// Keeps a receive right for answers.
+pub fn set_reply_port(port: Name) {
+    // SAFETY: as in `reply_port`.
+    #[cfg(target_os = "none")]
+    unsafe {
+        core::arch::asm!("mov fs:[16], {:e}", in(reg) port.0, options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_os = "none"))]
+    crate::host::reply_port().set(port);
 }
 
 /// The calling thread's message buffer, [`crate::buffer::SIZE`] bytes, page-aligned.
@@ -69,7 +110,7 @@ impl Block {
 pub(crate) fn buffer() -> *mut u8 {
     let buffer: *mut u8;
     // SAFETY: (1) FS base is this thread's block from its first instruction in Rust on
-    // (`machine::start`). (2) The block is never written after that, so the read may be cached.
+    // (`machine::start`). (2) This word of it is never written after that, so the read may be cached.
     unsafe {
         core::arch::asm!(
             "mov {}, fs:[8]",
@@ -106,6 +147,7 @@ mod main_thread {
     static BLOCK: Main = Main(UnsafeCell::new(Block {
         this: core::ptr::null(),
         buffer: core::ptr::null_mut(),
+        reply: 0,
     }));
 
     /// Sets up FS base and message buffer of the task's first thread.
@@ -120,6 +162,7 @@ mod main_thread {
             block.write(Block {
                 this: block,
                 buffer,
+                reply: 0,
             })
         };
         // SAFETY: a static block lives as long as its thread.

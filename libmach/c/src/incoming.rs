@@ -5,8 +5,8 @@ use abi::classic::{
 };
 use abi::message::{Descriptor, WORDS, descriptor};
 use abi::names::disposition;
-use abi::notify;
 use abi::registers::{ReplyKind, Shape};
+use abi::{exception, notify};
 use libmach::abi;
 use libmach::trap::Registers;
 
@@ -29,6 +29,9 @@ enum Form {
     Buffer,
     /// A notification of the kernel's: an NDR record and, for most, this name or count.
     Notice(Option<u32>),
+    /// An exception of the kernel's with rights and codes: an NDR record, type, count and codes of so many bytes each,
+    /// as MIG's `exc` and `mach_exc` have them.
+    Exception(usize),
 }
 
 /// A message to be written.
@@ -88,6 +91,7 @@ impl Incoming {
             Form::Words => (WORDS_SIZE, 0),
             Form::Notice(None) => (0, 0),
             Form::Notice(Some(_)) => (NDR_RECORD.len() + 4, 0),
+            Form::Exception(code) => (NDR_RECORD.len() + 8 + 2 * code, bits::COMPLEX),
             Form::Buffer if descriptors == 0 => (shape.size() as usize, 0),
             Form::Buffer => (shape.size() as usize, bits::COMPLEX),
         };
@@ -133,6 +137,15 @@ impl Incoming {
             }
             Form::Buffer => body.data(self.descriptors, &mut rest[..self.data]),
             Form::Notice(None) => {}
+            Form::Exception(code) => {
+                let [kind, codes @ .., _, _, _] = self.words;
+                let rest = put(rest, &NDR_RECORD);
+                let rest = put(rest, &(kind as u32).to_le_bytes());
+                let rest = put(rest, &2_u32.to_le_bytes());
+                let _ = codes
+                    .iter()
+                    .fold(rest, |rest, word| put(rest, &word.to_le_bytes()[..code]));
+            }
             Form::Notice(Some(value)) => {
                 let rest = put(rest, &NDR_RECORD);
                 let _ = put(rest, &value.to_le_bytes());
@@ -141,12 +154,16 @@ impl Incoming {
     }
 }
 
-/// The kernel's own notifications have their classic layout too.
+/// The kernel's own notifications have their classic layout too, and so have exceptions with rights.
 fn form(registers: &Registers) -> Form {
     let value = Form::Notice(Some(registers.words[0] as u32));
     let own = registers.identity() == 0;
+    let shape = registers.received().shape();
+    let raised = shape == Shape::buffered(0, 2);
     match registers.id() {
-        _ if registers.received().shape().is_buffered() => Form::Buffer,
+        exception::WIDE_RAISE if raised => Form::Exception(8),
+        exception::NARROW_RAISE if raised => Form::Exception(4),
+        _ if shape.is_buffered() => Form::Buffer,
         notify::SEND_ONCE if own => Form::Notice(None),
         notify::PORT_DELETED | notify::SEND_POSSIBLE | notify::NO_SENDERS | notify::DEAD_NAME
             if own =>

@@ -1,11 +1,13 @@
-//! `vm_*` and `mach_vm_*` on the calling task. Both have 64-bit addresses and are the same.
+//! `vm_*` and `mach_vm_*`: where memory is, and what may be done with it. Both have 64-bit addresses and are the same.
 
 use abi::kern_return::KernReturn;
-use abi::names::Name;
 use abi::vm::{flags, map_flags};
-use libmach::{abi, trap};
+use interfaces::task::Task;
+use interfaces::vm::Place;
+use libmach::trap::Outcome;
+use libmach::{SendRight, abi, trap};
 
-use crate::own::{code, give, own};
+use crate::own::{code, copied, either, give, with};
 
 /// Flags of `vm_map` that there are.
 const MAP_FLAGS: u64 = map_flags::ANYWHERE | map_flags::OVERWRITE;
@@ -27,6 +29,7 @@ macro_rules! both {
         }
     )*};
 }
+pub(crate) use both;
 
 both! {
     /// `vm_allocate`: fresh zeroed memory.
@@ -35,12 +38,14 @@ both! {
     /// `address` points to one; at a fixed one, nothing is in use there.
     fn vm_allocate, mach_vm_allocate(task: u32, address: *mut u64, size: u64, how: i32) {
         let how = i64::from(how).cast_unsigned();
-        let allocated = own(task).and_then(|()| {
-            // SAFETY: the caller's promise.
-            let hint = if how & flags::ANYWHERE != 0 { 0 } else { unsafe { address.read() } };
+        // SAFETY: the caller's promise.
+        let hint = if how & flags::ANYWHERE != 0 { 0 } else { unsafe { address.read() } };
+        let allocated = either(
+            task,
             // SAFETY: the kernel replaces nothing.
-            unsafe { trap::vm_allocate(hint, size, how) }
-        });
+            || unsafe { trap::vm_allocate(hint, size, how) },
+            |task| task.client().vm_allocate(hint, size, how),
+        );
         // SAFETY: the caller's promise.
         unsafe { give(allocated, address) }
     }
@@ -50,10 +55,12 @@ both! {
     /// # Safety
     /// Nothing uses the range any more.
     fn vm_deallocate, mach_vm_deallocate(task: u32, address: u64, size: u64) {
-        code(own(task).and_then(|()| {
+        code(either(
+            task,
             // SAFETY: the caller's promise.
-            unsafe { trap::vm_deallocate(address, size) }
-        }))
+            || unsafe { trap::vm_deallocate(address, size) },
+            |task| task.client().vm_deallocate(address, size),
+        ))
     }
 
     /// `vm_protect`.
@@ -63,13 +70,16 @@ both! {
     fn vm_protect, mach_vm_protect(
         task: u32, address: u64, size: u64, set_maximum: i32, protection: u32
     ) {
-        code(own(task).and_then(|()| {
+        let which = u32::from(set_maximum != 0);
+        code(either(
+            task,
             // SAFETY: the caller's promise.
-            unsafe { trap::vm_protect(address, size, u64::from(set_maximum != 0), protection) }
-        }))
+            || unsafe { trap::vm_protect(address, size, which.into(), protection) },
+            |task| task.client().vm_protect(address, size, which, protection),
+        ))
     }
 
-    /// `vm_map`: maps a memory entry, or anonymous memory. There are no masks: `mask` is 0.
+    /// `vm_map`: maps a memory entry, or anonymous memory.
     ///
     /// # Safety
     /// `address` points to one; what `VM_FLAGS_OVERWRITE` replaces is not in use.
@@ -77,27 +87,40 @@ both! {
         task: u32, address: *mut u64, size: u64, mask: u64, how: i32, object: u32, offset: u64,
         copy: i32, protection: u32, maximum: u32, inherit: u32
     ) {
-        let how = i64::from(how).cast_unsigned();
-        let mapped = own(task).and_then(|()| {
-            if mask != 0 || how & !MAP_FLAGS != 0 {
-                return Err(KernReturn::NotSupported);
-            }
-            if protection > abi::vm::protection::ALL || maximum > abi::vm::protection::ALL
-                || inherit > abi::vm::inherit::NONE
-            {
-                return Err(KernReturn::InvalidArgument);
-            }
-            let copy = if copy != 0 { map_flags::COPY } else { 0 };
-            let all = how | copy
-                | u64::from(protection) << map_flags::CURRENT_SHIFT
-                | u64::from(maximum) << map_flags::MAXIMUM_SHIFT
-                | u64::from(inherit) << map_flags::INHERIT_SHIFT;
-            // SAFETY: the caller's promise.
-            let hint = unsafe { address.read() };
-            // SAFETY: the caller's promise.
-            unsafe { trap::vm_map(Name(object), hint, size, offset, all) }
+        let rights = (copy, protection, maximum, inherit);
+        // SAFETY: the caller's promise.
+        let hint = unsafe { address.read() };
+        let place = Place { address: hint, size, mask };
+        let mapped = map_word(how, rights).and_then(|all| {
+            with(task, |task: &SendRight<dyn Task>| match object {
+                0 => task.memory().map_anonymous(place, all),
+                _ => Ok(task.memory().map(copied(object)?, place, offset, all)?),
+            })
         });
         // SAFETY: the caller's promise.
         unsafe { give(mapped, address) }
     }
+}
+
+/// Flags and rights as the kernel has them, in one word.
+pub(crate) fn map_word(
+    how: i32,
+    (copy, protection, maximum, inherit): (i32, u32, u32, u32),
+) -> Outcome<u64> {
+    let how = i64::from(how).cast_unsigned();
+    if how & !MAP_FLAGS != 0 {
+        return Err(KernReturn::NotSupported);
+    }
+    if protection > abi::vm::protection::ALL
+        || maximum > abi::vm::protection::ALL
+        || inherit > abi::vm::inherit::NONE
+    {
+        return Err(KernReturn::InvalidArgument);
+    }
+    let copy = if copy != 0 { map_flags::COPY } else { 0 };
+    Ok(how
+        | copy
+        | u64::from(protection) << map_flags::CURRENT_SHIFT
+        | u64::from(maximum) << map_flags::MAXIMUM_SHIFT
+        | u64::from(inherit) << map_flags::INHERIT_SHIFT)
 }

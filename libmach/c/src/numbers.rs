@@ -6,13 +6,15 @@ use abi::classic::{self, bits, copy, option, trailer};
 use abi::message::descriptor;
 use abi::names::{disposition, port_type, queue_limit, right};
 use abi::registers::options;
+use abi::task::special;
 use abi::trap::switch_option;
-use abi::vm::{flags, inherit, map_flags, protection};
-use abi::{exception, kern_return, notify};
+use abi::vm::{behavior, flags, inherit, map_flags, protection, region, sync};
+use abi::{exception, kern_return, notify, thread_state};
 use libmach::abi;
 
 use crate::error::{BOOTSTRAP, c_name, upper};
 use crate::port::{LIMITS_COUNT, STATUS_COUNT, flavor};
+use crate::thread::STATE_COUNT;
 
 /// The generated headers: their paths in `include`, and what they hold.
 pub fn headers() -> [(&'static str, String); 2] {
@@ -42,6 +44,8 @@ fn numbers() -> String {
     messages(&mut section);
     bodies(&mut section);
     memory(&mut section);
+    uses_of_memory(&mut section);
+    tasks(&mut section);
     events(&mut section);
     codes(&mut text);
     text += "\n#endif\n";
@@ -220,6 +224,91 @@ fn memory(section: &mut Section<'_>) {
             ("SWITCH_OPTION_NONE", switch_option::NONE),
             ("SWITCH_OPTION_DEPRESS", switch_option::DEPRESS),
             ("SWITCH_OPTION_WAIT", switch_option::WAIT),
+        ],
+    );
+}
+
+fn uses_of_memory(section: &mut Section<'_>) {
+    section(
+        "vm_region_flavor_t",
+        &[
+            ("VM_REGION_BASIC_INFO_64", region::BASIC_INFO_64.into()),
+            (
+                "VM_REGION_BASIC_INFO_COUNT_64",
+                region::BASIC_INFO_64_COUNT.into(),
+            ),
+        ],
+    );
+    section(
+        "vm_behavior_t",
+        &[
+            ("VM_BEHAVIOR_DEFAULT", behavior::DEFAULT.into()),
+            ("VM_BEHAVIOR_RANDOM", behavior::RANDOM.into()),
+            ("VM_BEHAVIOR_SEQUENTIAL", behavior::SEQUENTIAL.into()),
+            ("VM_BEHAVIOR_RSEQNTL", behavior::REVERSE_SEQUENTIAL.into()),
+            ("VM_BEHAVIOR_WILLNEED", behavior::WILL_NEED.into()),
+            ("VM_BEHAVIOR_DONTNEED", behavior::DONT_NEED.into()),
+            ("VM_BEHAVIOR_FREE", behavior::FREE.into()),
+            ("VM_BEHAVIOR_ZERO", behavior::ZERO.into()),
+        ],
+    );
+    section(
+        "vm_sync_t",
+        &[
+            ("VM_SYNC_ASYNCHRONOUS", sync::ASYNCHRONOUS.into()),
+            ("VM_SYNC_SYNCHRONOUS", sync::SYNCHRONOUS.into()),
+            ("VM_SYNC_INVALIDATE", sync::INVALIDATE.into()),
+            ("VM_SYNC_KILLPAGES", sync::KILL_PAGES.into()),
+            ("VM_SYNC_DEACTIVATE", sync::DEACTIVATE.into()),
+            ("VM_SYNC_CONTIGUOUS", sync::CONTIGUOUS.into()),
+        ],
+    );
+}
+
+fn tasks(section: &mut Section<'_>) {
+    section(
+        "Registers",
+        &[
+            ("x86_THREAD_STATE64", thread_state::FLAVOR.into()),
+            ("x86_THREAD_STATE64_COUNT", STATE_COUNT.into()),
+            ("THREAD_STATE_NONE", 0),
+        ],
+    );
+    section(
+        "Ports of tasks",
+        &[
+            ("TASK_KERNEL_PORT", special::KERNEL.into()),
+            ("TASK_HOST_PORT", special::HOST.into()),
+            ("TASK_BOOTSTRAP_PORT", special::BOOTSTRAP.into()),
+            ("TASK_PORT_REGISTER_MAX", special::REGISTERED.into()),
+        ],
+    );
+    section("Semaphores", &[("SYNC_POLICY_FIFO", 0)]);
+    section(
+        "exception_behavior_t, exception_mask_t",
+        &[
+            ("EXCEPTION_DEFAULT", exception::behavior::DEFAULT.into()),
+            ("EXCEPTION_STATE", exception::behavior::STATE.into()),
+            (
+                "EXCEPTION_STATE_IDENTITY",
+                exception::behavior::STATE_IDENTITY.into(),
+            ),
+            (
+                "MACH_EXCEPTION_CODES",
+                exception::behavior::WIDE_CODES.into(),
+            ),
+            ("EXC_MASK_ALL", exception::MASK_ALL.into()),
+            ("EXC_TYPES_COUNT", exception::TYPES.into()),
+            ("EXCEPTION_RAISE", exception::NARROW_RAISE as u64),
+            ("MACH_EXCEPTION_RAISE", exception::WIDE_RAISE as u64),
+            (
+                "MACH_EXCEPTION_RAISE_STATE",
+                exception::WIDE_RAISE as u64 + 1,
+            ),
+            (
+                "MACH_EXCEPTION_RAISE_STATE_IDENTITY",
+                exception::WIDE_RAISE as u64 + 2,
+            ),
         ],
     );
 }

@@ -4,10 +4,12 @@ use abi::classic::{
     BODY_SIZE, DISPOSITION_OFFSET, HEADER_SIZE, Header, KIND_OFFSET, MEMORY_DESCRIPTOR_SIZE,
     MemoryDescriptor, NDR_RECORD, PORT_DESCRIPTOR_SIZE, PortDescriptor, bits,
 };
+use abi::exception;
 use abi::kern_return::MessageReturn;
 use abi::message::{DESCRIPTOR_SIZE, Descriptor, MAX_DESCRIPTORS, WORDS, descriptor};
 use abi::names::{Name, disposition};
 use abi::registers::Shape;
+use abi::transport::REPLY_OFFSET;
 use core::mem::offset_of;
 use libmach::{abi, buffer};
 
@@ -63,7 +65,7 @@ impl<'a> Outgoing<'a> {
             return Err(MessageReturn::SendTooLarge);
         }
         let (words, in_registers) = words(data);
-        let shape = if in_registers && count == 0 {
+        let shape = if (in_registers || answers_exception(header.id, data)) && count == 0 {
             Shape::SHORT
         } else {
             Shape::buffered(data.len() as u32, count as u32)
@@ -134,6 +136,14 @@ fn split(body: &[u8]) -> Result<(usize, &[u8], &[u8]), MessageReturn> {
         end += size;
     }
     Ok((count, &all[..end], &all[end..]))
+}
+
+/// Whether it is MIG's answer to an exception with rights, a code and nothing else: the kernel takes it in registers.
+fn answers_exception(id: i32, data: &[u8]) -> bool {
+    let raised = id.wrapping_sub(REPLY_OFFSET);
+    matches!(raised, exception::WIDE_RAISE | exception::NARROW_RAISE)
+        && data.len() == ERROR_SIZE
+        && data.starts_with(&NDR_RECORD)
 }
 
 /// Data of exactly six words goes in registers too; of an error reply the code does, where callers of

@@ -4,32 +4,27 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, right};
 use abi::trap::switch_option;
 use core::sync::atomic::{AtomicU32, Ordering};
+use interfaces::bootstrap::refusal;
+use interfaces::task::Task;
 use libmach::trap::Outcome;
-use libmach::{abi, time, trap};
+use libmach::{Error, SendRight, abi, thread, time, trap};
 
 use crate::ignore;
 
 /// The task's own port, asked for once.
 static TASK: AtomicU32 = AtomicU32::new(0);
-/// The reply port of MIG's stubs; a C program has one thread.
-static REPLY: AtomicU32 = AtomicU32::new(0);
-
-/// The first answer of `ask`, kept.
-fn once(place: &AtomicU32, ask: impl FnOnce() -> Outcome<Name>) -> u32 {
-    match place.load(Ordering::Relaxed) {
+/// `mach_task_self`: the task's port. The reference is not the caller's.
+#[unsafe(no_mangle)]
+pub extern "C" fn mach_task_self() -> u32 {
+    match TASK.load(Ordering::Relaxed) {
+        // Threads that ask at once get the same name, and one reference too many at the most.
         0 => {
-            let name = ask().unwrap_or_default().0;
-            place.store(name, Ordering::Relaxed);
+            let name = trap::task_self().unwrap_or_default().0;
+            TASK.store(name, Ordering::Relaxed);
             name
         }
         name => name,
     }
-}
-
-/// `mach_task_self`: the task's port. The reference is not the caller's.
-#[unsafe(no_mangle)]
-pub extern "C" fn mach_task_self() -> u32 {
-    once(&TASK, trap::task_self)
 }
 
 /// `mach_thread_self`: the calling thread's port, one more reference.
@@ -50,20 +45,24 @@ pub extern "C" fn mach_reply_port() -> u32 {
     trap::port_allocate(right::RECEIVE).unwrap_or_default().0
 }
 
-/// `mig_get_reply_port`: the receive right on which the program's stubs get their answers.
+/// `mig_get_reply_port`: the receive right on which the calling thread's stubs get their answers.
 #[unsafe(no_mangle)]
 pub extern "C" fn mig_get_reply_port() -> u32 {
-    once(&REPLY, || trap::port_allocate(right::RECEIVE))
+    match thread::reply_port() {
+        Name::NULL => {
+            let port = trap::port_allocate(right::RECEIVE).unwrap_or_default();
+            thread::set_reply_port(port);
+            port.0
+        }
+        port => port.0,
+    }
 }
 
 /// `mig_dealloc_reply_port`: a late answer may still come there, so it is not used again (G-03).
 #[unsafe(no_mangle)]
 pub extern "C" fn mig_dealloc_reply_port(port: u32) {
-    if port != 0
-        && REPLY
-            .compare_exchange(port, 0, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
-    {
+    if port != 0 && thread::reply_port() == Name(port) {
+        thread::set_reply_port(Name::NULL);
         // The library made it and nobody else destroys it.
         ignore(trap::port_mod_refs(Name(port), right::RECEIVE, -1));
     }
@@ -73,17 +72,92 @@ pub extern "C" fn mig_dealloc_reply_port(port: u32) {
 #[unsafe(no_mangle)]
 pub extern "C" fn mig_put_reply_port(_: u32) {}
 
-/// Whether a call is about the calling task: there are no others here.
+/// Whose task a call is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Whose {
+    /// The calling one's: there are traps.
+    Own,
+    /// Another one's: its port takes messages.
+    Other,
+}
+
+/// Whose task a name stands for.
+///
+/// # Errors
+/// `MACH_SEND_INVALID_DEST` for no task.
+pub(crate) fn whose(task: u32) -> Outcome<Whose> {
+    if task == mach_task_self() {
+        Ok(Whose::Own)
+    } else if Name(task).is_valid() {
+        Ok(Whose::Other)
+    } else {
+        Err(KernReturn(MessageReturn::SendInvalidDest.0))
+    }
+}
+
+/// For what the kernel does to the calling task alone.
 ///
 /// # Errors
 /// `MACH_SEND_INVALID_DEST` for no task, `KERN_NOT_SUPPORTED` for another one.
 pub(crate) fn own(task: u32) -> Outcome<()> {
-    if task == mach_task_self() {
-        Ok(())
-    } else if Name(task).is_valid() {
-        Err(KernReturn::NotSupported)
-    } else {
-        Err(KernReturn(MessageReturn::SendInvalidDest.0))
+    match whose(task)? {
+        Whose::Own => Ok(()),
+        Whose::Other => Err(KernReturn::NotSupported),
+    }
+}
+
+/// Does something to the calling task by traps, or to another one by messages.
+pub(crate) fn either<T>(
+    task: u32,
+    own: impl FnOnce() -> Outcome<T>,
+    other: impl FnOnce(&SendRight<dyn Task>) -> libmach::Result<T>,
+) -> Outcome<T> {
+    match whose(task)? {
+        Whose::Own => own(),
+        Whose::Other => with(task, other),
+    }
+}
+
+/// Lets `call` use a right of the program's, which stays the program's.
+///
+/// # Errors
+/// `MACH_SEND_INVALID_DEST` for no name; else those of the call, as C has them.
+pub(crate) fn with<I: ?Sized, T>(
+    name: u32,
+    call: impl FnOnce(&SendRight<I>) -> libmach::Result<T>,
+) -> Outcome<T> {
+    if !Name(name).is_valid() {
+        return Err(KernReturn(MessageReturn::SendInvalidDest.0));
+    }
+    let right = SendRight::from_name(Name(name));
+    let answer = call(&right);
+    right.into_name();
+    answer.map_err(code_of)
+}
+
+/// One more reference to a right of the program's, for a call that takes one away.
+pub(crate) fn copied<I: ?Sized>(name: u32) -> libmach::Result<SendRight<I>> {
+    let right = SendRight::from_name(Name(name));
+    let copy = right.duplicate();
+    right.into_name();
+    copy
+}
+
+/// Right and name of the program's to give out.
+pub(crate) fn named<I: ?Sized>(right: SendRight<I>) -> u32 {
+    right.into_name().0
+}
+
+/// The code that C has for an error of a call.
+pub(crate) const fn code_of(error: Error) -> KernReturn {
+    match error {
+        Error::Code(code) => code,
+        Error::NotSent(code) | Error::NotReceived(code) => KernReturn(code.0),
+        Error::ServerDied {
+            maybe_executed: false,
+        } => KernReturn(MessageReturn::SendInvalidDest.0),
+        Error::NoService => refusal::UNKNOWN_SERVICE,
+        _ => error.code(),
     }
 }
 

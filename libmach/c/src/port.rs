@@ -1,4 +1,4 @@
-//! `mach_port_*` on the calling task's names.
+//! `mach_port_*`: names of the calling task; and what the kernel does to those of another one.
 
 use abi::kern_return::KernReturn;
 use abi::names::{Name, disposition, right};
@@ -6,7 +6,7 @@ use abi::trap::attribute;
 use libmach::trap::Outcome;
 use libmach::{abi, trap};
 
-use crate::own::{code, give, own};
+use crate::own::{code, either, give, own};
 use crate::stash;
 
 /// Flavors of `mach_port_get_attributes` and `mach_port_set_attributes`.
@@ -44,7 +44,11 @@ pub(crate) const LIMITS_COUNT: u32 = 1;
 /// `name` may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mach_port_allocate(task: u32, right: u32, name: *mut u32) -> u32 {
-    let allocated = own(task).and_then(|()| trap::port_allocate(right));
+    let allocated = either(
+        task,
+        || trap::port_allocate(right),
+        |task| task.client().port_allocate(right),
+    );
     // SAFETY: the caller's promise.
     unsafe { give(allocated.map(|name| name.0), name) }
 }
@@ -108,15 +112,6 @@ pub unsafe extern "C" fn mach_port_get_refs(
 pub unsafe extern "C" fn mach_port_type(task: u32, name: u32, kind: *mut u32) -> u32 {
     // SAFETY: the caller's promise.
     unsafe { give(own(task).and_then(|()| trap::port_type(Name(name))), kind) }
-}
-
-/// `mach_port_insert_right`.
-#[unsafe(no_mangle)]
-pub extern "C" fn mach_port_insert_right(task: u32, name: u32, right: u32, how: u32) -> u32 {
-    code(own(task).and_then(|()| {
-        let how = u8::try_from(how).map_err(|_| KernReturn::InvalidValue)?;
-        trap::port_insert_right(Name(name), Name(right), how)
-    }))
 }
 
 /// `mach_port_move_member`.

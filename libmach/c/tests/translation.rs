@@ -278,3 +278,44 @@ fn a_trailer_has_the_elements_asked_for() {
     write_trailer(&facts, &mut short);
     assert_eq!(short, [0, 0, 0, 0, 12, 0, 0, 0, 3, 0, 0, 0]);
 }
+
+//
+#[test]
+fn an_exception_has_mig_s_layout_and_so_has_its_answer() {
+    let port = |name| Descriptor {
+        kind: descriptor::PORT,
+        disposition: disposition::MOVE_SEND,
+        name,
+        ..Descriptor::default()
+    };
+    let body = Fake {
+        descriptors: vec![port(0x301), port(0x402)],
+        data: Vec::new(),
+    };
+    for (id, size) in [(2405, 8), (2401, 4)] {
+        let registers = Registers {
+            word: Received::new(Shape::buffered(0, 2), ReplyKind::SendOnce)
+                .0
+                .into(),
+            receive: pair(id as u32, 0x505),
+            words: [1, 2, 0x8000_0000_1234_5678, 9, 9, 9],
+            ..Registers::default()
+        };
+        let bytes = arrived(&Incoming::received(&registers, &body), &body);
+        let rest = &bytes[24 + 4 + 2 * 12..];
+        assert_eq!(rest[..8], abi::classic::NDR_RECORD);
+        assert_eq!(rest[8..16], [1, 0, 0, 0, 2, 0, 0, 0]);
+        assert_eq!(rest[16..16 + size], 2_u64.to_le_bytes()[..size]);
+        let last = 0x8000_0000_1234_5678_u64.to_le_bytes();
+        assert_eq!(rest[16 + size..], last[..size], "nothing follows");
+    }
+    let mut answer = message(CALL, &abi::classic::NDR_RECORD);
+    answer.extend([0; 4]);
+    let short = |id: i32| {
+        let mut answer = answer.clone();
+        answer[20..24].copy_from_slice(&id.to_le_bytes());
+        Outgoing::read(&answer).unwrap().shape == Shape::SHORT
+    };
+    assert!(short(2505) && short(2501));
+    assert!(!short(2506) && !short(100));
+}

@@ -61,6 +61,11 @@ pub(crate) fn buffer() -> *mut u8 {
     task::buffer()
 }
 
+/// Where the calling thread keeps its receive right for answers.
+pub(crate) fn reply_port() -> &'static std::thread::LocalKey<core::cell::Cell<abi::names::Name>> {
+    &task::REPLY
+}
+
 /// See [`crate::trap::mach_msg`].
 ///
 /// # Safety

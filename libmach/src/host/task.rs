@@ -31,6 +31,7 @@ struct Buffer([u8; crate::buffer::SIZE]);
 
 std::thread_local! {
     static THREAD: RefCell<Option<Thread>> = const { RefCell::new(None) };
+    pub(super) static REPLY: Cell<Name> = const { Cell::new(Name::NULL) };
     static BUFFER: *mut u8 = Box::into_raw(Box::new(Buffer([0; crate::buffer::SIZE]))).cast();
 }
 

@@ -61,6 +61,20 @@ pub(crate) fn spawn(body: Box<dyn FnOnce() + Send>, done: Arc<AtomicU32>) -> Res
     made
 }
 
+/// Gives the calling thread a block and a message buffer.
+pub(crate) fn attach() -> Result<()> {
+    let region = Memory::new(BUFFER + BLOCK)?;
+    let buffer = region.as_ptr() as u64;
+    let block = buffer + BUFFER as u64;
+    // SAFETY: fresh zeroed memory of this function's own, page-aligned, that stays mapped from here on.
+    unsafe { Block::write(block as *mut Block, buffer as *mut u8) };
+    // SAFETY: the block lives as long as the task.
+    unsafe { trap::set_fs_base(block)? };
+    ignore(region.into_raw());
+    // SAFETY: page-aligned, whole pages, and nothing but `crate::buffer` uses it.
+    Ok(unsafe { trap::message_buffer(buffer, BUFFER as u64)? })
+}
+
 /// A thread's first function: `rdi` is its [`Start`], FS base its block.
 extern "C" fn entry(start: *mut Start) -> ! {
     // SAFETY: `spawn` gave the box to this thread alone.

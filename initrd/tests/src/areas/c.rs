@@ -32,6 +32,11 @@ cases! { "c":
     "notifications have their classic layout" => notifications,
     "memory is allocated, protected and mapped" => memory,
     "names are looked up and registered" => names,
+    "another task's memory is read, written, shared and described" => spaces,
+    "another task is suspended, given ports and rights, and ended" => tasks,
+    "semaphores are waited for and signalled" => semaphores,
+    "a program has threads, each with its reply port" => threads,
+    "a program handles its threads' exceptions" => exceptions,
     "an interrupted receive goes on" => restarted,
     "an interrupted receive ends for whoever asks for it" => interrupted,
     "a client in Rust calls a server in C" => rust_calls,
@@ -98,6 +103,16 @@ client! {
     memory => "memory", 0;
     // covers: B-01 B-02
     names => "names", 0;
+    // covers: V-04 V-05 V-07 V-08 V-14
+    spaces => "spaces", 0;
+    // covers: P-14 P-15 P-16 T-02 T-03 T-04 T-06
+    tasks => "tasks", 0;
+    // covers: K-03
+    semaphores => "semaphores", 0;
+    // covers: T-07 T-08
+    threads => "threads", 0;
+    // covers: X-03 X-04 X-05 X-06
+    exceptions => "exceptions", 0;
 }
 
 /// Runs `step` until it answers something; others run meanwhile.

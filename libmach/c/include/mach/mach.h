@@ -2,6 +2,8 @@
 #ifndef MACH_MACH_H
 #define MACH_MACH_H
 
+#include <mach/exception.h>
+#include <mach/host.h>
 #include <mach/kern_return.h>
 #include <mach/mach_error.h>
 #include <mach/mach_port.h>
@@ -9,6 +11,7 @@
 #include <mach/mig_errors.h>
 #include <mach/notify.h>
 #include <mach/port.h>
+#include <mach/semaphore.h>
 #include <mach/task.h>
 #include <mach/thread.h>
 #include <mach/vm_map.h>

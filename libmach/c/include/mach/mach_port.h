@@ -1,10 +1,12 @@
-/* Calls on the task's port names. task is mach_task_self(); another one is KERN_NOT_SUPPORTED. */
+/* Calls on a task's port names. Rights are allocated in, inserted into and extracted from any task whose port is
+ * held, and its names listed; for the rest, another task than mach_task_self() is KERN_NOT_SUPPORTED. */
 #ifndef MACH_MACH_PORT_H
 #define MACH_MACH_PORT_H
 
 #include <mach/message.h>
 
 kern_return_t mach_port_allocate(ipc_space_t task, mach_port_right_t right, mach_port_name_t *name);
+kern_return_t mach_port_allocate_name(ipc_space_t task, mach_port_right_t right, mach_port_name_t name);
 kern_return_t mach_port_destroy(ipc_space_t task, mach_port_name_t name);
 kern_return_t mach_port_deallocate(ipc_space_t task, mach_port_name_t name);
 kern_return_t mach_port_mod_refs(ipc_space_t task, mach_port_name_t name, mach_port_right_t right,
@@ -14,6 +16,12 @@ kern_return_t mach_port_get_refs(ipc_space_t task, mach_port_name_t name, mach_p
 kern_return_t mach_port_type(ipc_space_t task, mach_port_name_t name, mach_port_type_t *type);
 kern_return_t mach_port_insert_right(ipc_space_t task, mach_port_name_t name, mach_port_t right,
                                      mach_msg_type_name_t disposition);
+/* A send right, which is moved to the caller. */
+kern_return_t mach_port_extract_right(ipc_space_t task, mach_port_name_t name, mach_msg_type_name_t disposition,
+                                      mach_port_t *right, mach_msg_type_name_t *type);
+/* Both arrays are the caller's to deallocate. */
+kern_return_t mach_port_names(ipc_space_t task, mach_port_name_array_t *names, mach_msg_type_number_t *name_count,
+                              mach_port_type_t **types, mach_msg_type_number_t *type_count);
 kern_return_t mach_port_move_member(ipc_space_t task, mach_port_name_t member, mach_port_name_t set);
 kern_return_t mach_port_insert_member(ipc_space_t task, mach_port_name_t member, mach_port_name_t set);
 kern_return_t mach_port_extract_member(ipc_space_t task, mach_port_name_t member, mach_port_name_t set);

@@ -17,13 +17,21 @@ typedef int integer_t;
 #define FALSE 0
 #endif
 
+typedef natural_t mach_msg_type_number_t;
 typedef natural_t mach_port_t;
 typedef mach_port_t mach_port_name_t;
 typedef mach_port_t task_t;
 typedef mach_port_t thread_t;
 typedef mach_port_t host_t;
+typedef mach_port_t host_priv_t;
+typedef mach_port_t semaphore_t;
+typedef mach_port_t ledger_t;
+typedef mach_port_t exception_port_t;
 typedef mach_port_t ipc_space_t;
 typedef mach_port_t vm_map_t;
+typedef mach_port_t *mach_port_array_t;
+typedef thread_t *thread_act_array_t;
+typedef mach_port_name_t *mach_port_name_array_t;
 typedef mach_port_t mem_entry_name_port_t;
 
 #define MACH_PORT_NULL ((mach_port_t)0)

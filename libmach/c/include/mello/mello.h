@@ -15,4 +15,10 @@ mach_port_t mello_right(const char *name);
 /* Writes to the program's console; answers how many bytes it took. */
 size_t mello_write(const void *bytes, size_t size);
 
+/* A thread that runs body(argument), with a stack of 256 KiB and all that the library needs; it ends when body
+ * returns. */
+kern_return_t mello_thread_start(void (*body)(void *), void *argument);
+/* Gives the calling thread, made by thread_create, what the library needs. It stays until the program ends. */
+kern_return_t mello_thread_attach(void);
+
 #endif

@@ -1,0 +1,64 @@
+//! `host_*`, and how time is counted.
+
+use abi::kern_return::KernReturn;
+use core::ffi::c_char;
+use interfaces::host::Host;
+use libmach::{SendRight, abi};
+
+use crate::own::{give, with};
+
+/// `kernel_version_t`.
+const VERSION: usize = 512;
+
+/// `host_page_size`.
+///
+/// # Safety
+/// `size` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn host_page_size(host: u32, size: *mut u64) -> u32 {
+    let found = with(host, |host: &SendRight<dyn Host>| host.client().info());
+    // SAFETY: the caller's promise.
+    unsafe { give(found.map(|_| abi::PAGE_SIZE), size) }
+}
+
+/// `host_kernel_version`: text, up to a NUL.
+///
+/// # Safety
+/// `version` has room for 512 bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn host_kernel_version(host: u32, version: *mut c_char) -> u32 {
+    let found = with(host, |host: &SendRight<dyn Host>| host.client().info());
+    match found {
+        Ok(info) => {
+            let mut text = [0; VERSION];
+            let bytes = info.version.as_bytes();
+            text[..bytes.len()].copy_from_slice(bytes);
+            // SAFETY: the caller's promise.
+            unsafe { version.cast::<[u8; VERSION]>().write(text) };
+            KernReturn::Success.0
+        }
+        Err(code) => code.0,
+    }
+}
+
+/// `mach_timebase_info_data_t`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub struct Timebase {
+    numerator: u32,
+    denominator: u32,
+}
+
+/// `mach_timebase_info`: `mach_absolute_time` counts nanoseconds.
+///
+/// # Safety
+/// `info` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mach_timebase_info(info: *mut Timebase) -> u32 {
+    let nanoseconds = Timebase {
+        numerator: 1,
+        denominator: 1,
+    };
+    // SAFETY: the caller's promise.
+    unsafe { give(Ok(nanoseconds), info) }
+}

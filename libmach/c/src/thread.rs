@@ -1,0 +1,180 @@
+//! `thread_*`: threads of any task; and threads of the calling one, with all that the library needs.
+
+use abi::kern_return::KernReturn;
+use abi::thread_state::{FIXED_FLAGS, FLAVOR, ThreadState};
+use core::ffi::c_void;
+use interfaces::task::Task;
+use interfaces::thread::Thread;
+use libmach::trap::Outcome;
+use libmach::{SendRight, abi};
+
+use crate::ignore;
+use crate::own::{code, code_of, give, named, with};
+
+/// Numbers of 32 bits in an `x86_thread_state64_t`.
+pub const STATE_COUNT: u32 = (size_of::<ThreadState>() / 4) as u32;
+
+type Target = SendRight<dyn Thread>;
+
+/// `thread_create`: suspended, without registers.
+///
+/// # Safety
+/// `thread` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn thread_create(task: u32, thread: *mut u32) -> u32 {
+    let state = ThreadState {
+        rflags: FIXED_FLAGS,
+        ..ThreadState::default()
+    };
+    let made = with(task, |task: &SendRight<dyn Task>| {
+        task.client().thread_create(state)
+    });
+    // SAFETY: the caller's promise.
+    unsafe { give(made.map(named), thread) }
+}
+
+/// The registers that a program names.
+///
+/// # Safety
+/// `state` has `count` numbers of 32 bits.
+unsafe fn state_at(flavor: i32, state: *const u32, count: u32) -> Outcome<ThreadState> {
+    if flavor.cast_unsigned() != FLAVOR || count < STATE_COUNT {
+        return Err(KernReturn::InvalidArgument);
+    }
+    // SAFETY: the caller's promise: room for all of it. Any bits are registers.
+    Ok(unsafe { state.cast::<ThreadState>().read_unaligned() })
+}
+
+/// `thread_create_running`.
+///
+/// # Safety
+/// `state` has `count` numbers of 32 bits, and `thread` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn thread_create_running(
+    task: u32,
+    flavor: i32,
+    state: *const u32,
+    count: u32,
+    thread: *mut u32,
+) -> u32 {
+    // SAFETY: the caller's promise.
+    let state = unsafe { state_at(flavor, state, count) };
+    let made = state.and_then(|state| {
+        with(task, |task: &SendRight<dyn Task>| {
+            let thread = task.client().thread_create(state)?;
+            let resumed = thread.client().resume();
+            // What never ran is ended again.
+            resumed.inspect_err(|_| ignore(thread.client().terminate()))?;
+            Ok(named(thread))
+        })
+    });
+    // SAFETY: the caller's promise.
+    unsafe { give(made, thread) }
+}
+
+/// `thread_terminate`.
+#[unsafe(no_mangle)]
+pub extern "C" fn thread_terminate(thread: u32) -> u32 {
+    code(with(thread, |thread: &Target| thread.client().terminate()))
+}
+
+/// `thread_suspend`.
+#[unsafe(no_mangle)]
+pub extern "C" fn thread_suspend(thread: u32) -> u32 {
+    code(with(thread, |thread: &Target| thread.client().suspend()))
+}
+
+/// `thread_resume`.
+#[unsafe(no_mangle)]
+pub extern "C" fn thread_resume(thread: u32) -> u32 {
+    code(with(thread, |thread: &Target| thread.client().resume()))
+}
+
+/// `thread_abort`.
+#[unsafe(no_mangle)]
+pub extern "C" fn thread_abort(thread: u32) -> u32 {
+    code(with(thread, |thread: &Target| thread.client().abort()))
+}
+
+/// `thread_depress_abort`.
+#[unsafe(no_mangle)]
+pub extern "C" fn thread_depress_abort(thread: u32) -> u32 {
+    code(with(thread, |thread: &Target| {
+        thread.client().depress_abort()
+    }))
+}
+
+/// `thread_get_state`.
+///
+/// # Safety
+/// `state` has room for `*count` numbers of 32 bits, and `count` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn thread_get_state(
+    thread: u32,
+    flavor: i32,
+    state: *mut u32,
+    count: *mut u32,
+) -> u32 {
+    // SAFETY: the caller's promise.
+    let room = unsafe { count.read() };
+    if flavor.cast_unsigned() != FLAVOR || room < STATE_COUNT {
+        return KernReturn::InvalidArgument.0;
+    }
+    match with(thread, |thread: &Target| thread.client().get_state()) {
+        Ok(found) => {
+            // SAFETY: the caller's promise: room for all of it.
+            unsafe { state.cast::<ThreadState>().write_unaligned(found) };
+            // SAFETY: the caller's promise.
+            unsafe { count.write(STATE_COUNT) };
+            KernReturn::Success.0
+        }
+        Err(code) => code.0,
+    }
+}
+
+/// `thread_set_state`.
+///
+/// # Safety
+/// `state` has `count` numbers of 32 bits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn thread_set_state(
+    thread: u32,
+    flavor: i32,
+    state: *const u32,
+    count: u32,
+) -> u32 {
+    // SAFETY: the caller's promise.
+    let state = unsafe { state_at(flavor, state, count) };
+    code(state.and_then(|state| with(thread, |thread: &Target| thread.client().set_state(state))))
+}
+
+/// What a thread of [`mello_thread_start`] runs.
+type Body = extern "C" fn(*mut c_void);
+
+/// An argument on its way to another thread.
+struct Argument(*mut c_void);
+
+// SAFETY: the program gives it from one thread to another; what it means is the program's.
+unsafe impl Send for Argument {}
+
+impl Argument {
+    /// Takes the whole value, so that a closure holds what may be sent.
+    fn into_inner(self) -> *mut c_void {
+        self.0
+    }
+}
+
+/// `mello_thread_start`: a thread of this task that runs `body`, with a stack of 256 KiB and all that the library
+/// needs. It ends when `body` returns.
+#[unsafe(no_mangle)]
+pub extern "C" fn mello_thread_start(body: Body, argument: *mut c_void) -> u32 {
+    let argument = Argument(argument);
+    let started = libmach::thread::spawn(move || body(argument.into_inner()));
+    code(started.map(|_| ()).map_err(code_of))
+}
+
+/// `mello_thread_attach`: what a thread made by `thread_create` calls first of this library.
+#[unsafe(no_mangle)]
+pub extern "C" fn mello_thread_attach() -> u32 {
+    code(libmach::thread::attach().map_err(code_of))
+}
