@@ -378,6 +378,24 @@ fn a_deep_nest_of_receive_rights_is_taken_apart() {
     );
 }
 
+// covers: M-30
+#[test]
+fn a_null_receive_name_is_the_own_reply_object_of_a_call_and_nothing_else() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let (port, reply) = (me.port(), me.port());
+    let with_reply = Request::send(port).replying(reply, disposition::MAKE_SEND_ONCE);
+    for request in [Request::send(port), with_reply, Request::default()] {
+        let request = request.with(options::RECEIVE | options::RECEIVE_TIMEOUT);
+        assert_eq!(me.message(&request).code, Code::ReceiveInvalidName);
+    }
+    assert_eq!(
+        me.attribute(port, attribute::MESSAGE_COUNT),
+        Ok(2),
+        "they were sent"
+    );
+}
+
 // covers: M-30 M-32
 #[test]
 fn receiving_needs_a_receive_right_and_polls_when_told_to() {

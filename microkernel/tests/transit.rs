@@ -3,6 +3,7 @@
 
 use abi::kern_return::MessageReturn as Code;
 use abi::names::{Name, disposition, right};
+use abi::notify;
 use microkernel::ipc::transit::MAX_WALK;
 use microkernel::machine::FrameIndex;
 use sim::{Request, Sim};
@@ -51,6 +52,33 @@ fn a_chain_of_any_depth_is_made_from_either_end_and_ended() {
         assert_eq!(sim.kernel.census(), before);
         assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
     }
+}
+
+// covers: M-25 N-04
+#[test]
+fn who_waits_gets_what_came_to_a_port_before_it_moved() {
+    let (mut sim, first) = Sim::single();
+    let waiter = sim.add_thread(first);
+    let other = sim.add_task();
+    let mut me = sim.on(first);
+    me.register_buffer();
+    let (port, elsewhere) = (me.port(), me.port());
+    let far = sim.on(other).port();
+    let far = sim.give(other, far, disposition::MAKE_SEND, first);
+    let mut me = sim.on(first);
+    me.request(far, notify::DEAD_NAME, 0, port).unwrap();
+    sim.until_runs(waiter);
+    let waits = sim.on(waiter).start_message(&Request::receive(port));
+    assert!(waits.is_none());
+    sim.until_runs(first);
+    // The first right's end tells the port, which moves with the second one.
+    let letter = Request::send(elsewhere)
+        .port(far, disposition::MOVE_SEND)
+        .port(port, disposition::MOVE_RECEIVE);
+    assert_eq!(sim.on(first).message(&letter).code, Code::Success);
+    sim.until_runs(waiter);
+    let told = sim.on(waiter).finish_message();
+    assert_eq!((told.code, told.id), (Code::Success, notify::PORT_DELETED));
 }
 
 // covers: M-26

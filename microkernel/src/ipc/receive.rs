@@ -101,7 +101,7 @@ impl Ipc {
     ) -> Result<(PortId, Wait), MessageReturn> {
         let invalid = MessageReturn::ReceiveInvalidName;
         let thread = cx.sched.threads.get(thread).ok_or(invalid)?;
-        if call.receive == Name::NULL && call.has(options::SEND) {
+        if call.receive == Name::NULL && call.has(options::SEND) && call.replies_to_own() {
             return Ok((thread.reply_port, Wait::Reply));
         }
         let names = (thread.space, thread.first_names);

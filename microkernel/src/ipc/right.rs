@@ -365,6 +365,7 @@ impl Ipc {
         name: Name,
         id: PortId,
     ) -> Right {
+        self.serve_receivers(cx, id);
         self.receive_right_left(cx, id);
         let Some(entry) = self.names.get_mut(space, name) else {
             return Right::None;

@@ -7,6 +7,7 @@
 //! port with receive rights in its queue that deep loses the message, as for a circle.
 
 use abi::kern_return::MessageReturn;
+use abi::message::MAX_DESCRIPTORS;
 
 use super::{Context, Ipc};
 use crate::base::ids::{PortId, ThreadId};
@@ -59,6 +60,17 @@ impl Ipc {
             let receivers = core::mem::take(&mut port.receivers);
             self.evicted.join(&mut cx.sched.threads, receivers);
             self.put_on_agenda(id);
+        }
+    }
+
+    /// Gives what came to a port before it moves to whoever waits for it. Within one trap that is what the rights before it
+    /// in the same message have caused, which the agenda has not brought together yet.
+    pub(super) fn serve_receivers<M: Machine>(&mut self, cx: &mut Context<'_, M>, id: PortId) {
+        for _ in 0..MAX_DESCRIPTORS {
+            let has_work = self.ports.get(id).is_some_and(|port| port.has_work);
+            let receiver = self.receiver_of(cx.sched, id).filter(|_| has_work);
+            let Some(thread) = receiver else { return };
+            self.receive_for_blocked(cx, thread, id);
         }
     }
 

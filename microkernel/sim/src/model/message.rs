@@ -116,11 +116,7 @@ impl Model {
                 _ => self.take(thread, name, descriptor.disposition),
             };
             let Some(right) = right else {
-                let remote = message.remote;
-                self.discard_message(message);
-                if let Carried::SendOnce(_) = remote {
-                    self.discard(remote);
-                }
+                self.discard_unsent(message);
                 return Sent::BodyFailed(Code::SendInvalidRight);
             };
             message.rights.push(right);
@@ -133,7 +129,7 @@ impl Model {
             return Sent::Refused(vec![Code::SendInvalidDest]);
         };
         if self.is_circular(&message, port) {
-            self.discard_message(message);
+            self.discard_unsent(message);
             return Sent::Done;
         }
         let state = &self.ports[port];
@@ -143,6 +139,15 @@ impl Model {
         }
         self.push(port, message);
         Sent::Done
+    }
+
+    /// A message that reached no port ends, and the right that it was sent by ends unused (N-07).
+    fn discard_unsent(&mut self, message: Message) {
+        let remote = message.remote;
+        self.discard_message(message);
+        if let Carried::SendOnce(_) = remote {
+            self.discard(remote);
+        }
     }
 
     /// M-02 to M-07. On failure the caller restores the state from before.

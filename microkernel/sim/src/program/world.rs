@@ -252,6 +252,7 @@ impl World {
 
     fn pump(&mut self, lines: &mut Transcript) -> Verdict {
         for _ in 0..PATIENCE {
+            let mut back = Vec::new();
             for thread in 0..self.threads.len() {
                 let frame = self.threads[thread].0;
                 if self.model.is_in_user_mode(thread) {
@@ -265,8 +266,9 @@ impl World {
                     .push(format!("thread {thread} comes back: {reply:x?}"));
                 let seen = Seen::Message(reply.clone());
                 lines.push(format!("{thread}: {}", outline(Some(&seen))));
-                self.model.complete(thread, &reply)?;
+                back.push((thread, reply));
             }
+            self.complete(back)?;
             if self.model.due().is_none() {
                 return Ok(());
             }
@@ -278,6 +280,31 @@ impl World {
             "thread {:?} waits, though what it waits for is there",
             self.model.due()
         ))
+    }
+
+    /// Threads came back. Which of them was first does not show: what one got may follow from what another one did.
+    fn complete(&mut self, mut back: Vec<(ThreadId, Reply)>) -> Verdict {
+        while !back.is_empty() {
+            let mut refused = Ok(());
+            let next = back.iter().position(|(thread, reply)| {
+                let mut model = self.model.clone();
+                match model.complete(*thread, reply) {
+                    Ok(()) => {
+                        self.model = model;
+                        true
+                    }
+                    Err(why) => {
+                        refused = refused.clone().and(Err(why));
+                        false
+                    }
+                }
+            });
+            match next {
+                Some(next) => drop(back.remove(next)),
+                None => return refused,
+            }
+        }
+        Ok(())
     }
 
     /// Compares all names, counts and attributes.
