@@ -1,7 +1,12 @@
-//! `fuzz traps`: hostile traps from unprivileged tasks of the booted system, from a seed.
+//! `fuzz traps`: hostile traps from unprivileged tasks of the booted system, from a seed. `fuzz campaign`: these and
+//! very many more on the simulated machine ([`whole`]).
 //!
 //! The guest program `fuzz` attacks and judges; this side boots it, shows what it says, and adds to its
 //! verdict what only the host knows. A run prints one line of JSON; the same seed attacks the same way.
+
+mod whole;
+
+pub(crate) use whole::Whole;
 
 use crate::fault::{Doing, Fault, Result};
 use crate::place::Place;
@@ -22,6 +27,34 @@ const MOST: u64 = 10_000_000;
 /// Exit status when the kernel panicked.
 const PANICKED: u8 = 126;
 
+/// What to fuzz.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Request {
+    /// Traps in the guest.
+    Traps(Campaign),
+    /// Everything.
+    Whole(Whole),
+}
+
+impl Request {
+    /// Reads the rest of the command line.
+    pub(crate) fn parse(parser: &mut Parser) -> Result<Self> {
+        match parser.next()? {
+            Some(Arg::Value(kind)) if kind == "traps" => Ok(Self::Traps(Campaign::parse(parser)?)),
+            Some(Arg::Value(kind)) if kind == "campaign" => Ok(Self::Whole(Whole::parse(parser)?)),
+            Some(Arg::Value(kind)) => {
+                let what = format!(
+                    "fuzz {} is not there: only traps and campaign",
+                    kind.display()
+                );
+                Err(Fault::usage(what))
+            }
+            Some(other) => Err(other.unexpected().into()),
+            None => Err(Fault::usage("fuzz takes what to fuzz: traps or campaign")),
+        }
+    }
+}
+
 /// A campaign.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Campaign {
@@ -36,15 +69,6 @@ pub(crate) struct Campaign {
 impl Campaign {
     /// Reads the rest of the command line.
     pub(crate) fn parse(parser: &mut Parser) -> Result<Self> {
-        match parser.next()? {
-            Some(Arg::Value(kind)) if kind == "traps" => {}
-            Some(Arg::Value(kind)) => {
-                let what = format!("fuzz {} is not there: only traps", kind.display());
-                return Err(Fault::usage(what));
-            }
-            Some(other) => return Err(other.unexpected().into()),
-            None => return Err(Fault::usage("fuzz takes what to fuzz: traps")),
-        }
         let (mut count, mut seed) = (200_000, 1);
         let mut machine = Vec::new();
         while let Some(argument) = parser.next()? {
@@ -148,7 +172,14 @@ pub(crate) struct Verdict {
 }
 
 /// The whole command; its exit status.
-pub(crate) fn fuzz(place: &Place, campaign: &Campaign) -> Result<u8> {
+pub(crate) fn fuzz(place: &Place, request: &Request) -> Result<u8> {
+    match request {
+        Request::Traps(campaign) => traps(place, campaign),
+        Request::Whole(whole) => whole.run(place),
+    }
+}
+
+fn traps(place: &Place, campaign: &Campaign) -> Result<u8> {
     let boot = prepare(place, &campaign.options)?;
     let (outcome, verdict) = campaign.run(place, &boot)?;
     println!("{}", verdict.line);
@@ -184,7 +215,10 @@ mod tests {
     use super::*;
 
     fn parse(words: &[&str]) -> Result<Campaign> {
-        Campaign::parse(&mut Parser::from_args(words))
+        match Request::parse(&mut Parser::from_args(words))? {
+            Request::Traps(campaign) => Ok(campaign),
+            Request::Whole(whole) => panic!("{whole:?}"),
+        }
     }
 
     #[test]

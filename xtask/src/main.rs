@@ -67,7 +67,7 @@ fn dispatch(mut parser: Parser) -> Result<u8> {
         },
         "new" => scaffold::new(&place, &scaffold::Request::parse(&mut parser)?),
         "bench" => bench::bench(&place, bench::Request::parse(&mut parser)?),
-        "fuzz" => fuzz::fuzz(&place, &fuzz::Campaign::parse(&mut parser)?),
+        "fuzz" => fuzz::fuzz(&place, &fuzz::Request::parse(&mut parser)?),
         "gdb" => gdb::gdb(&place, &run::Options::parse(&mut parser)?),
         "image" => {
             nothing_more(&mut parser)?;

@@ -76,6 +76,14 @@ pub(crate) fn stdout_to_stderr(command: &mut Command) {
 /// Runs it and hands each line of its standard output, which is shown too, to `take`. Says whether
 /// it ended with success.
 pub(crate) fn watch(command: &mut Command, mut take: impl FnMut(&str)) -> Result<bool> {
+    each_line(command, |line| {
+        println!("{line}");
+        take(line);
+    })
+}
+
+/// Runs it and hands each line of its standard output to `take`. Says whether it ended with success.
+pub(crate) fn each_line(command: &mut Command, mut take: impl FnMut(&str)) -> Result<bool> {
     let program = command.get_program().display().to_string();
     let mut child = command
         .stdin(Stdio::null())
@@ -91,7 +99,6 @@ pub(crate) fn watch(command: &mut Command, mut take: impl FnMut(&str)) -> Result
             > 0
         {
             let text = String::from_utf8_lossy(&line);
-            print!("{text}");
             take(text.trim_end());
             line.clear();
         }

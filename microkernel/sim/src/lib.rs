@@ -4,12 +4,13 @@
 //! [`Sim`] joins it with a kernel: a test says which trap, fault or memory access the thread of a CPU
 //! makes, and follows what the kernel answers. [`User`] gives traps their types.
 //! [`model`] is an independent statement of the rules of rights and messages, and [`program`] runs
-//! random programs on both.
+//! random programs on both; [`attack`] makes hostile traps beside a witness that must not notice.
 //!
 //! Everything goes through the kernel's public surface and the trap ABI. Violations panic: this is a
 //! library for tests.
 #![forbid(unsafe_code)]
 
+pub mod attack;
 pub mod image;
 pub mod machine;
 pub mod message;

@@ -36,7 +36,7 @@ const RULES: [(&str, &[&str]); 22] = [
     ),
     (
         "microkernel/sim",
-        &["abi", "arena", "interfaces", "microkernel"],
+        &["abi", "arena", "fuzz", "interfaces", "microkernel"],
     ),
     ("microkernel", &["abi", "arena", "interfaces"]),
     ("libsys", &RING_3),

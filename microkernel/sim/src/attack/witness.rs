@@ -5,7 +5,10 @@ use abi::names::{Name, disposition};
 use abi::registers::ReplyKind;
 use abi::trap::{MACH_MSG, MESSAGE_BUFFER, PORT_DEALLOCATE, REPLY_SLOT_TAKE, WAIT_UNTIL};
 use microkernel::machine::{Event, FrameIndex};
-use sim::{Reply, Request, Sim, image};
+
+use crate::image;
+use crate::message::{Reply, Request};
+use crate::sim::Sim;
 
 /// Where the client's memory lies, and how much of it is watched.
 const MEMORY: u64 = image::DATA + 0x2_0000;
@@ -23,14 +26,14 @@ enum Does {
 }
 
 /// Client and server, tasks of their own.
-pub(crate) struct Witness {
+pub(super) struct Witness {
     client: FrameIndex,
     server: FrameIndex,
     /// The server's receive right, in the server's task.
     port: Name,
     service: Name,
     /// Calls that came back right.
-    pub(crate) calls: u64,
+    pub(super) calls: u64,
     pattern: u64,
     client_does: Does,
     resting: bool,
@@ -38,7 +41,7 @@ pub(crate) struct Witness {
 
 impl Witness {
     /// Two tasks.
-    pub(crate) fn new(sim: &mut Sim) -> Self {
+    pub(super) fn new(sim: &mut Sim) -> Self {
         let server = sim.add_task();
         let client = sim.add_task();
         let port = sim.on(server).port();
@@ -61,17 +64,17 @@ impl Witness {
     }
 
     /// A right to the server, for whoever should bother it.
-    pub(crate) fn right_for(&self, sim: &mut Sim, whom: FrameIndex) -> Name {
+    pub(super) fn right_for(&self, sim: &mut Sim, whom: FrameIndex) -> Name {
         sim.give(self.server, self.port, disposition::MAKE_SEND, whom)
     }
 
     /// Whether the thread is one of the two.
-    pub(crate) fn has(&self, thread: FrameIndex) -> bool {
+    pub(super) fn has(&self, thread: FrameIndex) -> bool {
         [self.client, self.server].contains(&thread)
     }
 
     /// Lets the thread, which runs, do its next step.
-    pub(crate) fn step(&mut self, sim: &mut Sim, thread: FrameIndex) {
+    pub(super) fn step(&mut self, sim: &mut Sim, thread: FrameIndex) {
         if thread == self.client {
             self.call(sim);
         } else {
@@ -103,7 +106,7 @@ impl Witness {
     ///
     /// # Panics
     /// When they do not come to rest: somebody holds them up.
-    pub(crate) fn rest(&mut self, sim: &mut Sim) {
+    pub(super) fn rest(&mut self, sim: &mut Sim) {
         self.resting = true;
         for _ in 0..PATIENCE {
             for cpu in sim.machine.cpus() {

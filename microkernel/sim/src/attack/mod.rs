@@ -1,4 +1,7 @@
-//! The attackers, their lives and deaths, and what must hold meanwhile.
+//! Hostile traps: the attackers, their lives and deaths, and what must hold meanwhile.
+
+mod powers;
+mod witness;
 
 use std::collections::BTreeMap;
 
@@ -13,11 +16,12 @@ use interfaces::thread::Thread;
 use microkernel::base::ids::TaskId;
 use microkernel::kernel::Census;
 use microkernel::machine::{Cpu, Event, FrameIndex, NEVER};
-use sim::user::buffer_address;
-use sim::{Config, Sim, image};
 
-use crate::powers::Powers;
-use crate::witness::Witness;
+use crate::image;
+use crate::sim::{Config, Sim};
+use crate::user::buffer_address;
+use powers::Powers;
+use witness::Witness;
 
 /// How many tasks attack at a time.
 const ATTACKERS: usize = 3;
@@ -30,17 +34,17 @@ const PATIENCE: u32 = 200;
 
 /// What came of a campaign.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Report {
+pub struct Report {
     /// By trap number: how often it succeeded and failed.
-    pub(crate) answers: BTreeMap<i64, (u64, u64)>,
+    pub answers: BTreeMap<i64, (u64, u64)>,
     /// By request id: how often a call was answered with success, and with a code.
-    pub(crate) calls: BTreeMap<i32, (u64, u64)>,
+    pub calls: BTreeMap<i32, (u64, u64)>,
     /// Calls that the witness made.
-    pub(crate) witnessed: u64,
+    pub witnessed: u64,
     /// Tasks that lived and died.
-    pub(crate) lives: u64,
+    pub lives: u64,
     /// Tasks without threads that only a message to themselves led to.
-    pub(crate) circles: u64,
+    pub circles: u64,
 }
 
 /// One thread that attacks.
@@ -53,7 +57,7 @@ struct Attacker {
 }
 
 /// A machine under attack.
-pub(crate) struct Campaign {
+pub struct Campaign {
     sim: Sim,
     witness: Witness,
     attackers: Vec<Attacker>,
@@ -86,7 +90,10 @@ impl Baseline {
 
 impl Campaign {
     /// A machine with a witness, not yet under attack.
-    pub(crate) fn boot(config: Config) -> Self {
+    ///
+    /// # Panics
+    /// When the kernel breaks a rule; so for all functions here.
+    pub fn boot(config: Config) -> Self {
         let mut sim = Sim::boot(config);
         let first = sim.first();
         let mut witness = Witness::new(&mut sim);
@@ -109,7 +116,7 @@ impl Campaign {
     }
 
     /// Makes so many hostile traps.
-    pub(crate) fn run(&mut self, traps: u64) {
+    pub fn run(&mut self, traps: u64) {
         let mut idle = 0;
         let mut audited = 0;
         while self.made < traps {
@@ -130,7 +137,7 @@ impl Campaign {
     }
 
     /// Ends all attackers: nothing of them may be left.
-    pub(crate) fn end(mut self) -> Report {
+    pub fn end(mut self) -> Report {
         self.end_attackers();
         self.report.witnessed = self.witness.calls;
         self.report

@@ -10,17 +10,18 @@ use interfaces::io::IoRoot;
 use interfaces::memory::MemoryRoot;
 use microkernel::base::ids::TaskId;
 use microkernel::machine::Cpu;
-use sim::Sim;
+
+use crate::sim::Sim;
 
 /// What the first task got from the kernel.
-pub(crate) struct Powers {
+pub(super) struct Powers {
     holder: TaskId,
     roots: [(Name, &'static str); 3],
 }
 
 impl Powers {
     /// Of the first task, which runs on this CPU.
-    pub(crate) fn of(sim: &mut Sim, cpu: Cpu) -> Self {
+    pub(super) fn of(sim: &mut Sim, cpu: Cpu) -> Self {
         let holder = sim.task_of(sim.current(cpu));
         let mut find = |label: &str| find(sim, cpu, label);
         Self {
@@ -34,7 +35,7 @@ impl Powers {
     }
 
     /// Gives a task one of them.
-    pub(crate) fn give_one(&self, sim: &mut Sim, to: TaskId, generator: &mut Generator) {
+    pub(super) fn give_one(&self, sim: &mut Sim, to: TaskId, generator: &mut Generator) {
         let Generator { pool, rng, .. } = generator;
         let (name, interface) = self.roots[rng.below(self.roots.len())];
         let from = (self.holder, name, COPY_SEND);

@@ -3,12 +3,7 @@
 //! `FUZZ_TRAPS` says how many traps each campaign makes (default 80,000), `FUZZ_SEED` where seeds begin.
 //! A failure names its seed; the same seed, path and number of CPUs give the same run.
 
-mod campaign;
-mod powers;
-mod witness;
-
 use abi::transport::{Description, Interface};
-use campaign::{Campaign, Report};
 use interfaces::host::Host;
 use interfaces::interrupt::{Interrupt, InterruptRoot};
 use interfaces::io::{IoRange, IoRoot};
@@ -16,6 +11,7 @@ use interfaces::memory::{Entry, MemoryRoot};
 use interfaces::task::Task;
 use interfaces::thread::Thread;
 use interfaces::vm::Vm;
+use sim::attack::{Campaign, Report};
 use sim::{Config, Path};
 
 fn number(variable: &str, default: u64) -> u64 {
