@@ -9,6 +9,7 @@ mod message;
 
 pub use message::message;
 
+use abi::symbols;
 use archive::{Archive, Bytes};
 use bootstrap::elf::Plan;
 use manifest::Manifest;
@@ -23,7 +24,7 @@ const MOST: usize = 1 << 20;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const ALL: [(&str, Target); 7] = [
+pub const ALL: [(&str, Target); 8] = [
     ("acpi", acpi),
     ("archive", archive),
     ("channel", channel),
@@ -31,6 +32,7 @@ pub const ALL: [(&str, Target); 7] = [
     ("image", image),
     ("manifest", manifest),
     ("message", message),
+    ("symbols", symbols),
 ];
 
 /// Physical memory from this address on holds the bytes.
@@ -145,4 +147,34 @@ pub fn manifest(bytes: &[u8]) {
     let mut room = [0; manifest::MAX_ENCODED];
     let again = manifest.encode(&mut room).expect("what was read fits");
     assert_eq!(Manifest::decode(again).as_ref(), Ok(&manifest));
+}
+
+struct Table<'a>(&'a [u8]);
+
+impl symbols::Read for Table<'_> {
+    fn read(&self, offset: u64, to: &mut [u8]) -> bool {
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let found = self.0.get(from..from.saturating_add(to.len()));
+        if let Some(bytes) = found {
+            to.copy_from_slice(bytes);
+        }
+        found.is_some()
+    }
+}
+
+/// A program's table of functions, as reports of crashes use it.
+pub fn symbols(bytes: &[u8]) {
+    let table = Table(bytes);
+    for address in [0, 0x40_0000, 0x40_1000, u64::from(u32::MAX), u64::MAX] {
+        let Some(function) = symbols::find(&table, address) else {
+            continue;
+        };
+        assert!(
+            function.start <= address,
+            "a function begins behind the address"
+        );
+        let mut room = [0; symbols::MAX_NAME];
+        // Any answer will do, as long as it comes.
+        std::hint::black_box(function.name(&table, &mut room));
+    }
 }

@@ -144,7 +144,9 @@ fn read_stack(subject: &impl Subject, regions: &[Region], rsp: u64) -> Vec<u64> 
 fn text_at(subject: &impl Subject, (address, size): (u64, u64)) -> Option<String> {
     let mut bytes = alloc::vec![0; size.min(MAX_PANIC) as usize];
     let read = subject.read(address, &mut bytes);
-    read.then(|| String::from_utf8_lossy(&bytes).into_owned())
+    // What a task says must not steer the terminal that shows it.
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    read.then(|| String::from_utf8_lossy(&bytes).chars().map(plain).collect())
 }
 
 /// Writes the whole report about the task called `name`.

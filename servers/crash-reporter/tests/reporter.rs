@@ -42,7 +42,7 @@ impl Fake {
             .iter()
             .flat_map(|word: &u64| word.to_le_bytes())
             .collect();
-        stack.extend(b"no more");
+        stack.extend(b"no\x1bmore");
         stack.resize(0x100, 0);
         Self { code, stack }
     }

@@ -45,8 +45,8 @@ const fn kind(number: u64, state: u32, code: u32) -> Kind {
     }
 }
 
-/// All of them but those for a pager and for another thread's stop.
-const ALL: [Kind; 10] = [
+/// All of them but that for another thread's stop, which nobody holds up.
+const ALL: [Kind; 11] = [
     kind(0, wait::RECEIVE, M::ReceiveInterrupted.0),
     kind(1, wait::RECEIVE, M::ReceiveInterrupted.0),
     kind(2, wait::SEND, M::SendInterrupted.0),
@@ -58,6 +58,7 @@ const ALL: [Kind; 10] = [
     kind(8, wait::DEADLINE, K::Aborted.0),
     // The thread goes on behind its breakpoint.
     kind(9, wait::EXCEPTION, 0),
+    kind(10, wait::PAGE, K::Aborted.0),
 ];
 
 /// Word of the page: how often the wait was left.
@@ -121,9 +122,18 @@ fn wait_once(page: &Words, kind: u64) -> libmach::Result<u32> {
             number::switch_option::WAIT,
             forever,
         )),
-        _ => {
+        9 => {
             raw::breakpoint();
             0
+        }
+        _ => {
+            // A pager that never says a word.
+            let pager = ReceiveRight::<Untyped>::new()?;
+            let object = pager.make_send()?;
+            let address = raw::map(object.name(), 4096)?;
+            let ended = code(raw::look(address));
+            raw::deallocate(address, 4096)?;
+            ended
         }
     })
 }

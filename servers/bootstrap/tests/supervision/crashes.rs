@@ -68,6 +68,39 @@ fn a_death_is_told_with_its_report() {
     );
 }
 
+/// Raises two exceptions, as two threads would.
+fn raise_twice(context: Context) {
+    let to = context
+        .send_right::<libmach::Untyped>("exceptions")
+        .unwrap();
+    let words = [abi::exception::BAD_ACCESS.into(), 1, 0x10, 0x40_1000, 0, 0];
+    let (how, id) = (abi::names::disposition::COPY_SEND, abi::exception::RAISE);
+    let shape = abi::registers::Shape::SHORT;
+    libmach::message::send(to.name(), how, id, shape, words);
+    raise(&context);
+}
+
+#[test]
+fn a_task_has_one_report_however_many_threads_crash() {
+    static REPORTS: AtomicU32 = AtomicU32::new(0);
+    let counting = |context: Context| {
+        let port = check_in(&context);
+        // Both exceptions are there before the first is answered.
+        time::sleep(ms(50));
+        loop {
+            let (code, request) = libmach::message::receive(port.name());
+            assert_eq!(code, abi::kern_return::MessageReturn::Success);
+            REPORTS.fetch_add(1, Ordering::SeqCst);
+            drop(libmach::SendOnce::<libmach::Untyped>::from_name(
+                request.reply(),
+            ));
+        }
+    };
+    let system = System::start(&[(REPORTER, counting), (VICTIM, raise_twice)], &[]);
+    died(&system);
+    assert_eq!(REPORTS.load(Ordering::SeqCst), 1);
+}
+
 #[test]
 fn a_silent_reporter_delays_a_death_and_nothing_else() {
     let silent = |context: Context| {
