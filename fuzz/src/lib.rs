@@ -14,6 +14,7 @@ use archive::{Archive, Bytes};
 use bootstrap::elf::Plan;
 use manifest::Manifest;
 use microkernel::kernel::{Boot, Kernel, Variables};
+use microkernel::machine::{Cpu, Event};
 use microkernel_x86_64::acpi::{self, Memory};
 use sim::machine::{SimMachine, Size};
 
@@ -134,7 +135,9 @@ pub fn image(bytes: &[u8]) {
         trace_events: 64,
         variables: Variables::NONE,
     };
-    if let Ok(kernel) = Kernel::new(&mut machine, &boot) {
+    if let Ok(mut kernel) = Kernel::new(&mut machine, &boot) {
+        // With its first event, the first CPU takes the first thread.
+        kernel.handle(&mut machine, Cpu(0), Event::Online);
         assert_eq!(kernel.check(&machine), Ok(()));
     }
 }
