@@ -182,11 +182,21 @@ impl Scene {
     }
 }
 
+/// Bytes of stack that no story needs more of.
+const STACK: usize = 32 << 10;
+
+/// Has the stack's pages come.
+#[inline(never)]
+fn touch_stack() {
+    core::hint::black_box(&mut [1_u8; STACK]);
+}
+
 /// Has this task's tables grow to what the stories need: of names, and of pages.
 ///
 /// # Errors
 /// When the kernel refuses it.
 pub fn warm_up(names: u64, pages: u64) -> Result<()> {
+    touch_stack();
     let table = Table::new(names)?;
     for n in 0..names {
         table.set(n, trap::port_allocate(right::RECEIVE)?);

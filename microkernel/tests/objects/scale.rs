@@ -1,0 +1,206 @@
+//! Very many of everything on four CPUs, of which three run other tasks meanwhile: nothing is left behind. The same
+//! stories run in the guest, ten times as large (`initrd/scale`).
+
+use abi::kern_return::MessageReturn;
+use abi::names::{Name, disposition, right};
+use abi::notify;
+use abi::task::Limits;
+use abi::trap;
+use interfaces::task::Task;
+use interfaces::thread::Thread;
+use microkernel::kernel::Census;
+use sim::machine::Size;
+use sim::{Config, Request, image};
+
+use crate::transport::Give;
+use crate::world::{PAGE, World, state};
+
+const CHILD: Limits = Limits {
+    names: 16,
+    messages: 4,
+    threads: 1,
+    pages: 64,
+    kernel_bytes: 1 << 16,
+};
+
+/// A machine with room, and its other CPUs busy.
+fn busy_world() -> World {
+    let world = World::new(Config {
+        size: Size {
+            cpus: 4,
+            pages: 1 << 15,
+            arena_bytes: 64 << 20,
+            ..Size::default()
+        },
+        ..Config::default()
+    });
+    {
+        let mut sim = world.sim.borrow_mut();
+        for _ in 1..4 {
+            let other = sim.add_task();
+            sim.until_runs(other);
+        }
+    }
+    world
+}
+
+fn count(world: &World) -> (Census, u64) {
+    let sim = world.sim.borrow();
+    (sim.kernel.census(), sim.machine.memory.in_use())
+}
+
+/// Runs a story, and finds everything as it was before. A first, small one has tables grow.
+fn leaves_nothing(world: &World, story: impl Fn(&World, u64), size: u64) {
+    story(world, 4);
+    let before = count(world);
+    story(world, size);
+    world.trap(trap::NULL, &[]).unwrap();
+    assert_eq!(count(world), before);
+    let sim = world.sim.borrow();
+    assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+}
+
+fn threads(world: &World, size: u64) {
+    let waiters: Vec<_> = (0..size)
+        .map(|_| {
+            let right = world.own().thread_create(state()).unwrap();
+            let thread = world.client::<dyn Thread>(right);
+            thread.resume().unwrap();
+            let index = thread.info().unwrap().index;
+            world.release(right);
+            let mut sim = world.sim.borrow_mut();
+            let port = sim.on(world.first).port();
+            let wait = sim.on(index).start_message(&Request::receive(port));
+            assert_eq!(wait, None);
+            (index, port)
+        })
+        .collect();
+    let mut sim = world.sim.borrow_mut();
+    assert!(u64::from(sim.kernel.census().threads) >= size);
+    for (index, port) in &waiters {
+        let sent = sim.on(world.first).message(&Request::send(*port).id(7));
+        assert_eq!(sent.code, MessageReturn::Success);
+        assert_eq!(sim.on(*index).finish_message().id, 7);
+        assert_eq!(sim.on(*index).start(trap::THREAD_EXIT, &[]), None);
+    }
+    for (_, port) in waiters.iter().rev() {
+        sim.on(world.first).destroy(*port).unwrap();
+    }
+}
+
+fn ports(world: &World, size: u64) {
+    let mut sim = world.sim.borrow_mut();
+    let mut me = sim.on(world.first);
+    let (set, notes) = (me.allocate(right::PORT_SET).unwrap(), me.port());
+    let ports: Vec<Name> = (0..size)
+        .map(|_| {
+            let port = me.port();
+            me.insert_member(port, set).unwrap();
+            me.request(port, notify::DEAD_NAME, 0, notes).unwrap();
+            port
+        })
+        .collect();
+    me.destroy(set).unwrap();
+    for port in &ports {
+        me.mod_refs(*port, right::RECEIVE, -1).unwrap();
+        let note = me.poll(notes);
+        assert_eq!((note.id, note.words[0]), (notify::DEAD_NAME, port.0.into()));
+        me.destroy(*port).unwrap();
+    }
+    me.destroy(notes).unwrap();
+}
+
+fn tasks(world: &World, size: u64) {
+    let tasks: Vec<Give> = (0..size)
+        .map(|n| {
+            let limits = Limits {
+                pages: 8,
+                kernel_bytes: 1 << 14,
+                ..CHILD
+            };
+            let right = world.own().create(limits, n, 0).unwrap();
+            let task = world.client::<dyn Task>(right);
+            world.release(task.thread_create(state()).unwrap());
+            task.port_allocate(right::RECEIVE).unwrap();
+            task.vm_allocate(image::DATA, PAGE, 0).unwrap();
+            task.vm_write(image::DATA, &n.to_le_bytes()).unwrap();
+            right
+        })
+        .collect();
+    for right in tasks.into_iter().rev() {
+        world.client::<dyn Task>(right).terminate().unwrap();
+        world.release(right);
+    }
+}
+
+fn nested_rights(world: &World, size: u64) {
+    let mut sim = world.sim.borrow_mut();
+    let mut me = sim.on(world.first);
+    let mut inner = me.allocate(right::RECEIVE).unwrap();
+    for _ in 0..size {
+        let outer = me.allocate(right::RECEIVE).unwrap();
+        let letter = Request::send(outer)
+            .disposed(disposition::MAKE_SEND)
+            .port(inner, disposition::MOVE_RECEIVE);
+        assert_eq!(me.message(&letter).code, MessageReturn::Success);
+        inner = outer;
+    }
+    me.destroy(inner).unwrap();
+}
+
+fn forks(world: &World, size: u64) {
+    let mut living: Vec<Give> = Vec::new();
+    for n in 0..size {
+        let right = world.own().create(CHILD, n, 1).unwrap();
+        let place = image::DATA + n % 4 * PAGE;
+        let task = world.client::<dyn Task>(right);
+        let peek = || world.sim.borrow_mut().on(world.first).peek::<8>(place);
+        let before = peek();
+        world
+            .sim
+            .borrow_mut()
+            .on(world.first)
+            .poke(place, &n.to_le_bytes());
+        assert_eq!(task.vm_read(place, 8).unwrap()[..], before);
+        task.vm_write(place, &(!n).to_le_bytes()).unwrap();
+        assert_eq!(peek(), n.to_le_bytes());
+        assert_eq!(task.vm_read(place, 8).unwrap()[..], (!n).to_le_bytes());
+        living.push(right);
+        if living.len() == 4 || n + 1 == size {
+            for right in living.drain(..) {
+                world.client::<dyn Task>(right).terminate().unwrap();
+                world.release(right);
+            }
+        }
+    }
+}
+
+// covers: T-09 F-11
+#[test]
+fn thousands_of_threads_that_wait_leave_nothing_behind() {
+    leaves_nothing(&busy_world(), threads, 5000);
+}
+
+// covers: P-33 N-03
+#[test]
+fn ten_thousand_ports_leave_nothing_behind() {
+    leaves_nothing(&busy_world(), ports, 10_000);
+}
+
+// covers: T-02
+#[test]
+fn a_thousand_tasks_leave_nothing_behind() {
+    leaves_nothing(&busy_world(), tasks, 1000);
+}
+
+// covers: F-07
+#[test]
+fn receive_rights_a_thousand_deep_leave_nothing_behind() {
+    leaves_nothing(&busy_world(), nested_rights, 1000);
+}
+
+// covers: F-08
+#[test]
+fn a_thousand_forks_leave_nothing_behind() {
+    leaves_nothing(&busy_world(), forks, 1000);
+}
