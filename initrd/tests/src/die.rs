@@ -1,10 +1,10 @@
 //! `tests --die KIND`: ends in a way that the supervisor must see.
 
+use libmach::Context;
 use libmach::abi::exception;
 use libmach::abi::vm::protection;
-use libmach::{Context, ReceiveRight};
 
-use crate::raw;
+use crate::{hogs, raw};
 
 /// How the supervisor sees an end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +44,7 @@ const fn kind(name: &'static str, seen: Seen, act: fn()) -> Kind {
 }
 
 /// All of them.
-pub const ALL: [Kind; 18] = [
+pub const ALL: [Kind; 25] = [
     kind("regularly", Seen::Exit(7), || {}),
     kind("null-read", ACCESS, || drop(raw::peek(0, 1))),
     kind("null-write", ACCESS, || raw::poke(8, 1, 1)),
@@ -96,12 +96,14 @@ pub const ALL: [Kind; 18] = [
             raw::poke(address, HOG_SIZE as usize, 1);
         }
     }),
-    kind("name-hog", Seen::Exit(7), || {
-        // The ledger answers a call with an error, which is no reason to end; and ending takes no name.
-        while let Ok(port) = ReceiveRight::<()>::new() {
-            port.into_name();
-        }
-    }),
+    kind("name-hog", Seen::Exit(7), hogs::names),
+    kind("message-hog", Seen::Exit(7), hogs::messages),
+    kind("rights-hog", Seen::Exit(7), hogs::nested_rights),
+    kind("thread-hog", Seen::Exit(7), hogs::threads),
+    kind("fork-bomb", Seen::Exit(7), hogs::forks),
+    kind("region-hog", Seen::Exit(7), hogs::regions),
+    kind("table-hog", HOG, hogs::tables),
+    kind("slow-pager", Seen::Exit(7), hogs::slow_pager),
     kind(
         "unknown-trap",
         Seen::Exception(&[exception::MACH_SYSCALL]),

@@ -16,10 +16,12 @@ extern crate alloc;
 
 pub mod areas;
 mod case;
+mod census;
 mod child;
 mod client;
 pub mod die;
 pub mod hang;
+mod hogs;
 mod raw;
 mod rng;
 mod run;

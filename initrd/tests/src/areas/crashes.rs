@@ -4,22 +4,21 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use interfaces::crash::{CrashReporter, Summary};
-use interfaces::host::Host;
 use interfaces::supervisor::State;
-use libmach::{SendRight, ms, time, trap};
+use libmach::SendRight;
 
 use super::cases;
 use super::deaths::until;
 use super::exceptions::dies;
 use crate::case::{Check, World, check, equal};
+use crate::census::leaves_nothing;
 
 /// Crashes in search of what is left behind.
 const CRASHES: u32 = 100;
-/// So often at most. A heap may touch a page for the first time in one of them; what is lost with crashes is lost in
-/// each.
+/// So often at most.
 const ROUNDS: u32 = 3;
 /// Crashes before the first look: more than there are reports, and programs whose end the supervisor remembers.
-const WARM_UP: u32 = 130;
+const WARM_UP: u32 = 30;
 
 cases! { "crashes":
     "a crash is reported with its function, registers, rights and events" => reported,
@@ -115,26 +114,6 @@ fn without(world: &World) -> Check {
     until(&supervisor, "crash-reporter", State::Running).map(|_| ())
 }
 
-/// What exists once what ends has ended: tasks, threads, ports, queued messages, frames, bytes of kernel memory.
-fn census() -> Check<[u64; 6]> {
-    let host: SendRight<dyn Host> = SendRight::from_name(trap::host_self()?);
-    let count = || -> Check<[u64; 6]> {
-        let of = host.client().statistics()?;
-        let (queued, memory) = (of.queued_now, of.kernel_bytes);
-        Ok([of.tasks, of.threads, of.ports, queued, of.frames, memory])
-    };
-    let mut last = count()?;
-    for _ in 0..100 {
-        time::sleep(ms(5));
-        let now = count()?;
-        if now == last {
-            break;
-        }
-        last = now;
-    }
-    Ok(last)
-}
-
 fn nothing_left(world: &World) -> Check {
     let crash = |times| -> Check {
         for round in 0..times {
@@ -144,15 +123,5 @@ fn nothing_left(world: &World) -> Check {
         Ok(())
     };
     crash(WARM_UP)?;
-    let mut before = census()?;
-    for _ in 1..ROUNDS {
-        crash(CRASHES)?;
-        let after = census()?;
-        if after == before {
-            return Ok(());
-        }
-        before = after;
-    }
-    crash(CRASHES)?;
-    equal("what exists", census()?, before)
+    leaves_nothing(ROUNDS, || crash(CRASHES))
 }

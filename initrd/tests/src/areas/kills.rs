@@ -9,13 +9,13 @@ use alloc::format;
 use core::time::Duration;
 
 use interfaces::echo::Echo;
-use interfaces::host::{Host, Statistics};
 use interfaces::supervisor::Supervisor;
 use interfaces::thread::Thread;
-use libmach::{SendRight, ms, time, trap};
+use libmach::{SendRight, time, trap};
 
 use super::cases;
 use crate::case::{Check, Verdict, World, check, equal};
+use crate::census::Census;
 use crate::client::Clients;
 use crate::rng::Rng;
 
@@ -46,7 +46,6 @@ cases! { "kills":
 /// What the cases have in common: two clients at work, and power over their server.
 struct Scene {
     supervisor: SendRight<dyn Supervisor>,
-    host: SendRight<dyn Host>,
     thread: SendRight<dyn Thread>,
     clients: Clients,
     rng: Rng,
@@ -58,7 +57,6 @@ impl Scene {
         echo.client().echo(0)?;
         let scene = Self {
             supervisor: world.supervisor()?,
-            host: SendRight::from_name(trap::host_self()?),
             thread: SendRight::from_name(trap::thread_self()?),
             clients: Clients::start(&echo)?,
             rng: Rng::new(SEED),
@@ -97,22 +95,11 @@ impl Scene {
     }
 
     /// What exists when the clients rest, once what ends has ended.
-    fn census(&self) -> Check<Statistics> {
+    fn census(&self) -> Check<Census> {
         self.clients.rest()?;
-        let mut last = self.host.client().statistics()?;
-        for _ in 0..100 {
-            time::sleep(ms(5));
-            let now = self.host.client().statistics()?;
-            let counts =
-                |of: &Statistics| (of.tasks, of.threads, of.ports, of.queued_now, of.frames);
-            let same = counts(&now) == counts(&last);
-            last = now;
-            if same {
-                break;
-            }
-        }
+        let census = Census::settled();
         self.clients.call();
-        Ok(last)
+        census
     }
 }
 
@@ -134,12 +121,7 @@ fn nothing_left(world: &World) -> Check {
         let before = scene.census()?;
         let died = scene.kill(KILLS)?;
         let after = scene.census()?;
-        equal("tasks", after.tasks, before.tasks)?;
-        equal("threads", after.threads, before.threads)?;
-        equal("ports", after.ports, before.ports)?;
-        equal("queued messages", after.queued_now, before.queued_now)?;
-        equal("frames", after.frames, before.frames)?;
-        equal("kernel memory", after.kernel_bytes, before.kernel_bytes)?;
+        equal("left behind", after.differences(&before), "".into())?;
         Ok(died)
     })?;
     world.write(&format!("# {died} calls died of {KILLS} kills\n"))?;

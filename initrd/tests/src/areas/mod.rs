@@ -7,6 +7,7 @@ mod cpus;
 mod crashes;
 mod deaths;
 mod exceptions;
+mod exhaustion;
 mod futex;
 mod handlers;
 mod kills;
@@ -28,7 +29,7 @@ mod waits;
 use crate::case::Case;
 
 /// All cases, by area.
-pub const ALL: [&[Case]; 24] = [
+pub const ALL: [&[Case]; 25] = [
     traps::CASES,
     names::CASES,
     messages::CASES,
@@ -45,6 +46,7 @@ pub const ALL: [&[Case]; 24] = [
     c::CASES,
     deaths::CASES,
     crashes::CASES,
+    exhaustion::CASES,
     handlers::CASES,
     personality::CASES,
     waits::CASES,
