@@ -515,7 +515,12 @@ impl Ipc {
         id: BodyId,
         payer: Option<LedgerId>,
     ) {
-        while let Some(carried) = self.bodies.get_mut(id).and_then(|body| body.carried.pop()) {
+        let body = self.bodies.get_mut(id);
+        // In the order in which they were sent: what follows shows.
+        for carried in body
+            .map(|body| core::mem::take(&mut body.carried))
+            .unwrap_or_default()
+        {
             self.end_carried(cx, carried);
         }
         self.free_body(cx, id, payer);

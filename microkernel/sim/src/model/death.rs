@@ -19,7 +19,7 @@ impl Model {
 
     /// A message that nobody will receive.
     pub(super) fn discard_message(&mut self, message: Message) {
-        for right in message.rights.into_iter().chain([message.local]) {
+        for right in [message.local].into_iter().chain(message.rights) {
             self.discard(right);
         }
         // A send-once right that was used for a message is gone with it, silently.

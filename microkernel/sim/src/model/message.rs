@@ -143,11 +143,10 @@ impl Model {
 
     /// A message that reached no port ends, and the right that it was sent by ends unused (N-07).
     fn discard_unsent(&mut self, message: Message) {
-        let remote = message.remote;
-        self.discard_message(message);
-        if let Carried::SendOnce(_) = remote {
-            self.discard(remote);
+        if let Carried::SendOnce(_) = message.remote {
+            self.discard(message.remote);
         }
+        self.discard_message(message);
     }
 
     /// M-02 to M-07. On failure the caller restores the state from before.
@@ -320,10 +319,27 @@ impl Model {
         match waiter.map(|thread| &mut self.threads[thread].state) {
             Some(State::Receiving { claimed, .. }) => {
                 *claimed = true;
-                self.ports[port].claims.push_back(message);
+                self.claim(port, message);
             }
             _ => self.ports[port].queue.push_back(message),
         }
+    }
+
+    /// A waiting thread is given a message, and will show it as the port is now, whatever becomes of it meanwhile.
+    pub(super) fn claim(&mut self, port: PortId, message: Message) {
+        let holder = match self.ports[port].holder {
+            Holder::Task(task) => Some(task),
+            _ => None,
+        };
+        let label = self.ports[port].label;
+        let names = holder.map(|task| (task, &self.tasks[task].names));
+        let at = names.and_then(|(task, names)| {
+            let mut names = names.keys().copied();
+            let name = names.find(|name| self.receive_right(task, *name) == Some(port));
+            name.map(|name| (task, name, label))
+        });
+        self.ports[port].claimed_at = at;
+        self.ports[port].claims.push_back(message);
     }
 
     /// Queued messages find a waiter after all: their port joined its set.

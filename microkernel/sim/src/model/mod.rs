@@ -229,6 +229,8 @@ struct Port {
     queue: VecDeque<Message>,
     /// Messages that a waiting thread was given and has not shown yet.
     claims: VecDeque<Message>,
+    /// Whose it was under which name, and its label, when the last of these was given.
+    claimed_at: Option<(TaskId, Name, Option<u64>)>,
     /// Senders that wait for room, in order.
     senders: VecDeque<(ThreadId, Message)>,
     limit: u64,
@@ -480,6 +482,7 @@ impl Model {
             holder,
             queue: VecDeque::new(),
             claims: VecDeque::new(),
+            claimed_at: None,
             senders: VecDeque::new(),
             limit: queue_limit::DEFAULT.into(),
             make_send: 0,

@@ -81,7 +81,7 @@ impl Model {
         if let Some(port) = ready
             && let Some(message) = self.ports[port].queue.pop_front()
         {
-            self.ports[port].claims.push_back(message);
+            self.claim(port, message);
         }
     }
 
@@ -99,7 +99,11 @@ impl Model {
             Source::Reply(port) => Some(port),
             _ => self
                 .receive_right(task, reply.local)
-                .filter(|port| self.covers(source, *port)),
+                .filter(|port| self.covers(source, *port))
+                .or_else(|| {
+                    self.left(task, reply.local)
+                        .filter(|_| from == From::Claims)
+                }),
         };
         let Some(port) = port else {
             return Err(format!("{:x?} is not what {source:?} covers", reply.local));
@@ -107,7 +111,12 @@ impl Model {
         let message = self.find(port, reply, from)?;
         self.ports[port].sequence += 1;
         if !matches!(source, Source::Reply(_)) {
-            let label = self.ports[port].label.unwrap_or(reply.local.0.into());
+            let left = self.receive_right(task, reply.local) != Some(port);
+            let label = match self.ports[port].claimed_at {
+                Some((.., label)) if left => label,
+                _ => self.ports[port].label,
+            };
+            let label = label.unwrap_or(reply.local.0.into());
             if reply.label != label {
                 return Err(format!("label {label:#x} expected, not {:#x}", reply.label));
             }
@@ -126,6 +135,15 @@ impl Model {
             self.end_epoch(thread);
         }
         Ok(())
+    }
+
+    /// The port that a task had under a name when a message at it was given to one of its threads, and that has left
+    /// since.
+    fn left(&self, task: TaskId, name: Name) -> Option<PortId> {
+        self.ports.iter().position(|port| {
+            let at = port.claimed_at.map(|(task, name, _)| (task, name));
+            at == Some((task, name)) && !port.claims.is_empty()
+        })
     }
 
     /// The message that was shown, out of those that may come next.
