@@ -11,6 +11,8 @@ use interfaces::host::Host;
 use interfaces::interrupt::Interrupt;
 use interfaces::io::IoRange;
 use interfaces::memory::Entry;
+use interfaces::memory_object::MemoryControl;
+use interfaces::semaphore::Semaphore;
 use interfaces::task::Task;
 use interfaces::thread::Thread;
 
@@ -84,7 +86,14 @@ impl Generator {
             0 if self.is_tired_of_life() => self.unknown(),
             1..450 => message::message(self),
             _ => {
-                let (number, meanings) = TRAPS[self.rng.below(TRAPS.len())];
+                let (number, meanings) = match TRAPS[self.rng.below(TRAPS.len())] {
+                    (number, _)
+                        if traps::ENDLESS.contains(&number) && !self.waits_for_signals() =>
+                    {
+                        TRAPS[0]
+                    }
+                    row => row,
+                };
                 let arguments = traps::arguments(self, meanings);
                 Step::trap(number, arguments)
             }
@@ -112,6 +121,11 @@ impl Generator {
     /// Whether this one wait may last for ever: who spares its life has nobody to wake it.
     pub(crate) fn is_patient(&mut self) -> bool {
         self.care == Care::None && self.rng.one_in(PATIENT)
+    }
+
+    /// The same for a wait that others of its kind end.
+    fn waits_for_signals(&mut self) -> bool {
+        self.care == Care::None && self.rng.one_in(8)
     }
 
     /// Takes in what a step gave. `buffer` is the message buffer, as it is now.
@@ -261,11 +275,13 @@ fn name_in(descriptor: &[u8]) -> Name {
     Name(number(descriptor, 4..8) as u32)
 }
 
-/// The interface of the right that the answer to a request brings.
+/// The interface of the first right that the answer to a request brings, or a message from the kernel.
 fn result_of(id: i32) -> &'static str {
     let method = ALL.iter().find_map(|interface| interface.method(id));
-    let kinds = method.map_or(&[][..], |method| method.results);
-    let right = kinds.iter().find_map(|kind| match kind {
+    let results = method.map_or(&[][..], |method| method.results).iter();
+    let arguments = method.map_or(&[][..], |method| method.arguments).iter();
+    let mut kinds = results.chain(arguments.map(|argument| &argument.kind));
+    let right = kinds.find_map(|kind| match kind {
         Kind::Send(of) => Some(*of),
         _ => None,
     });
@@ -275,6 +291,8 @@ fn result_of(id: i32) -> &'static str {
         Some(of) if of.ends_with("Entry") => <dyn Entry>::NAME,
         Some(of) if of.ends_with("IoRange") => <dyn IoRange>::NAME,
         Some(of) if of.ends_with("Interrupt") => <dyn Interrupt>::NAME,
+        Some(of) if of.ends_with("Semaphore") => <dyn Semaphore>::NAME,
+        Some(of) if of.ends_with("MemoryControl") => <dyn MemoryControl>::NAME,
         _ => "",
     }
 }
@@ -289,10 +307,49 @@ const ALL_TYPES: u32 = port_type::SEND
 mod tests {
     extern crate std;
 
-    use super::{Care, Generator};
+    use super::{Care, Generator, Kind};
     use crate::edges::Terrain;
     use crate::step::Answer;
+    use abi::names::Name;
+    use abi::registers::Shape;
+    use interfaces::KERNEL;
     use std::collections::BTreeSet;
+
+    // Each object is asked by every method that the description of its interface has.
+    #[test]
+    fn every_method_of_every_kernel_object_is_asked_for() {
+        for interface in KERNEL {
+            let mut generator = Generator::new(7, Terrain::default(), Care::None);
+            let name = Name(0x4201);
+            let mut asked = BTreeSet::new();
+            for _ in 0..60_000 {
+                let Generator { pool, rng, .. } = &mut generator;
+                pool.add_service(name, interface.name, rng);
+                let step = generator.step();
+                let [word, names, receive, _] = step.registers.arguments;
+                if !step.is_message() || names as u32 != name.0 {
+                    continue;
+                }
+                let method = interface.method((receive >> 32) as i32);
+                let rights = |method: &abi::transport::Method| {
+                    let kinds = method.arguments.iter().map(|argument| argument.kind);
+                    let plain =
+                        |kind: &Kind| matches!(kind, Kind::Value(_) | Kind::Bytes | Kind::Text);
+                    kinds.filter(|kind| !plain(kind)).count()
+                };
+                let brought = Shape((word >> 32) as u32).descriptors() as usize;
+                asked.extend(
+                    method
+                        .filter(|method| rights(method) == brought)
+                        .map(|m| m.id),
+                );
+            }
+            for method in interface.methods {
+                let name = (interface.name, method.name);
+                assert!(asked.contains(&method.id), "{name:?} was never asked for");
+            }
+        }
+    }
 
     #[test]
     fn a_seed_gives_the_same_steps_and_every_trap() {

@@ -1,6 +1,6 @@
 //! `mach_msg` in all its forms, honest and not.
 
-use abi::message::{Descriptor, MAX_DESCRIPTORS, descriptor};
+use abi::message::{DESCRIPTOR_SIZE, Descriptor, HEADER_SIZE, MAX_DESCRIPTORS, descriptor};
 use abi::names::{Name, disposition, port_type};
 use abi::registers::{self, Shape, options};
 use abi::trap::MACH_MSG;
@@ -213,7 +213,33 @@ fn body(of: &mut Generator) -> Option<Body> {
     for _ in 0..of.rng.below(12) {
         body.word(edges::word(&mut of.rng));
     }
+    if of.rng.one_in(3) {
+        names(of, &mut body);
+    }
     Some(body)
+}
+
+/// An array of rights whose names lie in the message's own data.
+fn names(of: &mut Generator, body: &mut Body) {
+    let first = body.word_count;
+    let words = of.rng.pick(&[1, 2, 3, 8, 40]);
+    let same = of.pool.name(u32::MAX, &mut of.rng);
+    for _ in 0..words {
+        let other = of.pool.name(SENDABLE, &mut of.rng);
+        body.word(registers::pair(same.0, other.0));
+    }
+    let before = HEADER_SIZE + (body.descriptor_count + 1) * DESCRIPTOR_SIZE + first * 8;
+    let disposition = match of.rng.one_in(8) {
+        true => disposition::MOVE_RECEIVE,
+        false => how(of, same),
+    };
+    body.push(Descriptor {
+        kind: descriptor::OUT_OF_LINE_PORTS,
+        disposition,
+        name: words as u32 * 2,
+        address: of.terrain.buffer.wrapping_add(before as u64),
+        ..Descriptor::default()
+    });
 }
 
 /// A descriptor of any kind.

@@ -4,10 +4,14 @@ use abi::PAGE_SIZE;
 use abi::message::Descriptor;
 use abi::names::{Name, disposition, port_type};
 use abi::registers::options;
-use abi::transport::{Argument, Interface, Kind, Method, REQUEST_WORDS};
+use abi::transport::{Argument, Description, Interface, Kind, Method, REQUEST_WORDS};
 use interfaces::ALL;
+use interfaces::exceptions::ExceptionPorts;
+use interfaces::host::Host;
 use interfaces::memory::Entry;
+use interfaces::semaphore::Semaphore;
 use interfaces::task::Task;
+use interfaces::thread::Thread;
 use interfaces::vm::Vm;
 
 use crate::edges;
@@ -22,8 +26,17 @@ const LETHAL: [&str; 4] = ["terminate", "suspend", "set_state", "abort"];
 
 /// A request with arguments that are of the right kind, mostly.
 pub(crate) fn request(of: &mut Generator) -> Step {
-    let service = of.pool.service(&mut of.rng);
-    let Some(method) = method(of, service) else {
+    let lacks = of
+        .pool
+        .service_of(<dyn Semaphore>::NAME, &mut of.rng)
+        .is_none();
+    let (service, method) = if lacks && of.rng.one_in(8) {
+        semaphore(of)
+    } else {
+        let service = of.pool.service(&mut of.rng);
+        (service, method(of, service))
+    };
+    let Some(method) = method else {
         return Step::default();
     };
     let mut body = Body::default();
@@ -62,17 +75,7 @@ fn is_long(method: &Method) -> bool {
 /// A method: mostly one that the service knows.
 fn method(of: &mut Generator, service: Service) -> Option<&'static Method> {
     let any = ALL.get(of.rng.below(ALL.len()))?;
-    let own = ALL
-        .iter()
-        .find(|interface| interface.name == service.interface);
-    // A task's port answers two interfaces.
-    let own = match own {
-        Some(own) if own.name == <dyn Task>::NAME && of.rng.one_in(2) => {
-            Some(&<dyn Vm>::DESCRIPTION)
-        }
-        own => own,
-    };
-    let interface = match own {
+    let interface = match own(of, service.interface) {
         Some(own) if !of.rng.one_in(8) => own,
         _ => any,
     };
@@ -87,6 +90,31 @@ fn method(of: &mut Generator, service: Service) -> Option<&'static Method> {
             .find(|method| method.name == "info");
     }
     Some(method)
+}
+
+/// The way to a semaphore: the traps on them are nothing without one.
+fn semaphore(of: &mut Generator) -> (Service, Option<&'static Method>) {
+    let name = of.pool.service_of(<dyn Task>::NAME, &mut of.rng);
+    let task = Service {
+        name: name.unwrap_or_default(),
+        interface: <dyn Task>::NAME,
+        is_made: false,
+    };
+    let make = <dyn Task>::DESCRIPTION.method(<dyn Task>::SEMAPHORE_CREATE.id);
+    (task, make)
+}
+
+/// One of the interfaces that something answers which is known by one of them.
+fn own(of: &mut Generator, name: &str) -> Option<&'static Description> {
+    let others: &[&'static Description] = match name {
+        <dyn Task>::NAME => &[<dyn Vm>::DESCRIPTION, <dyn ExceptionPorts>::DESCRIPTION],
+        <dyn Thread>::NAME | <dyn Host>::NAME => &[<dyn ExceptionPorts>::DESCRIPTION],
+        _ => &[],
+    };
+    match others.get(of.rng.below(others.len() + 1)) {
+        Some(other) => Some(other),
+        None => ALL.iter().find(|interface| interface.name == name).copied(),
+    }
 }
 
 fn put(of: &mut Generator, body: &mut Body, argument: Argument) {
@@ -197,6 +225,8 @@ fn word(of: &mut Generator, name: &str) -> u64 {
             size.min(of.pool.region(&mut of.rng).size)
         }
         "name" | "after" => of.pool.name(u32::MAX, &mut of.rng).0.into(),
+        "policy" => of.rng.pick(&[0, 0, 0, 1]),
+        "value" => of.rng.pick(&[0, 1, 2, 1 << 31]),
         "inherit" => of.rng.below(3) as u64,
         "protection" | "right" | "flags" | "index" | "first" => of.rng.below(9) as u64,
         "disposition" => u64::from(disposition::MOVE_RECEIVE) + of.rng.below(7) as u64,

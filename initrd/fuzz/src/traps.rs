@@ -1,9 +1,11 @@
 //! Every trap but `mach_msg`: what its arguments mean, and values for each meaning.
 
 use abi::names::{disposition, port_type, queue_limit, right};
+use abi::transport::Interface;
 use abi::trap::{self, attribute, construct, switch_option};
 use abi::vm::{MAX_ADDRESS, map_flags};
 use abi::{PAGE_SIZE, notify};
+use interfaces::semaphore::Semaphore;
 
 use crate::edges;
 use crate::generator::Generator;
@@ -21,6 +23,8 @@ pub enum Argument {
     Send,
     /// A memory entry.
     Entry,
+    /// A semaphore.
+    Semaphore,
     /// Where memory is.
     Address,
     /// Where threads of the task may meet.
@@ -68,7 +72,7 @@ pub enum Argument {
 use Argument as A;
 
 /// Every trap but `mach_msg`, with the meaning of its arguments.
-pub const TRAPS: [(i64, &[Argument]); 50] = [
+pub const TRAPS: [(i64, &[Argument]); 52] = [
     (trap::VM_ALLOCATE, &[A::Address, A::Size, A::Flag]),
     (trap::VM_DEALLOCATE, &[A::Victim, A::Size]),
     (
@@ -107,13 +111,15 @@ pub const TRAPS: [(i64, &[Argument]); 50] = [
         &[A::Name, A::Notification, A::Flag, A::Receive],
     ),
     (trap::WAIT_UNTIL, &[A::Deadline]),
-    (trap::SEMAPHORE_SIGNAL, &[A::Send]),
-    (trap::SEMAPHORE_SIGNAL_ALL, &[A::Send]),
-    (trap::SEMAPHORE_SIGNAL_THREAD, &[A::Send, A::Send]),
-    (trap::SEMAPHORE_TIMED_WAIT, &[A::Send, A::Deadline]),
+    (trap::SEMAPHORE_SIGNAL, &[A::Semaphore]),
+    (trap::SEMAPHORE_SIGNAL_ALL, &[A::Semaphore]),
+    (trap::SEMAPHORE_SIGNAL_THREAD, &[A::Semaphore, A::Send]),
+    (trap::SEMAPHORE_WAIT, &[A::Semaphore]),
+    (trap::SEMAPHORE_WAIT_SIGNAL, &[A::Semaphore, A::Semaphore]),
+    (trap::SEMAPHORE_TIMED_WAIT, &[A::Semaphore, A::Deadline]),
     (
         trap::SEMAPHORE_TIMED_WAIT_SIGNAL,
-        &[A::Send, A::Send, A::Deadline],
+        &[A::Semaphore, A::Semaphore, A::Deadline],
     ),
     (trap::NULL, &[]),
     (trap::CLOCK, &[]),
@@ -143,6 +149,9 @@ pub const TRAPS: [(i64, &[Argument]); 50] = [
     (trap::VM_ALLOCATE, &[A::Address, A::Size, A::Flag]),
 ];
 
+/// Waits without a deadline.
+pub(crate) const ENDLESS: [i64; 2] = [trap::SEMAPHORE_WAIT, trap::SEMAPHORE_WAIT_SIGNAL];
+
 /// A value for an argument: mostly one that makes sense.
 pub(crate) fn value(of: &mut Generator, argument: Argument) -> u64 {
     // A far deadline or a wild victim costs the task its life: such come only where they are meant.
@@ -154,6 +163,11 @@ pub(crate) fn value(of: &mut Generator, argument: Argument) -> u64 {
         A::Name | A::Receive | A::Set | A::Send | A::Entry => {
             let name = of.pool.name(kind_of(argument), &mut of.rng);
             name.0.into()
+        }
+        A::Semaphore => {
+            let known = of.pool.service_of(<dyn Semaphore>::NAME, &mut of.rng);
+            let other = of.pool.name(port_type::SEND, &mut of.rng);
+            known.unwrap_or(other).0.into()
         }
         A::Address => address(of),
         A::Futex if of.rng.one_in(4) => address(of),
@@ -337,8 +351,6 @@ mod tests {
         // Messages have a generator of their own; the ends of task and thread come as rarely as numbers that
         // are no traps.
         known.extend([trap::MACH_MSG, trap::TASK_EXIT, trap::THREAD_EXIT]);
-        // A wait without an end ends an attack.
-        known.extend([trap::SEMAPHORE_WAIT, trap::SEMAPHORE_WAIT_SIGNAL]);
         assert_eq!(known, numbers);
     }
 }

@@ -58,6 +58,23 @@ pub const ALL: &[&Description] = &[
     <dyn squares::Squares>::DESCRIPTION,
 ];
 
+/// The interfaces that the kernel's own ports answer.
+pub const KERNEL: &[&Description] = &[
+    <dyn host::Host>::DESCRIPTION,
+    <dyn task::Task>::DESCRIPTION,
+    <dyn thread::Thread>::DESCRIPTION,
+    <dyn vm::Vm>::DESCRIPTION,
+    <dyn exceptions::ExceptionPorts>::DESCRIPTION,
+    <dyn semaphore::Semaphore>::DESCRIPTION,
+    <dyn io::IoRoot>::DESCRIPTION,
+    <dyn io::IoRange>::DESCRIPTION,
+    <dyn interrupt::InterruptRoot>::DESCRIPTION,
+    <dyn interrupt::Interrupt>::DESCRIPTION,
+    <dyn memory::MemoryRoot>::DESCRIPTION,
+    <dyn memory::Entry>::DESCRIPTION,
+    <dyn memory_object::MemoryControl>::DESCRIPTION,
+];
+
 /// The interface and method of a request id; a reply's id gives its request's.
 pub fn name_of(id: i32) -> Option<(&'static str, &'static str)> {
     let find = |id: i32| {
@@ -72,7 +89,14 @@ pub fn name_of(id: i32) -> Option<(&'static str, &'static str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ALL, name_of};
+    use super::{ALL, KERNEL, name_of};
+
+    #[test]
+    fn what_the_kernel_answers_is_known() {
+        for kernel in KERNEL {
+            assert!(ALL.iter().any(|interface| interface.name == kernel.name));
+        }
+    }
 
     #[test]
     fn ids_of_requests_and_replies_are_unique() {

@@ -47,6 +47,25 @@ pub struct Report {
     pub circles: u64,
 }
 
+impl Report {
+    /// Adds another campaign's.
+    pub fn add(&mut self, other: &Self) {
+        let tally = |sum: &mut (u64, u64), more: &(u64, u64)| {
+            sum.0 += more.0;
+            sum.1 += more.1;
+        };
+        for (number, more) in &other.answers {
+            tally(self.answers.entry(*number).or_default(), more);
+        }
+        for (id, more) in &other.calls {
+            tally(self.calls.entry(*id).or_default(), more);
+        }
+        self.witnessed += other.witnessed;
+        self.lives += other.lives;
+        self.circles += other.circles;
+    }
+}
+
 /// One thread that attacks.
 struct Attacker {
     thread: FrameIndex,
