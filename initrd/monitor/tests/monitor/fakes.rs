@@ -78,6 +78,7 @@ impl System {
         })(&world);
         tasks.push(task);
         rights.push(("log", give(right)));
+        tasks.push(crate::reports::serve(&names));
         let bootstrap = names.context().expect("a context");
         let bootstrap = bootstrap.send_right::<Untyped>("bootstrap");
         rights.push(("bootstrap", give(bootstrap.expect("a right"))));

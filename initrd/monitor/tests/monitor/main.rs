@@ -2,4 +2,5 @@
 
 mod fakes;
 mod remote;
+mod reports;
 mod terminal;

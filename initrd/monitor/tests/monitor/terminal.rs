@@ -17,7 +17,7 @@ impl System {
     }
 
     /// Types a line, and gives back what its command wrote.
-    fn ask(&self, line: &str) -> String {
+    pub(crate) fn ask(&self, line: &str) -> String {
         self.send(TERMINAL, format!("{line}\r").as_bytes());
         let shown = self.until("\r\n");
         // Behind the echo of the line.
@@ -26,7 +26,7 @@ impl System {
     }
 }
 
-fn system() -> System {
+pub(crate) fn system() -> System {
     let system = System::start();
     let banner = system.until("MelloOS 9.9, 2 CPUs, 256 MiB\r\n");
     assert!(banner.contains("shutdown"), "{banner}");

@@ -15,6 +15,7 @@ use interfaces::thread::Thread;
 use libmach::abi::exception::{self, behavior};
 use libmach::abi::kern_return::KernReturn as K;
 use libmach::abi::thread_state::{FLAVOR, ThreadState};
+use libmach::abi::trace::wait;
 use libmach::{Mach, ReceiveRight, Result, Runtime, SendRight, trap};
 
 use super::cases;
@@ -25,6 +26,9 @@ use crate::raw::{self, Words};
 const WRITE: u64 = 1;
 const EXIT: u64 = 60;
 const GETCWD: u64 = 79;
+/// `read`, which may take for ever, and `EINTR`.
+const READ: u64 = 0;
+const INTERRUPTED: i64 = -4;
 /// `EFAULT` and `ENOSYS`.
 const BAD_ADDRESS: i64 = -14;
 const NO_SUCH_CALL: i64 = -38;
@@ -38,6 +42,7 @@ cases! { "personality":
     "an entry in the same task serves the calls" => by_entry,
     "another task serves them by the registers" => by_handler,
     "the handler gets such a call as it would get a message" => handed_over,
+    "a call that nobody answers is interrupted, with a result" => interrupted,
 }
 
 /// Word of the page: how many bytes were written, what came of the bad calls, the status of `exit`.
@@ -242,4 +247,39 @@ fn handed_over(_: &World) -> Check {
         "{queued} of {CALLS} calls and what goes with them were queued"
     );
     Ok(())
+}
+
+extern "C" fn reads(page: &Words, _: u64) {
+    let result = raw::system_call(READ, [0, 0, 0]);
+    page.set(RESULTS[0], result.cast_unsigned());
+}
+
+// covers: T-09
+fn interrupted(_: &World) -> Check {
+    let port = ReceiveRight::<dyn Exceptions>::new()?;
+    let child = Child::new(reads, 0)?;
+    let form = behavior::STATE_IDENTITY | behavior::WIDE_CODES;
+    let ports = exceptions(&child.task)?;
+    let handler = port.make_send()?.cast();
+    ports
+        .client()
+        .set(1 << exception::SYSCALL, handler, form, FLAVOR)?;
+    child.run()?;
+    child.until_it_waits(wait::EXCEPTION)?;
+    let thread = child.thread.client();
+    // A signal comes: the call is not made again, and its result is the signal's.
+    thread.suspend()?;
+    thread.abort()?;
+    let state = thread.get_state()?;
+    equal("the call's number", state.rax, READ)?;
+    thread.set_state(ThreadState {
+        rax: INTERRUPTED.cast_unsigned(),
+        ..state
+    })?;
+    thread.resume()?;
+    child.until_gone()?;
+    let result = child.page.get(RESULTS[0]).cast_signed();
+    equal("result", result, INTERRUPTED)?;
+    // The handler's answer would come too late.
+    equal("calls", libmach::server::discard(&port), 1)
 }
