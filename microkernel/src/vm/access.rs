@@ -4,6 +4,7 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
+use super::traits::Traits;
 use super::{Context, MapId, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::{Access, Machine};
@@ -97,7 +98,7 @@ impl Vm {
         } else {
             protection::READ
         };
-        self.check_covered(map, &pages, |entry| entry.protection & right != 0)?;
+        self.check_covered(map, &pages, Traits::allows(right))?;
         if pages.end - pages.start <= 2 * PAGE_SIZE {
             self.page_for(context, map, pages.start, access)?;
             self.page_for(context, map, pages.end - PAGE_SIZE, access)?;

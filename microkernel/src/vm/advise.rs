@@ -7,6 +7,7 @@ use abi::kern_return::KernReturn;
 use abi::vm::{disposition, protection};
 
 use super::pages::Withdraw;
+use super::traits::Traits;
 use super::{Context, EntryId, MapId, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::{Access, Machine};
@@ -61,7 +62,7 @@ impl Vm {
             Contents::Unneeded => protection::NONE,
             Contents::Zeros => protection::WRITE,
         };
-        self.check_covered(map, &rest, |entry| entry.protection & right == right)?;
+        self.check_covered(map, &rest, Traits::allows(right))?;
         let id = self.find_entry(map, rest.start)?;
         let part = rest.start..self.entry(id).end.min(rest.end);
         if self.drops_to_zeros(id) {
@@ -102,7 +103,7 @@ impl Vm {
         if size == 0 {
             return Ok(());
         }
-        self.check_covered(map, &range, |_| true)
+        self.check_covered(map, &range, Traits::NONE)
     }
 
     /// Bits of [`disposition`] of a page, and the references to its object.
@@ -150,8 +151,7 @@ impl Vm {
         Ok(())
     }
 
-    /// Whether a map may have a range, which replaces what is there, with this maximum protection. A map with a
-    /// limit is counted: no more than [`MAX_ENTRIES`](super::MAX_ENTRIES) regions.
+    /// Whether a map may have a range, which replaces what is there, with this maximum protection.
     pub(super) fn check_growth(
         &self,
         map: MapId,
@@ -162,16 +162,9 @@ impl Vm {
         if limit == u64::MAX || maximum == protection::NONE {
             return Ok(());
         }
-        let mut used = 0;
-        let mut next = self.first_in(map, &(0..u64::MAX));
-        while let Some(id) = next {
-            let entry = self.entry(id);
-            if entry.attributes.maximum != protection::NONE {
-                let replaced = entry.start.max(range.start)..entry.end.min(range.end);
-                used += entry.end - entry.start - replaced.end.saturating_sub(replaced.start);
-            }
-            next = entry.next;
-        }
+        let below = |address| self.usable_below(map, address);
+        let replaced = below(range.end)? - below(range.start)?;
+        let used = below(u64::MAX)? - replaced;
         if limit.saturating_sub(used) < range.end - range.start {
             return Err(KernReturn::NoSpace);
         }

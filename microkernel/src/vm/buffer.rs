@@ -8,6 +8,7 @@ use abi::kern_return::KernReturn;
 use abi::message::{MAX_BUFFER, MIN_BUFFER};
 use abi::vm::protection;
 
+use super::traits::Traits;
 use super::{BufferId, Context, EntryId, MapId, ObjectId, Vm, cost};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Resource};
@@ -49,9 +50,10 @@ impl Vm {
             return Err(KernReturn::InvalidArgument);
         }
         let range = address..end;
-        self.check_covered(map, &range, |entry| {
-            entry.protection & BOTH == BOTH && entry.protection & protection::EXECUTE == 0
-        })?;
+        self.check_covered(map, &range, Traits::allows(BOTH))?;
+        if self.any_has(map, &range, Traits::allows(protection::EXECUTE)) {
+            return Err(KernReturn::ProtectionFailure);
+        }
         let id = self.find_entry(map, address)?;
         let entry = self.entry(id);
         let own = entry

@@ -73,6 +73,9 @@ impl Vm {
             if entry.object.is_none() && (entry.index != 0 || entry.needs_copy || entry.wired > 0) {
                 return Err("an entry without an object says something of it");
             }
+            if entry.shows != self.shows(entry) {
+                return Err("an entry does not know what it shows");
+            }
             if entry.previous != previous || entry.hole != entry.start - end {
                 return Err("an entry does not know what is before it");
             }

@@ -4,6 +4,7 @@ use abi::PAGE_SIZE;
 use abi::vm::{MAX_ADDRESS, MIN_ADDRESS};
 use arena::Arena;
 
+use super::traits::Traits;
 use super::tree::{Links, Node, Tree, node};
 use super::{EntryId, MapId, ObjectId};
 use crate::base::tree;
@@ -19,6 +20,8 @@ pub struct Entry {
     pub(super) index: u64,
     /// The object is somebody else's too: a shadow comes in front of it before the first write.
     pub(super) needs_copy: bool,
+    /// What its object makes of it: [`Traits::DEVICE`], [`Traits::COMMON`].
+    pub(super) shows: Traits,
     /// Message buffers that lie here. They are exactly as large as the entry.
     pub(super) wired: u32,
     /// How often [`Vm::wire_step`](super::Vm::wire_step) wired it: its pages are there, and copies of it are made at once.
@@ -54,6 +57,12 @@ pub(super) struct Span {
     pub(super) gap: u64,
     /// Whether one is wired.
     pub(super) wired: bool,
+    /// The traits that all have.
+    pub(super) all: Traits,
+    /// The traits that any has.
+    pub(super) any: Traits,
+    /// Bytes that count for the map's limit of size.
+    pub(super) usable: u64,
 }
 
 impl Entry {
@@ -71,9 +80,13 @@ impl Entry {
             next: None,
             hole: 0,
             links: Links::new(),
+            shows: Traits::NONE,
             span: Span {
                 gap: 0,
                 wired: false,
+                all: Traits::ALL,
+                any: Traits::NONE,
+                usable: 0,
             },
             map: None,
             mapper: None,
@@ -151,10 +164,16 @@ impl Node for Entry {
         let mut span = Span {
             gap: self.hole,
             wired: self.wired > 0,
+            all: self.traits(),
+            any: self.traits(),
+            usable: self.usable(),
         };
         for below in [left, right].into_iter().flatten() {
             span.gap = span.gap.max(below.gap);
             span.wired |= below.wired;
+            span.all = span.all.common(below.all);
+            span.any = span.any.and(below.any);
+            span.usable += below.usable;
         }
         span
     }

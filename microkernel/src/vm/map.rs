@@ -195,6 +195,8 @@ impl Vm {
         let ledger = here.ledger;
         context.charge(ledger, Resource::KernelBytes, cost::<Entry>())?;
         let (start, end) = (entry.start, entry.end);
+        let mut entry = entry;
+        entry.shows = self.shows(&entry);
         let Ok(id) = self.entries.insert(entry) else {
             context.release(ledger, Resource::KernelBytes, cost::<Entry>());
             return Err(KernReturn::ResourceShortage);
@@ -335,6 +337,7 @@ impl Vm {
             // At once what it will be, so that the hole behind it is right.
             self.entry_mut(previous).end = self.entry(id).end;
             self.remove_entry(context, map, id);
+            self.refresh_entry(map, previous);
         }
     }
 }

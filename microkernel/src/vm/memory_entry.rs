@@ -10,6 +10,7 @@ use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
 use super::object::Kind;
+use super::traits::Traits;
 use super::tree::node_mut;
 use super::whole_pages;
 use super::{Context, CopyId, MapId, MemoryEntryId, ObjectId, PagerId, Progress, Vm, cost};
@@ -118,7 +119,7 @@ impl Vm {
         if size == 0 || range != (address..address + size) || maximum & !protection::ALL != 0 {
             return Err(KernReturn::InvalidArgument);
         }
-        self.check_covered(map, &range, |entry| maximum & !entry.maximum == 0)?;
+        self.check_covered(map, &range, Traits::may_allow(maximum))?;
         if self.wired_in(map, &range) {
             return Err(KernReturn::InvalidArgument);
         }

@@ -60,6 +60,7 @@ mod share;
 mod snapshot;
 mod supply;
 mod sync;
+mod traits;
 mod transfer;
 mod tree;
 mod wire;

@@ -8,6 +8,7 @@ use abi::vm::{inherit, protection};
 
 use super::entry::Attributes;
 use super::pages::Withdraw;
+use super::traits::{Change, Traits};
 use super::{Context, EntryId, MapId, ObjectId, Progress, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::Machine;
@@ -53,24 +54,21 @@ impl Vm {
             self.check_exclusion(map, rights)?;
         }
         let beyond = if copies { protection::WRITE } else { 0 };
-        self.check_covered(map, &range, |entry| rights & !(entry.maximum | beyond) == 0)?;
+        self.check_covered(map, &range, Traits::may_allow(rights & !beyond))?;
         if self.wired_in(map, &range) {
             return Err(KernReturn::InvalidArgument);
         }
         if copies {
+            if self.any_has(map, &range, Traits::DEVICE) {
+                return Err(KernReturn::InvalidArgument);
+            }
             return self.protect_copy(context, map, range, rights);
         }
-        self.change(context, map, range, |old| match which {
-            Which::Current => Attributes {
-                protection: rights,
-                ..old
-            },
-            Which::Maximum => Attributes {
-                maximum: rights,
-                protection: old.protection & rights,
-                ..old
-            },
-        })
+        let change = match which {
+            Which::Current => Change::protection(rights),
+            Which::Maximum => Change::maximum(rights),
+        };
+        self.change(context, map, range, change)
     }
 
     /// Lets a range, which was checked, be written without anybody else seeing it.
@@ -81,26 +79,17 @@ impl Vm {
         range: Range<u64>,
         rights: u32,
     ) -> KernResult<Progress> {
-        let mut at = range.start;
-        while at < range.end {
-            let id = self.find_entry(map, at)?;
-            let entry = self.entry(id);
-            let shared = entry
-                .object
-                .filter(|object| !entry.needs_copy && !self.object(*object).is_private());
-            if let Some(object) = shared {
-                let end = entry.end.min(range.end).min(at + STEP * PAGE_SIZE);
-                let id = self.clip(context, map, id, &(at..end))?;
-                self.leave_shared(context, (map, id), object)?;
-                return Ok(Progress::More);
-            }
-            at = entry.end;
-        }
-        self.change(context, map, range, |old| Attributes {
-            protection: rights,
-            maximum: old.maximum | protection::WRITE,
-            ..old
-        })
+        let shared = self.first_where(map, &range, |_, any| any.contains(Traits::COMMON));
+        let Some(id) = shared else {
+            return self.change(context, map, range, Change::writable(rights));
+        };
+        let entry = self.entry(id);
+        let object = entry.object.ok_or(KernReturn::Failure)?;
+        let at = entry.start.max(range.start);
+        let end = entry.end.min(range.end).min(at + STEP * PAGE_SIZE);
+        let id = self.clip(context, map, id, &(at..end))?;
+        self.leave_shared(context, (map, id), object)?;
+        Ok(Progress::More)
     }
 
     /// Gives an entry of up to [`STEP`] pages an object of its own instead of one that others see too.
@@ -111,11 +100,9 @@ impl Vm {
         object: ObjectId,
     ) -> KernResult<()> {
         let here = self.object(object);
-        if here.is_device() {
-            return Err(KernReturn::InvalidArgument);
-        }
         if here.copies_lazily() {
             self.entry_mut(id).needs_copy = true;
+            self.note_object(map, id);
             return Ok(());
         }
         let entry = self.entry(id);
@@ -130,6 +117,7 @@ impl Vm {
         let entry = self.entry_mut(id);
         entry.object = Some(copy);
         entry.index = 0;
+        self.note_object(map, id);
         self.dereference(object);
         Ok(())
     }
@@ -145,7 +133,7 @@ impl Vm {
         range: (u64, u64),
         behavior: u32,
     ) -> KernResult<Progress> {
-        self.mark(context, map, range, |old| Attributes { behavior, ..old })
+        self.mark(context, map, range, Change::behavior(behavior))
     }
 
     /// Sets what a child gets of the whole pages of a range, in steps.
@@ -163,7 +151,7 @@ impl Vm {
         if inheritance > inherit::NONE {
             return Err(KernReturn::InvalidArgument);
         }
-        self.mark(context, map, range, |old| Attributes { inheritance, ..old })
+        self.mark(context, map, range, Change::inheritance(inheritance))
     }
 
     /// Changes what is kept of a range and concerns no mapping of its pages.
@@ -172,45 +160,18 @@ impl Vm {
         context: &mut Context<'_, M>,
         map: MapId,
         (address, size): (u64, u64),
-        change: impl Fn(Attributes) -> Attributes,
+        change: Change,
     ) -> KernResult<Progress> {
         let range = whole_pages(address, size)?;
         self.map_ref(map)?;
         if size == 0 {
             return Ok(Progress::Done(()));
         }
-        self.check_covered(map, &range, |_| true)?;
+        self.check_covered(map, &range, Traits::NONE)?;
         if self.wired_in(map, &range) {
             return Err(KernReturn::InvalidArgument);
         }
         self.change(context, map, range, change)
-    }
-
-    /// Whether regions cover a range without holes, each with attributes that are accepted.
-    ///
-    /// # Errors
-    /// The first thing wrong, by address: `InvalidAddress` or `ProtectionFailure`; but a hole anywhere comes first.
-    pub(super) fn check_covered(
-        &self,
-        map: MapId,
-        range: &Range<u64>,
-        accept: impl Fn(Attributes) -> bool,
-    ) -> KernResult<()> {
-        let mut entry = self.entry(self.find_entry(map, range.start)?);
-        let mut accepted = accept(entry.attributes);
-        while entry.end < range.end {
-            let next = entry.next.ok_or(KernReturn::InvalidAddress)?;
-            entry = self.entry(next);
-            if entry.hole > 0 {
-                return Err(KernReturn::InvalidAddress);
-            }
-            accepted &= accept(entry.attributes);
-        }
-        if accepted {
-            Ok(())
-        } else {
-            Err(KernReturn::ProtectionFailure)
-        }
     }
 
     /// Changes the attributes in a range without holes, in steps. Mappings never allow more than their
@@ -220,37 +181,31 @@ impl Vm {
         context: &mut Context<'_, M>,
         map: MapId,
         range: Range<u64>,
-        new: impl Fn(Attributes) -> Attributes,
+        change: Change,
     ) -> KernResult<Progress> {
         let mut budget = STEP;
-        let mut at = range.start;
-        while at < range.end {
-            let id = self.find_entry(map, at)?;
-            let (old, end) = (self.entry(id).attributes, self.entry(id).end);
-            if new(old) == old {
-                at = end;
-                continue;
-            }
+        while let Some(id) = self.first_where(map, &range, |all, any| change.is_due(all, any)) {
             if budget == 0 {
                 return Ok(Progress::More);
             }
             budget -= 1;
             let id = self.clip(context, map, id, &range)?;
-            at = self.change_front(context, (map, id), new(old), &mut budget)?;
+            let new = change.apply(self.entry(id).attributes);
+            self.change_front(context, (map, id), new, &mut budget)?;
         }
         self.join(context, map, range.start);
         self.join(context, map, range.end);
         Ok(Progress::Done(()))
     }
 
-    /// Changes the attributes of an entry from its front, as far as the budget goes; returns how far.
+    /// Changes the attributes of an entry from its front, as far as the budget goes.
     fn change_front<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         (map, id): (MapId, EntryId),
         new: Attributes,
         budget: &mut u64,
-    ) -> KernResult<u64> {
+    ) -> KernResult<()> {
         let (start, end, old) = {
             let entry = self.entry(id);
             (entry.start, entry.end, entry.attributes.protection)
@@ -261,13 +216,14 @@ impl Vm {
             stopped = self.withdraw(context, (map, id), start..end, rights, budget);
         }
         if stopped == start {
-            return Ok(start);
+            return Ok(());
         }
         if stopped < end {
             self.split(context, map, id, stopped)?;
         }
         self.entry_mut(id).attributes = new;
+        self.refresh_entry(map, id);
         self.join(context, map, start);
-        Ok(stopped)
+        Ok(())
     }
 }

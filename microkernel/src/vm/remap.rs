@@ -10,8 +10,8 @@ use abi::kern_return::KernReturn;
 use abi::vm::{behavior, inherit, map_flags, protection};
 
 use super::allocate::{MapRequest, Source};
-use super::entry::Attributes;
 use super::fork::Offered;
+use super::traits::Traits;
 use super::{Context, Entry, EntryId, MapId, Progress, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::Machine;
@@ -97,22 +97,16 @@ impl Vm {
         if remap.flags & !FLAGS != 0 || remap.inheritance > inherit::NONE {
             return Err(KernReturn::InvalidArgument);
         }
-        self.check_covered(remap.source, from, |_| true)?;
+        self.check_covered(remap.source, from, Traits::NONE)?;
         let copies = remap.flags & map_flags::COPY != 0;
         if !copies && self.wired_in(remap.source, from) {
             return Err(KernReturn::InvalidArgument);
         }
-        let mut next = self.first_in(remap.source, from);
-        while let Some(id) = next {
-            let entry = self.entry(id);
-            self.check_exclusion(map, entry.attributes.protection)?;
-            let device = entry
-                .object
-                .is_some_and(|object| self.object(object).is_device());
-            if copies && device {
-                return Err(KernReturn::InvalidArgument);
-            }
-            next = entry.next.filter(|_| entry.end < from.end);
+        if !self.map_ref(map)?.jit && self.any_has(remap.source, from, Traits::BOTH) {
+            return Err(KernReturn::ProtectionFailure);
+        }
+        if copies && self.any_has(remap.source, from, Traits::DEVICE) {
+            return Err(KernReturn::InvalidArgument);
         }
         Ok(())
     }
@@ -205,18 +199,14 @@ impl Vm {
     /// `InvalidArgument`: the range wraps around.
     pub fn rights_in(&self, map: MapId, address: u64, size: u64) -> KernResult<(u32, u32)> {
         let range = whole_pages(address, size)?;
-        let (mut now, mut most) = (protection::ALL, protection::ALL);
-        let mut next = self.first_in(map, &range);
-        while let Some(id) = next {
-            let entry = self.entry(id);
-            let Attributes {
-                protection,
-                maximum,
-                ..
-            } = entry.attributes;
-            now &= protection;
-            most &= maximum;
-            next = entry.next.filter(|_| entry.end < range.end);
+        let (mut now, mut most) = (protection::NONE, protection::NONE);
+        for right in [protection::READ, protection::WRITE, protection::EXECUTE] {
+            if self.all_have(map, &range, Traits::allows(right)) {
+                now |= right;
+            }
+            if self.all_have(map, &range, Traits::may_allow(right)) {
+                most |= right;
+            }
         }
         Ok((now, most))
     }

@@ -41,6 +41,7 @@ impl Vm {
             let id = self.clip(context, map, id, range)?;
             let object = self.entry_object(context, map, id)?;
             self.object_mut(object).shared = true;
+            self.note_object(map, id);
             return Ok(Progress::Done(object));
         };
         if entry.needs_copy && self.object(object).references == 1 {
@@ -56,6 +57,7 @@ impl Vm {
                 || (range.end - range.start) / PAGE_SIZE > LARGE_PART;
             if whole && here.references == 1 && here.backing.is_none() {
                 self.object_mut(object).shared = true;
+                self.note_object(map, id);
                 return Ok(Progress::Done(object));
             }
         }

@@ -7,6 +7,7 @@ use abi::vm::sync;
 use super::object::Kind;
 use super::order::{Flush, Order, Returns};
 use super::pager::PagerState;
+use super::traits::Traits;
 use super::{MapId, PagerId, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 
@@ -53,7 +54,7 @@ impl Vm {
             return Err(KernReturn::NotSupported);
         }
         if size > 0 && flags & sync::CONTIGUOUS != 0 {
-            self.check_covered(map, &range, |_| true)?;
+            self.check_covered(map, &range, Traits::NONE)?;
         }
         Ok(Order {
             returns: if flags & BOTH == 0 {

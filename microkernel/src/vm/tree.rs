@@ -145,6 +145,28 @@ impl<T: Node> Tree<T> {
         }
     }
 
+    /// The sum of what nodes with a key below this one have.
+    pub(super) fn sum_below(
+        &self,
+        arena: &Arena<T>,
+        key: u64,
+        of_all: impl Fn(T::Summary) -> u64,
+        of_one: impl Fn(&T) -> u64,
+    ) -> u64 {
+        let (mut at, mut sum) = (self.root, 0);
+        while let Some(id) = at {
+            let here = node(arena, id);
+            if here.key() >= key {
+                at = here.links().left;
+                continue;
+            }
+            let left = here.links().left.map(|left| node(arena, left));
+            sum += of_one(here) + left.map_or(0, |left| of_all(left.summary()));
+            at = here.links().right;
+        }
+        sum
+    }
+
     /// Where a node with this key belongs. Its key must not be there yet.
     pub(super) fn place(&self, arena: &Arena<T>, key: u64) -> Place<T> {
         let mut place = Place {

@@ -11,7 +11,8 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
-use super::{Context, EntryId, MapId, STEP, Vm, whole_pages};
+use super::traits::Traits;
+use super::{Context, MapId, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::{Access, Machine};
 
@@ -42,7 +43,7 @@ impl Vm {
         if rest.is_empty() {
             return Ok(range.end);
         }
-        self.check_covered(map, &rest, |entry| access & !entry.protection == 0)?;
+        self.check_covered(map, &rest, Traits::allows(access))?;
         let id = self.find_entry(map, rest.start)?;
         let entry = self.entry(id);
         if entry.wires >= MAX_WIRES {
@@ -69,6 +70,7 @@ impl Vm {
         }
         let id = self.clip(context, map, id, &part)?;
         self.entry_mut(id).wires += 1;
+        self.refresh_entry(map, id);
         self.join_ends(context, map, &part);
         Ok(part.end)
     }
@@ -91,8 +93,10 @@ impl Vm {
         if rest.is_empty() {
             return Ok(range.start);
         }
-        self.check_covered(map, &rest, |_| true)?;
-        self.check_wires(map, &rest)?;
+        self.check_covered(map, &rest, Traits::NONE)?;
+        if self.any_has(map, &rest, Traits::UNWIRED) {
+            return Err(KernReturn::InvalidArgument);
+        }
         for _ in 0..STEP {
             if rest.is_empty() {
                 break;
@@ -101,6 +105,7 @@ impl Vm {
             let part = self.entry(id).start.max(rest.start)..rest.end;
             let id = self.clip(context, map, id, &part)?;
             self.entry_mut(id).wires -= 1;
+            self.refresh_entry(map, id);
             self.join_ends(context, map, &part);
             rest.end = part.start;
         }
@@ -118,19 +123,6 @@ impl Vm {
             return Err(KernReturn::InvalidArgument);
         }
         Ok(range)
-    }
-
-    /// Whether all of a range, which has no holes, is wired.
-    fn check_wires(&self, map: MapId, range: &Range<u64>) -> KernResult<()> {
-        let mut next: Option<EntryId> = self.first_in(map, range);
-        while let Some(id) = next {
-            let entry = self.entry(id);
-            if entry.wires == 0 {
-                return Err(KernReturn::InvalidArgument);
-            }
-            next = entry.next.filter(|_| entry.end < range.end);
-        }
-        Ok(())
     }
 
     /// Makes one entry of those at either end of a range that only continue each other.
