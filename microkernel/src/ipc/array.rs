@@ -18,11 +18,12 @@ use abi::registers::Shape;
 use arena::Arena;
 
 use super::agenda::Progress;
-use super::body::{Carried, read_descriptor};
+use super::body::{Carried, memory_error, read_descriptor};
 use super::fast::At;
 use super::message::Message;
 use super::right::{Right, needed};
 use super::send::Sent;
+use super::weight::weight_of;
 use super::{Context, Ipc};
 use crate::base::KernResult;
 use crate::base::Shortage;
@@ -39,7 +40,7 @@ const ROW: usize = 64;
 pub(super) const STEP: usize = 64;
 
 /// Bytes of a name.
-const NAME: usize = size_of::<Name>();
+pub(super) const NAME: usize = size_of::<Name>();
 
 /// Bytes that an array costs beside its rows.
 const ARRAY_BYTES: u64 = size_of::<Array>() as u64;
@@ -231,6 +232,16 @@ impl Ipc {
             return Ok(None);
         };
         let (done, how) = (array.done, array.disposition);
+        if !cx.vm.copy_is_whole(copy) {
+            let (vm, mut context) = cx.vm();
+            match vm.copy_more(&mut context, copy).map_err(memory_error)? {
+                vm::Progress::Done(()) | vm::Progress::More => {}
+            }
+            return Ok(Some(Filled {
+                count: budget,
+                ..Filled::default()
+            }));
+        }
         let left = array.count.saturating_sub(done) as usize;
         if left == 0 {
             self.set_names(id, Names::Nowhere);
@@ -288,12 +299,30 @@ impl Ipc {
                     continue;
                 }
             }
+            if let Some(copy) = self.unfinished(cx, id) {
+                // It is a step of its own.
+                if budget < STEP {
+                    return Ok(Progress::More);
+                }
+                let (vm, mut context) = cx.vm();
+                let more = vm.copy_more(&mut context, copy).map_err(memory_error)?;
+                budget = 0;
+                if more == vm::Progress::More {
+                    return Ok(Progress::More);
+                }
+                continue;
+            }
             let body = self.bodies.get(id).ok_or(shortage)?;
             let (index, before) = (body.carried.len() as u32, body.ports);
             if index >= shape.descriptors() {
                 return Ok(Progress::Done);
             }
             let descriptor = read_descriptor(cx, buffer, index);
+            let weight = weight_of(&descriptor);
+            if weight > budget {
+                return Ok(Progress::More);
+            }
+            budget -= weight;
             let (carried, ports) = if descriptor.kind == descriptor::OUT_OF_LINE_PORTS {
                 self.copy_in_array(cx, space, descriptor, before)?
             } else {
@@ -320,12 +349,6 @@ impl Ipc {
                 self.set_carrier(*id, Some(to));
             }
         }
-    }
-
-    /// Whether a message has more rights than one step moves.
-    pub(super) fn takes_steps(&self, message: &Message) -> bool {
-        let body = self.bodies.find(message.body);
-        body.is_some_and(|body| body.ports as usize > STEP)
     }
 
     /// Gives a thread a message to keep, with which it goes on when it runs next.
@@ -422,16 +445,24 @@ impl Ipc {
             let Some(body) = self.bodies.get(id) else {
                 break;
             };
-            let Some(Carried::Ports(array)) = body.carried.get(index) else {
-                continue;
+            let placed = match body.carried.get(index) {
+                Some(Carried::Ports(array)) => {
+                    let array = *array;
+                    let placed = self.place_step(cx, (id, space), array, &mut budget);
+                    placed.map(Carried::Placed)
+                }
+                Some(Carried::Memory(Some(copy), size)) => {
+                    let copy = (*copy, *size);
+                    self.place_memory_step(cx, (id, space), copy, &mut budget)
+                }
+                _ => continue,
             };
-            let array = *array;
-            let Some(placed) = self.place_step(cx, (id, space), array, &mut budget) else {
+            let Some(placed) = placed else {
                 return Progress::More;
             };
             let body = self.bodies.get_mut(id);
             if let Some(place) = body.and_then(|body| body.carried.get_mut(index)) {
-                *place = Carried::Placed(placed);
+                *place = placed;
             }
         }
         Progress::Done
@@ -516,7 +547,7 @@ impl Ipc {
     }
 
     /// Notes what went wrong with arrays of a message.
-    fn blame(&mut self, body: BodyId, what: u32) {
+    pub(super) fn blame(&mut self, body: BodyId, what: u32) {
         if let Some(body) = self.bodies.get_mut(body) {
             body.code |= MessageReturn::ReceiveBodyError.0 | what;
         }
@@ -717,5 +748,5 @@ fn place_memory<M: Machine>(
 /// Throws a snapshot of names away, which is small (`MAX_PORTS`).
 fn discard<M: Machine>(cx: &mut Context<'_, M>, copy: CopyId) {
     let (vm, mut context) = cx.vm();
-    while vm.copy_discard(&mut context, copy) == vm::Progress::More {}
+    vm.copy_discard(&mut context, copy);
 }

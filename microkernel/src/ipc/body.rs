@@ -26,7 +26,7 @@ use crate::base::Shortage;
 use crate::base::ids::{ArrayId, BodyId, BodyKind, BufferId, PortId, SpaceId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Machine, Page};
-use crate::vm::{self, After, BUFFER_PAGES, CopyId, Vm};
+use crate::vm::{After, BUFFER_PAGES, CopyId, Vm};
 
 /// What one descriptor carries.
 #[derive(Debug)]
@@ -39,6 +39,16 @@ pub enum Carried {
     Ports(ArrayId),
     /// An array whose rights the receiver has already.
     Placed(Placed),
+    /// Memory that the receiver has already: address and bytes.
+    Mapped(u64, u64),
+}
+
+/// What a sender is told whose memory could not be copied.
+pub(super) fn memory_error(code: KernReturn) -> MessageReturn {
+    match code {
+        KernReturn::ResourceShortage => MessageReturn::SendNoBuffer,
+        _ => MessageReturn::SendInvalidMemory,
+    }
 }
 
 /// Data and rights of a queued message.
@@ -97,6 +107,17 @@ impl Body {
 pub type Bodies = Arena<Body, BodyKind>;
 
 pub(super) const PAGE: usize = PAGE_SIZE as usize;
+
+/// What a receiver finds in its buffer of memory.
+fn memory_at(address: u64, size: u64) -> Descriptor {
+    Descriptor {
+        kind: descriptor::OUT_OF_LINE,
+        flags: descriptor::DEALLOCATE,
+        address,
+        size,
+        ..Descriptor::default()
+    }
+}
 
 /// Where inline data begins in a buffer.
 const fn data_offset(descriptors: u32) -> usize {
@@ -199,7 +220,8 @@ impl Ipc {
         Ok(Carried::Memory(Some(copy), descriptor.size))
     }
 
-    /// A snapshot of the memory that a descriptor shows, which leaves the sender if the descriptor says so.
+    /// A snapshot of the memory that a descriptor shows, which leaves the sender if the descriptor says so. It may lack what
+    /// [`Vm::copy_more`] takes.
     ///
     /// # Errors
     /// `SendInvalidMemory`, `SendNoBuffer`.
@@ -217,23 +239,8 @@ impl Ipc {
         let map = self.names.space(space).ok_or(invalid)?.map;
         let (vm, mut context) = cx.vm();
         let range = (descriptor.address, descriptor.size);
-        let copied = vm.copy_out(&mut context, map, range, after);
-        let whole = copied.and_then(|copy| {
-            loop {
-                match vm.copy_more(&mut context, copy) {
-                    Ok(vm::Progress::Done(())) => return Ok(copy),
-                    Ok(vm::Progress::More) => {}
-                    Err(error) => {
-                        while vm.copy_discard(&mut context, copy) == vm::Progress::More {}
-                        return Err(error);
-                    }
-                }
-            }
-        });
-        whole.map_err(|code| match code {
-            KernReturn::ResourceShortage => MessageReturn::SendNoBuffer,
-            _ => invalid,
-        })
+        vm.copy_out(&mut context, map, range, after)
+            .map_err(memory_error)
     }
 
     /// Copies inline data out of the sender's buffer into pages of the body's own, which the message's payer
@@ -330,7 +337,7 @@ impl Ipc {
         if let Some(id) = message.body
             && self.place_arrays(cx, thread, id) == Progress::More
         {
-            debug_assert!(false, "large arrays were placed in steps before");
+            debug_assert!(false, "what takes steps was placed before");
         }
         let descriptors = message.shape.descriptors();
         let offset = data_offset(descriptors);
@@ -482,30 +489,34 @@ impl Ipc {
                 self.end_array(array);
                 Descriptor::default()
             }
+            Carried::Mapped(address, size) => memory_at(address, size),
             Carried::Memory(copy, size) => {
-                let map = self.names.space(space).map(|space| space.map);
-                let (vm, mut context) = cx.vm();
-                let place = match (copy, map) {
-                    (Some(copy), Some(map)) => vm.copy_in(&mut context, map, copy),
-                    _ => Ok(0),
-                };
-                let (address, size) = match place {
-                    Ok(address) => (address, size),
-                    Err(_) => {
-                        self.end_carried(cx, Carried::Memory(copy, size));
-                        code.0 |= MessageReturn::ReceiveBodyError.0 | resource::VM_SPACE;
-                        (0, 0)
-                    }
-                };
-                Descriptor {
-                    kind: descriptor::OUT_OF_LINE,
-                    flags: descriptor::DEALLOCATE,
-                    address,
-                    size,
-                    ..Descriptor::default()
-                }
+                let placed = self.place_copy(cx, space, (copy, size));
+                let (address, size) = placed.unwrap_or_else(|()| {
+                    code.0 |= MessageReturn::ReceiveBodyError.0 | resource::VM_SPACE;
+                    (0, 0)
+                });
+                memory_at(address, size)
             }
         }
+    }
+
+    /// Puts memory into a receiver's map, or ends it: address and bytes.
+    pub(super) fn place_copy<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        (copy, size): (Option<CopyId>, u64),
+    ) -> Result<(u64, u64), ()> {
+        let map = self.names.space(space).map(|space| space.map);
+        let (vm, mut context) = cx.vm();
+        let place = match (copy, map) {
+            (Some(copy), Some(map)) => vm.copy_in(&mut context, map, copy),
+            _ => Ok(0),
+        };
+        place.map(|address| (address, size)).map_err(|_| {
+            self.end_carried(cx, Carried::Memory(copy, size));
+        })
     }
 
     /// Ends a body and all that it carries.
@@ -532,11 +543,10 @@ impl Ipc {
             Carried::Port(right) => self.release(right),
             Carried::Ports(array) => self.end_array(array),
             // What a receiver has got stays there.
-            Carried::Memory(None, _) | Carried::Placed(_) => {}
+            Carried::Memory(None, _) | Carried::Placed(_) | Carried::Mapped(..) => {}
             Carried::Memory(Some(copy), _) => {
                 let (vm, mut context) = cx.vm();
-                // A copy is bounded (`COPY_PAGES`), and so is this.
-                while vm.copy_discard(&mut context, copy) == vm::Progress::More {}
+                vm.copy_discard(&mut context, copy);
             }
         }
     }

@@ -40,6 +40,7 @@ pub mod slot;
 pub mod special;
 pub mod timer;
 pub mod transit;
+mod weight;
 
 use abi::trace::Kind as TraceKind;
 use arena::Arena;

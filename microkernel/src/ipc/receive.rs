@@ -185,7 +185,7 @@ impl Ipc {
             .threads
             .get(thread)
             .and_then(|thread| thread.buffer);
-        if self.takes_steps(&message) && fits(cx.vm, buffer, message.shape) {
+        if self.takes_steps(cx.vm, &message) && fits(cx.vm, buffer, message.shape) {
             let port = self.ports.get(message.port);
             let number = port.map_or(0, |port| port.sequence.wrapping_sub(1));
             return self.begin_stage(cx, thread, (message, Stage::Receiving(number)));

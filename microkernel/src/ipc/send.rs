@@ -510,7 +510,7 @@ impl Ipc {
         let Some(message) = self.take_parked(cx, thread) else {
             return Self::finish(cx, thread, code);
         };
-        if self.takes_steps(&message) {
+        if self.takes_steps(cx.vm, &message) {
             self.begin_stage(cx, thread, (message, Stage::Returning(code)));
             return cx.sched.wake(thread);
         }

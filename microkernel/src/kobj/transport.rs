@@ -150,7 +150,7 @@ fn class_of(carried: &Carried) -> Class {
         Carried::Port(Right::SendOnce(_)) => Class::SendOnce,
         Carried::Port(Right::Receive(_)) => Class::Receive,
         Carried::Port(Right::None | Right::Dead) => Class::Nothing,
-        Carried::Memory(..) => Class::Memory,
+        Carried::Memory(..) | Carried::Mapped(..) => Class::Memory,
         Carried::Ports(_) | Carried::Placed(_) => Class::Ports,
     }
 }

@@ -32,8 +32,7 @@ impl Tasks {
             }
             Made::Copy(copy) | Made::Names { copy, .. } => {
                 let (vm, mut context) = layers.vm();
-                // A copy is bounded (`COPY_PAGES`), and so is this.
-                while vm.copy_discard(&mut context, copy) == vm::Progress::More {}
+                vm.copy_discard(&mut context, copy);
             }
             Made::Ports { array, .. } => layers.ipc.end_array(array),
             Made::At(_)

@@ -8,7 +8,7 @@ use abi::vm::{disposition, protection};
 
 use super::pages::Withdraw;
 use super::traits::Traits;
-use super::{Context, EntryId, MapId, STEP, Vm, whole_pages};
+use super::{COPY_STEP, Context, EntryId, MapId, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::{Access, Machine};
 
@@ -74,7 +74,7 @@ impl Vm {
         if contents == Contents::Unneeded {
             return Ok(part.end);
         }
-        let end = part.end.min(part.start + STEP * PAGE_SIZE);
+        let end = part.end.min(part.start + COPY_STEP * PAGE_SIZE);
         for page in (part.start..end).step_by(PAGE_SIZE as usize) {
             let found = self.page_for(context, map, page, Access::Write)?;
             context.machine.zero_page(found.page);

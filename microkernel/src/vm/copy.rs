@@ -5,7 +5,7 @@
 //! pages are copied at once into the copy's *own* object; memory that leaves its sender is moved there.
 //! The sender's ledger pays until the receiver takes the copy.
 //!
-//! More than [`STEP`] pages are gathered in steps. Each step checks again, so what other threads did to the map in
+//! More than [`COPY_STEP`] pages are gathered in steps. Each step checks again, so what other threads did to the map in
 //! between is an error or is what the copy gets; memory that leaves has left with its step.
 //!
 //! Invariant: all of a step that can fail happens before the sender's map changes for its threads to see.
@@ -17,8 +17,9 @@ use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
 use super::pages::Withdraw;
+use super::traits::Traits;
 use super::tree::{node, node_mut};
-use super::{Context, CopyId, Entry, EntryId, MapId, Object, ObjectId, PieceId, Progress, STEP};
+use super::{COPY_STEP, Context, CopyId, Entry, EntryId, MapId, ObjectId, PieceId, Progress, STEP};
 use super::{Vm, whole_pages};
 use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
@@ -95,7 +96,7 @@ impl Piece {
 }
 
 impl Vm {
-    /// Takes a snapshot of memory, or of its first [`STEP`] pages: [`copy_more`](Self::copy_more) takes the rest.
+    /// Takes a snapshot of memory, or of its first [`COPY_STEP`] pages: [`copy_more`](Self::copy_more) takes the rest.
     ///
     /// # Errors
     /// `InvalidArgument`: the range wraps around, shows a device, or is to leave and holds a message buffer.
@@ -133,8 +134,8 @@ impl Vm {
         if (pages.end - pages.start) / PAGE_SIZE > COPY_PAGES {
             return Err(KernReturn::ResourceShortage);
         }
+        self.check_copy(map, &pages, after)?;
         let first = self.find_entry(map, pages.start)?;
-        self.check_copy(first, &pages, after)?;
         self.await_range(map, range)?;
         let copy = self.create_copy(context, ledger, (address, size))?;
         let gathered = if self.leaves_whole(map, first, address..address + size, after) {
@@ -149,14 +150,13 @@ impl Vm {
             self.gather_step(context, copy, rest)
         };
         if let Err(error) = gathered {
-            // One step makes no more pieces than there are pages in it.
-            while self.release_pieces(context, copy) == Progress::More {}
+            self.release_pieces(context, copy);
             return Err(error);
         }
         Ok(copy)
     }
 
-    /// Takes up to [`STEP`] more pages of a snapshot. `Done`: it has all of them.
+    /// Takes up to [`COPY_STEP`] more pages of a snapshot. `Done`: it has all of them.
     ///
     /// # Errors
     /// As [`copy_out`](Self::copy_out). What was taken is still in the copy, which is to be discarded.
@@ -171,8 +171,7 @@ impl Vm {
         };
         self.map_ref(rest.map)?;
         let pages = whole_pages(rest.start, rest.end - rest.start)?;
-        let first = self.find_entry(rest.map, pages.start)?;
-        self.check_copy(first, &pages, rest.after)?;
+        self.check_copy(rest.map, &pages, rest.after)?;
         self.await_range(rest.map, (rest.start, rest.end - rest.start))?;
         self.gather_step(context, copy, rest)?;
         Ok(match node(&self.copies, copy).rest {
@@ -189,7 +188,7 @@ impl Vm {
         rest: Rest,
     ) -> KernResult<()> {
         node_mut(&mut self.copies, copy).rest = Some(rest);
-        let limit = (rest.start / PAGE_SIZE + STEP) * PAGE_SIZE;
+        let limit = (rest.start / PAGE_SIZE + COPY_STEP) * PAGE_SIZE;
         let stop = rest.end.min(limit);
         self.gather(context, rest.map, copy, rest.start..stop, rest.after)?;
         let rest = Rest {
@@ -200,27 +199,11 @@ impl Vm {
         Ok(())
     }
 
-    /// Checks the entries of a range from the one that holds its beginning on: at most as many as there are pages.
-    fn check_copy(&self, first: EntryId, pages: &Range<u64>, after: After) -> KernResult<()> {
-        let mut entry = self.entry(first);
-        let (mut readable, mut copied) = (true, true);
-        loop {
-            let shows = entry.object.map(|object| self.object(object));
-            readable &= entry.attributes.protection & protection::READ != 0;
-            copied &= !shows.is_some_and(Object::is_device);
-            copied &= after == After::Keep || entry.wired == 0;
-            if entry.end >= pages.end {
-                break;
-            }
-            entry = self.entry(entry.next.ok_or(KernReturn::InvalidAddress)?);
-            if entry.hole > 0 {
-                return Err(KernReturn::InvalidAddress);
-            }
-        }
-        if !readable {
-            return Err(KernReturn::ProtectionFailure);
-        }
-        if !copied {
+    /// Checks what is to be copied.
+    fn check_copy(&self, map: MapId, pages: &Range<u64>, after: After) -> KernResult<()> {
+        self.check_covered(map, pages, Traits::allows(protection::READ))?;
+        let stays = after == After::Deallocate && self.wired_in(map, pages);
+        if stays || self.any_has(map, pages, Traits::DEVICE) {
             return Err(KernReturn::InvalidArgument);
         }
         Ok(())
@@ -312,7 +295,7 @@ impl Vm {
         });
         let begun = self.copy_more(context, copy);
         if begun.is_err() {
-            while self.release_pieces(context, copy) == Progress::More {}
+            self.release_pieces(context, copy);
         }
         begun.map(|_| copy)
     }

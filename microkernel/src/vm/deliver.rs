@@ -7,7 +7,7 @@ use abi::vm::{MIN_ADDRESS, behavior, inherit, protection};
 use super::entry::Attributes;
 use super::pages::Mapping;
 use super::tree::{node, node_mut};
-use super::{Context, Copied, CopyId, Entry, EntryId, MapId, Piece, Progress, STEP, Vm};
+use super::{Context, Copied, CopyId, Entry, EntryId, MapId, Piece, Vm};
 use super::{cost, whole_pages};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Resource};
@@ -157,34 +157,37 @@ impl Vm {
         self.install(context, map, address, mapping).is_ok()
     }
 
-    /// Throws a copy away, in steps.
-    pub fn copy_discard<M: Machine>(
-        &mut self,
-        context: &mut Context<'_, M>,
-        copy: CopyId,
-    ) -> Progress {
-        if self.copies.get(copy).is_some() && self.release_pieces(context, copy) == Progress::More {
-            return Progress::More;
+    /// Throws a copy away: it has few pieces. [`settle`](Self::settle) frees what nobody else has.
+    pub fn copy_discard<M: Machine>(&mut self, context: &mut Context<'_, M>, copy: CopyId) {
+        if self.copies.get(copy).is_some() {
+            self.release_pieces(context, copy);
         }
-        self.settle(context)
     }
 
-    /// Gives up to [`STEP`] pieces back, and at last the copy.
+    /// How many items it takes to put a copy into a map: its pieces, and the pages that are mapped at once.
+    pub fn copy_weight(&self, copy: CopyId) -> u64 {
+        self.copies.get(copy).map_or(0, |copy| {
+            let eager = if copy.pages <= EAGER_PAGES {
+                copy.pages
+            } else {
+                0
+            };
+            u64::from(copy.pieces) + eager
+        })
+    }
+
+    /// Gives all pieces back, and the copy.
     pub(super) fn release_pieces<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         copy: CopyId,
-    ) -> Progress {
-        for _ in 0..STEP {
-            let Some(piece) = self.pop_piece(context, copy) else {
-                self.remove_copy(context, copy);
-                return Progress::Done(());
-            };
+    ) {
+        while let Some(piece) = self.pop_piece(context, copy) {
             if let Some(object) = piece.object {
                 self.dereference(object);
             }
         }
-        Progress::More
+        self.remove_copy(context, copy);
     }
 
     /// Takes the first piece out of a copy, with its reference.
@@ -233,7 +236,7 @@ impl Vm {
         if size > 0
             && let Err(error) = self.add_zeros(context, copy, pages)
         {
-            while self.release_pieces(context, copy) == Progress::More {}
+            self.release_pieces(context, copy);
             return Err(error);
         }
         Ok(copy)

@@ -11,7 +11,7 @@ use abi::vm::inherit;
 use super::object::MAX_CHAIN;
 use super::pages::Withdraw;
 use super::tree::node_mut;
-use super::{Context, Entry, EntryId, MapId, ObjectId, Progress, STEP, Vm};
+use super::{COPY_STEP, Context, Entry, EntryId, MapId, ObjectId, Progress, STEP, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
 use crate::machine::Machine;
@@ -203,7 +203,7 @@ impl Vm {
                 }));
             }
             (Offered::Now, Some(object)) => {
-                end = end.min(start.saturating_add(STEP * PAGE_SIZE));
+                end = end.min(start.saturating_add(COPY_STEP * PAGE_SIZE));
                 let pages = (end - start) / PAGE_SIZE;
                 let from = (object, entry.page_at(start));
                 self.await_pages(object, from.1..from.1 + pages)?;

@@ -19,7 +19,7 @@ const SMALL_COPY: u64 = 4;
 
 /// A copy of more pieces is not worth its bookkeeping: what follows is copied at once, into one piece. So the
 /// receiver gets at most one entry more than this.
-const MANY_PIECES: u32 = 32;
+const MANY_PIECES: u32 = 8;
 
 /// How a part of an entry gets into a copy.
 #[derive(Clone, Copy, PartialEq, Eq)]

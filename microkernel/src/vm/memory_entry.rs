@@ -97,8 +97,7 @@ impl Vm {
         let made = self.add_memory_entry(context, (object, 0..pages), maximum, Some(ledger))?;
         self.object_mut(object).shared = true;
         node_mut(&mut self.memory_entries, made).is_copy = true;
-        // A copy of pages that are all its own has one piece.
-        while self.release_pieces(context, copy) == Progress::More {}
+        self.release_pieces(context, copy);
         Ok(made)
     }
 

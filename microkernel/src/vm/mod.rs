@@ -122,6 +122,9 @@ type PieceId = Id<Piece>;
 /// Pages or entries that one step of long work looks at.
 pub const STEP: u64 = 64;
 
+/// Pages that one step copies or fills: each takes about 700 instructions, and interrupts wait for all of a step.
+pub const COPY_STEP: u64 = 32;
+
 /// The most entries a map has. Checks that must precede any change walk over the entries of a range.
 pub const MAX_ENTRIES: u32 = 16_384;
 

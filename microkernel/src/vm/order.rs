@@ -21,7 +21,7 @@ use super::pages::Withdraw;
 use super::resident::Marks;
 use super::supply::page_range;
 use super::tree::{node, node_mut};
-use super::{After, Context, CopyId, ObjectId, PagerId, Piece, Progress, STEP, Vm};
+use super::{After, Context, CopyId, ObjectId, PagerId, Piece, STEP, Vm};
 use crate::base::KernResult;
 use crate::machine::Machine;
 
@@ -357,7 +357,7 @@ impl Vm {
         let copy = self.create_copy(context, payer, (0, count * PAGE_SIZE))?;
         let filled = self.fill_returned(context, copy, (object, pages), after);
         if let Err(shortage) = filled {
-            while self.release_pieces(context, copy) == Progress::More {}
+            self.release_pieces(context, copy);
             return Err(shortage);
         }
         Ok(copy)

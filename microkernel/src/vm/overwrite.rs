@@ -1,15 +1,18 @@
 //! `vm_copy`, `vm_read_overwrite`, `vm_write`: bytes into memory that is there.
 //!
 //! They go by pieces, each of which lies in one page of either side and is copied as a whole. A step copies up to
-//! [`STEP`] pieces and says how many bytes are done; each step checks all that is left again, since the maps may
+//! [`PIECES`] pieces and says how many bytes are done; each step checks all that is left again, since the maps may
 //! have changed while the lock was released (V-16). An error in a later step leaves what earlier ones wrote.
 
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 
-use super::{Context, CopyId, MapId, STALLED, STEP, Vm};
+use super::{COPY_STEP, Context, CopyId, MapId, STALLED, Vm};
 use crate::base::KernResult;
 use crate::machine::{Access, Machine, Page};
+
+/// Pieces that a step copies. Each may have to copy the page first that it writes to.
+const PIECES: u64 = COPY_STEP / 2;
 
 /// A range of the copy that a step looks at: what is done lies below, or above when it goes downward.
 #[derive(Clone, Copy)]
@@ -43,7 +46,7 @@ impl Vm {
         self.prepare(context, from.0, source, Access::Read)?;
         self.prepare(context, to.0, target, Access::Write)?;
         let before = left;
-        for _ in 0..STEP {
+        for _ in 0..PIECES {
             if left == 0 {
                 break;
             }
@@ -88,7 +91,7 @@ impl Vm {
         let mut left = size.checked_sub(done).ok_or(invalid)?;
         let start = address.checked_add(done).ok_or(invalid)?;
         self.prepare(context, map, (start, bytes(left)?), Access::Write)?;
-        for _ in 0..STEP {
+        for _ in 0..PIECES {
             if left == 0 {
                 break;
             }

@@ -20,7 +20,7 @@ use super::object::Kind;
 use super::pager::PagerState;
 use super::resident::Marks;
 use super::tree::{node, node_mut};
-use super::{Context, ObjectId, PagerId, Progress, STEP, Vm};
+use super::{COPY_STEP, Context, ObjectId, PagerId, Progress, Vm};
 use crate::base::KernResult;
 use crate::machine::{Machine, Page};
 
@@ -58,7 +58,7 @@ impl Vm {
     }
 
     /// Copies the dirty pages of a range of a pager's object to a shadow that has none there, looking at up to
-    /// [`STEP`] pages; returns how many pages of the range are done.
+    /// [`COPY_STEP`] pages; returns how many pages of the range are done.
     pub(super) fn copy_written<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -66,7 +66,7 @@ impl Vm {
         (to, place): (ObjectId, u64),
     ) -> KernResult<u64> {
         let mut at = range.start;
-        for _ in 0..STEP {
+        for _ in 0..COPY_STEP {
             let Some(index) = self.resident_from(from, at).filter(|at| *at < range.end) else {
                 return Ok(range.end - range.start);
             };
@@ -90,7 +90,7 @@ impl Vm {
         Ok(at - range.start)
     }
 
-    /// Before a page of a pager's object is written that is not dirty: gives copies of it to up to [`STEP`] shadows. `Done`: all
+    /// Before a page of a pager's object is written that is not dirty: gives copies of it to up to [`COPY_STEP`] shadows. `Done`: all
     /// have one, or need none.
     pub(super) fn preserve<M: Machine>(
         &mut self,
@@ -109,7 +109,7 @@ impl Vm {
         let found = self.object(object).pages.get(&self.residents, now.page);
         let mut next = Some(now.shadow);
         if let Some(found) = found {
-            for _ in 0..STEP {
+            for _ in 0..COPY_STEP {
                 let Some(shadow) = next else { break };
                 self.keep_page(context, shadow, (now.page, found));
                 next = self.object(shadow).siblings.next;

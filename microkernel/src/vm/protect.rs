@@ -9,7 +9,7 @@ use abi::vm::{inherit, protection};
 use super::entry::Attributes;
 use super::pages::Withdraw;
 use super::traits::{Change, Traits};
-use super::{Context, EntryId, MapId, ObjectId, Progress, STEP, Vm, whole_pages};
+use super::{COPY_STEP, Context, EntryId, MapId, ObjectId, Progress, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::Machine;
 
@@ -86,13 +86,13 @@ impl Vm {
         let entry = self.entry(id);
         let object = entry.object.ok_or(KernReturn::Failure)?;
         let at = entry.start.max(range.start);
-        let end = entry.end.min(range.end).min(at + STEP * PAGE_SIZE);
+        let end = entry.end.min(range.end).min(at + COPY_STEP * PAGE_SIZE);
         let id = self.clip(context, map, id, &(at..end))?;
         self.leave_shared(context, (map, id), object)?;
         Ok(Progress::More)
     }
 
-    /// Gives an entry of up to [`STEP`] pages an object of its own instead of one that others see too.
+    /// Gives an entry of up to [`COPY_STEP`] pages an object of its own instead of one that others see too.
     fn leave_shared<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,

@@ -1,7 +1,7 @@
 //! Making memory shareable: an object that no other entry has and that has nothing behind it.
 //!
 //! An object that is shared is copied at once where others copy late, and must not show, in the mappings that
-//! exist, what is behind it. So what has a past, or only a part of an object, gets an object of its own, by up to [`STEP`]
+//! exist, what is behind it. So what has a past, or only a part of an object, gets an object of its own, by up to [`COPY_STEP`]
 //! pages a step. Between two steps a range consists of an entry on the new object, which is private still, and of what
 //! is left: that is how a step knows where to go on. A pager's object is shared as it is.
 
@@ -12,7 +12,7 @@ use abi::kern_return::KernReturn;
 
 use super::object::Kind;
 use super::pages::Withdraw;
-use super::{Context, Entry, EntryId, MapId, ObjectId, Progress, STEP, Vm};
+use super::{COPY_STEP, Context, Entry, EntryId, MapId, ObjectId, Progress, Vm};
 use crate::base::KernResult;
 use crate::machine::Machine;
 
@@ -77,7 +77,7 @@ impl Vm {
         let payer = owner.and_then(|object| self.object(object).ledger);
         let payer = payer.unwrap_or(self.map_ref(map)?.ledger);
         let to = self.create_object(context, Kind::Anonymous, pages, Some(payer))?;
-        let part = range.start..range.end.min(range.start + STEP * PAGE_SIZE);
+        let part = range.start..range.end.min(range.start + COPY_STEP * PAGE_SIZE);
         let moved = self.isolate_part(context, map, part, (to, 0));
         // The entry has its own reference, if it got so far.
         self.dereference(to);
@@ -105,7 +105,7 @@ impl Vm {
             return Err(KernReturn::InvalidArgument);
         }
         let place = entry.size();
-        let part = entry.end..range.end.min(entry.end + STEP * PAGE_SIZE);
+        let part = entry.end..range.end.min(entry.end + COPY_STEP * PAGE_SIZE);
         self.isolate_part(context, map, part, (to, place))?;
         Ok(Progress::More)
     }
@@ -123,7 +123,7 @@ impl Vm {
             && self.resident_from(to, entry.size()).is_none()
     }
 
-    /// Lets up to [`STEP`] pages, which lie in one entry, be an object's from a place on.
+    /// Lets up to [`COPY_STEP`] pages, which lie in one entry, be an object's from a place on.
     fn isolate_part<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,

@@ -8,7 +8,7 @@ use abi::kern_return::KernReturn;
 use super::object::Kind;
 use super::preserve::Strategy;
 use super::tree::node_mut;
-use super::{Context, MapId, ObjectId, Progress, STALLED, STEP, Vm};
+use super::{COPY_STEP, Context, MapId, ObjectId, Progress, STALLED, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
 use crate::machine::Machine;
@@ -97,7 +97,7 @@ impl Vm {
         if self.object(found.to).backing.is_some() {
             return self.copy_written(context, (object, at..index + pages), to);
         }
-        let mut done = STEP.min(pages - found.done);
+        let mut done = COPY_STEP.min(pages - found.done);
         if self.object(object).is_paged() {
             // What is there is taken before it may go again.
             let missing = (at..at + done).find(|at| self.find_page(object, *at).is_none());

@@ -12,7 +12,7 @@ use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
 use super::traits::Traits;
-use super::{Context, MapId, STEP, Vm, whole_pages};
+use super::{COPY_STEP, Context, MapId, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::{Access, Machine};
 
@@ -57,7 +57,7 @@ impl Vm {
         }
         let rights = entry.attributes.protection;
         let end = entry.end.min(rest.end);
-        let part = rest.start..end.min(rest.start + STEP * PAGE_SIZE);
+        let part = rest.start..end.min(rest.start + COPY_STEP * PAGE_SIZE);
         let access = if rights & protection::WRITE != 0 {
             Access::Write
         } else if rights & protection::READ != 0 {

@@ -284,8 +284,8 @@ impl Rig {
     }
 
     fn discard(&mut self, copy: CopyId) {
-        self.finish(|vm, context| Ok(vm.copy_discard(context, copy)))
-            .unwrap();
+        self.with(|vm, context| vm.copy_discard(context, copy));
+        self.settle();
     }
 
     /// What a thread's access does: the hardware translates it, or it faults and tries again.

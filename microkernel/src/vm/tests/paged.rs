@@ -60,7 +60,7 @@ impl Rig {
                 vm.copy_write(context, copy, 0, &bytes).unwrap();
                 let supplied = vm.supply(context, pager, (ask.offset, copy), terms);
                 assert_eq!(supplied.unwrap().result, KernReturn::Success);
-                while vm.copy_discard(context, copy) == Progress::More {}
+                vm.copy_discard(context, copy);
             });
         }
         self.perform();
@@ -76,7 +76,7 @@ impl Rig {
                 Effect::Close(pager) => {
                     if let Some(cursor) = vm.close_step(context, pager) {
                         let copy = vm.collect(context, pager, cursor).unwrap().copy;
-                        while vm.copy_discard(context, copy) == Progress::More {}
+                        vm.copy_discard(context, copy);
                     }
                 }
                 Effect::Terminate(pager) => vm.remove_pager(context, pager),
