@@ -179,7 +179,11 @@ impl Vm {
         let window = here.backing.map_or(0, |backing| backing.index);
         for (index, _) in self.each_page(id) {
             let marks = self.object(id).pages.marks(&self.residents, index);
-            let shows = index >= window
+            let mut reached = false;
+            self.each_reach(shadow, |reach| {
+                reached |= index >= window && reach.pages.contains(&(index - window));
+            });
+            let shows = reached
                 && index - window < here.size
                 && here.pages.get(&self.residents, index - window).is_none();
             if marks.contains(Marks::DIRTY) && shows && !here.lost && !unfinished {

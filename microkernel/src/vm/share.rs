@@ -3,7 +3,8 @@
 //! An object that is shared is copied at once where others copy late, and must not show, in the mappings that
 //! exist, what is behind it. So what has a past, or only a part of an object, gets an object of its own, by up to [`COPY_STEP`]
 //! pages a step. Between two steps a range consists of an entry on the new object, which is private still, and of what
-//! is left: that is how a step knows where to go on. A pager's object is shared as it is.
+//! is left: that is how a step knows where to go on. A pager's object is shared as it is, and a private copy of its memory
+//! stays in front of it.
 
 use core::ops::Range;
 
@@ -24,8 +25,7 @@ impl Vm {
     /// Makes a range, which has no holes and no message buffers, memory that others may map too; its object.
     ///
     /// # Errors
-    /// `InvalidArgument`: the range is not in one region. `NotSupported`: a private copy of a pager's memory.
-    /// `ResourceShortage`.
+    /// `InvalidArgument`: the range is not in one region. `ResourceShortage`.
     pub(super) fn share<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -55,7 +55,7 @@ impl Vm {
             }
             let whole = *range == (entry.start..entry.end)
                 || (range.end - range.start) / PAGE_SIZE > LARGE_PART;
-            if whole && here.references == 1 && here.backing.is_none() {
+            if whole && here.references == 1 && self.has_no_past(object) {
                 self.object_mut(object).shared = true;
                 self.note_object(map, id);
                 return Ok(Progress::Done(object));
@@ -76,7 +76,14 @@ impl Vm {
         let owner = self.entry(id).object.filter(|_| !self.entry(id).needs_copy);
         let payer = owner.and_then(|object| self.object(object).ledger);
         let payer = payer.unwrap_or(self.map_ref(map)?.ledger);
-        let to = self.create_object(context, Kind::Anonymous, pages, Some(payer))?;
+        let entry = self.entry(id);
+        let behind = entry
+            .object
+            .and_then(|object| self.paged_behind(object, entry.page_at(range.start)));
+        let to = match behind {
+            Some((_, pager, page)) => self.shadow_of(context, (pager, page), pages, payer)?,
+            None => self.create_object(context, Kind::Anonymous, pages, Some(payer))?,
+        };
         let part = range.start..range.end.min(range.start + COPY_STEP * PAGE_SIZE);
         let moved = self.isolate_part(context, map, part, (to, 0));
         // The entry has its own reference, if it got so far.
@@ -101,7 +108,12 @@ impl Vm {
         let one_region = rest.attributes == entry.attributes
             && rest.wires == entry.wires
             && rest.end >= range.end;
-        if !one_region || !self.is_begun(entry, to, range) {
+        // Where neither has a page, both show zeros, or what the same pager would supply.
+        let here = self.paged_behind(to, entry.size());
+        let there = rest
+            .object
+            .and_then(|from| self.paged_behind(from, rest.index));
+        if !one_region || !self.is_begun(entry, to, range) || here != there {
             return Err(KernReturn::InvalidArgument);
         }
         let place = entry.size();
@@ -118,9 +130,15 @@ impl Vm {
             && !entry.needs_copy
             && object.is_private()
             && object.references == 1
-            && object.backing.is_none()
+            && self.has_no_past(to)
             && object.size == (range.end - range.start) / PAGE_SIZE
-            && self.resident_from(to, entry.size()).is_none()
+            && (object.backing.is_some() || self.resident_from(to, entry.size()).is_none())
+    }
+
+    /// Whether no mapping of an object shows what is behind it. What a pager supplied is copied at the first touch.
+    fn has_no_past(&self, object: ObjectId) -> bool {
+        let backing = self.object(object).backing;
+        backing.is_none_or(|backing| self.object(backing.object).is_paged())
     }
 
     /// Lets up to [`COPY_STEP`] pages, which lie in one entry, be an object's from a place on.
@@ -132,31 +150,25 @@ impl Vm {
         (to, place): (ObjectId, u64),
     ) -> KernResult<()> {
         let id = self.find_entry(map, part.start)?;
-        let entry = self.entry(id);
-        if let Some(from) = entry.object
-            && self.paged_behind(from, entry.index).is_some()
-        {
-            // What a pager has yet to supply would be zeros in the new object.
-            return Err(KernReturn::NotSupported);
-        }
         let id = self.clip(context, map, id, &part)?;
         let entry = self.entry(id);
         let (from, index, pages) = (entry.object, entry.index, entry.size());
+        let needs_copy = entry.needs_copy;
+        // What was kept there of a pager's page, before it could be seen.
+        self.drop_from(context, (to, place), pages);
         if let Some(from) = from {
-            let own = !entry.needs_copy
+            let own = !needs_copy
                 && self.object(from).is_private()
                 && self.object(from).ledger == self.object(to).ledger;
-            let pages = (from, index..index + pages);
+            let source = (from, index..index + pages);
             // Pages of its own move, others are copied.
             let skip = u32::from(own);
-            let mut taken = self.copy_pages(context, pages.clone(), (to, place), skip);
+            let mut taken = self.copy_pages(context, source.clone(), (to, place), skip);
             if taken.is_ok() && own {
-                taken = self.make_places(context, pages.clone(), (to, place));
+                taken = self.make_places(context, source.clone(), (to, place));
             }
             if let Err(shortage) = taken {
-                while let Some(page) = self.resident_from(to, place) {
-                    self.drop_page(context, to, page);
-                }
+                self.drop_from(context, (to, place), pages);
                 if place == 0 {
                     // Else nodes without pages wait for the next try, or for the object's end.
                     self.prune_pages(context, to);
@@ -166,7 +178,7 @@ impl Vm {
             }
             self.withdraw_all(context, (map, id), part.clone(), Withdraw::All);
             if own {
-                self.move_pages(context, pages, (to, place));
+                self.move_pages(context, source, (to, place));
             }
         }
         let entry = self.entry_mut(id);
@@ -179,5 +191,19 @@ impl Vm {
         }
         self.join(context, map, part.start);
         Ok(())
+    }
+
+    /// Frees pages of an object from one on, which nothing maps.
+    fn drop_from<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (object, first): (ObjectId, u64),
+        pages: u64,
+    ) {
+        while let Some(page) = self.resident_from(object, first)
+            && page < first + pages
+        {
+            self.drop_page(context, object, page);
+        }
     }
 }

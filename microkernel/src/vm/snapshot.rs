@@ -98,7 +98,7 @@ impl Vm {
             return self.copy_written(context, (object, at..index + pages), to);
         }
         let mut done = COPY_STEP.min(pages - found.done);
-        if self.object(object).is_paged() {
+        if self.paged_behind(object, at).is_some() {
             // What is there is taken before it may go again.
             let missing = (at..at + done).find(|at| self.find_page(object, *at).is_none());
             match missing {

@@ -25,7 +25,8 @@ impl Vm {
             let Some(found) = self.find_page(from, index) else {
                 continue;
             };
-            if found.depth < skip {
+            if found.depth < skip || (found.paged && self.object(to).backing.is_some()) {
+                // It stays where it is, or shows through as it does here.
                 continue;
             }
             let page = self.add_page(context, to, place + (index - range.start))?;

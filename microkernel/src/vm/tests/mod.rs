@@ -18,7 +18,8 @@ use arena::Region;
 
 use super::test_machine::TestMachine;
 use super::{
-    After, Context, CopyId, MapId, MapRequest, MemoryEntryId, Progress, Remap, STEP, Source, Vm,
+    After, Context, CopyId, MapId, MapRequest, MemoryEntryId, Progress, Remap, STALLED, STEP,
+    Source, Vm,
 };
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Ledgers, Resource};
@@ -36,6 +37,8 @@ struct Rig {
     root: LedgerId,
     accounts: Vec<LedgerId>,
     maps: Vec<MapId>,
+    /// Objects whose pages the test supplies, each with a map that keeps it.
+    pagers: Vec<(super::PagerId, MapId)>,
 }
 
 /// A page's address.
@@ -71,6 +74,7 @@ impl Rig {
             root,
             accounts: Vec::new(),
             maps: Vec::new(),
+            pagers: Vec::new(),
         }
     }
 
@@ -106,13 +110,29 @@ impl Rig {
         work(&mut self.vm, &mut context)
     }
 
+    /// Does something; while a page of a pager is missing for it, that is supplied.
+    fn attempt<R>(
+        &mut self,
+        mut work: impl FnMut(&mut Vm, &mut Context<'_, TestMachine>) -> KernResult<R>,
+    ) -> KernResult<R> {
+        loop {
+            match self.with(&mut work) {
+                Err(STALLED) => {
+                    let (pager, map) = *self.pagers.last().unwrap();
+                    self.serve(pager, map)?;
+                }
+                done => return done,
+            }
+        }
+    }
+
     /// Calls until it is done, with all checks after each step; returns how many steps it took.
     fn finish(
         &mut self,
         mut step: impl FnMut(&mut Vm, &mut Context<'_, TestMachine>) -> KernResult<Progress>,
     ) -> KernResult<u32> {
         for steps in 1..10_000 {
-            let done = self.with(&mut step);
+            let done = self.attempt(&mut step);
             self.verify();
             if done? == Progress::Done(()) {
                 return Ok(steps);
@@ -178,7 +198,7 @@ impl Rig {
         let mut at = from;
         for steps in 1..10_000 {
             let before = self.machine.copies;
-            let done = self.with(|vm, context| step(vm, context, at));
+            let done = self.attempt(|vm, context| step(vm, context, at));
             self.verify();
             // A piece may have to copy the page that it writes to.
             assert!(self.machine.copies - before <= 2 * STEP, "too long a step");
@@ -230,7 +250,7 @@ impl Rig {
     ) -> KernResult<MemoryEntryId> {
         for _ in 0..10_000 {
             let before = self.machine.copies;
-            let got = self.with(|vm, context| vm.make_entry(context, map, range, maximum));
+            let got = self.attempt(|vm, context| vm.make_entry(context, map, range, maximum));
             self.verify();
             assert!(self.machine.copies - before <= STEP, "too long a step");
             if let Progress::Done(entry) = got? {
@@ -242,7 +262,7 @@ impl Rig {
 
     fn do_map(&mut self, map: MapId, request: MapRequest) -> KernResult<u64> {
         loop {
-            let got = self.with(|vm, context| vm.map(context, map, request));
+            let got = self.attempt(|vm, context| vm.map(context, map, request));
             self.verify();
             if let Progress::Done(address) = got? {
                 return Ok(address);
@@ -253,7 +273,7 @@ impl Rig {
     /// A whole copy, with all checks after each step.
     fn copy_out(&mut self, map: MapId, range: (u64, u64), after: After) -> KernResult<CopyId> {
         let before = self.machine.copies;
-        let begun = self.with(|vm, context| vm.copy_out(context, map, range, after));
+        let begun = self.attempt(|vm, context| vm.copy_out(context, map, range, after));
         self.verify();
         assert!(self.machine.copies - before <= STEP, "too long a step");
         let copy = begun?;
@@ -300,7 +320,7 @@ impl Rig {
             if let Some(page) = self.machine.translate(root, address, right) {
                 return Ok(page);
             }
-            self.with(|vm, context| vm.fault(context, map, address, access))?;
+            self.attempt(|vm, context| vm.fault(context, map, address, access))?;
         }
         panic!("the fault was answered, and the access still fails")
     }
@@ -364,6 +384,8 @@ impl Rig {
         for map in self.maps.clone() {
             self.destroy(map);
         }
+        self.settle();
+        self.perform();
         self.settle();
         self.verify();
         assert_eq!((self.vm.map_count(), self.vm.census()), (0, [0; 5]));

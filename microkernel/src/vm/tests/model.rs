@@ -7,7 +7,7 @@ use std::vec;
 
 use proptest::prelude::*;
 
-use abi::vm::{MIN_ADDRESS, map_flags};
+use abi::vm::{MIN_ADDRESS, copy_strategy, map_flags};
 
 use super::*;
 use crate::vm::{After, Which};
@@ -111,6 +111,14 @@ enum Step {
         page: u64,
         count: u64,
     },
+    /// `vm_map` of a pager's object from a page on, shared or as a copy.
+    Supply {
+        map: usize,
+        page: u64,
+        count: u64,
+        first: u64,
+        flags: u64,
+    },
     Settle,
 }
 
@@ -148,6 +156,9 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(from, to, count, flags)| Step::Remap { from, to, count, flags }),
         2 => part.clone().prop_map(|(map, page, count)| Step::Own { map, page, count }),
         1 => part.clone().prop_map(|(map, page, count)| Step::Zero { map, page, count }),
+        4 => (part, 0..WINDOW, prop::sample::select(vec![0, map_flags::COPY])).prop_map(
+            |((map, page, count), first, flags)| Step::Supply { map, page, count, first, flags }
+        ),
         1 => Just(Step::Settle),
     ]
 }
@@ -159,6 +170,8 @@ struct Cell {
     rights: u32,
     inheritance: u32,
     wired: bool,
+    /// The page of the pager's object that it showed first, if it shows one or a copy of one.
+    origin: Option<u64>,
     /// How often it is held.
     wires: u32,
     maximum: u32,
@@ -170,18 +183,25 @@ struct Program {
     maps: [BTreeMap<u64, Cell>; MAPS],
     memory: Vec<u8>,
     buffers: Vec<(crate::vm::BufferId, usize, u64, u64)>,
+    pager: Option<crate::vm::PagerId>,
+    /// The pages of its object, as they were touched or mapped.
+    supplied: BTreeMap<u64, usize>,
 }
 
 impl Program {
-    fn new(frames: u32) -> Self {
+    fn new(frames: u32, strategy: u32) -> Self {
         let mut rig = Rig::with_pages(frames);
         let ids = [rig.map(), rig.map(), rig.map()];
+        // A nearly full machine fails the pager, too, and with it all its clients.
+        let pager = (frames > 100).then(|| rig.pager(strategy));
         Self {
             rig,
             ids,
             maps: Default::default(),
             memory: Vec::new(),
             buffers: Vec::new(),
+            pager,
+            supplied: BTreeMap::new(),
         }
     }
 
@@ -276,6 +296,13 @@ impl Program {
             } => self.remap(from, to, count, flags),
             Step::Own { map, page, count } => self.own(map, page, count),
             Step::Zero { map, page, count } => self.zero(map, page, count),
+            Step::Supply {
+                map,
+                page,
+                count,
+                first,
+                flags,
+            } => self.supply((map, page), count, first, flags),
             Step::Settle => self.rig.settle(),
         }
         self.compare();
@@ -307,7 +334,8 @@ impl Program {
                 assert_eq!(region.wired, cell.wired, "{address:#x} of map {map}");
                 assert_eq!(region.wires, cell.wires, "{address:#x} of map {map}");
                 let shown = self.rig.vm.shown(id, *address);
-                let value = shown.map_or(0, |(page, _)| self.rig.machine.page(page)[0]);
+                let first = cell.origin.map_or(0, paged::content);
+                let value = shown.map_or(first, |(page, _)| self.rig.machine.page(page)[0]);
                 assert_eq!(value, self.memory[cell.memory], "{address:#x} of map {map}");
             }
         }
@@ -396,7 +424,7 @@ impl Program {
         let id = self.ids[map];
         let got = self
             .rig
-            .with(|vm, context| vm.write_bytes(context, id, at(page), &[value]));
+            .attempt(|vm, context| vm.write_bytes(context, id, at(page), &[value]));
         self.stored(got, map, page, value);
     }
 
@@ -433,11 +461,11 @@ impl Program {
         }
         assert_eq!(got.err(), expected.err());
         let Ok(copy) = got else { return };
-        let values: Vec<u8> = self
+        let values: Vec<(u8, Option<u64>)> = self
             .cells(from, page, count)
             .iter()
             .flatten()
-            .map(|cell| self.memory[cell.memory])
+            .map(|cell| (self.memory[cell.memory], cell.origin))
             .collect();
         if after == After::Deallocate {
             for page in page..page + count {
@@ -450,9 +478,13 @@ impl Program {
             return;
         };
         assert_eq!(address, self.lowest_hole(to, count), "not the first fit");
-        for (number, value) in values.into_iter().enumerate() {
+        for (number, (value, origin)) in values.into_iter().enumerate() {
             let memory = self.fresh(value);
-            let old = self.maps[to].insert(address + pages(number as u64), Cell::of(memory));
+            let cell = Cell {
+                origin,
+                ..Cell::of(memory)
+            };
+            let old = self.maps[to].insert(address + pages(number as u64), cell);
             assert!(old.is_none(), "memory arrived where memory was");
         }
     }
@@ -577,14 +609,15 @@ impl Cell {
             rights: RW,
             inheritance: inherit::COPY,
             wired: false,
+            origin: None,
             wires: 0,
             maximum: protection::ALL,
         }
     }
 }
 
-fn play(steps: &[Step], frames: u32) {
-    let mut program = Program::new(frames);
+fn play(steps: &[Step], frames: u32, strategy: u32) {
+    let mut program = Program::new(frames, strategy);
     for step in steps {
         program.run(step);
     }
@@ -596,12 +629,15 @@ proptest! {
 
     // covers: V-01 V-02 V-03 V-04 V-05 V-06 V-07 V-09 V-10 V-11 V-12 V-15 M-23
     #[test]
-    fn random_programs_agree_with_the_model(steps in prop::collection::vec(step(), 1..90)) {
-        play(&steps, 4096);
+    fn random_programs_agree_with_the_model(
+        steps in prop::collection::vec(step(), 1..90),
+        strategy in prop::sample::select(vec![copy_strategy::DELAY, copy_strategy::NONE]),
+    ) {
+        play(&steps, 4096, strategy);
     }
 
     #[test]
     fn random_programs_survive_a_machine_that_is_nearly_full(steps in prop::collection::vec(step(), 1..90)) {
-        play(&steps, 9);
+        play(&steps, 9, copy_strategy::DELAY);
     }
 }

@@ -39,6 +39,7 @@ impl Rig {
             assert!(vm.map(context, keeper, request).is_ok());
             vm.drop_pager(pager);
         });
+        self.pagers.push((pager, keeper));
         pager
     }
 
@@ -393,5 +394,57 @@ fn leave_to_write_a_pager_s_memory_by_a_copy_is_a_copy_of_its_moment() {
     }
     assert_eq!(rig.get(pager, reader, 0), Ok(1));
     assert_eq!(rig.get(pager, reader, 1), Ok(content(1)));
+    rig.end();
+}
+
+// covers: V-05 V-09 V-14
+#[test]
+fn a_private_copy_of_a_pager_s_memory_can_be_shared() {
+    const PAGES: u64 = 100;
+    let mut rig = Rig::new();
+    let pager = rig.pager(copy_strategy::DELAY);
+    let (writer, one, two) = (rig.map(), rig.map(), rig.map());
+    rig.map_pager(writer, pager, (0, PAGES), 0);
+    rig.map_pager(one, pager, (0, PAGES), map_flags::COPY);
+    for page in [20, 60] {
+        rig.put(pager, one, page, page as u8).unwrap();
+        rig.put(pager, writer, page + 1, 50).unwrap();
+    }
+    // A part of it, which gets an object of its own in steps, while what is behind it changes.
+    let range = (at(10), pages(80));
+    let begun = rig.with(|vm, context| vm.make_entry(context, one, range, RW));
+    assert_eq!(begun, Ok(Progress::More));
+    for page in [12, 62, 82] {
+        rig.put(pager, writer, page, 51).unwrap();
+    }
+    let entry = rig.make_entry(one, range, RW).unwrap();
+    let request = rig.request(Source::Entry(entry, 0), 10, 80);
+    let request = MapRequest {
+        maximum: RW,
+        ..request
+    };
+    assert_eq!(rig.do_map(two, request), Ok(at(10)));
+    rig.with(|vm, context| vm.release_memory_entry(context, entry));
+    rig.put(pager, writer, 83, 51).unwrap();
+    rig.put(pager, two, 30, 30).unwrap();
+    for page in 10..90 {
+        let expected = match page {
+            20 | 30 | 60 => page as u8,
+            _ => content(page),
+        };
+        assert_eq!(rig.get(pager, one, page), Ok(expected), "{page}");
+        assert_eq!(rig.get(pager, two, page), Ok(expected), "{page}");
+    }
+    // All of one is shared as it is, with a child.
+    let private = rig.map();
+    rig.map_pager(private, pager, (0, 3), map_flags::COPY);
+    let range = (at(0), pages(3));
+    rig.finish(|vm, context| vm.inherit(context, private, range, inherit::SHARE))
+        .unwrap();
+    let child = rig.fork(private);
+    rig.put(pager, writer, 1, 52).unwrap();
+    rig.put(pager, child, 2, 53).unwrap();
+    assert_eq!(rig.get(pager, private, 1), Ok(content(1)));
+    assert_eq!(rig.get(pager, private, 2), Ok(53));
     rig.end();
 }

@@ -21,7 +21,11 @@ impl Program {
         } else {
             self.rig.unwire(id, range)
         };
-        if got == Err(KernReturn::ResourceShortage) {
+        // A copy may still have the pager's object behind it, whatever it shows.
+        let supplied = !self.supplied.is_empty();
+        if got == Err(KernReturn::ResourceShortage)
+            || (got == Err(KernReturn::NotSupported) && supplied && expected.is_ok())
+        {
             // What was done stays, for the caller to take back.
             for (number, wires) in before.iter().enumerate() {
                 let address = at(page + number as u64);
@@ -128,6 +132,38 @@ impl Program {
         }
     }
 
+    /// Maps a pager's object over what is there, if no buffer is.
+    pub(super) fn supply(&mut self, to: (usize, u64), count: u64, first: u64, flags: u64) {
+        let Some(pager) = self.pager else { return };
+        let request = MapRequest {
+            flags: flags | map_flags::OVERWRITE,
+            ..self
+                .rig
+                .request(Source::Pager(pager, pages(first)), to.1, count)
+        };
+        let got = self.rig.do_map(self.ids[to.0], request);
+        if self.wired(to.0, to.1, count) {
+            assert_eq!(got, Err(KernReturn::InvalidArgument));
+            return;
+        }
+        assert_eq!(got, Ok(at(to.1)));
+        for number in 0..count {
+            let page = first + number;
+            let known = self.supplied.get(&page).copied();
+            let shared = known.unwrap_or_else(|| self.fresh(paged::content(page)));
+            self.supplied.insert(page, shared);
+            let memory = match flags {
+                0 => shared,
+                _ => self.fresh(self.memory[shared]),
+            };
+            let cell = Cell {
+                origin: Some(page),
+                ..Cell::of(memory)
+            };
+            self.maps[to.0].insert(at(to.1 + number), cell);
+        }
+    }
+
     /// Whether anything is mapped in a range.
     fn mapped(&self, (map, page): (usize, u64), count: u64) -> bool {
         let region = self.rig.vm.region(self.ids[map], at(page));
@@ -204,6 +240,11 @@ impl Program {
         if got.is_ok() {
             for cell in self.cells(map, page, count).into_iter().flatten() {
                 self.memory[cell.memory] = 0;
+                // It shows zeros whether a page is there or not.
+                let cells = self.maps.iter_mut().flat_map(BTreeMap::values_mut);
+                for other in cells.filter(|other| other.memory == cell.memory) {
+                    other.origin = None;
+                }
             }
         }
     }
