@@ -33,6 +33,10 @@ pub trait Nodes {
     fn key(&self, node: u32) -> Self::Key;
     /// The links of a node.
     fn links(&self, node: u32) -> Links;
+    /// Both, for nodes that take some steps to reach.
+    fn key_and_links(&self, node: u32) -> (Self::Key, Links) {
+        (self.key(node), self.links(node))
+    }
     /// Changes the links of a node.
     fn set_links(&mut self, node: u32, links: Links);
 
@@ -84,11 +88,11 @@ impl Tree {
     pub fn find<N: Nodes>(&self, nodes: &N, key: N::Key) -> Option<u32> {
         let mut node = self.root;
         while node != NIL {
-            let here = nodes.key(node);
+            let (here, links) = nodes.key_and_links(node);
             node = match key.cmp(&here) {
                 core::cmp::Ordering::Equal => return Some(node),
-                core::cmp::Ordering::Less => nodes.links(node).left,
-                core::cmp::Ordering::Greater => nodes.links(node).right,
+                core::cmp::Ordering::Less => links.left,
+                core::cmp::Ordering::Greater => links.right,
             };
         }
         None
@@ -109,8 +113,8 @@ impl Tree {
     pub fn ceiling<N: Nodes>(&self, nodes: &N, key: N::Key) -> Option<u32> {
         let (mut node, mut found) = (self.root, None);
         while node != NIL {
-            let links = nodes.links(node);
-            node = if nodes.key(node) < key {
+            let (here, links) = nodes.key_and_links(node);
+            node = if here < key {
                 links.right
             } else {
                 found = Some(node);
@@ -125,8 +129,8 @@ impl Tree {
         let (key, weight) = (nodes.key(node), nodes.weight(node));
         let (mut slot, mut here) = (Slot::Root, self.root);
         while here != NIL && nodes.weight(here) >= weight {
-            let links = nodes.links(here);
-            (slot, here) = if key < nodes.key(here) {
+            let (other, links) = nodes.key_and_links(here);
+            (slot, here) = if key < other {
                 (Slot::Left(here), links.left)
             } else {
                 (Slot::Right(here), links.right)
@@ -139,18 +143,17 @@ impl Tree {
     /// Takes the node with this key out.
     pub fn remove<N: Nodes>(&mut self, nodes: &mut N, key: N::Key) -> Option<u32> {
         let (mut slot, mut here) = (Slot::Root, self.root);
-        loop {
+        let Links { left, right } = loop {
             if here == NIL {
                 return None;
             }
-            let links = nodes.links(here);
-            (slot, here) = match key.cmp(&nodes.key(here)) {
-                core::cmp::Ordering::Equal => break,
+            let (other, links) = nodes.key_and_links(here);
+            (slot, here) = match key.cmp(&other) {
+                core::cmp::Ordering::Equal => break links,
                 core::cmp::Ordering::Less => (Slot::Left(here), links.left),
                 core::cmp::Ordering::Greater => (Slot::Right(here), links.right),
             };
-        }
-        let Links { left, right } = nodes.links(here);
+        };
         nodes.set_links(here, Links::LEAF);
         self.merge(nodes, slot, left, right);
         Some(here)
@@ -162,8 +165,8 @@ impl Tree {
         let (mut smaller, mut larger) = (Slot::Left(node), Slot::Right(node));
         let mut here = from;
         while here != NIL {
-            let links = nodes.links(here);
-            if nodes.key(here) < key {
+            let (other, links) = nodes.key_and_links(here);
+            if other < key {
                 self.write(nodes, smaller, here);
                 smaller = Slot::Right(here);
                 here = links.right;

@@ -13,7 +13,7 @@ use super::ops::PORT_BYTES;
 use super::port::{Kind, Object};
 use super::right::Right;
 use super::{Context, Ipc};
-use crate::base::ids::{PortId, ThreadId};
+use crate::base::ids::{MessageId, PortId, ThreadId};
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
 use crate::sched::{Sched, Wait};
@@ -240,8 +240,8 @@ impl Ipc {
             self.port_died(notice);
         } else if let Some(notice) = port.no_senders.take() {
             self.cancel_notice(notice);
-        } else if let Some(mut message) = port.messages.pop(&mut self.messages) {
-            self.destroy_message(cx, &mut message);
+        } else if let Some(message) = port.messages.first() {
+            self.destroy_queued(cx, id, message);
         } else if !port.notices.is_empty() {
             self.drop_notice(id);
         } else if let Some(membership) = port.memberships {
@@ -250,6 +250,20 @@ impl Ipc {
             return true;
         }
         false
+    }
+
+    /// Ends what the first message of a dying port's queue carries, one thing at a time, and at last the message.
+    fn destroy_queued<M: Machine>(&mut self, cx: &mut Context<'_, M>, port: PortId, id: MessageId) {
+        let body = self.messages.get(id).and_then(|message| message.body);
+        if let Some(body) = self.bodies.find_mut(body)
+            && let Some(carried) = body.carried.pop()
+        {
+            return self.end_carried(cx, carried);
+        }
+        let queue = self.ports.get_mut(port).map(|port| &mut port.messages);
+        if let Some(mut message) = queue.and_then(|queue| queue.pop(&mut self.messages)) {
+            self.destroy_message(cx, &mut message);
+        }
     }
 
     /// Ends a message that nobody will receive, and every right in it.

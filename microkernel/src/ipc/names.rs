@@ -477,6 +477,13 @@ impl Nodes for ByPort<'_> {
             .map_or(Links::LEAF, |entry| entry.links)
     }
 
+    fn key_and_links(&self, node: u32) -> (u64, Links) {
+        let entry = self.names.at(self.space, node);
+        entry.map_or((0, Links::LEAF), |entry| {
+            (entry.port.map_or(0, PortId::to_bits), entry.links)
+        })
+    }
+
     fn set_links(&mut self, node: u32, links: Links) {
         if let Some(entry) = self.names.at_mut(self.space, node) {
             entry.links = links;

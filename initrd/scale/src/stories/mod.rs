@@ -45,7 +45,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const ALL: [Story; 8] = [
+pub const ALL: [Story; 9] = [
     Story {
         name: "threads",
         count: 50_000,
@@ -70,6 +70,11 @@ pub const ALL: [Story; 8] = [
         name: "messages",
         count: 50_000,
         run: ports::with_messages,
+    },
+    Story {
+        name: "rights in messages",
+        count: 50_000,
+        run: ports::with_many_rights,
     },
     Story {
         name: "tasks",

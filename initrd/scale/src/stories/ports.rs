@@ -3,7 +3,7 @@
 use alloc::format;
 
 use libmach::abi::kern_return::MessageReturn;
-use libmach::abi::message::{Descriptor, descriptor};
+use libmach::abi::message::{Descriptor, MAX_DESCRIPTORS, descriptor};
 use libmach::abi::names::{Name, disposition, right};
 use libmach::abi::notify;
 use libmach::abi::registers::Shape;
@@ -100,6 +100,27 @@ pub(super) fn with_messages(scene: &Scene, count: u64, peak: &mut Peak) -> Resul
     for n in scene.order(count.div_ceil(EACH)).iter() {
         trap::port_destruct(ports.get(n), -1)?;
     }
+    trap::port_destruct(carried, -1)?;
+    Ok(())
+}
+
+/// Messages with as many rights as fit, which end in their queue. `count` is of rights.
+pub(super) fn with_many_rights(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    const RIGHTS: u64 = MAX_DESCRIPTORS as u64;
+    let carried = trap::port_construct(construct::INSERT_SEND, 0, 0)?;
+    let port = trap::port_construct(construct::INSERT_SEND, 0, 0)?;
+    trap::port_set_attribute(port, attribute::QUEUE_LIMIT, count.div_ceil(RIGHTS))?;
+    for _ in 0..count.div_ceil(RIGHTS) {
+        for index in 0..RIGHTS {
+            let right = right_to(carried, disposition::COPY_SEND);
+            buffer::set_descriptor(index as usize, right);
+        }
+        let shape = Shape::buffered(0, RIGHTS as u32);
+        let code = message::send(port, disposition::COPY_SEND, 1, shape, [0; 6]);
+        ensure(code == MessageReturn::Success, || format!("send: {code}"))?;
+    }
+    peak.note(scene)?;
+    trap::port_destruct(port, -1)?;
     trap::port_destruct(carried, -1)?;
     Ok(())
 }
