@@ -277,8 +277,6 @@ struct Started {
     program: String,
     arguments: String,
     console: SendRight<dyn Console>,
-    /// Its control port, which nobody serves.
-    _task: ReceiveRight<dyn TaskInterface>,
 }
 
 struct Services {
@@ -294,6 +292,22 @@ impl Services {
         }
         look(&self.world).orders.push(format!("{order} {name}"));
         Ok(())
+    }
+
+    /// A program's control port: it hears one order, which fails, as if the task had ended before.
+    fn task(&self, program: &str) -> Result<SendRight<dyn TaskInterface>> {
+        let (runtime, world) = (self.runtime.clone(), Arc::clone(&self.world));
+        let inbox = runtime.listen(ReceiveRight::<dyn TaskInterface>::new()?)?;
+        let right = inbox.port().make_send()?;
+        let told = program == "large";
+        runtime.spawn(async move {
+            let terminated = inbox.next().await.id == <dyn TaskInterface>::TERMINATE.id;
+            if told {
+                let order = format!("terminated: {terminated}");
+                look(&world).orders.push(order);
+            }
+        });
+        Ok(right.cast())
     }
 }
 
@@ -320,11 +334,7 @@ async fn play(runtime: &Runtime, started: Started) -> Ended {
             assert_eq!(console.write(&bytes).await, Ok(bytes.len() as u64));
         },
         "fault" => ended(End::Exception, 1),
-        // What is asked of the task from here on fails at once.
-        _ => {
-            drop(started);
-            std::future::pending().await
-        }
+        _ => std::future::pending().await,
     }
 }
 
@@ -372,30 +382,18 @@ impl Supervisor for Services {
         if !["args", "cat", "sleep", "fault", "large"].contains(&program) {
             return Err(refusal::NO_SUCH_PROGRAM.into());
         }
-        let task = ReceiveRight::<dyn TaskInterface>::new()?;
+        let right = self.task(program)?;
         if program == "large" {
             look(&self.world).orders.push("load large".to_owned());
             while !look(&self.world).loaded {
                 self.runtime.sleep(ms(1)).await?;
             }
-            let runtime = Runtime::clone(&self.runtime);
-            let (inbox, world) = (runtime.listen(task)?, Arc::clone(&self.world));
-            let right = inbox.port().make_send()?;
-            runtime.spawn(async move {
-                let order = inbox.next().await.id;
-                let terminated = order == <dyn TaskInterface>::TERMINATE.id;
-                look(&world)
-                    .orders
-                    .push(format!("terminated: {terminated}"));
-            });
-            return Ok((u64::MAX, right.cast()));
+            return Ok((u64::MAX, right));
         }
-        let right = task.make_send()?;
         self.started.push(Started {
             program: program.to_owned(),
             arguments: arguments.to_owned(),
             console: console.cast(),
-            _task: task,
         });
         Ok((self.started.len() as u64 - 1, right))
     }
