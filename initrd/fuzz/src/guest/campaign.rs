@@ -22,10 +22,6 @@ const LIFE: u64 = 4_096;
 const STILLBORN: u32 = 20;
 /// How often the statistics are looked at until what the last death left is cleared away.
 const LOOKS: u32 = 100;
-/// Pages that the kernel may keep when all is over: its arenas grow to the most that was ever in use
-/// and never shrink. A leak grows with the number of steps, this does not.
-const KEPT: i64 = 96;
-
 /// What was asked for.
 struct Order {
     count: u64,
@@ -230,8 +226,8 @@ impl Nursery {
 struct Gauges {
     /// Objects, by what they are called: exactly as before.
     objects: [(&'static str, u64); 4],
-    /// Pages of physical memory that no living task accounts for.
-    kernel_pages: u64,
+    /// Pages of physical memory that neither a living task accounts for nor the kernel keeps for its objects.
+    lost_pages: u64,
 }
 
 /// Every task.
@@ -268,8 +264,11 @@ impl Gauges {
                 ("ports", statistics.ports),
                 ("messages", statistics.queued_now),
             ],
-            // A task's pages hold what is set aside for its children: the difference counts, not the sum.
-            kernel_pages: statistics.frames.wrapping_sub(pages),
+            // Not all pages are a task's or the kernel's, even at first: the difference counts.
+            lost_pages: statistics
+                .frames
+                .wrapping_sub(statistics.kernel_frames)
+                .wrapping_sub(pages),
         })
     }
 
@@ -280,9 +279,9 @@ impl Gauges {
             .filter(|(before, after)| before != after)
             .map(|((what, before), (_, after))| format!("{what} {before} -> {after}"))
             .collect();
-        let grown = self.kernel_pages.wrapping_sub(before.kernel_pages) as i64;
-        if grown > KEPT {
-            changed.push(format!("{grown} pages that no task has"));
+        let lost = self.lost_pages.wrapping_sub(before.lost_pages) as i64;
+        if lost != 0 {
+            changed.push(format!("{lost} pages that nobody has"));
         }
         (!changed.is_empty()).then(|| format!("not at the baseline: {}", changed.join(", ")))
     }
