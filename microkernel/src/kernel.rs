@@ -60,8 +60,12 @@ pub struct Kernel {
 impl Kernel {
     /// Takes an event of a CPU; answers what that CPU does now.
     pub fn handle<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, event: Event) -> Next {
-        if event != Event::Trap {
-            return self.handle_generally(machine, cpu, event);
+        match event {
+            Event::Trap => {}
+            Event::Exception { vector, code } => {
+                return self.exception(machine, cpu, vector, code);
+            }
+            _ => return self.handle_generally(machine, cpu, event),
         }
         let current = self.sched.cpu(cpu).current;
         let message = current.and_then(|current| Request::of(machine.frame(current.index())));
@@ -72,6 +76,7 @@ impl Kernel {
             };
         };
         match self.pass(machine, cpu, request) {
+            Ok(delivery) if delivery.word == Delivery::RESUMED => Next::Run(delivery.thread),
             Ok(delivery) => {
                 delivery.write(machine.frame(delivery.thread));
                 if current.map(ThreadId::index) == Some(delivery.thread) {
@@ -82,7 +87,7 @@ impl Kernel {
             Err(Refused::ToKernel(port)) if request.shape == Shape::SHORT => {
                 self.call(machine, cpu, port)
             }
-            Err(_) => self.message(machine, cpu, Some(request.direct)),
+            Err(_) => self.handle_generally(machine, cpu, event),
         }
     }
 
@@ -94,24 +99,6 @@ impl Kernel {
             Some(next) => next,
             None => self.handle_generally(machine, cpu, Event::Trap),
         }
-    }
-
-    /// A `mach_msg` that could not be [passed](Self::pass). Its registers are in the frame; `direct` says what
-    /// kind of message it is.
-    #[inline(always)]
-    pub fn message<M: Machine>(
-        &mut self,
-        machine: &mut M,
-        cpu: Cpu,
-        direct: Option<Direct>,
-    ) -> Next {
-        if direct == Some(Direct::Reply)
-            && self.answers_raised(cpu)
-            && let Some(raised) = self.resume_raised(machine, cpu)
-        {
-            return Next::Run(raised);
-        }
-        self.handle_generally(machine, cpu, Event::Trap)
     }
 
     /// The trace ring, for panics and tools.
@@ -145,7 +132,7 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Refused`]: nothing has changed, and the trap goes on with [`call`](Self::call) or
-    /// [`message`](Self::message).
+    /// [`handle_generally`](Self::handle_generally).
     ///
     /// A machine whose entry code has the registers at hand calls this first; [`handle`](Self::handle) does it for
     /// the others. Inlined where parts of the request are constants, it shrinks to that one case.

@@ -46,17 +46,19 @@ pub struct Report {
 impl Report {
     /// The words of a brief message.
     pub fn brief<M: Machine>(&self, machine: &mut M) -> [u64; 6] {
-        let frame = machine.frame(self.thread.index());
-        let [code, subcode] = self.codes;
-        let thread = self.thread.to_bits();
-        [
-            self.kind.into(),
-            code,
-            subcode,
-            frame.rip,
-            frame.rsp,
-            thread,
-        ]
+        Self::brief_words(machine, self.thread, (self.kind, self.codes))
+    }
+
+    /// The same, of a thread's exception of a type, with its codes.
+    #[inline(always)]
+    pub fn brief_words<M: Machine>(
+        machine: &mut M,
+        thread: ThreadId,
+        (kind, [code, subcode]): (u32, [u64; 2]),
+    ) -> [u64; 6] {
+        let frame = machine.frame(thread.index());
+        let thread = thread.to_bits();
+        [kind.into(), code, subcode, frame.rip, frame.rsp, thread]
     }
 }
 

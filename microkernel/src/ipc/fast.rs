@@ -22,7 +22,7 @@ use super::entry::Rights;
 use super::letter::{Letter, Pages};
 use super::port::{Kind, Port};
 use crate::base::ids::{PortId, ThreadId};
-use crate::machine::{Cpu, Delivery, FrameIndex, Machine, Request};
+use crate::machine::{Cpu, Delivery, FrameIndex, Machine, Request, Resume};
 use crate::sched::{Flags, Form, Sched, State, Thread, ThreadQueue, Wait};
 
 /// What the fast path works with beside the ports.
@@ -114,12 +114,13 @@ impl Ipc {
 
     /// Asks the handler of the current thread's exception, which waits for that at a port and runs next: a call
     /// that the kernel makes for the thread.
+    #[inline(always)]
     pub fn fast_raise<M: Machine>(
         &mut self,
         hands: &mut Hands<'_, M>,
         (thread, target): (ThreadId, PortId),
         (id, words): (i32, [u64; WORDS]),
-    ) -> Option<()> {
+    ) -> Option<FrameIndex> {
         let wait = Wait::Exception(target, Form::BRIEF);
         let (handed, port) = self
             .hand_to(hands, (thread, wait), Some(target), None)
@@ -135,7 +136,7 @@ impl Ipc {
         let frame = hands.machine.frame(delivery.thread);
         delivery.write(frame);
         frame.words = words;
-        Some(())
+        Some(delivery.thread)
     }
 
     /// Hands the CPU and the reply object of the current thread to whoever waits at a port or its set; the
@@ -173,6 +174,8 @@ impl Ipc {
 
     /// Sends the current thread's reply through its slot to the waiting caller, which runs next,
     /// and makes the current thread wait for its next message.
+    ///
+    /// Success as the answer to an exception goes the same way: who raised it goes on where it stands.
     #[inline(always)]
     pub fn fast_reply<M: Machine>(
         &mut self,
@@ -180,39 +183,6 @@ impl Ipc {
         server: ThreadId,
         request: Request,
         letter: Option<Letter<'_>>,
-    ) -> Option<Delivery> {
-        self.hand_back(hands, server, (request, letter), |wait| wait == Wait::Reply)
-    }
-
-    /// Answers an exception with success, in the same way: who raised it runs next, and goes on where it stands.
-    pub fn fast_resume<M: Machine>(
-        &mut self,
-        hands: &mut Hands<'_, M>,
-        server: ThreadId,
-        request: Request,
-    ) -> Option<FrameIndex> {
-        let code = hands.machine.frame(server.index()).words[0];
-        let answer = exception::RAISE + REPLY_OFFSET;
-        if (request.receive >> 32) as i32 != answer
-            || request.shape != Shape::SHORT
-            || code != u64::from(KernReturn::Success.0)
-        {
-            return None;
-        }
-        let delivery = self.hand_back(hands, server, (request, None), |wait| {
-            matches!(wait, Wait::Exception(_, Form::BRIEF))
-        })?;
-        Some(delivery.thread)
-    }
-
-    /// The current thread replies to one whose wait is such that this answers it.
-    #[inline(always)]
-    fn hand_back<M: Machine>(
-        &mut self,
-        hands: &mut Hands<'_, M>,
-        server: ThreadId,
-        (request, letter): (Request, Option<Letter<'_>>),
-        answers: impl Fn(Wait) -> bool,
     ) -> Option<Delivery> {
         if request.names != u64::from(Name::REPLY_SLOT.0) {
             return None;
@@ -233,13 +203,19 @@ impl Ipc {
         }
         let flags = (from.flags ^ Flags::SLOT_FULL) | (to.flags - Flags::SLOT_FULL);
         // Somebody who waits at a higher priority than the caller's comes first.
-        if queue.has_work
-            || !flags.is_empty()
-            || !answers(to.wait)
-            || highest > i16::from(to.priority)
-        {
+        if queue.has_work || !flags.is_empty() || highest > i16::from(to.priority) {
             return None;
         }
+        let shape = letter.map_or(Shape::SHORT, |letter| letter.shape);
+        let word = if to.wait == Wait::Reply {
+            registers::Received::new(shape, ReplyKind::None).0.into()
+        } else if !sched.trace.is_detailed()
+            && resumes(hands.machine, (server, caller?), (request, to.wait))
+        {
+            Delivery::RESUMED
+        } else {
+            return None;
+        };
         let pages = match letter {
             Some(letter) => Some(letter.pages(from, to)?),
             None => None,
@@ -254,7 +230,6 @@ impl Ipc {
             ThreadQueue::learn_next(&mut sched.threads, last, server);
         }
         sched.cpu(hands.cpu).current = caller;
-        let shape = letter.map_or(Shape::SHORT, |letter| letter.shape);
         if let Some(pages) = pages {
             // A reply object has neither name nor label, and its messages no number.
             pages.deliver(
@@ -272,12 +247,27 @@ impl Ipc {
         }
         Some(Delivery {
             thread: caller.map_or(0, ThreadId::index),
-            word: registers::Received::new(shape, ReplyKind::None).0.into(),
+            word,
             label: 0,
             reply: request.receive >> 32,
             identity,
         })
     }
+}
+
+/// Whether a reply answers an exception with success, in the brief form, and who raised it stands where that came.
+#[cold]
+#[inline(never)]
+fn resumes<M: Machine>(
+    machine: &mut M,
+    (server, raised): (ThreadId, ThreadId),
+    (request, wait): (Request, Wait),
+) -> bool {
+    matches!(wait, Wait::Exception(_, Form::BRIEF))
+        && request.shape == Shape::SHORT
+        && (request.receive >> 32) as i32 == exception::RAISE + REPLY_OFFSET
+        && machine.frame(server.index()).words[0] == u64::from(KernReturn::Success.0)
+        && machine.frame(raised.index()).resume == Resume::Full
 }
 
 /// Counts a message; answers its number.

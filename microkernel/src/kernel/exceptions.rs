@@ -8,8 +8,8 @@ use super::Kernel;
 use super::paging::Pause;
 use crate::base::ids::ThreadId;
 use crate::ipc::fast::Hands;
-use crate::machine::{Access, Cpu, FrameIndex, MAX_CPUS, Machine, Request};
-use crate::sched::{Flags, Wait};
+use crate::machine::{Access, Cpu, Event, FrameIndex, Machine, Next};
+use crate::sched::Flags;
 use crate::task::{Exception, Raised};
 use crate::vm::{self, FaultOutcome};
 
@@ -60,6 +60,47 @@ impl Kernel {
         }
     }
 
+    /// An exception of the current thread's: most often its handler waits for it, and runs now.
+    #[inline(always)]
+    pub fn exception<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        vector: u8,
+        code: u64,
+    ) -> Next {
+        let exception = exception_of(vector, code);
+        match self.raise_at_once(machine, cpu, exception) {
+            Some(handler) => Next::Run(handler),
+            None => self.handle_generally(machine, cpu, Event::Exception { vector, code }),
+        }
+    }
+
+    /// Hands the current thread's exception to a handler that waits for it; `None`: nothing has changed. What is traced
+    /// goes the other way.
+    #[inline(always)]
+    fn raise_at_once<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        exception: Exception,
+    ) -> Option<FrameIndex> {
+        if self.sched.trace.is_detailed() {
+            return None;
+        }
+        let mut hands = Hands {
+            sched: &mut self.sched,
+            machine,
+            cpu,
+        };
+        let handler = self
+            .tasks
+            .raise_at_once(&mut self.ipc, &mut hands, exception)?;
+        self.counters.exceptions += 1;
+        self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
+        Some(handler)
+    }
+
     /// Asks the handler of a thread's exceptions, or ends its task.
     pub(super) fn raise<M: Machine>(
         &mut self,
@@ -68,6 +109,9 @@ impl Kernel {
         thread: ThreadId,
         exception: Exception,
     ) {
+        if self.raise_at_once(machine, cpu, exception).is_some() {
+            return;
+        }
         self.counters.exceptions += 1;
         let what = (exception.kind.into(), exception.code);
         self.sched.note(machine, cpu, TraceKind::Exception, what);
@@ -103,40 +147,6 @@ impl Kernel {
             // Its task may be ending already, and have not come to it yet.
             self.set_flag(id, Flags::TERMINATE);
         }
-    }
-
-    /// Whether the current thread seems to answer an exception: the right in its slot came with one.
-    #[inline(always)]
-    pub(super) fn answers_raised(&mut self, cpu: Cpu) -> bool {
-        let threads = &self.sched.threads;
-        let current = self.sched.cpus[cpu.0 as usize % MAX_CPUS].current;
-        let raised = threads.find(current).and_then(|thread| thread.slot_of);
-        threads
-            .find(raised)
-            .is_some_and(|thread| matches!(thread.wait, Wait::Exception(..)))
-    }
-
-    /// The current thread answers an exception with success; `None`: nothing has changed, for it does not, or
-    /// something about it is unusual.
-    #[inline(never)]
-    pub(super) fn resume_raised<M: Machine>(
-        &mut self,
-        machine: &mut M,
-        cpu: Cpu,
-    ) -> Option<FrameIndex> {
-        if self.sched.trace.is_detailed() {
-            return None;
-        }
-        let current = self.sched.cpu(cpu).current?;
-        let request = Request::of(machine.frame(current.index()))?;
-        let mut hands = Hands {
-            sched: &mut self.sched,
-            machine,
-            cpu,
-        };
-        let raised = self.ipc.fast_resume(&mut hands, current, request)?;
-        self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
-        Some(raised)
     }
 }
 

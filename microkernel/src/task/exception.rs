@@ -4,14 +4,14 @@
 //! is asked, the thread keeps the exception: its codes in `operands`, its type and the level in `exception`.
 
 use abi::exception;
-use abi::message::WORDS;
 use abi::trace::{Kind as TraceKind, wait};
 
 use super::{Layers, Tasks};
-use crate::base::ids::{PortId, ThreadId};
+use crate::base::ids::ThreadId;
+use crate::ipc::Ipc;
 use crate::ipc::exception::Report;
 use crate::ipc::fast::Hands;
-use crate::machine::Machine;
+use crate::machine::{FrameIndex, Machine};
 use crate::sched::{Action, Wait};
 
 /// What happened ([`abi::exception`]).
@@ -53,6 +53,33 @@ impl Tasks {
             thread.operands = [exception.code, exception.subcode];
         }
         self.ask_from(layers, id, (exception.kind, 0))
+    }
+
+    /// Asks the first handler of the current thread's exceptions, if that waits for a brief message. It runs next.
+    #[inline(always)]
+    pub fn raise_at_once<M: Machine>(
+        &self,
+        ipc: &mut Ipc,
+        hands: &mut Hands<'_, M>,
+        exception: Exception,
+    ) -> Option<FrameIndex> {
+        let sched = &mut *hands.sched;
+        let current = sched.cpu(hands.cpu).current;
+        let (id, thread) = sched.threads.find_known_mut(current)?;
+        let own = sched.extras.find(thread.extra);
+        let own = sched.actions.find(own.and_then(|extra| extra.actions));
+        let (level, action) = match own.and_then(|actions| actions.of(exception.kind)) {
+            Some(action) => (0, action),
+            None => (1, self.arena.get(thread.task)?.actions.of(exception.kind)?),
+        };
+        if !action.form.is_brief() {
+            return None;
+        }
+        // If that handler does not wait, this is written again.
+        thread.operands = [exception.code, exception.subcode];
+        thread.exception = mark(exception.kind, level);
+        let words = Report::brief_words(hands.machine, id, (exception.kind, thread.operands));
+        ipc.fast_raise(hands, (id, action.port), (exception::RAISE, words))
     }
 
     /// Asks the next handler, after one that did not deal with the thread's exception.
@@ -132,10 +159,6 @@ impl Tasks {
             ports,
             payer: task.ledger,
         };
-        let brief = report.brief(layers.cx.machine);
-        if form.is_brief() && raise_at_once(layers, (id, port), brief).is_some() {
-            return Raised::Asked;
-        }
         let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
             return Raised::Unhandled;
         };
@@ -158,26 +181,11 @@ impl Tasks {
 
 fn set_exception<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId, (kind, level): (u32, u8)) {
     if let Some(thread) = layers.cx.sched.threads.get_mut(id) {
-        thread.exception = (kind & 0xf) as u8 | level << LEVEL_SHIFT;
+        thread.exception = mark(kind, level);
     }
 }
 
-/// Hands the thread's exception to a handler that waits for one. What is traced goes the other way.
-fn raise_at_once<M: Machine>(
-    layers: &mut Layers<'_, M>,
-    (thread, port): (ThreadId, PortId),
-    words: [u64; WORDS],
-) -> Option<()> {
-    let cx = &mut layers.cx;
-    if cx.sched.trace.is_detailed() {
-        return None;
-    }
-    let mut hands = Hands {
-        sched: cx.sched,
-        machine: cx.machine,
-        cpu: cx.cpu,
-    };
-    layers
-        .ipc
-        .fast_raise(&mut hands, (thread, port), (exception::RAISE, words))
+/// A type and a level, as threads keep them.
+fn mark(kind: u32, level: u8) -> u8 {
+    (kind & 0xf) as u8 | level << LEVEL_SHIFT
 }

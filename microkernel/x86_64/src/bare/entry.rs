@@ -16,7 +16,7 @@ use abi::trap::MACH_MSG;
 use ksync::Guard;
 use microkernel::base::ids::PortId;
 use microkernel::ipc::fast::Refused;
-use microkernel::machine::{Direct, Frame, Next, Request};
+use microkernel::machine::{Direct, Event, Frame, Next, Request};
 
 use super::kernel::{Guarded, KERNEL};
 use super::percpu::{self, FRAME_END, SCRATCH, STACK};
@@ -167,10 +167,7 @@ fn pass((direct, shape): (Direct, Shape), (word, names, receive): (u64, u64, u64
         Err(Refused::ToKernel(port)) if shape == Shape::SHORT => {
             call_object(names, receive, kernel, port)
         }
-        Err(_) => match direct {
-            Direct::Reply if shape == Shape::SHORT => general_reply(word, names, receive, kernel),
-            _ => general(word, names, receive, kernel),
-        },
+        Err(_) => general(word, names, receive, kernel),
     }
 }
 
@@ -189,16 +186,12 @@ fn call_object(names: u64, receive: u64, mut kernel: Guard<'_, Guarded>, port: P
     leave(kernel, next)
 }
 
-/// A short reply by the general way.
-#[inline(never)]
-fn general_reply(word: u64, names: u64, receive: u64, kernel: Guard<'_, Guarded>) -> ! {
-    message((word, names, receive), kernel, Some(Direct::Reply))
-}
-
 /// Any other `mach_msg` by the general way.
 #[inline(never)]
-fn general(word: u64, names: u64, receive: u64, kernel: Guard<'_, Guarded>) -> ! {
-    message((word, names, receive), kernel, None)
+fn general(word: u64, names: u64, receive: u64, mut kernel: Guard<'_, Guarded>) -> ! {
+    store((word, names, receive));
+    let next = kernel.handle(percpu::number(), Event::Trap);
+    leave(kernel, next)
 }
 
 /// The general way wants all registers in the frame.
@@ -210,18 +203,6 @@ fn store((word, names, receive): (u64, u64, u64)) {
     frame.rdi = word;
     frame.rsi = names;
     frame.rdx = receive;
-}
-
-/// A `mach_msg` by the general way.
-#[inline(always)]
-fn message(
-    registers: (u64, u64, u64),
-    mut kernel: Guard<'_, Guarded>,
-    direct: Option<Direct>,
-) -> ! {
-    store(registers);
-    let next = kernel.message(percpu::number(), direct);
-    leave(kernel, next)
 }
 
 /// Any other trap: asks the kernel, and leaves.

@@ -211,12 +211,15 @@ fn pass_slowly(
         identity,
     };
     let (from, to) = (current(percpu::this()), frame_of(delivery.thread));
-    // SAFETY: the frame is that of the thread that trapped on this CPU, and the lock is held.
-    let words = unsafe { (*from).words };
-    // SAFETY: the thread is this CPU's from now on.
-    let to = unsafe { &mut *to };
-    to.words = words;
-    delivery.write(to);
+    // The registers of who raised an exception stay as they are.
+    if delivery.word != Delivery::RESUMED {
+        // SAFETY: the frame is that of the thread that trapped on this CPU, and the lock is held.
+        let words = unsafe { (*from).words };
+        // SAFETY: the thread is this CPU's from now on.
+        let to = unsafe { &mut *to };
+        to.words = words;
+        delivery.write(to);
+    }
     run_slowly(kernel, delivery.thread)
 }
 
@@ -225,15 +228,21 @@ fn pass_slowly(
 #[inline(never)]
 pub(crate) fn run_slowly(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
     let area = percpu::this();
-    // Under the lock: afterwards another CPU may run the thread whose state the registers hold.
-    vector::switch(area, Some(thread));
-    kernel.unlock();
     let frame = frame_of(thread);
-    // SAFETY: the thread is this CPU's, so nobody else changes its frame.
-    let root = unsafe { (*frame).root };
+    // SAFETY: the thread is this CPU's from now on.
+    let registers = unsafe { &*frame };
+    let root = registers.root;
+    let reasons = area.attention.get();
+    if reasons | u64::from(registers.machine_flags) != 0 {
+        // Under the lock: afterwards another CPU may run the thread whose state the registers hold.
+        vector::switch(area, Some(thread));
+    }
+    kernel.unlock();
     // First, for the old root may be among what is freed.
     switch_root(area, root);
-    shootdown::complete(area);
+    if reasons & attention::FLUSH != 0 {
+        shootdown::complete(area);
+    }
     enter(area, frame)
 }
 

@@ -38,8 +38,9 @@ pub(crate) fn dispatch(area: &'static PerCpu, number: u8, code: u64) -> ! {
             ask(area, Event::Fault { address, access })
         }
         0..exception::EXCEPTIONS => {
-            let vector = number;
-            ask(area, Event::Exception { vector, code })
+            let mut kernel = KERNEL.lock_with(shootdown::answer);
+            let next = kernel.exception(area.cpu(), number, code);
+            exit::leave(kernel, next)
         }
         number::SHOOTDOWN => {
             shootdown::answer();

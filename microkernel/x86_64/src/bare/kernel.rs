@@ -6,7 +6,7 @@ use ksync::Lock;
 use microkernel::base::ids::PortId;
 use microkernel::ipc::fast::Refused;
 use microkernel::kernel::{Boot, BootError, Kernel};
-use microkernel::machine::{Cpu, Delivery, Direct, Event, Next, Request};
+use microkernel::machine::{Cpu, Delivery, Event, Next, Request};
 
 use super::machine::Hardware;
 
@@ -57,11 +57,11 @@ impl Guarded {
         kernel.trap(machine, cpu)
     }
 
-    /// As [`handle`](Self::handle), of a message that could not be passed on.
+    /// As [`handle`](Self::handle), of an exception of the CPU's thread.
     #[inline(always)]
-    pub(crate) fn message(&mut self, cpu: Cpu, direct: Option<Direct>) -> Next {
+    pub(crate) fn exception(&mut self, cpu: Cpu, vector: u8, code: u64) -> Next {
         let (kernel, machine) = self.parts();
-        kernel.message(machine, cpu, direct)
+        kernel.exception(machine, cpu, vector, code)
     }
 
     /// As [`handle`](Self::handle), of a short call to a kernel object.
