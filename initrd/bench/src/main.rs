@@ -1,6 +1,8 @@
 //! `bench`: measures what the kernel's operations cost and prints one JSON object for each.
 //!
-//! `bench boot` prints only what was executed until it began.
+//! `bench boot` prints only what was executed until it began. With `pairs` and `rounds` in the environment it measures
+//! nothing itself: so many clients make so many calls each, all at once, and the kernel measures. With `many` there, it
+//! measures the same call beside very many objects.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![forbid(unsafe_code)]
 
@@ -23,6 +25,15 @@ fn main(context: Context) -> Result<()> {
         output.row(&measure::since_reset(since_reset))?;
     }
     if boot {
+        return output.finish();
+    }
+    let number = |key: &str| context.variable(key).and_then(|text| text.parse().ok());
+    if let (Some(pairs), Some(rounds)) = (number("pairs"), number("rounds")) {
+        measure::call_at_once(pairs, rounds)?;
+        return output.finish();
+    }
+    if context.variable("many").is_some() {
+        measure::beside_many(|row| output.row(row))?;
         return output.finish();
     }
     let switch = Switch::of(&context)?;

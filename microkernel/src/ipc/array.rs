@@ -12,7 +12,7 @@
 //! Deliberately absent: more than one disposition in an array, and any look at an array while it is on its way.
 
 use abi::kern_return::{KernReturn, MessageReturn, resource};
-use abi::message::{Descriptor, MAX_DESCRIPTORS, MAX_PORTS, descriptor};
+use abi::message::{Descriptor, MAX_PORTS, descriptor};
 use abi::names::{Name, disposition};
 use abi::registers::Shape;
 use arena::Arena;
@@ -441,7 +441,8 @@ impl Ipc {
             return Progress::Done;
         };
         let mut budget = STEP;
-        for index in 0..MAX_DESCRIPTORS {
+        let count = self.bodies.get(id).map_or(0, |body| body.carried.len());
+        for index in 0..count {
             let Some(body) = self.bodies.get(id) else {
                 break;
             };

@@ -3,6 +3,7 @@
 //! Alone nothing disturbs it: all figures but one repeat to the instruction. How much is executed from
 //! reset until a program runs, the whole system must say.
 
+use super::lock;
 use super::report::{Row, rows};
 use super::steps::{Counts, Places, Reader};
 use crate::fault::{Doing, Fault, Result};
@@ -19,6 +20,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+/// Memory in MiB: there are 10,000 tasks at a time.
+const MEMORY: u32 = 512;
 /// Host time after which a run counts as hanging.
 const LIMIT: Duration = Duration::from_secs(900);
 /// Opening a pipe to write fails at once when nobody reads it (Linux, `O_NONBLOCK`).
@@ -28,6 +31,7 @@ const NONBLOCK: i32 = 0o4000;
 pub(crate) fn measure(place: &Place) -> Result<Vec<Row>> {
     let (boot, machine) = alone(place)?;
     let mut rows = rows(&boot.run_alone(&machine, LIMIT)?)?;
+    rows.extend(beside_many(&boot)?);
     add_since_reset(place, &mut rows);
     Ok(rows)
 }
@@ -49,6 +53,10 @@ pub(super) fn measure_all(place: &Place) -> Result<Vec<Row>> {
         }
         Err(fault) => eprintln!("not measured: {fault}"),
     }
+    eprintln!("measuring: beside many names, threads, tasks");
+    rows.extend(beside_many(&boot)?);
+    eprintln!("measuring: the kernel lock");
+    rows.extend(lock::measure(place)?);
     add_since_reset(place, &mut rows);
     Ok(rows)
 }
@@ -60,6 +68,17 @@ fn alone(place: &Place) -> Result<(Boot, Machine)> {
     machine.clock = Clock::Instructions;
     eprintln!("measuring: instructions");
     Ok((boot, machine))
+}
+
+/// A call beside very many objects of each kind. It runs by itself, for in steps making them would take too long.
+fn beside_many(boot: &Boot) -> Result<Vec<Row>> {
+    let options = Options {
+        memory: MEMORY,
+        ..Options::default()
+    };
+    let mut machine = boot.machine(&options, "bench many=1")?;
+    machine.clock = Clock::Instructions;
+    rows(&boot.run_alone(&machine, LIMIT)?)
 }
 
 fn add_since_reset(place: &Place, rows: &mut Vec<Row>) {

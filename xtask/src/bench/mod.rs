@@ -5,6 +5,7 @@
 //! [`report`] and [`picture`] show the figures beside the [`peers`]'. Deliberately absent: wall-clock
 //! time, which says nothing under an emulator.
 
+mod lock;
 mod measure;
 mod peers;
 mod picture;
@@ -94,7 +95,8 @@ pub(crate) fn bench(place: &Place, request: Request) -> Result<u8> {
     Ok(u8::from(!worse.is_empty()))
 }
 
-/// Whether two runs give the same figure: a boot waits for devices, whose time is the host's.
+/// Whether two runs give the same figure: a boot waits for devices, whose time is the host's, and when the emulator changes
+/// CPUs may depend on it too.
 fn repeats(row: &Row) -> bool {
     row.samples > 1
 }

@@ -32,6 +32,22 @@ impl Row {
         &self.name
     }
 
+    /// A figure that was found once.
+    pub(super) fn single(name: String, unit: &str, value: u64) -> Self {
+        Self {
+            name,
+            unit: unit.to_owned(),
+            min: value,
+            median: value,
+            max: value,
+            samples: 1,
+            transitions: None,
+            cr3_writes: None,
+            msr_writes: None,
+            copied: None,
+        }
+    }
+
     /// Takes what a run in steps counted.
     pub(super) fn set(&mut self, counts: Counts) {
         self.transitions = Some(counts.transitions);

@@ -17,6 +17,8 @@ pub(crate) enum Kernel {
     Plain,
     /// One that also measures how long interrupts stay off, and says so when it turns the machine off.
     Measuring,
+    /// One that measures how long its lock is held and waited for, and says so then.
+    TimingLock,
 }
 
 /// What the build made.
@@ -126,8 +128,13 @@ fn compile(place: &Place, units: Vec<Unit>, kernel: Kernel) -> Result<Products> 
     let mut command = cargo_guest(place, "build")?;
     name_packages(place, &units, &mut command)?;
     command.arg("--bins");
-    if kernel == Kernel::Measuring {
-        command.args(["--features", &format!("{}/stretches", KERNEL.0)]);
+    let feature = match kernel {
+        Kernel::Plain => None,
+        Kernel::Measuring => Some("stretches"),
+        Kernel::TimingLock => Some("lock-times"),
+    };
+    if let Some(feature) = feature {
+        command.args(["--features", &format!("{}/{feature}", KERNEL.0)]);
     }
     process::stdout_to_stderr(&mut command);
     process::run(&mut command, "building the guest")?;

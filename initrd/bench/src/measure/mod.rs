@@ -1,11 +1,15 @@
 //! The measurements, one file per family.
 
 mod exception;
+mod many;
 mod memory;
 mod message;
+mod pairs;
 mod rpc;
 mod set;
 mod traps;
+
+pub use pairs::call_at_once;
 
 use crate::samples::{COUNT, Row, Samples};
 use crate::{Result, Switch, ensure, time};
@@ -22,7 +26,7 @@ pub fn since_reset(now: u64) -> Row {
     }
 }
 
-/// Takes every measurement; hands each row out as it is made.
+/// Takes every measurement but those beside very many objects; hands each row out as it is made.
 ///
 /// # Errors
 /// When an operation fails or does not do what it should, or `take` fails.
@@ -38,6 +42,17 @@ pub fn all(switch: &Switch, mut take: impl FnMut(&Row) -> Result<()>) -> Result<
     set::all(&bench, &mut take)?;
     exception::all(&bench, &mut take)?;
     memory::all(&bench, &mut take)
+}
+
+/// The measurements beside very many objects, which need a machine's whole memory.
+///
+/// # Errors
+/// As [`all`].
+pub fn beside_many(mut take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
+    let bench = Bench {
+        empty_pair: time::empty_pair(),
+    };
+    many::all(&bench, &mut |row| take(&row?))
 }
 
 /// Takes rows.

@@ -18,10 +18,11 @@ use microkernel::base::ids::PortId;
 use microkernel::ipc::fast::Refused;
 use microkernel::machine::{Direct, Event, Frame, Next, Request};
 
-use super::kernel::{Guarded, KERNEL};
+use super::exit;
+use super::kernel::Guarded;
+use super::lock;
 use super::percpu::{self, FRAME_END, SCRATCH, STACK};
 use super::stretch::{self, Cause};
-use super::{exit, shootdown};
 
 /// Where the registers that the trap entry saves end in a frame.
 pub(crate) const SAVED: usize = offset_of!(Frame, rsp) + 8;
@@ -155,7 +156,7 @@ fn letter(direct: Direct, (word, names, receive): (u64, u64, u64)) -> ! {
 #[inline(always)]
 fn pass((direct, shape): (Direct, Shape), (word, names, receive): (u64, u64, u64)) -> ! {
     stretch::begin(Cause::Message((receive >> 32) as u32));
-    let mut kernel = KERNEL.lock_with(shootdown::answer);
+    let mut kernel = lock::take();
     let request = Request {
         direct,
         shape,
@@ -175,7 +176,7 @@ fn pass((direct, shape): (Direct, Shape), (word, names, receive): (u64, u64, u64
 #[inline(never)]
 extern "C" fn ask(word: u64, names: u64, receive: u64) -> ! {
     stretch::begin(Cause::Message((receive >> 32) as u32));
-    general(word, names, receive, KERNEL.lock_with(shootdown::answer))
+    general(word, names, receive, lock::take())
 }
 
 /// A short call to a kernel object.
@@ -208,7 +209,7 @@ fn store((word, names, receive): (u64, u64, u64)) {
 /// Any other trap: asks the kernel, and leaves.
 extern "C" fn other() -> ! {
     stretch::begin(Cause::Trap);
-    let mut kernel = KERNEL.lock_with(shootdown::answer);
+    let mut kernel = lock::take();
     match kernel.null_trap(percpu::number()) {
         Some(next) => leave(kernel, next),
         None => one_of_many(kernel),

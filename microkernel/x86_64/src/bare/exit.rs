@@ -20,6 +20,7 @@ use super::asm::{self, msr};
 use super::cpu::{USER_CODE, USER_DATA};
 use super::entry::SAVED;
 use super::kernel::Guarded;
+use super::lock;
 use super::memory::MEMORY;
 use super::percpu::{self, ATTENTION, FIRST_END, FRAME_END, Pause, PerCpu, ROOT, STACK, attention};
 use super::stretch::{self, Cause};
@@ -128,7 +129,7 @@ macro_rules! return_from_trap {
 pub(crate) fn run(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
     let end = end_of(thread);
     attend!(end, run_slowly(kernel, thread));
-    kernel.unlock();
+    lock::release(kernel);
     stretch::end();
     return_from_trap!(end,
         [
@@ -172,7 +173,7 @@ pub(crate) fn pass(kernel: Guard<'_, Guarded>, delivery: Delivery) -> ! {
     // Before the lock is released: afterwards another CPU may run that thread, and write its frame.
     // SAFETY: the frame is that of the thread that trapped on this CPU.
     let [r8, r9, r12, r13, r14, r15] = unsafe { (*trapped()).words };
-    kernel.unlock();
+    lock::release(kernel);
     stretch::end();
     return_from_trap!(end,
         ["lea rsp, [r11 + {own}]"],
@@ -237,7 +238,7 @@ pub(crate) fn run_slowly(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
         // Under the lock: afterwards another CPU may run the thread whose state the registers hold.
         vector::switch(area, Some(thread));
     }
-    kernel.unlock();
+    lock::release(kernel);
     // First, for the old root may be among what is freed.
     switch_root(area, root);
     if reasons & attention::FLUSH != 0 {
@@ -302,7 +303,7 @@ pub(crate) fn idle(kernel: Guard<'_, Guarded>) -> ! {
 /// is the kernel's own, for that of a thread may be destroyed from now on.
 fn release(area: &PerCpu, kernel: Guard<'_, Guarded>) {
     vector::switch(area, None);
-    kernel.unlock();
+    lock::release(kernel);
     switch_root(area, MEMORY.lock().root());
     shootdown::complete(area);
 }

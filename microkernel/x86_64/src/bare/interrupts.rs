@@ -3,7 +3,7 @@
 use microkernel::machine::{Access, Event};
 
 use super::exceptions::vector as exception;
-use super::kernel::KERNEL;
+use super::lock;
 use super::percpu::{Pause, PerCpu};
 use super::{apic, asm, exit, shootdown, time, vector};
 
@@ -38,7 +38,7 @@ pub(crate) fn dispatch(area: &'static PerCpu, number: u8, code: u64) -> ! {
             ask(area, Event::Fault { address, access })
         }
         0..exception::EXCEPTIONS => {
-            let mut kernel = KERNEL.lock_with(shootdown::answer);
+            let mut kernel = lock::take();
             let next = kernel.exception(area.cpu(), number, code);
             exit::leave(kernel, next)
         }
@@ -83,7 +83,7 @@ fn access(code: u64) -> Access {
 
 /// Tells the kernel, and leaves ring 0 as it says.
 pub(crate) fn ask(area: &'static PerCpu, event: Event) -> ! {
-    let mut kernel = KERNEL.lock_with(shootdown::answer);
+    let mut kernel = lock::take();
     let next = kernel.handle(area.cpu(), event);
     exit::leave(kernel, next)
 }
@@ -91,7 +91,7 @@ pub(crate) fn ask(area: &'static PerCpu, event: Event) -> ! {
 /// A device's line fired. Returns when the kernel need not know.
 fn fire(area: &'static PerCpu, vector: u8) {
     let line = u32::from(vector - number::LINES);
-    let mut kernel = KERNEL.lock_with(shootdown::answer);
+    let mut kernel = lock::take();
     let deliver = kernel.machine.line_fired(line);
     apic::end_of_interrupt();
     if deliver {

@@ -20,7 +20,7 @@ use super::log::{self, Ending};
 use super::memory::{self, Direct, MEMORY};
 use super::percpu::{self, PerCpu};
 use super::time::Clocks;
-use super::{apic, exit, ports, shootdown, stretch, user_memory, vector};
+use super::{apic, exit, lock, ports, shootdown, stretch, user_memory, vector};
 
 /// What the kernel lock guards of the machine.
 pub(crate) struct Hardware {
@@ -242,6 +242,7 @@ impl Machine for Hardware {
 
     fn power_off(&mut self) {
         stretch::report();
+        lock::report();
         log::end(Ending::Finished)
     }
 

@@ -17,6 +17,7 @@ mod exit;
 mod interrupts;
 mod io_apic;
 mod kernel;
+mod lock;
 mod log;
 mod machine;
 mod memory;

@@ -11,11 +11,11 @@ use microkernel_x86_64::acpi::Acpi;
 use microkernel_x86_64::clock::{Clock, Half, Halves};
 
 use super::cpu::features;
-use super::kernel::KERNEL;
+use super::lock;
 use super::log::log;
 use super::memory::Memory;
 use super::percpu::{self, PerCpu};
-use super::{apic, asm, ports, shootdown, watchdog};
+use super::{apic, asm, ports, watchdog};
 
 /// How long the timer's speed is measured, in ns.
 const MEASURED: Time = 10_000_000;
@@ -233,16 +233,12 @@ fn start_hpet(base: u64) -> Option<(Counter, Clock)> {
 
 /// See [`Clocks::program`].
 pub(crate) fn program(area: &PerCpu) {
-    KERNEL
-        .lock_with(shootdown::answer)
-        .machine
-        .time
-        .program(area);
+    lock::take().machine.time.program(area);
 }
 
 /// See [`Clocks::is_due`]. The run ends here when the watchdog's time has come.
 pub(crate) fn is_due(area: &PerCpu) -> bool {
-    let mut kernel = KERNEL.lock_with(shootdown::answer);
+    let mut kernel = lock::take();
     if kernel.machine.time.is_over() {
         watchdog::end_run(&mut kernel);
     }
