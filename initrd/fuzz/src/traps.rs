@@ -230,6 +230,8 @@ fn small(of: &mut Generator, argument: Argument) -> u64 {
             notify::NO_SENDERS,
             notify::PORT_DESTROYED,
             notify::SEND_POSSIBLE,
+            notify::MESSAGE_WAITING,
+            notify::MESSAGE_WAITING,
             notify::PORT_DELETED,
         ]) as u64,
         A::Switch => rng.below(switch_option::WAIT as usize + 2) as u64,

@@ -15,6 +15,11 @@ pub const SEND_ONCE: i32 = 0o107;
 /// The port under the name in word 0 died; the name got one more user reference.
 pub const DEAD_NAME: i32 = 0o110;
 
+/// A message waits at the port or set under the name in word 0, or did when this was sent. Ours: what others wait for by
+/// an event queue. It fires once, at once where something waits already, and not for what goes straight to a thread that
+/// waits. When the port or set goes from the name, [`PORT_DELETED`] or [`DEAD_NAME`] comes instead.
+pub const MESSAGE_WAITING: i32 = 0o142;
+
 /// Ids of messages that a port's pending word becomes. Ours.
 pub mod pending {
     /// An interrupt fired; word 0: how often since the last message.

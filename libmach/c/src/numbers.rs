@@ -323,6 +323,10 @@ fn events(section: &mut Section<'_>) {
             ("MACH_NOTIFY_NO_SENDERS", notify::NO_SENDERS as u64),
             ("MACH_NOTIFY_SEND_ONCE", notify::SEND_ONCE as u64),
             ("MACH_NOTIFY_DEAD_NAME", notify::DEAD_NAME as u64),
+            (
+                "MELLO_NOTIFY_MESSAGE_WAITING",
+                notify::MESSAGE_WAITING as u64,
+            ),
         ],
     );
     let all = 1..16;

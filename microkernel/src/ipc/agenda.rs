@@ -53,16 +53,17 @@ impl Ipc {
         self.agenda.first == NIL && self.ending.is_none()
     }
 
-    /// A message arrived at a port. Without a thread that waits for it nothing follows.
+    /// A message arrived at a port. Without a thread that waits for it, or asked to be told, nothing follows.
     pub(super) fn message_arrived(&mut self, sched: &Sched, id: PortId) {
         let Some(port) = self.ports.get_mut(id) else {
             return;
         };
         port.has_work = true;
+        let watched = port.message_request.is_some();
         if port.set.is_some() {
             self.update_ready(id);
         }
-        if self.receiver_of(sched, id).is_some() {
+        if watched || self.receiver_of(sched, id).is_some() {
             self.put_on_agenda(id);
         }
     }
@@ -199,7 +200,7 @@ impl Ipc {
                 self.receive_for_blocked(cx, thread, id);
                 false
             }
-            None => !self.tell_of_room(id),
+            None => !self.tell_of_message(id) && !self.tell_of_room(id),
         }
     }
 
@@ -236,7 +237,11 @@ impl Ipc {
         {
             let code = KernReturn::Terminated;
             cx.sched.let_go(cx.machine, thread, code);
-        } else if let Some(notice) = port.requests.or(port.room_requests) {
+        } else if let Some(notice) = port
+            .requests
+            .or(port.room_requests)
+            .or(port.message_request)
+        {
             self.port_died(notice);
         } else if let Some(notice) = port.no_senders.take() {
             self.cancel_notice(notice);

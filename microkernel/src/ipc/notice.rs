@@ -26,6 +26,13 @@ pub enum Watch {
         /// The name.
         name: Name,
     },
+    /// A message that waits at the port or set under a name.
+    MessageWaiting {
+        /// Whose name.
+        space: SpaceId,
+        /// The name.
+        name: Name,
+    },
     /// The end of a port's last send right, with at least this many made.
     NoSenders {
         /// The make-send count that the requester knows of.
@@ -42,9 +49,9 @@ impl Watch {
     /// The name that the request is one of.
     pub(super) fn name(self) -> Option<(SpaceId, Name)> {
         match self {
-            Self::DeadName { space, name } | Self::SendPossible { space, name } => {
-                Some((space, name))
-            }
+            Self::DeadName { space, name }
+            | Self::SendPossible { space, name }
+            | Self::MessageWaiting { space, name } => Some((space, name)),
             Self::NoSenders { .. } | Self::PortDestroyed { .. } => None,
         }
     }

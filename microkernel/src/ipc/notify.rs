@@ -42,7 +42,11 @@ impl Ipc {
     ) -> KernResult<Name> {
         if !matches!(
             request.id,
-            notify::DEAD_NAME | notify::SEND_POSSIBLE | notify::NO_SENDERS | notify::PORT_DESTROYED
+            notify::DEAD_NAME
+                | notify::SEND_POSSIBLE
+                | notify::MESSAGE_WAITING
+                | notify::NO_SENDERS
+                | notify::PORT_DESTROYED
         ) {
             return Err(KernReturn::InvalidValue);
         }
@@ -54,6 +58,7 @@ impl Ipc {
             notify::DEAD_NAME | notify::SEND_POSSIBLE => {
                 self.request_of_name(cx, space, request)?
             }
+            notify::MESSAGE_WAITING => self.request_message_waiting(cx, space, request)?,
             notify::NO_SENDERS => self.request_no_senders(cx, space, request)?,
             _ => self.request_port_destroyed(cx, space, request)?,
         };
@@ -108,6 +113,65 @@ impl Ipc {
                 Ok(previous)
             }
             _ => Err(KernReturn::InvalidRight),
+        }
+    }
+
+    /// A message-waiting request, of a name of a receive right or set; it takes the place of the name's other request.
+    fn request_message_waiting<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        request: Request,
+    ) -> KernResult<Right> {
+        let name = request.name;
+        let entry = self.look_up(space, name).ok_or(KernReturn::InvalidName)?;
+        let received = Rights::RECEIVE | Rights::SET;
+        let port = entry.port.filter(|_| entry.rights.intersects(received));
+        let port = port.ok_or(KernReturn::InvalidRight)?;
+        let watch = Watch::MessageWaiting { space, name };
+        let new = self.optional_notice(cx, space, request, watch)?;
+        let entry = self.names.get_mut(space, name);
+        let entry = entry.ok_or(KernReturn::InvalidName)?;
+        let previous = match core::mem::replace(&mut entry.request, new) {
+            None => Right::None,
+            Some(old) => {
+                self.unwatch_port(old);
+                self.take_notify_right(old)
+            }
+        };
+        if let Some(new) = new {
+            self.hang(port, new, |port| &mut port.message_request);
+            self.put_on_agenda(port);
+        }
+        Ok(previous)
+    }
+
+    /// Fires the request of who wants to hear that a message waits at a port or set; whether there was one.
+    pub(super) fn tell_of_message(&mut self, id: PortId) -> bool {
+        let request = self.ports.get(id).and_then(|port| port.message_request);
+        let watch = self.notices.find(request).map(|notice| notice.watch);
+        let (Some(request), Some((space, name))) = (request, watch.and_then(Watch::name)) else {
+            return false;
+        };
+        self.end_request(request, (space, name));
+        self.fire(request, notify::MESSAGE_WAITING, name.0.into());
+        true
+    }
+
+    /// A receive right has left a name that stays: who waited for messages there hears that it is gone.
+    pub(super) fn receiver_left(&mut self, space: SpaceId, name: Name) {
+        let request = self.names.get(space, name).and_then(|entry| entry.request);
+        let watch = self.notices.find(request).map(|notice| notice.watch);
+        if matches!(watch, Some(Watch::MessageWaiting { .. })) {
+            self.port_deleted(space, name);
+        }
+    }
+
+    /// A name's request is none any more.
+    fn end_request(&mut self, request: NoticeId, (space, name): (SpaceId, Name)) {
+        self.unwatch_port(request);
+        if let Some(entry) = self.names.get_mut(space, name) {
+            entry.request = None;
         }
     }
 
@@ -255,7 +319,11 @@ impl Ipc {
             Some(previous) => previous.next = next,
             None => {
                 if let Some(port) = self.ports.at_mut(watched.index()) {
-                    let lists = [&mut port.requests, &mut port.room_requests];
+                    let lists = [
+                        &mut port.requests,
+                        &mut port.room_requests,
+                        &mut port.message_request,
+                    ];
                     if let Some(list) = lists.into_iter().find(|list| **list == Some(id)) {
                         *list = next;
                     }
@@ -343,10 +411,7 @@ impl Ipc {
         let Some((space, name)) = watch.and_then(Watch::name) else {
             return;
         };
-        self.unwatch_port(id);
-        if let Some(entry) = self.names.get_mut(space, name) {
-            entry.request = None;
-        }
+        self.end_request(id, (space, name));
         self.fire(id, notify::SEND_POSSIBLE, name.0.into());
     }
 

@@ -146,6 +146,8 @@ pub struct Port {
     pub requests: Option<NoticeId>,
     /// Send-possible requests that fire when there is room.
     pub room_requests: Option<NoticeId>,
+    /// The message-waiting request of who holds the receive right or the set.
+    pub message_request: Option<NoticeId>,
     /// The armed no-senders request.
     pub no_senders: Option<NoticeId>,
     /// The armed port-destroyed request.
@@ -203,6 +205,7 @@ impl Port {
             sequence: 0,
             requests: None,
             room_requests: None,
+            message_request: None,
             no_senders: None,
             port_destroyed: None,
             memberships: None,

@@ -375,6 +375,7 @@ impl Ipc {
             self.forget(cx, space, name);
         } else {
             entry.rights -= Rights::RECEIVE;
+            self.receiver_left(space, name);
         }
         Right::Receive(id)
     }

@@ -192,6 +192,7 @@ impl Ipc {
             next: None,
         });
         set.has_work = true;
+        let watched = set.message_request.map(|_| membership.set);
         match previous.and_then(|previous| self.memberships.get_mut(previous)) {
             Some(previous) => {
                 if let Some(pair) = &mut previous.ready {
@@ -199,6 +200,9 @@ impl Ipc {
                 }
             }
             None => set.ready_first = Some(id),
+        }
+        if let Some(set) = watched {
+            self.put_on_agenda(set);
         }
     }
 
