@@ -104,6 +104,9 @@ impl<C: Content> MemoryObject for Object<C> {
     /// Nothing is ever locked.
     async fn data_unlock(&mut self, _offset: u64, _length: u64, _access: u32) {}
 
+    /// Only the default pager is told.
+    async fn discard_request(&mut self, _offset: u64, _size: u64) {}
+
     async fn data_return(&mut self, offset: u64, data: Memory, _dirty: u32, _kernel_copy: u32) {
         self.content.keep(offset, &data).await;
     }

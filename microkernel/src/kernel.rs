@@ -438,6 +438,7 @@ impl Kernel {
     /// As [`leave`](Self::leave), after what most often has no consequences: then its thread just goes on.
     #[inline(always)]
     fn go_back<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) -> Next {
+        self.notice_memory(machine);
         let state = self.sched.cpu(cpu);
         let stays = state.current == Some(thread) && !state.reschedule;
         let flags = self.sched.threads.get(thread).map(|thread| thread.flags);
@@ -446,6 +447,14 @@ impl Kernel {
             Next::Run(thread.index())
         } else {
             self.leave_slowly(machine, cpu, thread)
+        }
+    }
+
+    /// Threads that wait for free memory go on when there is some.
+    #[inline(always)]
+    fn notice_memory<M: Machine>(&mut self, machine: &M) {
+        if self.vm.waits_for_memory() {
+            self.vm.notice_free(machine.free_pages());
         }
     }
 
@@ -458,6 +467,7 @@ impl Kernel {
     /// Works off what follows, settles who is awake, and decides who runs after the thread that ran until the event.
     #[inline(always)]
     fn leave<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, ran: Option<ThreadId>) -> Next {
+        self.notice_memory(machine);
         let mut progress = self.work_off(machine, cpu);
         if let Some(next) = self.sched.hand_over(machine, cpu) {
             self.switched(machine, cpu, next);

@@ -5,6 +5,7 @@ use abi::transport::Untyped;
 use macros::{Wire, interface};
 
 use crate::bounded::{Bytes, List, Text};
+use crate::memory_object::MemoryObject;
 use crate::task::Task;
 
 /// The machine.
@@ -143,4 +144,15 @@ pub trait Host {
     async fn set_priority_limit(&mut self, task: SendRight<dyn Task>, priority: u32) -> Result<()>;
     /// What the kernel's objects take, kind by kind.
     async fn arenas(&self) -> Result<List<ArenaEntry, 32>>;
+    /// Makes the task that receives on `object` the *default pager*: anonymous memory goes to that memory object when there is
+    /// too little, up to `pages` pages, and comes back when it is needed. The kernel chooses the offsets, and asks
+    /// for a page at most once after it returned it: a page that is supplied precious need not be kept. The first
+    /// task may give out as many pages more. `NameExists`: there is one, and it lives. Privileged.
+    async fn set_default_pager(
+        &mut self,
+        object: SendRight<dyn MemoryObject>,
+        pages: u64,
+    ) -> Result<()>;
+    /// How many pages are to be kept free: below that, what is not used leaves memory. Privileged.
+    async fn set_free_target(&mut self, pages: u64) -> Result<()>;
 }

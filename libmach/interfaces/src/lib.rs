@@ -13,6 +13,7 @@ pub mod bootstrap;
 pub mod bounded;
 pub mod console;
 pub mod crash;
+pub mod default_pager;
 pub mod echo;
 pub mod exceptions;
 pub mod host;
@@ -48,6 +49,7 @@ pub const ALL: &[&Description] = &[
     <dyn memory::Entry>::DESCRIPTION,
     <dyn memory_object::MemoryObject>::DESCRIPTION,
     <dyn memory_object::MemoryControl>::DESCRIPTION,
+    <dyn default_pager::DefaultPager>::DESCRIPTION,
     <dyn bootstrap::Bootstrap>::DESCRIPTION,
     <dyn supervisor::Supervisor>::DESCRIPTION,
     <dyn console::Console>::DESCRIPTION,

@@ -56,6 +56,9 @@ pub trait MemoryObject {
     /// `kernel_copy` 1: they also stay, and are clean now.
     #[oneway]
     async fn data_return(&mut self, offset: u64, data: Memory, dirty: u32, kernel_copy: u32);
+    /// To the default pager: nobody will ask for these pages any more.
+    #[oneway]
+    async fn discard_request(&mut self, offset: u64, size: u64);
 }
 
 /// What a pager says of its object.

@@ -56,6 +56,8 @@ pub struct Ledger {
 /// All ledgers.
 pub struct Ledgers {
     arena: Arena<Ledger>,
+    /// How many pages the first one may give out beyond those that there are.
+    extension: u64,
 }
 
 impl Ledgers {
@@ -63,6 +65,7 @@ impl Ledgers {
     pub fn new(region: Region) -> Self {
         Self {
             arena: Arena::new(region),
+            extension: 0,
         }
     }
 
@@ -127,6 +130,23 @@ impl Ledgers {
         ledger.used[what as usize] -= amount;
         if ledger.closed {
             self.drop_if_done(id);
+        }
+    }
+
+    /// Lets the ledger from which all others are carved give out as many pages more, in all and not again, as can be put away.
+    pub fn extend_root(&mut self, any: LedgerId, pages: u64) {
+        let mut root = any;
+        for _ in 0..=MAX_DEPTH {
+            match self.arena.get(root).and_then(|ledger| ledger.parent) {
+                Some(parent) => root = parent,
+                None => break,
+            }
+        }
+        if let Some(root) = self.arena.get_mut(root) {
+            let more = pages.saturating_sub(self.extension);
+            let limit = &mut root.limit[Resource::Pages as usize];
+            *limit = limit.saturating_add(more);
+            self.extension += more;
         }
     }
 

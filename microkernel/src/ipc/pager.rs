@@ -23,6 +23,7 @@ use crate::base::ledger::{LedgerId, Resource};
 use crate::base::{KernResult, Shortage};
 use crate::machine::Machine;
 use crate::vm::{Ask, COPY_PAGES, Cursor, PagerId, PagerPorts, Question, STALLED, Source};
+use crate::vm::{ReclaimStep, Returned, Room, Victim};
 
 /// Messages that may wait at a pager's port when pages come back that it did not ask for: who is slow is waited for.
 pub const MAX_RETURNS: u32 = 16;
@@ -49,6 +50,8 @@ impl Ipc {
         let holder = here.space.and_then(|space| self.names.space(space));
         let payer = holder.map_or(payer, |holder| holder.ledger);
         let pager = match cx.vm.pager_at(port) {
+            // The kernel alone uses the store.
+            Some(pager) if cx.vm.store() == Some(pager) => return Err(KernReturn::InvalidRight),
             Some(pager) => {
                 cx.vm.keep_pager(pager);
                 pager
@@ -56,6 +59,33 @@ impl Ipc {
             None => self.create_memory_object(cx, port, payer)?,
         };
         Ok(Source::Pager(pager, offset))
+    }
+
+    /// Makes a port that is no memory object yet the store, with room for so many pages.
+    ///
+    /// # Errors
+    /// `InvalidRight`: the port is none of a task's own, or a memory object already. `NameExists`: there is a store.
+    /// `ResourceShortage`: its task cannot pay for an object.
+    pub fn set_store<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        port: PortId,
+        pages: u64,
+    ) -> KernResult<LedgerId> {
+        let here = self.ports.get(port).ok_or(KernReturn::InvalidCapability)?;
+        let space = here.space.and_then(|space| self.names.space(space));
+        let payer = space.filter(|_| matches!(here.kind, Kind::Plain));
+        let payer = payer.ok_or(KernReturn::InvalidRight)?.ledger;
+        if cx.vm.pager_at(port).is_some() {
+            return Err(KernReturn::InvalidRight);
+        }
+        if cx.vm.store().is_some() {
+            return Err(KernReturn::NameExists);
+        }
+        let pager = self.create_memory_object(cx, port, payer)?;
+        let set = cx.vm.set_store(pager, pages);
+        set.inspect_err(|_| cx.vm.drop_pager(pager))?;
+        Ok(payer)
     }
 
     fn create_memory_object<M: Machine>(
@@ -127,8 +157,9 @@ impl Ipc {
                 _ => continue,
             };
             let range = (descriptor.address, size);
+            let (vm, mut context) = cx.vm();
             if size.div_ceil(PAGE_SIZE) <= COPY_PAGES
-                && cx.vm.await_range(map, range) == Err(STALLED)
+                && vm.await_range(&mut context, map, range) == Err(STALLED)
             {
                 return Err(MessageReturn(STALLED.0));
             }
@@ -177,6 +208,16 @@ impl Ipc {
             self.unmake_message(cx, message);
             self.bodies.remove(body);
         })?;
+        self.send_return(cx, (message, body), &returned);
+        Ok(())
+    }
+
+    fn send_return<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        (message, body): (MessageId, BodyId),
+        returned: &Returned,
+    ) {
         if let Some(message) = self.messages.get_mut(message) {
             let [dirty, kept] = [returned.dirty, returned.kept].map(u64::from);
             message.words = [returned.offset, dirty, kept, 0, 0, 0];
@@ -185,7 +226,6 @@ impl Ipc {
         let memory = Carried::Memory(Some(returned.copy), returned.size);
         self.carry(message, [memory]);
         self.enqueue(cx, message);
-        Ok(())
     }
 
     fn reserve_return<M: Machine>(
@@ -205,6 +245,87 @@ impl Ipc {
         let body = self.empty_body();
         let body = body.inspect_err(|_| self.unmake_message(cx, message))?;
         Ok((message, body))
+    }
+
+    /// Goes on with page-out.
+    pub fn reclaim<M: Machine>(&mut self, cx: &mut Context<'_, M>) {
+        let room = match self.waiting_at_store(cx) {
+            0 => Room::Idle,
+            MAX_RETURNS.. => Room::Full,
+            _ => Room::Some,
+        };
+        let (vm, mut context) = cx.vm();
+        match vm.reclaim_step(&mut context, room) {
+            ReclaimStep::Done => {}
+            ReclaimStep::Return(pager, cursor) => {
+                // What cannot be returned now stays, and the hand is past it.
+                if self.return_data(cx, (pager, MAX_RETURNS), cursor).is_ok() {
+                    cx.vm.note_reclaimed();
+                }
+            }
+            ReclaimStep::Store(victim) => self.put_away(cx, victim),
+        }
+    }
+
+    /// How many messages wait at the store's port.
+    fn waiting_at_store<M: Machine>(&self, cx: &Context<'_, M>) -> u32 {
+        let ports = cx.vm.store().and_then(|store| cx.vm.pager_ports(store));
+        let port = ports.and_then(|ports| self.ports.get(ports.object));
+        port.map_or(0, |port| port.messages.count())
+    }
+
+    /// Sends a page to the store. One that cannot be sent now stays, and the hand is past it.
+    fn put_away<M: Machine>(&mut self, cx: &mut Context<'_, M>, victim: Victim) {
+        let Some(store) = cx.vm.store() else {
+            return;
+        };
+        let Ok((message, body)) = self.reserve_return(cx, (store, MAX_RETURNS)) else {
+            return;
+        };
+        let (vm, mut context) = cx.vm();
+        match vm.put_away(&mut context, victim) {
+            Ok(returned) => {
+                self.send_return(cx, (message, body), &returned);
+                cx.vm.note_reclaimed();
+            }
+            Err(_) => {
+                self.unmake_message(cx, message);
+                self.bodies.remove(body);
+            }
+        }
+    }
+
+    /// Tells the store's pager what it can forget.
+    pub fn discard<M: Machine>(&mut self, cx: &mut Context<'_, M>) {
+        let reserved = match cx.vm.store() {
+            None => None,
+            Some(_) if self.waiting_at_store(cx) >= MAX_RETURNS => {
+                return cx.vm.hold_discards();
+            }
+            Some(store) => {
+                let ports = cx.vm.pager_ports(store);
+                let payer = cx.vm.pager_payer(store);
+                let (Some(ports), Some(payer)) = (ports, payer) else {
+                    return cx.vm.hold_discards();
+                };
+                let to = (ports.object, <dyn MemoryObject>::DISCARD_REQUEST.id);
+                let Ok(message) = self.make_message(cx, to, [0; WORDS], payer) else {
+                    return cx.vm.hold_discards();
+                };
+                Some(message)
+            }
+        };
+        let (vm, mut context) = cx.vm();
+        match (vm.take_discards(&mut context), reserved) {
+            (Some((offset, size)), Some(id)) => {
+                if let Some(message) = self.messages.get_mut(id) {
+                    message.words = [offset, size, 0, 0, 0, 0];
+                }
+                self.enqueue(cx, id);
+            }
+            (_, Some(id)) => self.unmake_message(cx, id),
+            (_, None) => {}
+        }
     }
 
     /// Forgets a message that was not sent and carries nothing.

@@ -116,7 +116,7 @@ impl Ipc {
         call: &Call,
     ) -> Result<Sent, MessageReturn> {
         let port = self.check_header(cx, thread, call)?;
-        if call.shape.descriptors() > 0 && cx.vm.has_pagers() {
+        if call.shape.descriptors() > 0 && cx.vm.may_stall() {
             self.await_memory(cx, thread, call.shape)?;
         }
         let kind = self.ports.get(port).map(|port| port.kind);

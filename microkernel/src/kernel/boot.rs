@@ -70,6 +70,9 @@ impl From<KernReturn> for BootError {
 /// Bytes of the first thread's stack, below the start page and a guard of the same size.
 const STACK: u64 = 16 * PAGE_SIZE;
 
+/// The part of memory that is to be free, until somebody says otherwise.
+const TARGET_PART: u64 = 64;
+
 impl Kernel {
     /// A kernel with one task, whose first thread runs at the next event of CPU 0.
     ///
@@ -92,6 +95,7 @@ impl Kernel {
         if !boot.fast_path {
             kernel.sched.default_flags = Flags::NO_FAST_PATH;
         }
+        kernel.vm.set_free_target(memory / TARGET_PART);
         kernel.make_first_task(machine, boot, &header)?;
         let (version, cpus) = (env!("CARGO_PKG_VERSION"), boot.cpus);
         kernel.log.line(

@@ -102,6 +102,8 @@ impl Kernel {
                     }
                 }
                 Effect::Close(pager) => layers.ipc.close_memory_object(&mut layers.cx, pager),
+                Effect::Reclaim => layers.ipc.reclaim(&mut layers.cx),
+                Effect::Discard => layers.ipc.discard(&mut layers.cx),
                 Effect::Terminate(pager) => layers.ipc.end_memory_object(&mut layers.cx, pager),
                 Effect::Wake { key, failed } => match self.sched.wake_futex(key) {
                     Some(thread) if failed => self.set_flag(thread, Flags::PAGE_FAILED),

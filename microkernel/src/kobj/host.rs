@@ -239,6 +239,24 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
         Ok(())
     }
 
+    async fn set_default_pager(&mut self, object: Held, pages: u64) -> Result<()> {
+        self.privileged()?;
+        let port = self.core.port_of(&object)?;
+        let layers = &mut self.core.layers;
+        let payer = layers.ipc.set_store(&mut layers.cx, port, pages)?;
+        layers.cx.ledgers.extend_root(payer, pages);
+        Ok(())
+    }
+
+    async fn set_free_target(&mut self, pages: u64) -> Result<()> {
+        self.privileged()?;
+        if pages > self.core.memory {
+            return Err(KernReturn::InvalidArgument.into());
+        }
+        self.core.layers.cx.vm.set_free_target(pages);
+        Ok(())
+    }
+
     /// For comparisons: switches it for every thread there is, and for those to come.
     async fn set_fast_path(&mut self, on: u32) -> Result<()> {
         self.privileged()?;

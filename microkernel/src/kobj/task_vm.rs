@@ -356,7 +356,8 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
             _ => 0,
         };
         match vm.wire_step(&mut context, map, range, access, from) {
-            Err(code) if from > start => {
+            // One that has to wait for a page goes on from there.
+            Err(code) if from > start && code != STALLED => {
                 *self.core.made = Some(Made::Undo(from, code));
                 Err(self.core.again())
             }

@@ -121,7 +121,7 @@ impl Vm {
         } else {
             0
         };
-        if let Some(found) = self.find_page(object, entry.page_at(address)) {
+        if let Some(found) = self.find_in_memory(object, entry.page_at(address)) {
             bits |= disposition::PRESENT;
             if found.depth > 0 || entry.needs_copy {
                 bits |= disposition::COPIED;

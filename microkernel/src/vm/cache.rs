@@ -131,14 +131,27 @@ impl Vm {
         self.held_pagers += 1;
     }
 
+    /// The store's pager cannot be told what it is to forget now.
+    pub fn hold_discards(&mut self) {
+        self.discards_held = true;
+    }
+
     /// Whether [`pager_drained`](Self::pager_drained) is of interest.
     pub fn holds_pagers(&self) -> bool {
-        self.held_pagers > 0
+        self.held_pagers > 0 || self.reclaim.blocked || self.discards_held
     }
 
     /// A message of the kernel's was received from a port.
     pub fn pager_drained(&mut self, port: PortId) {
-        if let Some(id) = self.pager_at(port) {
+        let Some(id) = self.pager_at(port) else {
+            return;
+        };
+        if self.store() == Some(id) {
+            self.discards_held = false;
+            let blocked = core::mem::take(&mut self.reclaim.blocked);
+            self.reclaim.wanted |= blocked;
+        }
+        if self.pagers.get(id).is_some_and(|pager| pager.held) {
             self.list_pager(id);
         }
     }

@@ -7,7 +7,7 @@ use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, protection};
 use arena::{Arena, Id};
 
 use super::object::Kind;
-use super::resident::Marks;
+use super::resident::{Content, Marks};
 use super::tree::{Node, Tree, height, node};
 use super::{Copied, Entry, Map, MapId, ObjectId, Piece, Vm, cost};
 use crate::base::ledger::LedgerId;
@@ -48,6 +48,7 @@ impl Vm {
         }
         self.check_pages()?;
         self.check_mappers()?;
+        self.check_store()?;
         self.check_pagers()?;
         self.check_buffers()
     }
@@ -127,6 +128,8 @@ impl Vm {
             .filter_map(|map| node(&self.maps, map).snapshot)
             .filter(|snapshot| snapshot.to == id)
             .count() as u32;
+        let store = self.store().and_then(|store| self.pagers.get(store));
+        references += u32::from(store.is_some_and(|pager| pager.object == id));
         if references != object.references {
             return Err("an object's count of references is wrong");
         }
@@ -267,6 +270,26 @@ impl Vm {
         Ok(())
     }
 
+    /// A place in the store is one page's (no two pages are the same), or is to be forgotten.
+    fn check_store(&self) -> Result<(), Broken> {
+        let slots = all(&self.slots).map(|slot| node(&self.slots, slot));
+        let used = slots.filter(|slot| !slot.is_freed()).count();
+        let mut stored = 0;
+        for (_, content) in all(&self.objects).flat_map(|id| self.each_page(id)) {
+            let Content::Stored(number) = content else {
+                continue;
+            };
+            if self.slots.at(number).is_none_or(super::Slot::is_freed) {
+                return Err("a page is nowhere");
+            }
+            stored += 1;
+        }
+        if stored != used {
+            return Err("a place in the store is not a page's");
+        }
+        Ok(())
+    }
+
     /// Whoever shows a pager's object is known to do so.
     fn check_mappers(&self) -> Result<(), Broken> {
         for id in all(&self.entries) {
@@ -285,13 +308,13 @@ impl Vm {
     }
 
     /// An object's own pages, each with its index.
-    fn each_page(&self, id: ObjectId) -> impl Iterator<Item = (u64, Page)> + '_ {
+    fn each_page(&self, id: ObjectId) -> impl Iterator<Item = (u64, Content)> + '_ {
         let pages = &self.object(id).pages;
         let mut from = 0;
         core::iter::from_fn(move || {
-            let (index, page) = pages.next(&self.residents, from)?;
+            let (index, content) = pages.next(&self.residents, from)?;
             from = index + 1;
-            Some((index, page))
+            Some((index, content))
         })
     }
 
@@ -312,7 +335,7 @@ impl Vm {
                 return Err("a buffer's entry is not as it was wired");
             }
             for (number, page) in pages.iter().enumerate() {
-                let found = self.find_page(buffer.object, entry.index + number as u64);
+                let found = self.find_in_memory(buffer.object, entry.index + number as u64);
                 if found.is_none_or(|found| found.page != *page || found.depth > 0) {
                     return Err("a buffer's page changed");
                 }
@@ -325,9 +348,12 @@ impl Vm {
     /// page tables with.
     pub fn shown(&self, map: MapId, address: u64) -> Option<(Page, u32)> {
         let entry = self.entry(self.find_entry(map, address).ok()?);
-        let found = self.find_page(entry.object?, entry.page_at(address))?;
+        let found = self.find_in_memory(entry.object?, entry.page_at(address))?;
         let own = found.depth == 0 && !entry.needs_copy;
         let mut rights = entry.attributes.protection;
+        if found.idle {
+            rights = protection::NONE;
+        }
         if let Some((_, object, index)) = entry
             .object
             .and_then(|object| self.paged_behind(object, entry.page_at(address)))

@@ -136,7 +136,7 @@ impl Vm {
         }
         self.check_copy(map, &pages, after)?;
         let first = self.find_entry(map, pages.start)?;
-        self.await_range(map, range)?;
+        self.await_range(context, map, range)?;
         let copy = self.create_copy(context, ledger, (address, size))?;
         let gathered = if self.leaves_whole(map, first, address..address + size, after) {
             self.take_whole(context, map, first, copy)
@@ -172,7 +172,7 @@ impl Vm {
         self.map_ref(rest.map)?;
         let pages = whole_pages(rest.start, rest.end - rest.start)?;
         self.check_copy(rest.map, &pages, rest.after)?;
-        self.await_range(rest.map, (rest.start, rest.end - rest.start))?;
+        self.await_range(context, rest.map, (rest.start, rest.end - rest.start))?;
         self.gather_step(context, copy, rest)?;
         Ok(match node(&self.copies, copy).rest {
             Some(_) => Progress::More,

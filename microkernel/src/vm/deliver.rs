@@ -139,7 +139,7 @@ impl Vm {
         (object, index): (super::ObjectId, u64),
         address: u64,
     ) -> bool {
-        let found = self.find_page(object, index);
+        let found = self.find_in_memory(object, index);
         // Who sees a pager's page through a shadow gets a copy of it at the first touch.
         let Some(found) = found.filter(|found| !found.paged) else {
             return true;
@@ -149,6 +149,7 @@ impl Vm {
         if found.depth > 0 || entry.needs_copy {
             rights &= !protection::WRITE;
         }
+        self.use_page(&found);
         let mapping = Mapping {
             page: found.page,
             protection: rights,
@@ -280,7 +281,7 @@ impl Vm {
         while !rest.is_empty() {
             let within = (at % PAGE_SIZE) as usize;
             let (now, later) = rest.split_at(rest.len().min(PAGE_SIZE as usize - within));
-            let page = if let Some(found) = self.find_page(own, at / PAGE_SIZE) {
+            let page = if let Some(found) = self.find_in_memory(own, at / PAGE_SIZE) {
                 found.page
             } else {
                 let page = self.add_page(context, own, at / PAGE_SIZE)?;
@@ -330,7 +331,9 @@ impl Vm {
         let (mut next, mut index) = (copy.head.as_ref(), index);
         while let Some(piece) = next {
             if index < piece.pages {
-                return Some(self.find_page(piece.object?, piece.index + index)?.page);
+                // What is on its way is not put away.
+                let found = self.find_in_memory(piece.object?, piece.index + index)?;
+                return Some(found.page);
             }
             index -= piece.pages;
             next = piece.next.map(|id| node(&self.pieces, id));

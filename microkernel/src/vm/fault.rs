@@ -58,7 +58,8 @@ impl Vm {
         access: Access,
     ) -> KernResult<FaultOutcome> {
         let address = address - address % PAGE_SIZE;
-        let resolved = self.resolve(context, map, address, access)?;
+        let resolved = self.resolve(context, map, address, access);
+        let resolved = resolved.map_err(|code| self.wait_for_memory(context, map, code))?;
         let installed = self.install(context, map, address, resolved.mapping);
         if resolved.replaces {
             if installed.is_err() {
@@ -79,7 +80,8 @@ impl Vm {
         access: Access,
     ) -> KernResult<Mapping> {
         let address = address - address % PAGE_SIZE;
-        let resolved = self.resolve(context, map, address, access)?;
+        let resolved = self.resolve(context, map, address, access);
+        let resolved = resolved.map_err(|code| self.wait_for_memory(context, map, code))?;
         if resolved.outcome == FaultOutcome::Copied {
             self.forget(context, map, address);
         }
@@ -118,7 +120,7 @@ impl Vm {
             object = self.make_private(context, map, id)?;
         }
         let index = self.entry(id).page_at(address);
-        let (found, outcome) = match self.find_page(object, index) {
+        let (found, outcome) = match self.find_page(context, object, index)? {
             // Who takes a pager's page away looks for it where entries show the object itself.
             Some(found)
                 if found.depth > 0 && (writes || found.paged || self.object(object).shared) =>
@@ -137,6 +139,7 @@ impl Vm {
                 (found, FaultOutcome::ZeroFilled)
             }
         };
+        self.use_page(&found);
         let own = found.depth == 0 && !self.entry(id).needs_copy;
         let mut allowed = if own {
             allowed
@@ -251,6 +254,8 @@ impl Vm {
             caching: Caching::WriteBack,
             depth: 0,
             paged: false,
+            idle: false,
+            holder: (object, index),
         })
     }
 
@@ -283,6 +288,8 @@ impl Vm {
             caching: Caching::WriteBack,
             depth: 0,
             paged: false,
+            idle: false,
+            holder: (object, index),
         })
     }
 }

@@ -206,7 +206,7 @@ impl Vm {
                 end = end.min(start.saturating_add(COPY_STEP * PAGE_SIZE));
                 let pages = (end - start) / PAGE_SIZE;
                 let from = (object, entry.page_at(start));
-                self.await_pages(object, from.1..from.1 + pages)?;
+                self.await_pages(context, object, from.1..from.1 + pages)?;
                 let ledger = self.map_ref(to)?.ledger;
                 let copy = self.copy_object(context, from, pages, ledger)?;
                 *budget = 0;

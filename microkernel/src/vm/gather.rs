@@ -180,9 +180,11 @@ impl Vm {
     ) -> KernResult<()> {
         let own = self.own_object(context, copy)?;
         let entry = self.entry(self.find_entry(map, bytes.start)?);
-        let found = entry
-            .object
-            .and_then(|object| self.find_page(object, entry.page_at(bytes.start)));
+        let at = entry.page_at(bytes.start);
+        let found = match entry.object {
+            Some(object) => self.find_page(context, object, at)?,
+            None => None,
+        };
         let index = place / PAGE_SIZE;
         if let Some(found) = found {
             let page = self.add_page(context, own, index)?;

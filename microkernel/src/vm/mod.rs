@@ -19,15 +19,15 @@
 //! 3. References to an object = entries + shadows + pieces of copies + memory entries + buffers.
 //! 4. Each anonymous page is charged once, to its object's ledger, with the nodes that it is kept in; page tables to
 //!    their map's.
+//! 5. An entry that shows a pager's object is in the list of those that do (`mappers.rs`).
+//! 6. A page of an object is in memory or in the store (`store.rs`), and an idle one is mapped nowhere (`reclaim.rs`).
 //!
 //! Work that is proportional to what users choose runs in steps of at most [`STEP`] items: such a function
 //! returns [`Progress::More`] with all invariants holding, and is called again with the same
 //! arguments.
 //!
-//! 5. An entry that shows a pager's object is in the list of those that do (`mappers.rs`).
-//!
-//! Deliberately absent: eviction, and a list from pages to their mappings: who must be told of a changed page is one map, by
-//! invariant 2, or those of the entries that show a pager's object.
+//! Deliberately absent: a list from pages to their mappings: who must be told of a changed page is one map, by invariant 2,
+//! or those of the entries that show a pager's object.
 
 mod access;
 mod advise;
@@ -51,6 +51,7 @@ mod pager;
 mod pages;
 mod preserve;
 mod protect;
+mod reclaim;
 mod region;
 mod remap;
 mod resident;
@@ -58,6 +59,7 @@ mod settle;
 mod shadow;
 mod share;
 mod snapshot;
+mod store;
 mod supply;
 mod sync;
 mod traits;
@@ -96,9 +98,11 @@ pub use order::{Cursor, Flush, Order, OrderStep, Returned, Returns};
 pub use pager::{Ask, Await, Effect, Pager, PagerAttributes, PagerPorts, PagerState, Question};
 pub use pager::{Request, STALLED, WaitKey};
 pub use protect::Which;
+pub use reclaim::{RESERVE, ReclaimStep, Room, Victim};
 pub use region::{RegionInfo, Sharing};
 pub use remap::Remap;
 pub use resident::Node;
+pub use store::Slot;
 pub use supply::{SUPPLY_PAGES, Supplied, Terms};
 pub use sync::PagedPart;
 
@@ -191,6 +195,15 @@ pub struct Vm {
     cache: cache::Cache,
     /// Entries that show memory objects.
     mappers: Tree,
+    /// Where anonymous memory goes when there is too little.
+    store: Option<store::Store>,
+    /// Places in it, by number.
+    slots: Arena<Slot>,
+    /// Those that the store's pager is to forget, linked by [`Slot`].
+    discards: Option<Id<Slot>>,
+    /// It cannot be told now.
+    discards_held: bool,
+    reclaim: reclaim::Reclaim,
     /// What the access that ended last with [`STALLED`] waits for.
     stalled: Option<pager::Stalled>,
     /// Objects that are to be freed or collapsed, linked by [`Object::next`].
@@ -220,13 +233,18 @@ impl Vm {
             held_pagers: 0,
             cache: cache::Cache::default(),
             mappers: Tree::new(),
+            store: None,
+            slots: Arena::new(machine.reserve(64 * MIB)),
+            discards: None,
+            discards_held: false,
+            reclaim: reclaim::Reclaim::default(),
             stalled: None,
             unsettled: None,
         }
     }
 
     /// What the layer's records take.
-    pub fn usage(&self) -> [Usage; 10] {
+    pub fn usage(&self) -> [Usage; 11] {
         [
             Usage::of("maps", &self.maps),
             Usage::of("entries", &self.entries),
@@ -238,6 +256,7 @@ impl Vm {
             Usage::of("buffers", &self.buffers),
             Usage::of("pagers", &self.pagers),
             Usage::of("requests", &self.requests),
+            Usage::of("slots", &self.slots),
         ]
     }
 

@@ -7,7 +7,7 @@ use core::ops::RangeInclusive;
 use abi::kern_return::KernReturn;
 
 use super::pager::PAGER_BYTES;
-use super::resident::{Node, Residents};
+use super::resident::{Content, Marks, Node, Residents};
 use super::shadow::{Backing, Shadows, Siblings};
 use super::tree::{node, node_mut};
 use super::{Context, ObjectId, PagerId, Vm, cost};
@@ -67,6 +67,27 @@ pub(super) struct Found {
     pub(super) depth: u32,
     /// A pager supplied it.
     pub(super) paged: bool,
+    /// Nobody has used it for a while.
+    pub(super) idle: bool,
+    /// The object whose own it is, and where there.
+    pub(super) holder: (ObjectId, u64),
+}
+
+/// What an object shows at an index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Shown {
+    /// A page in memory.
+    Page(Found),
+    /// One that was put away.
+    Stored(Stored),
+}
+
+/// Where an object has a page that was put away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Stored {
+    pub(super) object: ObjectId,
+    pub(super) index: u64,
+    pub(super) number: u32,
 }
 
 impl Object {
@@ -175,27 +196,37 @@ impl Vm {
         }
     }
 
-    /// The page that an object shows at an index.
-    pub(super) fn find_page(&self, object: ObjectId, index: u64) -> Option<Found> {
+    /// What an object shows at an index.
+    pub(super) fn find(&self, object: ObjectId, index: u64) -> Option<Shown> {
         let (mut object, mut index, mut depth) = (object, index, 0);
         loop {
             let here = self.object(object);
+            let found = |page, caching, idle| Found {
+                page,
+                caching,
+                depth,
+                paged: here.is_paged(),
+                idle,
+                holder: (object, index),
+            };
             if let Kind::Physical { first, caching, .. } = here.kind {
                 let page = u32::try_from(index).ok()?.checked_add(first.0)?;
-                return (index < here.size).then_some(Found {
-                    page: Page(page),
-                    caching,
-                    depth,
-                    paged: false,
-                });
+                let page = Page(page);
+                return (index < here.size).then_some(Shown::Page(found(page, caching, false)));
             }
-            if let Some(page) = here.pages.get(&self.residents, index) {
-                return Some(Found {
-                    page,
-                    caching: Caching::WriteBack,
-                    depth,
-                    paged: matches!(here.kind, Kind::Paged(_)),
-                });
+            match here.pages.look(&self.residents, index) {
+                Some((Content::Page(page), marks)) => {
+                    let idle = marks.contains(Marks::IDLE);
+                    return Some(Shown::Page(found(page, Caching::WriteBack, idle)));
+                }
+                Some((Content::Stored(number), _)) => {
+                    return Some(Shown::Stored(Stored {
+                        object,
+                        index,
+                        number,
+                    }));
+                }
+                None => {}
             }
             if here.lost {
                 return None;
@@ -205,6 +236,32 @@ impl Vm {
             index = index.checked_add(backing.index)?;
             depth += 1;
         }
+    }
+
+    /// The page that an object shows at an index, if it is in memory.
+    pub(super) fn find_in_memory(&self, object: ObjectId, index: u64) -> Option<Found> {
+        match self.find(object, index)? {
+            Shown::Page(found) => Some(found),
+            Shown::Stored(_) => None,
+        }
+    }
+
+    /// The page that an object shows at an index. One that was put away is brought back.
+    ///
+    /// # Errors
+    /// [`STALLED`](super::STALLED): it is on its way. `MemoryError`: it cannot be brought back.
+    pub(super) fn find_page<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        object: ObjectId,
+        index: u64,
+    ) -> KernResult<Option<Found>> {
+        match self.find(object, index) {
+            Some(Shown::Page(found)) => return Ok(Some(found)),
+            Some(Shown::Stored(stored)) => self.fetch(context, stored)?,
+            None => return Ok(None),
+        }
+        Ok(self.find_in_memory(object, index))
     }
 
     /// A page of the object's own at an index where it has none; its content is undefined.
@@ -219,11 +276,12 @@ impl Vm {
             .ledger
             .ok_or(KernReturn::ResourceShortage)?;
         context.charge(ledger, Resource::Pages, 1)?;
-        let Some(page) = context.machine.allocate_page() else {
+        let Some(page) = self.allocate_page(context, ledger) else {
             context.release(ledger, Resource::Pages, 1);
             return Err(KernReturn::ResourceShortage);
         };
-        if let Err(shortage) = self.attach_page(context, object, (index, page)) {
+        let content = Content::Page(page);
+        if let Err(shortage) = self.attach_page(context, object, (index, content)) {
             context.machine.free_page(page);
             context.release(ledger, Resource::Pages, 1);
             return Err(shortage);
@@ -231,20 +289,21 @@ impl Vm {
         Ok(page)
     }
 
-    /// Puts a page that is in no object into one. The charge for it is the caller's matter.
+    /// Puts what is in no object into one. The charge for it is the caller's matter.
     pub(super) fn attach_page<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         object: ObjectId,
-        (index, page): (u64, Page),
+        (index, content): (u64, Content),
     ) -> KernResult<()> {
         let here = node_mut(&mut self.objects, object);
-        if here.pages.insert(&mut self.residents, index, page).is_ok() {
+        let placed = here.pages.insert(&mut self.residents, index, content);
+        if placed.is_ok() {
             return Ok(());
         }
         self.make_place(context, object, index)?;
         let here = node_mut(&mut self.objects, object);
-        let placed = here.pages.insert(&mut self.residents, index, page);
+        let placed = here.pages.insert(&mut self.residents, index, content);
         debug_assert!(placed.is_ok());
         Ok(())
     }
@@ -276,18 +335,18 @@ impl Vm {
         made.map_err(|_| KernReturn::ResourceShortage)
     }
 
-    /// Takes a page out of its object. The charge for it is the caller's matter.
+    /// Takes what an object has at an index out of it. The charge for it is the caller's matter.
     pub(super) fn detach_page<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         object: ObjectId,
         index: u64,
-    ) -> Option<Page> {
+    ) -> Option<Content> {
         let here = node_mut(&mut self.objects, object);
         let before = here.pages.nodes();
-        let page = here.pages.remove(&mut self.residents, index);
+        let content = here.pages.remove(&mut self.residents, index);
         self.release_nodes(context, object, before);
-        page
+        content
     }
 
     /// Frees the nodes of an object without pages.
@@ -326,17 +385,26 @@ impl Vm {
         range: RangeInclusive<u64>,
         limit: u64,
     ) -> u64 {
+        // A run lies in one node.
+        let mut stored: heapless::Vec<u32, 64> = heapless::Vec::new();
         let here = node_mut(&mut self.objects, object);
         let before = here.pages.nodes();
-        let gone = here
-            .pages
-            .take_run(&mut self.residents, range, limit, |page| {
-                context.machine.free_page(page);
-            });
+        let gone =
+            here.pages
+                .take_run(&mut self.residents, range, limit, |content| match content {
+                    Content::Page(page) => context.machine.free_page(page),
+                    Content::Stored(number) => {
+                        let kept = stored.push(number);
+                        debug_assert!(kept.is_ok(), "more than a node has");
+                    }
+                });
         if let Some(ledger) = here.ledger.filter(|_| gone > 0) {
             context.release(ledger, Resource::Pages, gone);
         }
         self.release_nodes(context, object, before);
+        for number in stored {
+            self.forget_stored(context, number);
+        }
         gone
     }
 
@@ -347,10 +415,11 @@ impl Vm {
         object: ObjectId,
         index: u64,
     ) {
-        let Some(page) = self.detach_page(context, object, index) else {
-            return;
-        };
-        context.machine.free_page(page);
+        match self.detach_page(context, object, index) {
+            Some(Content::Page(page)) => context.machine.free_page(page),
+            Some(Content::Stored(number)) => self.forget_stored(context, number),
+            None => return,
+        }
         if let Some(ledger) = self.object(object).ledger {
             context.release(ledger, Resource::Pages, 1);
         }

@@ -41,6 +41,8 @@ pub enum Returns {
 pub enum Flush {
     /// None.
     Nothing,
+    /// None, but nobody maps them any more.
+    Unmap,
     /// Those whose content the pager has, or is given now.
     Clean,
     /// All, and what is not returned is lost.
@@ -161,7 +163,7 @@ impl Order {
         let goes = match self.flush {
             Flush::Nothing => false,
             Flush::Clean => returned || !unsafe_to_lose,
-            Flush::All => true,
+            Flush::Unmap | Flush::All => true,
         };
         marks.set(Marks::BUSY, goes);
         marks
@@ -169,6 +171,11 @@ impl Order {
 }
 
 impl Cursor {
+    /// Whether no window is begun.
+    pub(super) fn is_at_beginning(self) -> bool {
+        self.phase == Phase::Begin
+    }
+
     /// An order begins at a byte of the object.
     pub fn at(offset: u64) -> Self {
         Self {
@@ -197,7 +204,7 @@ impl Vm {
         let (from, epoch) = match cursor.phase {
             Phase::Collect { epoch } if epoch == current => {
                 let window = page..(first + count).min(page + STEP);
-                return Ok(self.collect_step(context, (pager, object), window));
+                return Ok(self.collect_step(context, (pager, object), window, order.flush));
             }
             Phase::Withdraw { from, epoch } if epoch == current => (from, epoch),
             _ => {
@@ -226,7 +233,7 @@ impl Vm {
             let phase = Phase::Collect { epoch };
             return Ok(OrderStep::More(Cursor { page, phase }));
         }
-        Ok(self.collect_step(context, (pager, object), window))
+        Ok(self.collect_step(context, (pager, object), window, order.flush))
     }
 
     fn mark_window(&mut self, object: ObjectId, window: &Range<u64>, order: &Order) {
@@ -261,6 +268,7 @@ impl Vm {
         context: &mut Context<'_, M>,
         (pager, object): (PagerId, ObjectId),
         window: Range<u64>,
+        flush: Flush,
     ) -> OrderStep {
         if let Some(page) = self.next_returned(object, &window) {
             let epoch = node(&self.pagers, pager).epoch;
@@ -269,10 +277,16 @@ impl Vm {
         }
         let mut at = window.start;
         while let Some(page) = self.resident_from(object, at).filter(|p| *p < window.end) {
-            if self.marks(object, page).contains(Marks::BUSY) {
+            at = page + 1;
+            if !self.marks(object, page).contains(Marks::BUSY) {
+                continue;
+            }
+            if flush == Flush::Unmap {
+                self.clear_marks(object, page..at, Marks::BUSY);
+                self.mark_page(object, page, Marks::IDLE);
+            } else {
                 self.drop_page(context, object, page);
             }
-            at = page + 1;
         }
         self.answer_unlocked((pager, object), &window);
         OrderStep::More(Cursor {
@@ -406,7 +420,7 @@ impl Vm {
         self.answer_unlocked((pager, object), &window);
     }
 
-    fn clear_marks(&mut self, object: ObjectId, pages: Range<u64>, gone: Marks) {
+    pub(super) fn clear_marks(&mut self, object: ObjectId, pages: Range<u64>, gone: Marks) {
         for page in pages {
             let here = node_mut(&mut self.objects, object);
             let marks = here.pages.marks(&self.residents, page) - gone;
@@ -431,20 +445,39 @@ impl Vm {
             let Some(page) = self.resident_from(object, 0) else {
                 return OrderStep::Done;
             };
-            let marks = order.mark(self.marks(object, page));
-            if marks.contains(Marks::RETURN) {
-                let mut end = page + 1;
-                while end - page < STEP
-                    && self.resident_from(object, end) == Some(end)
-                    && order.mark(self.marks(object, end)) == marks
-                {
-                    end += 1;
-                }
-                self.mark_window(object, &(page..end), &order);
+            if order.mark(self.marks(object, page)).contains(Marks::RETURN) {
+                self.mark_run(object, page, &order);
                 return OrderStep::Return(Cursor::at(page * PAGE_SIZE));
             }
             self.drop_page(context, object, page);
         }
         OrderStep::More(Cursor::at(0))
+    }
+
+    /// Marks an object's pages from `page` on, which nobody maps, for their return in one message; where they end.
+    pub(super) fn mark_returns(&mut self, object: ObjectId, page: u64) -> u64 {
+        let order = Order {
+            returns: Returns::All,
+            flush: Flush::All,
+            lock: None,
+        };
+        self.mark_run(object, page, &order)
+    }
+
+    fn mark_run(&mut self, object: ObjectId, page: u64, order: &Order) -> u64 {
+        let (old, marks) = (
+            self.marks(object, page),
+            order.mark(self.marks(object, page)),
+        );
+        let mut end = page + 1;
+        while end - page < STEP
+            && self.resident_from(object, end) == Some(end)
+            && order.mark(self.marks(object, end)) == marks
+            && !(self.marks(object, end) ^ old).contains(Marks::IDLE)
+        {
+            end += 1;
+        }
+        self.mark_window(object, &(page..end), order);
+        end
     }
 }

@@ -21,6 +21,7 @@ use arena::Arena;
 use super::cache::CachePlace;
 use super::object::Kind;
 use super::preserve::Preserving;
+use super::reclaim::{MEMORY_KEY, Woken};
 use super::tree::{node, node_mut};
 use super::{Context, MapId, ObjectId, PagerId, RequestId, Vm, cost};
 use crate::base::KernResult;
@@ -136,6 +137,8 @@ pub(super) enum Stalled {
     Page(Stall),
     /// It takes more than one step.
     Step,
+    /// It waits for free memory.
+    Memory,
 }
 
 /// A message to a pager.
@@ -176,6 +179,10 @@ pub enum Effect {
     Ask(Ask),
     /// A memory object is to be emptied: [`Vm::close_step`].
     Close(PagerId),
+    /// Memory is short: [`Vm::reclaim_step`].
+    Reclaim,
+    /// The store's pager is to forget pages: [`Vm::take_discards`].
+    Discard,
     /// A pager is to be told that its object has ended; then [`Vm::remove_pager`].
     Terminate(PagerId),
     /// Nothing: a step of what takes several is done.
@@ -243,11 +250,6 @@ fn key_of(request: RequestId, page: u64) -> WaitKey {
 }
 
 impl Vm {
-    /// Whether there are memory objects of pagers at all.
-    pub fn has_pagers(&self) -> bool {
-        !self.pagers.is_empty()
-    }
-
     /// The memory object behind a port, while it lives.
     pub fn pager_at(&mut self, port: PortId) -> Option<PagerId> {
         let index = self
@@ -374,6 +376,7 @@ impl Vm {
             self.pagers_by_port
                 .remove(&mut ByPort(&mut self.pagers), port);
             self.change_state(id, PagerState::Dead);
+            self.lose_store(id);
         }
     }
 
@@ -469,6 +472,13 @@ impl Vm {
         let stall = match self.stalled.take().ok_or(KernReturn::MemoryFailure)? {
             Stalled::Page(stall) => stall,
             Stalled::Step => return Ok(None),
+            Stalled::Memory if failed == Some(MEMORY_KEY) => {
+                return Err(KernReturn::ResourceShortage);
+            }
+            Stalled::Memory => {
+                let key = MEMORY_KEY;
+                return Ok(Some(Await { key, ask: None }));
+            }
         };
         let pager = self
             .pagers
@@ -571,11 +581,26 @@ impl Vm {
         let request = node_mut(&mut self.requests, id);
         request.failed = answer == Answer::Failed;
         request.next = first;
+        if let Some(pager) = self.pagers.id_at(key.0) {
+            self.store_answered(pager, key.1);
+        }
     }
 
     /// Whether [`next_effect`](Self::next_effect) has something to say.
     pub fn has_effects(&self) -> bool {
-        self.answered.is_some() || self.busy_pagers.is_some()
+        self.answered.is_some()
+            || self.busy_pagers.is_some()
+            || self.reclaim.wanted
+            || self.reclaim.wake.is_some()
+            || (self.discards.is_some() && !self.discards_held)
+    }
+
+    /// What can be done when there is nothing else.
+    fn next_chore(&self) -> Option<Effect> {
+        if self.discards.is_some() && !self.discards_held {
+            return Some(Effect::Discard);
+        }
+        self.reclaim.wanted.then_some(Effect::Reclaim)
     }
 
     /// The next thing that follows from what pagers said, or did not live to say. It is said again until it was done.
@@ -587,7 +612,15 @@ impl Vm {
                 failed: request.failed,
             });
         }
-        let id = self.busy_pagers?;
+        if let Some(woken) = self.reclaim.wake {
+            return Some(Effect::Wake {
+                key: MEMORY_KEY,
+                failed: woken == Woken::Hopeless,
+            });
+        }
+        let Some(id) = self.busy_pagers else {
+            return self.next_chore();
+        };
         let pager = node(&self.pagers, id);
         let (cursor, state, port) = (pager.cursor, pager.state, pager.ports.object);
         if let Some(page) = self.next_request(id, cursor) {
@@ -636,6 +669,8 @@ impl Vm {
         if let Some(request) = self.answered.and_then(|id| self.requests.remove(id)) {
             self.answered = request.next;
             context.release(request.ledger, Resource::KernelBytes, cost::<Request>());
+        } else {
+            self.all_woken_for_memory();
         }
     }
 

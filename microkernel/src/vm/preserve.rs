@@ -18,7 +18,7 @@ use abi::vm::copy_strategy;
 
 use super::object::Kind;
 use super::pager::PagerState;
-use super::resident::Marks;
+use super::resident::{Content, Marks};
 use super::tree::{node, node_mut};
 use super::{COPY_STEP, Context, ObjectId, PagerId, Progress, Vm};
 use crate::base::KernResult;
@@ -79,7 +79,7 @@ impl Vm {
                 // What is being returned may still be mapped writable.
                 .intersects(Marks::DIRTY | Marks::RETURN)
                 && self.resident_from(to, target) != Some(target)
-                && let Some(page) = here.pages.get(&self.residents, index)
+                && let Some(Content::Page(page)) = here.pages.get(&self.residents, index)
             {
                 let copy = self.add_page(context, to, target)?;
                 context
@@ -107,6 +107,7 @@ impl Vm {
             return Progress::Done(());
         };
         let found = self.object(object).pages.get(&self.residents, now.page);
+        let found = found.and_then(Content::page);
         let mut next = Some(now.shadow);
         if let Some(found) = found {
             for _ in 0..COPY_STEP {

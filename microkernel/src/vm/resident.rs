@@ -7,6 +7,8 @@
 //! Invariant: a bit of [`Node::occupied`] is set exactly when its slot is not 0. A node goes with its last slot; one
 //! without any exists only where [`Residents::reserve`] made it, until a page comes or [`Residents::prune`].
 //!
+//! A page that was put away keeps its place: a number says under which the store has it.
+//!
 //! Deliberately absent: charging. Who inserts asks how many nodes are [`missing`](Residents::missing) first.
 
 use core::ops::RangeInclusive;
@@ -25,6 +27,8 @@ const SLOTS: usize = 1 << BITS;
 const DEPTH: usize = 11;
 /// Set in a slot that is used. Below are the page's number, or the node's index: the level says which.
 const USED: u64 = 1 << 32;
+/// Set in a slot whose page is in the store: below is its number there.
+const STORED: u64 = 1 << 63;
 /// Where a page's [`Marks`] lie in its slot.
 const MARKS: u32 = 33;
 
@@ -44,7 +48,7 @@ type Path = heapless::Vec<(NodeId, usize), DEPTH>;
 pub(super) type Nodes = Arena<Node>;
 
 bitflags::bitflags! {
-    /// What is known of a page beside its content. Only pages that a pager supplied have any.
+    /// What is known of a page beside its content. Most are of pages that a pager supplied.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub(super) struct Marks: u16 {
         /// It may not be read until the pager unlocks it.
@@ -63,6 +67,8 @@ bitflags::bitflags! {
         const RETURN = 64;
         /// It was dirty when it got that mark.
         const WAS_DIRTY = 128;
+        /// Nobody maps it, and nobody used it since that was so. Pages without a pager may have this one, too.
+        const IDLE = 256;
     }
 }
 
@@ -96,6 +102,40 @@ impl Marks {
     /// Whether its content is nowhere else.
     pub(super) fn must_return(self) -> bool {
         self.intersects(Self::DIRTY | Self::PRECIOUS | Self::RETURN)
+    }
+}
+
+/// What an object has at an index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Content {
+    /// A page of memory.
+    Page(Page),
+    /// One that was put away, under this number.
+    Stored(u32),
+}
+
+impl Content {
+    /// The page, if it is in memory.
+    pub(super) fn page(self) -> Option<Page> {
+        match self {
+            Self::Page(page) => Some(page),
+            Self::Stored(_) => None,
+        }
+    }
+
+    fn of(slot: u64) -> Option<Self> {
+        match slot {
+            0 => None,
+            slot if slot & STORED != 0 => Some(Self::Stored(slot as u32)),
+            slot => Some(Self::Page(Page(slot as u32))),
+        }
+    }
+
+    fn slot(self) -> u64 {
+        match self {
+            Self::Page(page) => USED | u64::from(page.0),
+            Self::Stored(number) => USED | STORED | u64::from(number),
+        }
     }
 }
 
@@ -184,9 +224,15 @@ impl Residents {
         self.nodes
     }
 
-    /// The page at an index.
+    /// What is at an index.
     #[inline(always)]
-    pub(super) fn get(&self, nodes: &Nodes, index: u64) -> Option<Page> {
+    pub(super) fn get(&self, nodes: &Nodes, index: u64) -> Option<Content> {
+        Some(self.look(nodes, index)?.0)
+    }
+
+    /// The same with the marks.
+    #[inline(always)]
+    pub(super) fn look(&self, nodes: &Nodes, index: u64) -> Option<(Content, Marks)> {
         if !reaches(self.height, index) {
             return None;
         }
@@ -195,42 +241,43 @@ impl Residents {
             at = child(nodes, at)?.slots[slot_of(index, level)];
             level -= 1;
         }
-        (at != 0).then_some(Page(at as u32))
+        let marks = Marks::from_bits_truncate((at >> MARKS) as u16);
+        Some((Content::of(at)?, marks))
     }
 
     /// The marks of the page at an index.
     pub(super) fn marks(&self, nodes: &Nodes, index: u64) -> Marks {
-        if !reaches(self.height, index) {
-            return Marks::empty();
-        }
-        let (mut at, mut level) = (self.root, self.height);
-        while level > 0 {
-            let Some(here) = child(nodes, at) else {
-                return Marks::empty();
-            };
-            at = here.slots[slot_of(index, level)];
-            level -= 1;
-        }
-        Marks::from_bits_truncate((at >> MARKS) as u16)
+        let found = self.look(nodes, index);
+        found.map_or(Marks::empty(), |(_, marks)| marks)
     }
 
     /// Sets the marks of the page at an index, if there is one.
     pub(super) fn set_marks(&mut self, nodes: &mut Nodes, index: u64, marks: Marks) {
         let marked = |slot: u64| (slot & ((1 << MARKS) - 1)) | u64::from(marks.bits()) << MARKS;
-        if self.get(nodes, index).is_none() {
-            return;
+        if let Some(Content::Page(_)) = self.get(nodes, index) {
+            self.change(nodes, index, marked);
         }
+    }
+
+    /// Puts something else where there is something.
+    pub(super) fn replace(&mut self, nodes: &mut Nodes, index: u64, content: Content) {
+        debug_assert!(self.get(nodes, index).is_some(), "nothing to replace");
+        self.change(nodes, index, |_| content.slot());
+    }
+
+    /// Changes the slot of an index that has something.
+    fn change(&mut self, nodes: &mut Nodes, index: u64, change: impl FnOnce(u64) -> u64) {
         match self.path(nodes, index).last() {
-            None => self.root = marked(self.root),
+            None => self.root = change(self.root),
             Some((leaf, slot)) => {
                 let leaf = node_mut(nodes, *leaf);
-                leaf.slots[*slot] = marked(leaf.slots[*slot]);
+                leaf.slots[*slot] = change(leaf.slots[*slot]);
             }
         }
     }
 
     /// The first page at or after an index, and its index.
-    pub(super) fn next(&self, nodes: &Nodes, from: u64) -> Option<(u64, Page)> {
+    pub(super) fn next(&self, nodes: &Nodes, from: u64) -> Option<(u64, Content)> {
         let mut from = from;
         while reaches(self.height, from) {
             match self.next_below_top(nodes, from)? {
@@ -243,7 +290,7 @@ impl Residents {
 
     /// The page at `from`, or the first one after it in the lowest node on the way there that has a later slot;
     /// if it has none, the index from which on another node decides.
-    fn next_below_top(&self, nodes: &Nodes, from: u64) -> Option<Result<(u64, Page), u64>> {
+    fn next_below_top(&self, nodes: &Nodes, from: u64) -> Option<Result<(u64, Content), u64>> {
         let (mut at, mut level, mut from) = (self.root, self.height, from);
         while level > 0 {
             let here = child(nodes, at)?;
@@ -261,7 +308,7 @@ impl Residents {
             at = here.slots[first];
             level -= 1;
         }
-        (at != 0).then_some(Ok((from, Page(at as u32))))
+        Content::of(at).map(|content| Ok((from, content)))
     }
 
     /// How many pages there are below an index.
@@ -289,7 +336,7 @@ impl Residents {
         below
     }
 
-    /// Puts a page at an index that has none.
+    /// Puts a page at an index that has nothing.
     ///
     /// # Errors
     /// [`NoPlace`]: [`reserve`](Self::reserve) first. Nothing changed.
@@ -297,12 +344,12 @@ impl Residents {
         &mut self,
         nodes: &mut Nodes,
         index: u64,
-        page: Page,
+        content: Content,
     ) -> Result<(), NoPlace> {
         if !reaches(self.height, index) {
             return Err(NoPlace);
         }
-        let value = USED | u64::from(page.0);
+        let value = content.slot();
         if self.height == 0 {
             debug_assert!(self.root == 0, "a page twice");
             self.root = value;
@@ -330,10 +377,10 @@ impl Residents {
         Ok(())
     }
 
-    /// Takes the page at an index out.
-    pub(super) fn remove(&mut self, nodes: &mut Nodes, index: u64) -> Option<Page> {
+    /// Takes what is at an index out.
+    pub(super) fn remove(&mut self, nodes: &mut Nodes, index: u64) -> Option<Content> {
         let mut taken = None;
-        self.take_run(nodes, index..=index, 1, |page| taken = Some(page));
+        self.take_run(nodes, index..=index, 1, |content| taken = Some(content));
         taken
     }
 
@@ -356,16 +403,16 @@ impl Residents {
         nodes: &mut Nodes,
         range: RangeInclusive<u64>,
         limit: u64,
-        mut take: impl FnMut(Page),
+        mut take: impl FnMut(Content),
     ) -> u64 {
         let (start, last) = range.into_inner();
         let first = self.next(nodes, start);
-        let Some((first, page)) = first.filter(|(first, _)| *first <= last && limit > 0) else {
+        let Some((first, content)) = first.filter(|(first, _)| *first <= last && limit > 0) else {
             return 0;
         };
         if self.height == 0 {
             (self.root, self.pages) = (0, 0);
-            take(page);
+            take(content);
             return 1;
         }
         let path = self.path(nodes, first);
@@ -378,8 +425,8 @@ impl Residents {
             .min(SLOTS as u64 - 1) as usize;
         for slot in *slot..=end {
             let value = leaf.slots[slot];
-            if value != 0 && taken < limit {
-                take(Page(value as u32));
+            if let Some(content) = Content::of(value).filter(|_| taken < limit) {
+                take(content);
                 leaf.set(slot, 0);
                 taken += 1;
             }
@@ -522,30 +569,34 @@ mod tests {
         Arena::new(Region::on_heap(1 << 20))
     }
 
-    fn put(residents: &mut Residents, nodes: &mut Nodes, index: u64, page: Page) {
+    const fn page(number: u32) -> Content {
+        Content::Page(Page(number))
+    }
+
+    fn put(residents: &mut Residents, nodes: &mut Nodes, index: u64, content: Content) {
         let (missing, before) = (residents.missing(nodes, index), residents.nodes());
         if missing > 0 {
-            assert_eq!(residents.insert(nodes, index, page), Err(NoPlace));
+            assert_eq!(residents.insert(nodes, index, content), Err(NoPlace));
             residents.reserve(nodes, index).unwrap();
         }
         assert_eq!(residents.nodes(), before + missing);
         assert_eq!(residents.missing(nodes, index), 0);
-        assert_eq!(residents.insert(nodes, index, page), Ok(()));
+        assert_eq!(residents.insert(nodes, index, content), Ok(()));
     }
 
     #[test]
     fn a_single_page_takes_no_node() {
         let (mut nodes, mut residents) = (nodes(), Residents::new());
-        put(&mut residents, &mut nodes, 0, Page(0));
+        put(&mut residents, &mut nodes, 0, page(0));
         assert_eq!(nodes.len(), 0);
-        assert_eq!(residents.get(&nodes, 0), Some(Page(0)));
-        assert_eq!(residents.next(&nodes, 0), Some((0, Page(0))));
+        assert_eq!(residents.get(&nodes, 0), Some(page(0)));
+        assert_eq!(residents.next(&nodes, 0), Some((0, page(0))));
         assert_eq!(residents.next(&nodes, 1), None);
-        put(&mut residents, &mut nodes, u64::MAX, Page(7));
-        assert_eq!(residents.next(&nodes, 1), Some((u64::MAX, Page(7))));
+        put(&mut residents, &mut nodes, u64::MAX, page(7));
+        assert_eq!(residents.next(&nodes, 1), Some((u64::MAX, page(7))));
         assert_eq!(residents.below(&nodes, u64::MAX), 1);
-        assert_eq!(residents.remove(&mut nodes, u64::MAX), Some(Page(7)));
-        assert_eq!(residents.remove(&mut nodes, 0), Some(Page(0)));
+        assert_eq!(residents.remove(&mut nodes, u64::MAX), Some(page(7)));
+        assert_eq!(residents.remove(&mut nodes, 0), Some(page(0)));
         assert_eq!((nodes.len(), residents.nodes()), (0, 0));
     }
 
@@ -556,12 +607,26 @@ mod tests {
             residents.reserve(&mut nodes, index).unwrap();
         }
         assert_eq!(residents.next(&nodes, 0), None);
-        put(&mut residents, &mut nodes, 71, Page(1));
-        assert_eq!(residents.next(&nodes, 3), Some((71, Page(1))));
-        assert_eq!(residents.remove(&mut nodes, 71), Some(Page(1)));
+        put(&mut residents, &mut nodes, 71, page(1));
+        assert_eq!(residents.next(&nodes, 3), Some((71, page(1))));
+        assert_eq!(residents.remove(&mut nodes, 71), Some(page(1)));
         assert!(residents.nodes() > 0);
         residents.prune(&mut nodes);
         assert_eq!((nodes.len(), residents.nodes()), (0, 0));
+    }
+
+    #[test]
+    fn marks_are_a_page_s_and_go_with_it() {
+        let (mut nodes, mut residents) = (nodes(), Residents::new());
+        for index in [0, 3] {
+            put(&mut residents, &mut nodes, index, page(9));
+            residents.set_marks(&mut nodes, index, Marks::all());
+            assert_eq!(residents.look(&nodes, index), Some((page(9), Marks::all())));
+            residents.replace(&mut nodes, index, Content::Stored(u32::MAX));
+            residents.set_marks(&mut nodes, index, Marks::all());
+            let stored = Some((Content::Stored(u32::MAX), Marks::empty()));
+            assert_eq!(residents.look(&nodes, index), stored);
+        }
     }
 
     proptest! {
@@ -574,9 +639,12 @@ mod tests {
             for (number, (what, small, spread)) in steps.into_iter().enumerate() {
                 let index = small << (spread * 6);
                 if what < 3 && !model.contains_key(&index) {
-                    let page = Page(number as u32);
-                    put(&mut residents, &mut nodes, index, page);
-                    model.insert(index, page);
+                    let content = match number % 3 {
+                        0 => Content::Stored(number as u32),
+                        _ => page(number as u32),
+                    };
+                    put(&mut residents, &mut nodes, index, content);
+                    model.insert(index, content);
                 } else if what == 4 {
                     let (last, limit) = (index + small, small % 9);
                     let first = model.range(index..=last).next().map_or(0, |(index, _)| *index);

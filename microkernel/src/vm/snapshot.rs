@@ -100,9 +100,9 @@ impl Vm {
         let mut done = COPY_STEP.min(pages - found.done);
         if self.paged_behind(object, at).is_some() {
             // What is there is taken before it may go again.
-            let missing = (at..at + done).find(|at| self.find_page(object, *at).is_none());
+            let missing = (at..at + done).find(|at| self.find_in_memory(object, *at).is_none());
             match missing {
-                Some(missing) if missing == at => self.await_pages(object, at..at + 1)?,
+                Some(missing) if missing == at => self.await_pages(context, object, at..at + 1)?,
                 Some(missing) => done = missing - at,
                 None => {}
             }

@@ -7,7 +7,7 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
-use super::object::Kind;
+use super::object::{Kind, Shown};
 use super::pager::{Answer, PagerState, Question, Stall};
 use super::resident::Marks;
 use super::tree::node_mut;
@@ -204,7 +204,8 @@ impl Vm {
     /// # Errors
     /// `MemoryError`: a page that a pager took away meanwhile.
     fn shown_page(&self, object: ObjectId, index: u64) -> KernResult<Option<Page>> {
-        match self.find_page(object, index) {
+        // What is on its way is not put away.
+        match self.find_in_memory(object, index) {
             Some(found) => Ok(Some(found.page)),
             None if self.paged_behind(object, index).is_some() => Err(KernReturn::MemoryError),
             None => Ok(None),
@@ -264,6 +265,9 @@ impl Vm {
         right: u32,
     ) -> KernResult<u32> {
         let marks = self.check_lock(pager, (object, page), right)?;
+        if marks.contains(Marks::IDLE) {
+            self.clear_marks(object, page..page + 1, Marks::IDLE);
+        }
         let mut dirty = marks.contains(Marks::DIRTY);
         if right == protection::WRITE && !dirty {
             if self.preserve(context, pager, page) == Progress::More {
@@ -305,12 +309,17 @@ impl Vm {
         here.pages.set_marks(&mut self.residents, page, marks);
     }
 
-    /// Makes a range's pages present where only a pager can, so that it can be copied at once.
+    /// Makes a range's pages present where only a pager can, or the store has them, so that it can be copied at once.
     ///
     /// # Errors
     /// [`STALLED`](super::STALLED). A hole is no error.
-    pub fn await_range(&mut self, map: MapId, range: (u64, u64)) -> KernResult<()> {
-        if !self.has_pagers() {
+    pub fn await_range<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        range: (u64, u64),
+    ) -> KernResult<()> {
+        if !self.may_stall() {
             return Ok(());
         }
         let pages = whole_pages(range.0, range.1)?;
@@ -323,7 +332,7 @@ impl Vm {
             let (start, end) = (entry.start.max(at), entry.end.min(pages.end));
             if let Some(object) = entry.object {
                 let first = entry.page_at(start);
-                self.await_pages(object, first..first + (end - start) / PAGE_SIZE)?;
+                self.await_pages(context, object, first..first + (end - start) / PAGE_SIZE)?;
             }
             at = end;
         }
@@ -331,24 +340,26 @@ impl Vm {
     }
 
     /// As [`await_range`](Self::await_range), for pages of an object.
-    pub(super) fn await_pages(
+    pub(super) fn await_pages<M: Machine>(
         &mut self,
+        context: &mut Context<'_, M>,
         object: ObjectId,
         pages: core::ops::Range<u64>,
     ) -> KernResult<()> {
-        if self.paged_behind(object, pages.start).is_none() {
+        if self.paged_behind(object, pages.start).is_none() && self.slots.is_empty() {
             return Ok(());
         }
         let right = super::fault::needed(Access::Read);
         for index in pages {
-            match self.find_page(object, index) {
+            match self.find(object, index) {
                 None => self.await_missing(object, index, right)?,
-                Some(found) if found.paged => {
+                Some(Shown::Stored(stored)) => self.fetch(context, stored)?,
+                Some(Shown::Page(found)) if found.paged => {
                     if let Some((pager, behind, page)) = self.paged_behind(object, index) {
                         self.check_lock(pager, (behind, page), right)?;
                     }
                 }
-                Some(_) => {}
+                Some(Shown::Page(_)) => {}
             }
         }
         Ok(())

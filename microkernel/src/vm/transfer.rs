@@ -22,7 +22,7 @@ impl Vm {
         let mut at = range.start;
         while let Some(index) = self.next_shown(from, at, range.end) {
             at = index + 1;
-            let Some(found) = self.find_page(from, index) else {
+            let Some(found) = self.find_page(context, from, index)? else {
                 continue;
             };
             if found.depth < skip || (found.paged && self.object(to).backing.is_some()) {
@@ -92,8 +92,8 @@ impl Vm {
         (from, index): (ObjectId, u64),
         (to, place): (ObjectId, u64),
     ) {
-        if let Some(page) = self.detach_page(context, from, index) {
-            let moved = self.attach_page(context, to, (place, page));
+        if let Some(content) = self.detach_page(context, from, index) {
+            let moved = self.attach_page(context, to, (place, content));
             debug_assert!(moved.is_ok(), "no place was made");
         }
     }

@@ -9,4 +9,5 @@ mod lies;
 mod objects;
 mod orders;
 mod proxies;
+mod store;
 mod sync;

@@ -6,6 +6,7 @@ use interfaces::bounded::{Bytes, List, Text};
 use interfaces::console::{CHUNK, Console};
 use interfaces::host::{self, ArenaEntry, Host, Statistics, TaskEntry, ThreadEntry};
 use interfaces::log::{Level, Log, Record};
+use interfaces::memory_object::MemoryObject;
 use interfaces::supervisor::{self, End, Ended, Supervisor};
 use interfaces::task::Task as TaskInterface;
 use interfaces::{bootstrap::refusal, supervisor::State};
@@ -268,6 +269,14 @@ impl Host for Kernel {
     }
 
     async fn set_priority_limit(&mut self, _: SendRight<dyn TaskInterface>, _: u32) -> Result<()> {
+        unsupported()
+    }
+
+    async fn set_default_pager(&mut self, _: SendRight<dyn MemoryObject>, _: u64) -> Result<()> {
+        unsupported()
+    }
+
+    async fn set_free_target(&mut self, _: u64) -> Result<()> {
         unsupported()
     }
 }

@@ -81,7 +81,7 @@ impl Rig {
                     }
                 }
                 Effect::Terminate(pager) => vm.remove_pager(context, pager),
-                Effect::Ask(_) | Effect::Nothing => {}
+                Effect::Ask(_) | Effect::Nothing | Effect::Reclaim | Effect::Discard => {}
             });
         }
     }
