@@ -15,6 +15,7 @@ mod memory;
 mod messages;
 mod names;
 mod notifications;
+mod page_out;
 mod pagers;
 mod personality;
 mod ports;
@@ -29,7 +30,7 @@ mod waits;
 use crate::case::Case;
 
 /// All cases, by area.
-pub const ALL: [&[Case]; 25] = [
+pub const ALL: [&[Case]; 26] = [
     traps::CASES,
     names::CASES,
     messages::CASES,
@@ -55,6 +56,7 @@ pub const ALL: [&[Case]; 25] = [
     exceptions::CASES,
     resources::CASES,
     cpus::CASES,
+    page_out::CASES,
 ];
 
 /// The areas that the host backend knows enough for.

@@ -24,7 +24,7 @@ fn map(world: &World) -> Check<u64> {
     Ok(raw::map(object.name(), SIZE + 2 * PAGE)?)
 }
 
-fn word(address: u64, place: u64) -> u64 {
+pub(super) fn word(address: u64, place: u64) -> u64 {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&raw::peek(address + place * 8, 8));
     u64::from_le_bytes(bytes)

@@ -1,0 +1,66 @@
+//! Page-out: more memory is used than is to be had. It comes last: pages of all programs go, and return as they are used.
+
+use interfaces::default_pager::DefaultPager;
+use interfaces::host::Host;
+use libmach::SendRight;
+
+use super::cases;
+use super::pagers::word;
+use crate::case::{Check, World, check, equal};
+use crate::raw;
+
+const PAGE: u64 = 4096;
+
+cases! { "page-out":
+    "memory that is not used is put away and comes back" => put_away,
+}
+
+/// Touches more memory than there is, since so much is to be kept free.
+fn put_away(world: &World) -> Check {
+    const PAGES: u64 = 1200;
+    /// What other programs may need meanwhile.
+    const SPARE: u64 = 200;
+    let host: SendRight<dyn Host> = world.context.send_right("host")?;
+    let store: SendRight<dyn DefaultPager> = world.context.send_right("pager")?;
+    let before = store.client().statistics()?;
+    let info = host.client().info()?;
+    let address = raw::allocate(PAGES * PAGE)?;
+    host.client().set_free_target(info.free_pages - SPARE)?;
+    let mut away = before;
+    let filled = (0..PAGES).try_for_each(|page| mark(address, page));
+    let read = filled.and_then(|()| {
+        // Each of these calls waits for its turn behind pages.
+        for _ in 0..10 * PAGES {
+            away = store.client().statistics()?;
+            if away.pages > PAGES / 2 {
+                break;
+            }
+        }
+        (0..PAGES).try_for_each(|page| marked(address, page))
+    });
+    host.client().set_free_target(info.pages / 64)?;
+    read?;
+    let after = store.client().statistics()?;
+    check!(away.pages > PAGES / 2, "{away:?}");
+    check!(away.bytes < away.pages * PAGE / 2, "{away:?} is not packed");
+    let supplied = after.supplied - before.supplied;
+    check!(supplied > PAGES / 4, "{supplied} pages came back");
+    Ok(raw::deallocate(address, PAGES * PAGE)?)
+}
+
+/// A page's own number, at its beginning and its end.
+fn mark(address: u64, page: u64) -> Check {
+    let at = address + page * PAGE;
+    for (place, byte) in (0..).zip(page.to_le_bytes()) {
+        raw::poke(at + place, 1, byte);
+        raw::poke(at + PAGE - 8 + place, 1, !byte);
+    }
+    Ok(())
+}
+
+fn marked(address: u64, page: u64) -> Check {
+    let words = PAGE / 8;
+    equal("page", word(address, page * words), page)?;
+    equal("its middle", word(address, page * words + words / 2), 0)?;
+    equal("its end", word(address, (page + 1) * words - 1), !page)
+}

@@ -1,0 +1,4 @@
+//! Link arguments of the program.
+fn main() {
+    link::program();
+}

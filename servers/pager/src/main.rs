@@ -1,0 +1,20 @@
+//! Becomes the default pager, checks in as `org.mello.pager` and serves.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+#![forbid(unsafe_code)]
+
+use interfaces::default_pager::DefaultPager;
+use interfaces::host::Host;
+use interfaces::memory_object::MemoryObject;
+use libmach::{Context, Result, Runtime, SendRight};
+use pager::server::{CAPACITY, Object, Shared, Teller};
+
+#[libmach::main]
+fn main(context: Context) -> Result<()> {
+    let (runtime, shared) = (Runtime::new()?, Shared::default());
+    let object = runtime.export::<dyn MemoryObject, _>(Object::new(shared.clone())?)?;
+    let host: SendRight<dyn Host> = context.send_right("host")?;
+    host.client().set_default_pager(object, CAPACITY)?;
+    let service = context.check_in::<dyn DefaultPager>()?;
+    runtime.serve(service.into_port(), Teller(shared))?;
+    runtime.run()
+}
