@@ -30,6 +30,8 @@ pub enum FaultOutcome {
 pub(super) struct Resolved {
     pub(super) mapping: Mapping,
     pub(super) outcome: FaultOutcome,
+    /// It is a device's.
+    device: bool,
     /// What was mapped there before may allow what the new mapping does not, or be another page.
     replaces: bool,
 }
@@ -85,7 +87,7 @@ impl Vm {
         if resolved.outcome == FaultOutcome::Copied {
             self.forget(context, map, address);
         }
-        if resolved.mapping.caching == Caching::Uncached {
+        if resolved.device {
             // Device registers are not memory: no copy touches them.
             return Err(KernReturn::ProtectionFailure);
         }
@@ -160,6 +162,7 @@ impl Vm {
                 caching: found.caching,
             },
             outcome,
+            device: found.device,
             replaces: outcome == FaultOutcome::Copied || protection != allowed,
         })
     }
@@ -254,6 +257,7 @@ impl Vm {
             caching: Caching::WriteBack,
             depth: 0,
             paged: false,
+            device: false,
             idle: false,
             holder: (object, index),
         })
@@ -288,6 +292,7 @@ impl Vm {
             caching: Caching::WriteBack,
             depth: 0,
             paged: false,
+            device: false,
             idle: false,
             holder: (object, index),
         })

@@ -67,6 +67,8 @@ pub(super) struct Found {
     pub(super) depth: u32,
     /// A pager supplied it.
     pub(super) paged: bool,
+    /// It is a device's.
+    pub(super) device: bool,
     /// Nobody has used it for a while.
     pub(super) idle: bool,
     /// The object whose own it is, and where there.
@@ -136,14 +138,10 @@ impl Object {
         matches!(self.kind, Kind::Paged(_))
     }
 
+    /// Whether its pages are a device's, however they are cached: nothing that the kernel may read as memory. What exists
+    /// by itself and is memory, nobody may write.
     pub(super) fn is_device(&self) -> bool {
-        matches!(
-            self.kind,
-            Kind::Physical {
-                caching: Caching::Uncached,
-                ..
-            }
-        )
+        matches!(self.kind, Kind::Physical { writable: true, .. })
     }
 }
 
@@ -206,6 +204,7 @@ impl Vm {
                 caching,
                 depth,
                 paged: here.is_paged(),
+                device: here.is_device(),
                 idle,
                 holder: (object, index),
             };
