@@ -159,11 +159,13 @@ impl Ipc {
     }
 
     /// What ports and messages take; names tell of themselves.
-    pub fn usage(&self) -> [Usage; 5] {
+    pub fn usage(&self) -> [Usage; 7] {
         [
             Usage::of("ports", &self.ports),
             Usage::of("messages", &self.messages),
             Usage::of("bodies", &self.bodies),
+            Usage::of("port arrays", &self.arrays),
+            Usage::of("port array rows", &self.rows),
             Usage::of("notices", &self.notices),
             Usage::of("memberships", &self.memberships),
         ]
