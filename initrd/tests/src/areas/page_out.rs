@@ -32,7 +32,7 @@ fn put_away(world: &World) -> Check {
         // Each of these calls waits for its turn behind pages.
         for _ in 0..10 * PAGES {
             away = store.client().statistics()?;
-            if away.pages > PAGES / 2 {
+            if away.kept - before.kept > PAGES * 3 / 4 {
                 break;
             }
         }
@@ -41,7 +41,11 @@ fn put_away(world: &World) -> Check {
     host.client().set_free_target(info.pages / 64)?;
     read?;
     let after = store.client().statistics()?;
-    check!(away.pages > PAGES / 2, "{away:?}");
+    // Pages of cases before this one may be there still.
+    check!(
+        away.kept - before.kept > PAGES * 3 / 4,
+        "{before:?}, {away:?}"
+    );
     check!(away.bytes < away.pages * PAGE / 2, "{away:?} is not packed");
     let supplied = after.supplied - before.supplied;
     check!(supplied > PAGES / 4, "{supplied} pages came back");
