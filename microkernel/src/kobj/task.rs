@@ -110,14 +110,13 @@ impl<M: Machine> TaskObject<'_, '_, M> {
     /// Starts the child that a fork makes, or takes its next step. When it fails, the child ends with the request.
     fn fork(&mut self, new: NewTask) -> Result<TaskId> {
         let core = &mut *self.core;
-        let child = match *core.made {
-            Some(Made::Task(child)) => child,
-            _ => {
-                let parent = core.tasks.get(self.id).ok_or(KernReturn::InvalidTask)?.map;
-                core.tasks.create_fork(&mut core.layers, new, parent)?
-            }
+        let Some(Made::Task(child)) = *core.made else {
+            let parent = core.tasks.get(self.id).ok_or(KernReturn::InvalidTask)?.map;
+            let child = core.tasks.create_fork(&mut core.layers, new, parent)?;
+            // What it inherits comes in steps of its own: together they would be too long for one.
+            *core.made = Some(Made::Task(child));
+            return Err(core.again());
         };
-        *core.made = Some(Made::Task(child));
         let map = core.tasks.get(child).ok_or(KernReturn::Terminated)?.map;
         let (vm, mut context) = core.layers.vm();
         match vm.fork_step(&mut context, map)? {
