@@ -56,6 +56,9 @@ impl Ipc {
         call: &Call,
     ) -> Result<Received, MessageReturn> {
         let (port, wait) = self.source(cx, thread, call)?;
+        if let Wait::Receive(_) = wait {
+            cx.sched.end_loan(cx.cpu, thread);
+        }
         let has_work = self.ports.get(port).is_some_and(|port| port.has_work);
         if let Some(thread) = cx.sched.threads.get_mut(thread) {
             let mut flags = thread.flags - (Flags::PEEK | Flags::RECEIVE_LARGE);
@@ -366,20 +369,26 @@ impl Ipc {
         let Some(record) = cx.sched.threads.get_mut(thread) else {
             return Err(right);
         };
+        let space = record.space;
         let kind = match right {
             Right::None => return Ok((ReplyKind::None, Name::NULL)),
-            Right::SendOnce(id) => match self.ports.get(id).map(|port| port.kind) {
-                Some(Kind::Reply(of)) if record.slot.is_none() => {
-                    record.slot = Some(id);
-                    record.slot_of = Some(of);
-                    record.flags |= Flags::SLOT_FULL;
-                    return Ok((ReplyKind::Slot, Name::REPLY_SLOT));
+            Right::SendOnce(id) => {
+                if let Some(Kind::Reply(of)) = self.ports.get(id).map(|port| port.kind) {
+                    let free = record.slot.is_none();
+                    if free {
+                        record.slot = Some(id);
+                        record.slot_of = Some(of);
+                        record.flags |= Flags::SLOT_FULL;
+                    }
+                    cx.sched.lend(thread, of);
+                    if free {
+                        return Ok((ReplyKind::Slot, Name::REPLY_SLOT));
+                    }
                 }
-                _ => ReplyKind::SendOnce,
-            },
+                ReplyKind::SendOnce
+            }
             _ => ReplyKind::Send,
         };
-        let space = record.space;
         let name = self.copy_out(cx, space, right)?;
         Ok(if name == Name::DEAD {
             (ReplyKind::Dead, name)

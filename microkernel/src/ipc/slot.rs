@@ -28,6 +28,7 @@ impl Ipc {
 
     /// Takes the right out of a thread's slot.
     pub(super) fn empty_slot<M: Machine>(cx: &mut Context<'_, M>, thread: ThreadId) -> Right {
+        cx.sched.end_loan(cx.cpu, thread);
         let Some(thread) = cx.sched.threads.get_mut(thread) else {
             return Right::None;
         };

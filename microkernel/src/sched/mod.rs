@@ -15,6 +15,7 @@ mod check;
 pub mod cpus;
 mod depress;
 pub mod futex;
+mod lend;
 pub mod queue;
 pub mod run_queue;
 pub mod semaphore;
@@ -123,8 +124,7 @@ impl Sched {
         if let Some(thread) = current.and_then(|id| self.threads.get_mut(id)) {
             thread.state = State::Blocked;
             thread.cpu = cpu;
-            thread.own_priority = thread.base;
-            thread.priority = thread.base;
+            thread.recover_priority();
             if thread.flags.contains(Flags::DEPRESSED)
                 && let Some(current) = current
             {
