@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use abi::names::disposition;
 use abi::registers::{Shape, options, send_word};
+use abi::thread_state::{AVX_SIZE, DebugState};
 use abi::trap::MACH_MSG;
 use arena::Region;
 
@@ -205,6 +206,21 @@ impl Delivery {
     }
 }
 
+/// A thread's vector registers: x87 and SSE as `fxsave64` lays them out, then the upper halves of AVX.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Vectors(pub [u8; AVX_SIZE]);
+
+impl Vectors {
+    /// Of a thread that has not used any.
+    pub const CLEAN: Self = {
+        let mut bytes = [0; AVX_SIZE];
+        // x87: all exceptions masked, extended precision. SSE: the same.
+        [bytes[0], bytes[1]] = 0x37f_u16.to_le_bytes();
+        [bytes[24], bytes[25]] = 0x1f80_u16.to_le_bytes();
+        Self(bytes)
+    };
+}
+
 /// Why the kernel was entered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
@@ -278,6 +294,18 @@ pub trait Machine {
     /// # Errors
     /// [`OutOfPages`]: nothing changed.
     fn create_frame(&mut self, thread: FrameIndex) -> Result<(), OutOfPages>;
+
+    /// The vector registers of a thread that runs nowhere.
+    fn vectors(&mut self, thread: FrameIndex) -> Vectors;
+    /// Sets the vector registers of a thread that runs nowhere; bits that the processor does not know stay clear.
+    ///
+    /// # Errors
+    /// [`OutOfPages`]: nothing changed.
+    fn set_vectors(&mut self, thread: FrameIndex, vectors: &Vectors) -> Result<(), OutOfPages>;
+    /// The debug registers of a thread that runs nowhere.
+    fn debug_state(&mut self, thread: FrameIndex) -> DebugState;
+    /// Sets the debug registers of a thread that runs nowhere. The kernel has checked them.
+    fn set_debug_state(&mut self, thread: FrameIndex, state: &DebugState);
 
     /// A page for the caller alone. Its content is undefined.
     fn allocate_page(&mut self) -> Option<Page>;

@@ -236,6 +236,46 @@ pub(crate) fn breakpoint() {
     unsafe { core::arch::asm!("int3", options(nostack)) };
 }
 
+/// The lower half of `xmm0` as it is, which then is `value`. (This program is compiled without vector registers.)
+#[cfg(target_os = "none")]
+pub(crate) fn exchange_vector(value: u64) -> u64 {
+    let old: u64;
+    // movq rax, xmm0; movq xmm0, rcx: the assembler takes no names of registers that the target does without.
+    // SAFETY: nothing else in this program uses the register.
+    unsafe {
+        core::arch::asm!(
+            ".byte 0x66, 0x48, 0x0f, 0x7e, 0xc0",
+            ".byte 0x66, 0x48, 0x0f, 0x6e, 0xc1",
+            in("rcx") value,
+            out("rax") old,
+            options(nomem, nostack),
+        );
+    }
+    old
+}
+
+/// Loads the stack segment from an aligned word, and traps with the next instruction: what the first one meets, the
+/// processor tells after the second one.
+#[cfg(target_os = "none")]
+pub(crate) fn load_stack_segment_and_trap(word: u64) {
+    // SAFETY: the selector is the one that is there; the null trap touches nothing.
+    unsafe {
+        core::arch::asm!(
+            "mov eax, ss",
+            "mov [{word}], eax",
+            "mov rax, {null}",
+            "mov ss, word ptr [{word}]",
+            "syscall",
+            word = in(reg) word,
+            null = const libmach::abi::trap::NULL,
+            out("rax") _,
+            out("rcx") _,
+            out("rdx") _,
+            out("r11") _,
+        );
+    }
+}
+
 /// A system call of a personality: number and arguments as Linux has them.
 #[cfg(target_os = "none")]
 pub(crate) fn system_call(number: u64, arguments: [u64; 3]) -> i64 {
@@ -338,6 +378,10 @@ mod host {
         value
     }
     pub(crate) fn breakpoint() {}
+    pub(crate) fn exchange_vector(value: u64) -> u64 {
+        value
+    }
+    pub(crate) fn load_stack_segment_and_trap(_: u64) {}
     pub(crate) fn system_call(_: u64, _: [u64; 3]) -> i64 {
         0
     }
@@ -347,6 +391,7 @@ mod host {
 }
 #[cfg(not(target_os = "none"))]
 pub(crate) use host::{
-    adopt_buffer, breakpoint, cpu, divide_by_zero, jump, personality_entry, privileged, skipped,
-    system_call, thread_block, touch_port, undefined,
+    adopt_buffer, breakpoint, cpu, divide_by_zero, exchange_vector, jump,
+    load_stack_segment_and_trap, personality_entry, privileged, skipped, system_call, thread_block,
+    touch_port, undefined,
 };

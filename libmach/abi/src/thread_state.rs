@@ -2,6 +2,36 @@
 
 /// What [`ThreadState`] is called as a flavor: `x86_THREAD_STATE64`.
 pub const FLAVOR: u32 = 4;
+/// x87 and SSE registers, [`FLOAT_SIZE`] bytes as `fxsave64` lays them out: `x86_FLOAT_STATE64`, without the words that XNU
+/// reserves around it.
+pub const FLOAT_FLAVOR: u32 = 5;
+/// Debug registers, [`DebugState`]: `x86_DEBUG_STATE64`.
+pub const DEBUG_FLAVOR: u32 = 11;
+/// The same as [`FLOAT_FLAVOR`], and behind it the upper halves of the 16 `ymm` registers: [`AVX_SIZE`] bytes.
+/// `x86_AVX_STATE64`, with the same difference.
+pub const AVX_FLAVOR: u32 = 17;
+
+/// Bytes of [`FLOAT_FLAVOR`].
+pub const FLOAT_SIZE: usize = 512;
+/// Bytes of [`AVX_FLAVOR`].
+pub const AVX_SIZE: usize = 768;
+
+/// Debug registers: addresses, what was met last, what is watched (Intel SDM vol. 3, 17.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+#[allow(missing_docs, reason = "the registers' own names")]
+pub struct DebugState {
+    pub dr0: u64,
+    pub dr1: u64,
+    pub dr2: u64,
+    pub dr3: u64,
+    /// Not there; 0.
+    pub dr4: u64,
+    /// Not there; 0.
+    pub dr5: u64,
+    pub dr6: u64,
+    pub dr7: u64,
+}
 
 /// General registers (`x86_THREAD_STATE64`: the same order, plus both segment bases).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

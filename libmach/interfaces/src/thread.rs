@@ -3,6 +3,8 @@
 use abi::thread_state::ThreadState;
 use macros::{Wire, interface};
 
+use crate::bounded::Bytes;
+
 /// A thread in numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
 pub struct Info {
@@ -42,4 +44,13 @@ pub trait Thread {
     async fn set_priority(&mut self, priority: u32, fixed: u32) -> Result<()>;
     /// Ends a depression (`THREAD_SWITCH`) before its time; `NotDepressed` when there is none.
     async fn depress_abort(&mut self) -> Result<()>;
+    /// Its registers of one flavor (`abi::thread_state`), while it is stopped, as the processor lays them out.
+    ///
+    /// `InvalidArgument`: no such flavor.
+    async fn get_state_of(&mut self, flavor: u32) -> Result<Bytes<768>>;
+    /// Sets registers of one flavor, while it is stopped; what is reserved or the kernel's keeps its value.
+    ///
+    /// `InvalidArgument`: no such flavor, or not so many bytes; an address that is not the user's; a debug register that
+    /// watches I/O ports or itself.
+    async fn set_state_of(&mut self, flavor: u32, state: &[u8]) -> Result<()>;
 }

@@ -26,6 +26,7 @@ mod semaphore;
 mod task;
 mod task_vm;
 mod thread;
+mod thread_state;
 mod transport;
 
 pub use transport::{Reply, Scratch, words_of};

@@ -3,15 +3,17 @@
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::thread_state::ThreadState;
 use abi::transport::Result;
+use interfaces::bounded::Bytes;
 use interfaces::thread::{Info, Thread};
 
 use super::Core;
+use super::thread_state::{self as state, Checked};
 use super::transport::{Reply, Request, serve as dispatch};
 use crate::base::KernResult;
 use crate::base::ids::ThreadId;
 use crate::ipc::receive::End;
 use crate::machine::{FrameIndex, Machine};
-use crate::sched::{self, Flags, Policy, State, Wait, check_state, get_state, set_state};
+use crate::sched::{self, Flags, Policy, State, Wait, check_state, get_state};
 use crate::task::Tasks;
 
 /// A thread that is asked something.
@@ -97,6 +99,33 @@ impl<M: Machine> ThreadObject<'_, '_, M> {
         }
     }
 
+    /// Sets registers, once the thread stands still.
+    fn set_checked(&mut self, checked: &Checked<'_>) -> Result<()> {
+        if let Stopped::Soon = self.stopped()? {
+            return Err(self.core.again());
+        }
+        let general = matches!(checked, Checked::General(_));
+        let thread = self.thread()?;
+        // The end of a wait writes general registers: it comes first, by `abort`.
+        let waits = thread.state == State::Blocked && !matches!(thread.wait, Wait::Exception(..));
+        if general && waits {
+            return Err(KernReturn::Failure.into());
+        }
+        let (id, frame) = (self.id, self.frame());
+        let layers = &mut self.core.layers;
+        state::set(layers.cx.machine, frame, checked)?;
+        if !general {
+            return Ok(());
+        }
+        if let Some(thread) = layers.cx.sched.threads.get_mut(id) {
+            thread.flags -= Flags::RETRY;
+        }
+        if let Some(made) = layers.ipc.drop_request(&mut layers.cx, id) {
+            self.core.tasks.abandon(&mut self.core.layers, made);
+        }
+        Ok(())
+    }
+
     fn frame(&self) -> FrameIndex {
         self.id.index()
     }
@@ -177,27 +206,21 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
 
     async fn set_state(&mut self, state: ThreadState) -> Result<()> {
         check_state(&state)?;
+        self.set_checked(&Checked::General(state))
+    }
+
+    async fn get_state_of(&mut self, flavor: u32) -> Result<Bytes<768>> {
         match self.stopped()? {
             Stopped::Soon => Err(self.core.again()),
             Stopped::Yes => {
-                let thread = self.thread()?;
-                // The end of a wait writes registers: it comes first, by `abort`.
-                if thread.state == State::Blocked && !matches!(thread.wait, Wait::Exception(..)) {
-                    return Err(KernReturn::Failure.into());
-                }
-                let (id, frame) = (self.id, self.frame());
-                let layers = &mut self.core.layers;
-                if let Some(thread) = layers.cx.sched.threads.get_mut(id) {
-                    thread.flags -= Flags::RETRY;
-                }
-                let made = layers.ipc.drop_request(&mut layers.cx, id);
-                set_state(layers.cx.machine.frame(frame), &state);
-                if let Some(made) = made {
-                    self.core.tasks.abandon(&mut self.core.layers, made);
-                }
-                Ok(())
+                let thread = self.frame();
+                Ok(state::get(self.core.layers.cx.machine, thread, flavor)?)
             }
         }
+    }
+
+    async fn set_state_of(&mut self, flavor: u32, state: &[u8]) -> Result<()> {
+        self.set_checked(&state::check(flavor, state)?)
     }
 
     async fn set_priority(&mut self, priority: u32, fixed: u32) -> Result<()> {

@@ -7,10 +7,13 @@ use std::vec::Vec;
 use core::ops::Range;
 
 use abi::PAGE_SIZE;
+use abi::thread_state::DebugState;
 use abi::vm::protection;
 use arena::Region;
 
-use crate::machine::{Caching, Cpu, Frame, FrameIndex, Machine, OutOfPages, Page, Root, Time};
+use crate::machine::{
+    Caching, Cpu, Frame, FrameIndex, Machine, OutOfPages, Page, Root, Time, Vectors,
+};
 
 const BYTES: usize = PAGE_SIZE as usize;
 
@@ -100,6 +103,20 @@ impl Machine for TestMachine {
     fn create_frame(&mut self, _: FrameIndex) -> Result<(), OutOfPages> {
         Err(OutOfPages)
     }
+
+    fn vectors(&mut self, _: FrameIndex) -> Vectors {
+        Vectors::CLEAN
+    }
+
+    fn set_vectors(&mut self, _: FrameIndex, _: &Vectors) -> Result<(), OutOfPages> {
+        Err(OutOfPages)
+    }
+
+    fn debug_state(&mut self, _: FrameIndex) -> DebugState {
+        DebugState::default()
+    }
+
+    fn set_debug_state(&mut self, _: FrameIndex, _: &DebugState) {}
 
     fn allocate_page(&mut self) -> Option<Page> {
         let page = self.free.pop()?;

@@ -10,6 +10,7 @@ mod host;
 mod many;
 mod memory;
 mod ports;
+mod registers;
 mod scale;
 mod semaphores;
 mod special;

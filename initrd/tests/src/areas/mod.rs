@@ -19,6 +19,7 @@ mod page_out;
 mod pagers;
 mod personality;
 mod ports;
+mod registers;
 mod resources;
 mod semaphores;
 mod sets;
@@ -51,6 +52,7 @@ pub const ALL: [&[Case]; 26] = [
     handlers::CASES,
     personality::CASES,
     waits::CASES,
+    registers::CASES,
     tasks::CASES,
     kills::CASES,
     exceptions::CASES,

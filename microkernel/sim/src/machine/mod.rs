@@ -21,11 +21,12 @@ use std::fmt::Arguments;
 use std::ops::Range;
 
 use abi::PAGE_SIZE;
+use abi::thread_state::DebugState;
 use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, protection};
 use arena::Region;
 use microkernel::machine::{
     Access, Caching, Cpu, Frame, FrameIndex, Machine, NEVER, Next, OutOfPages, Page, Resume, Root,
-    Time,
+    Time, Vectors,
 };
 
 use memory::Memory;
@@ -98,6 +99,10 @@ pub struct SimMachine {
     size: Size,
     now: Time,
     frames: Vec<Option<Frame>>,
+    /// Of threads that have any.
+    vectors: BTreeMap<FrameIndex, Vectors>,
+    /// Of threads that have any.
+    debug: BTreeMap<FrameIndex, DebugState>,
     /// Frames made since the last look: a new thread has this index.
     created: Vec<FrameIndex>,
     processors: Vec<Processor>,
@@ -131,6 +136,8 @@ impl SimMachine {
             size,
             now: 0,
             frames: Vec::new(),
+            vectors: BTreeMap::new(),
+            debug: BTreeMap::new(),
             created: Vec::new(),
             processors: vec![processor; size.cpus as usize],
             inside: None,
@@ -323,6 +330,19 @@ fn check_range(range: &Range<u64>, limit: u64) {
     assert!(pages <= limit, "{pages} pages in one step");
 }
 
+impl SimMachine {
+    /// What is a thread's alone may be touched by the CPU in the kernel only, and while no other one runs it.
+    fn assert_free(&self, thread: FrameIndex) {
+        for cpu in self.cpus().filter(|cpu| Some(*cpu) != self.inside) {
+            assert_ne!(
+                self.running(cpu),
+                Some(thread),
+                "registers of a thread that runs on {cpu:?}"
+            );
+        }
+    }
+}
+
 impl Machine for SimMachine {
     fn reserve(&mut self, bytes: usize) -> Region {
         Region::on_heap(bytes.min(self.size.arena_bytes))
@@ -342,13 +362,7 @@ impl Machine for SimMachine {
     }
 
     fn frame(&mut self, thread: FrameIndex) -> &mut Frame {
-        for cpu in self.cpus().filter(|cpu| Some(*cpu) != self.inside) {
-            assert_ne!(
-                self.running(cpu),
-                Some(thread),
-                "frame of a thread that runs on {cpu:?}"
-            );
-        }
+        self.assert_free(thread);
         self.registers(thread)
     }
 
@@ -358,8 +372,31 @@ impl Machine for SimMachine {
             self.frames.resize(index + 1, None);
         }
         self.frames[index] = Some(Frame::default());
+        self.vectors.remove(&thread);
+        self.debug.remove(&thread);
         self.created.push(thread);
         Ok(())
+    }
+
+    fn vectors(&mut self, thread: FrameIndex) -> Vectors {
+        self.assert_free(thread);
+        self.vectors.get(&thread).copied().unwrap_or(Vectors::CLEAN)
+    }
+
+    fn set_vectors(&mut self, thread: FrameIndex, vectors: &Vectors) -> Result<(), OutOfPages> {
+        self.assert_free(thread);
+        self.vectors.insert(thread, *vectors);
+        Ok(())
+    }
+
+    fn debug_state(&mut self, thread: FrameIndex) -> DebugState {
+        self.assert_free(thread);
+        self.debug.get(&thread).copied().unwrap_or_default()
+    }
+
+    fn set_debug_state(&mut self, thread: FrameIndex, state: &DebugState) {
+        self.assert_free(thread);
+        self.debug.insert(thread, *state);
     }
 
     fn allocate_page(&mut self) -> Option<Page> {

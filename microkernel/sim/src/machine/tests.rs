@@ -148,7 +148,7 @@ fn writable_and_executable_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "frame of a thread that runs")]
+#[should_panic(expected = "registers of a thread that runs")]
 fn the_frame_of_a_running_thread_is_its_own() {
     let (mut machine, _) = machine(2);
     inside(&mut machine, |machine| machine.frame(1).rax = 1);

@@ -24,7 +24,7 @@ use super::lock;
 use super::memory::MEMORY;
 use super::percpu::{self, ATTENTION, FIRST_END, FRAME_END, Pause, PerCpu, ROOT, STACK, attention};
 use super::stretch::{self, Cause};
-use super::{interrupts, shootdown, vector};
+use super::{debug, interrupts, shootdown, vector};
 
 const RESUME: usize = offset_of!(Frame, resume);
 // One load reads both.
@@ -237,6 +237,7 @@ pub(crate) fn run_slowly(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
     if reasons | u64::from(registers.machine_flags) != 0 {
         // Under the lock: afterwards another CPU may run the thread whose state the registers hold.
         vector::switch(area, Some(thread));
+        debug::switch(area, Some(thread));
     }
     lock::release(kernel);
     // First, for the old root may be among what is freed.
@@ -303,6 +304,7 @@ pub(crate) fn idle(kernel: Guard<'_, Guarded>) -> ! {
 /// is the kernel's own, for that of a thread may be destroyed from now on.
 fn release(area: &PerCpu, kernel: Guard<'_, Guarded>) {
     vector::switch(area, None);
+    debug::switch(area, None);
     lock::release(kernel);
     switch_root(area, MEMORY.lock().root());
     shootdown::complete(area);

@@ -4,9 +4,10 @@ use core::fmt;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
+use abi::thread_state::DebugState;
 use arena::Region;
 use microkernel::machine::{
-    Caching, Cpu, Frame, FrameIndex, Machine, OutOfPages, Page, Root, Time,
+    Caching, Cpu, Frame, FrameIndex, Machine, OutOfPages, Page, Root, Time, Vectors,
 };
 use microkernel_x86_64::acpi::Acpi;
 use microkernel_x86_64::contexts::{context_of, table_of};
@@ -20,7 +21,7 @@ use super::log::{self, Ending};
 use super::memory::{self, Direct, MEMORY};
 use super::percpu::{self, PerCpu};
 use super::time::Clocks;
-use super::{apic, exit, lock, ports, shootdown, stretch, user_memory, vector};
+use super::{apic, debug, exit, lock, ports, shootdown, stretch, user_memory, vector};
 
 /// What the kernel lock guards of the machine.
 pub(crate) struct Hardware {
@@ -111,6 +112,22 @@ impl Machine for Hardware {
         memory::map_thread(thread)?;
         vector::reset(percpu::this(), thread);
         Ok(())
+    }
+
+    fn vectors(&mut self, thread: FrameIndex) -> Vectors {
+        vector::get(thread)
+    }
+
+    fn set_vectors(&mut self, thread: FrameIndex, vectors: &Vectors) -> Result<(), OutOfPages> {
+        vector::set(thread, vectors)
+    }
+
+    fn debug_state(&mut self, thread: FrameIndex) -> DebugState {
+        debug::get(thread)
+    }
+
+    fn set_debug_state(&mut self, thread: FrameIndex, state: &DebugState) {
+        debug::set(thread, state);
     }
 
     fn allocate_page(&mut self) -> Option<Page> {

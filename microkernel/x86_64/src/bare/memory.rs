@@ -24,7 +24,7 @@ const STACK_PAGES: u64 = 64;
 /// Pages of each stack for faults that may come anywhere.
 const FAULT_STACK_PAGES: u64 = 4;
 /// Stacks of that kind: NMI, double fault, machine check.
-pub(crate) const FAULT_STACKS: usize = 3;
+pub(crate) const FAULT_STACKS: usize = 4;
 /// Addresses for each CPU's stacks.
 const STACK_STRIDE: u64 = 128 * PAGE;
 /// Addresses left free between two arenas, so that running over an end is a fault.

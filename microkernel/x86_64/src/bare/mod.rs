@@ -11,6 +11,7 @@ mod apic;
 mod asm;
 mod boot_info;
 mod cpu;
+mod debug;
 mod entry;
 mod exceptions;
 mod exit;

@@ -34,6 +34,8 @@ pub(crate) mod attention {
     pub(crate) const VECTORS: u64 = 2;
     /// The CPU lacks `wrfsbase`.
     pub(crate) const NO_FSGSBASE: u64 = 4;
+    /// The debug registers watch for the current thread.
+    pub(crate) const DEBUG: u64 = 8;
 }
 
 /// Why a CPU lets interrupts in while it is in ring 0.

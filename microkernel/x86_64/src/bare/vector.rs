@@ -9,7 +9,8 @@
 
 use core::arch::asm;
 
-use microkernel::machine::{Event, Frame, FrameIndex};
+use abi::thread_state::FLOAT_SIZE;
+use microkernel::machine::{Event, Frame, FrameIndex, OutOfPages, Vectors};
 use microkernel_x86_64::layout::{DIRECT, PAGE, THREAD_SIZE, THREADS};
 use microkernel_x86_64::physical::Physical;
 
@@ -27,6 +28,20 @@ const COMMON: u64 = 7;
 const WIDE: u64 = 0xe0;
 const X87_CONTROL: u64 = 0x37f;
 const SSE_CONTROL: u64 = 0x1f80;
+/// Where the layout of `fxsave64` has SSE's control bits, and which of them the CPU has.
+const MXCSR: usize = 24;
+const MXCSR_MASK: usize = 28;
+/// Those of CPUs that do not say.
+const OLD_MXCSR: u32 = 0xffbf;
+/// Where it has x87 and SSE registers.
+const REGISTERS: core::ops::Range<usize> = 32..416;
+/// Where `xsave64` says which parts are not in their first state, and the bits (Intel SDM vol. 1, 13.4).
+const IN_USE: usize = 512;
+const X87: u8 = 1;
+const SSE: u8 = 2;
+const AVX: u8 = 4;
+/// Where it has the upper halves of AVX: the same on all CPUs, for the layout without compaction.
+const AVX_OFFSET: usize = 576;
 
 /// A thread's place in memory: its frame, and what the machine notes beside it.
 #[repr(C)]
@@ -34,7 +49,9 @@ pub(crate) struct Slot {
     pub(crate) frame: Frame,
     /// The physical address of its vector state, or 0.
     vectors: u64,
-    unused: [u64; 7],
+    unused: u64,
+    /// Its debug registers: four addresses, DR6, DR7.
+    pub(super) debug: [u64; 6],
 }
 
 const _: () = assert!(size_of::<Slot>() as u64 == THREAD_SIZE);
@@ -50,7 +67,7 @@ static CLEAN: Clean = {
     Clean(words)
 };
 
-fn slot_of(thread: FrameIndex) -> *mut Slot {
+pub(super) fn slot_of(thread: FrameIndex) -> *mut Slot {
     exit::frame_of(thread).cast()
 }
 
@@ -151,24 +168,89 @@ fn clear(area: &PerCpu) {
 pub(crate) fn first_use(area: &'static PerCpu) -> ! {
     let frame = area.frame_end.get() - SAVED as u64;
     let thread = ((frame - THREADS) / THREAD_SIZE) as FrameIndex;
-    let Some(page) = MEMORY.lock().allocate() else {
+    let slot = slot_of(thread);
+    // SAFETY: the thread is this CPU's current one.
+    let Some(page) = give_page(unsafe { &mut *slot }) else {
         let vector = exceptions::vector::NO_VECTORS;
         interrupts::ask(area, Event::Exception { vector, code: 0 })
     };
-    let mut memory = Direct::KERNEL;
-    memory.clear_page(page);
-    memory.store(page, X87_CONTROL);
-    memory.store(page + 24, SSE_CONTROL);
-    let slot = slot_of(thread);
-    // SAFETY: the thread is this CPU's current one.
-    let slot = unsafe { &mut *slot };
-    slot.vectors = page;
-    slot.frame.machine_flags |= HAS_STATE;
     cpu::allow_vectors();
     // SAFETY: the state is a clean one.
     unsafe { load(DIRECT + page) };
     own(area, thread);
     exit::resume(area)
+}
+
+/// Gives a thread a page for its state, which is a clean one; `None`: there is none left.
+fn give_page(slot: &mut Slot) -> Option<u64> {
+    let page = MEMORY.lock().allocate()?;
+    let mut memory = Direct::KERNEL;
+    memory.clear_page(page);
+    memory.store(page, X87_CONTROL);
+    memory.store(page + 24, SSE_CONTROL);
+    slot.vectors = page;
+    slot.frame.machine_flags |= HAS_STATE;
+    Some(page)
+}
+
+/// The state of a thread that runs nowhere: it was saved when it left its CPU.
+pub(crate) fn get(thread: FrameIndex) -> Vectors {
+    let slot = slot_of(thread);
+    // SAFETY: the frame is that of a thread that runs nowhere, and the lock is held.
+    let slot = unsafe { &*slot };
+    let mut all = Vectors::CLEAN;
+    if slot.vectors == 0 {
+        return all;
+    }
+    // SAFETY: the page is the thread's, in the direct map, and nobody else uses it.
+    let page = unsafe { &*((DIRECT + slot.vectors) as *const [u8; PAGE as usize]) };
+    let (low, high) = all.0.split_at_mut(FLOAT_SIZE);
+    low.copy_from_slice(&page[..FLOAT_SIZE]);
+    if has_avx() && page[IN_USE] & AVX != 0 {
+        high.copy_from_slice(&page[AVX_OFFSET..AVX_OFFSET + high.len()]);
+    }
+    all
+}
+
+/// Sets the state of a thread that runs nowhere.
+///
+/// # Errors
+/// [`OutOfPages`]: it has no page, and there is none.
+pub(crate) fn set(thread: FrameIndex, vectors: &Vectors) -> Result<(), OutOfPages> {
+    let slot = slot_of(thread);
+    // SAFETY: as in `get`.
+    let slot = unsafe { &mut *slot };
+    if slot.vectors == 0 {
+        give_page(slot).ok_or(OutOfPages)?;
+    }
+    // SAFETY: as in `get`.
+    let page = unsafe { &mut *((DIRECT + slot.vectors) as *mut [u8; PAGE as usize]) };
+    let (low, high) = vectors.0.split_at(FLOAT_SIZE);
+    // The CPU refuses to load control bits that it does not have; a save says which it has.
+    let known = read_u32(page, MXCSR_MASK);
+    let known = if known == 0 { OLD_MXCSR } else { known };
+    page[..MXCSR].copy_from_slice(&low[..MXCSR]);
+    let control = read_u32(low, MXCSR) & known;
+    page[MXCSR..MXCSR_MASK].copy_from_slice(&control.to_le_bytes());
+    // What lies behind the registers is the CPU's or nobody's.
+    page[REGISTERS].copy_from_slice(&low[REGISTERS]);
+    if features().xsave {
+        page[IN_USE] |= X87 | SSE;
+    }
+    if has_avx() {
+        page[IN_USE] |= AVX;
+        page[AVX_OFFSET..AVX_OFFSET + high.len()].copy_from_slice(high);
+    }
+    Ok(())
+}
+
+fn read_u32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(core::array::from_fn(|n| bytes[at + n]))
+}
+
+/// Whether AVX state is among what is saved.
+fn has_avx() -> bool {
+    features().xsave && cpu::cpuid(0xd, 0).eax & u32::from(AVX) != 0
 }
 
 /// Makes a frame new: zeroed, without vector state.
@@ -187,6 +269,7 @@ pub(crate) fn reset(area: &PerCpu, thread: FrameIndex) {
     *slot = Slot {
         frame: Frame::default(),
         vectors: 0,
-        unused: [0; 7],
+        unused: 0,
+        debug: [0; 6],
     };
 }

@@ -11,6 +11,7 @@ use core::sync::atomic::Ordering;
 use microkernel::machine::Cpu;
 
 use super::asm::{self, msr};
+use super::memory::FAULT_STACKS;
 use super::percpu::{self, PerCpu, attention};
 use super::{entry, exceptions};
 
@@ -52,7 +53,7 @@ const CLEARED_FLAGS: u64 = 0x4_7700;
 ///
 /// # Safety
 /// It runs in ring 0 with the kernel's tables, interrupts off, once; `cpu` is this CPU.
-pub(crate) unsafe fn set_up(cpu: Cpu, stacks: [u64; 4]) {
+pub(crate) unsafe fn set_up(cpu: Cpu, stacks: [u64; 1 + FAULT_STACKS]) {
     let area = percpu::of(cpu);
     area.number_as(cpu);
     let features = features();

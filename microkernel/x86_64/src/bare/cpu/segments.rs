@@ -25,6 +25,8 @@ pub(crate) enum FaultStack {
     NonMaskable = 1,
     DoubleFault = 2,
     MachineCheck = 3,
+    /// A watchpoint met by the instruction before a trap's first one: the stack is still the user's.
+    Debug = 4,
 }
 
 /// The task-state segment (Intel SDM vol. 3, 8.7).
@@ -87,8 +89,8 @@ impl Tables {
     /// They live for ever at this place, are this CPU's own, and the stacks are mapped.
     pub(crate) unsafe fn load(&mut self, stack: u64, faults: [u64; FAULT_STACKS]) {
         self.task.stacks = [stack, 0, 0];
-        let [non_maskable, double_fault, machine_check] = faults;
-        self.task.fault_stacks = [non_maskable, double_fault, machine_check, 0, 0, 0, 0];
+        let [non_maskable, double_fault, machine_check, debug] = faults;
+        self.task.fault_stacks = [non_maskable, double_fault, machine_check, debug, 0, 0, 0];
         let base = &raw const self.task as u64;
         let limit = size_of::<TaskState>() as u64 - 1;
         // Present, type 9: an available 64-bit task state.
