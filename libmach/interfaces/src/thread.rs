@@ -3,7 +3,7 @@
 use abi::thread_state::ThreadState;
 use macros::{Wire, interface};
 
-use crate::bounded::Bytes;
+use crate::bounded::{Bytes, List};
 
 /// A thread in numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
@@ -53,4 +53,12 @@ pub trait Thread {
     /// `InvalidArgument`: no such flavor, or not so many bytes; an address that is not the user's; a debug register that
     /// watches I/O ports or itself.
     async fn set_state_of(&mut self, flavor: u32, state: &[u8]) -> Result<()>;
+    /// Sets how it is scheduled (`abi::task::policy`). The task's limit of priority holds for all of them.
+    ///
+    /// A thread with a time constraint runs at the limit; when it has run for its computation without waiting, it gives
+    /// way to all others until its period is over. `InvalidArgument`: no such policy, not so many words, or values
+    /// that make no sense. `NotSupported`: quality of service.
+    async fn set_policy(&mut self, flavor: u32, words: List<u32, 4>) -> Result<()>;
+    /// What was set. `Failure`: it has no time constraint. `InvalidArgument`, `NotSupported`: as above.
+    async fn policy(&self, flavor: u32) -> Result<List<u32, 4>>;
 }

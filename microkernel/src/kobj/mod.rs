@@ -21,6 +21,7 @@ mod io;
 mod listing;
 mod memory;
 mod memory_control;
+mod policy;
 mod region_info;
 mod semaphore;
 mod task;

@@ -3,12 +3,12 @@
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::thread_state::ThreadState;
 use abi::transport::Result;
-use interfaces::bounded::Bytes;
+use interfaces::bounded::{Bytes, List};
 use interfaces::thread::{Info, Thread};
 
-use super::Core;
 use super::thread_state::{self as state, Checked};
 use super::transport::{Reply, Request, serve as dispatch};
+use super::{Core, policy};
 use crate::base::KernResult;
 use crate::base::ids::ThreadId;
 use crate::ipc::receive::End;
@@ -231,13 +231,27 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
         };
         let priority = super::priority(priority)?;
         let task = self.core.tasks.get(self.thread()?.task);
-        if task.is_none_or(|task| priority > task.priority_limit) {
+        let limit = task.map_or(0, |task| task.priority_limit);
+        if priority > limit {
             return Err(KernReturn::NoAccess.into());
         }
         let cx = &mut self.core.layers.cx;
-        cx.sched
-            .set_priority(cx.machine, cx.cpu, self.id, (priority, policy));
+        if let Some(thread) = cx.sched.threads.get_mut(self.id) {
+            thread.wishes.priority = priority;
+            thread.wishes.policy = policy;
+        }
+        cx.sched.grant(cx.machine, cx.cpu, self.id, limit);
         Ok(())
+    }
+
+    async fn set_policy(&mut self, flavor: u32, words: List<u32, 4>) -> Result<()> {
+        self.thread()?;
+        Ok(policy::set(self.core, self.id, flavor, &words)?)
+    }
+
+    async fn policy(&self, flavor: u32) -> Result<List<u32, 4>> {
+        self.thread()?;
+        Ok(policy::get(self.core, self.id, flavor)?)
     }
 
     async fn depress_abort(&mut self) -> Result<()> {

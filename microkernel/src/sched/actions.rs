@@ -6,6 +6,7 @@
 use abi::exception::{MASK_ALL, NARROW_RAISE, RAISE, TYPES, WIDE_RAISE, behavior};
 use abi::thread_state::FLAVOR;
 
+use super::policy::Constraint;
 use crate::base::ids::{ActionsId, PortId};
 
 /// What a handler is told.
@@ -145,4 +146,6 @@ pub struct Extra {
     pub port: Option<PortId>,
     /// Where its exceptions go.
     pub actions: Option<ActionsId>,
+    /// Its time constraint, which holds while its policy says so.
+    pub constraint: Option<Constraint>,
 }

@@ -5,8 +5,8 @@
 //! its own queue unless a longer one has the like. All queues lie under the one kernel lock: what they are
 //! for is that threads stay where their caches are.
 
-use super::Sched;
 use super::run_queue::RunQueue;
+use super::{Sched, State, ThreadQueue};
 use crate::base::ids::ThreadId;
 use crate::machine::{Cpu, MAX_CPUS, NEVER, Time};
 
@@ -23,6 +23,8 @@ pub struct CpuState {
     pub reschedule: bool,
     /// The slice has ended, and nobody was chosen since.
     pub(super) slice_over: bool,
+    /// The thread whose computation, by its time constraint, the slice is.
+    pub(super) computing: Option<ThreadId>,
     /// What the machine's timer is set to.
     pub(super) timer: Time,
     /// Threads that wait for a turn here, or on any CPU that has none.
@@ -37,6 +39,7 @@ impl CpuState {
         slice_end: NEVER,
         reschedule: false,
         slice_over: false,
+        computing: None,
         timer: NEVER,
         ready: RunQueue::EMPTY,
     };
@@ -83,10 +86,13 @@ impl Sched {
         let Some(thread) = self.threads.get_mut(id) else {
             return;
         };
+        thread.state = State::Ready;
         thread.cpu = cpu;
         self.highest = self.highest.max(thread.priority.into());
         let queue = &mut self.cpus[cpu.0 as usize % MAX_CPUS].ready;
-        queue.push(&mut self.threads, id);
+        if let Some(last) = queue.append(id, thread) {
+            ThreadQueue::learn_next(&mut self.threads, last, id);
+        }
     }
 
     /// A thread that waits for its turn does so no more.
@@ -134,7 +140,7 @@ impl Sched {
     /// interrupted.
     pub(super) fn cpu_for(&self, here: Cpu, id: ThreadId) -> Option<Cpu> {
         let thread = self.threads.get(id)?;
-        let (priority, home) = (thread.priority, thread.cpu);
+        let (priority, home) = (thread.priority, self.home(id));
         let mut best: Option<((u16, u8), Cpu)> = None;
         let cpus = self.cpus[..self.cpu_end].iter().enumerate();
         for (index, cpu) in cpus.filter(|(_, cpu)| cpu.online) {

@@ -16,6 +16,7 @@ pub mod cpus;
 mod depress;
 pub mod futex;
 mod lend;
+mod policy;
 pub mod queue;
 pub mod run_queue;
 pub mod semaphore;
@@ -26,6 +27,7 @@ mod tracing;
 mod view;
 
 pub use actions::{Action, Actions, Extra, Form};
+pub use policy::{Constraint, Wishes};
 pub use queue::ThreadQueue;
 pub use state::{check_state, get_state, set_state};
 pub use thread::{Flags, Policy, State, Thread, Wait};
@@ -313,7 +315,8 @@ impl Sched {
                 thread.state = State::Held;
                 continue;
             }
-            let (priority, home) = (thread.priority, thread.cpu);
+            let priority = thread.priority;
+            let home = self.home(id);
             let takes = self.cpu_for(here, id);
             self.enqueue(takes.unwrap_or(home), id);
             let woken = (id.index().into(), priority.into());
@@ -367,13 +370,16 @@ impl Sched {
         cpu: Cpu,
         (next, now): (Option<ThreadId>, Time),
     ) {
+        let computation = next
+            .and_then(|id| self.constraint(id))
+            .map(|needs| needs.computation);
         let thread = next.and_then(|id| self.threads.get_mut(id));
         let slice_end = thread.map_or(NEVER, |thread| {
             thread.state = State::Running;
-            let slice = if thread.slice == 0 {
-                SLICE
-            } else {
-                thread.slice.into()
+            let slice = match (thread.slice, computation) {
+                (0, None) => SLICE,
+                (0, Some(computation)) => computation.into(),
+                (left, _) => left.into(),
             };
             now.saturating_add(slice)
         });
@@ -381,6 +387,7 @@ impl Sched {
         state.current = next;
         state.slice_end = slice_end;
         state.slice_over = false;
+        state.computing = next.filter(|_| computation.is_some());
         // A timer that comes too early is set again then.
         if slice_end < state.timer || next.is_none() {
             self.set_timer(machine, cpu);
@@ -390,10 +397,9 @@ impl Sched {
     /// A CPU's thread goes back into the CPU's run queue, with what is left of its slice; 0: the next one is new.
     fn preempt(&mut self, cpu: Cpu, id: ThreadId, slice: Time) {
         if let Some(thread) = self.threads.get_mut(id) {
-            thread.state = State::Ready;
-            thread.slice = slice.min(SLICE) as u32;
-            self.enqueue(cpu, id);
+            thread.slice = u32::try_from(slice).unwrap_or(u32::MAX);
         }
+        self.enqueue(cpu, id);
     }
 
     /// The current thread gives up its turn: others of its priority run before it does again. Answers who
@@ -464,6 +470,10 @@ impl Sched {
             return;
         }
         state.slice_over = true;
+        if let Some((id, pause)) = self.overrun(cpu) {
+            self.depress(machine, cpu, (id, now.saturating_add(pause)));
+        }
+        let state = self.cpu(cpu);
         let Some(thread) = state.current.and_then(|id| self.threads.get_mut(id)) else {
             return;
         };

@@ -4,7 +4,7 @@ use crate::base::ids::ThreadId;
 
 use super::queue::ThreadQueue;
 use super::thread::MAX_PRIORITY;
-use super::{State, Threads};
+use super::{State, Thread, Threads};
 use crate::machine::Cpu;
 
 const LEVELS: usize = MAX_PRIORITY as usize + 1;
@@ -53,23 +53,19 @@ impl RunQueue {
         self.levels.get(priority)?.first()
     }
 
-    /// Adds a thread at the end of its priority's level.
-    pub fn push(&mut self, threads: &mut Threads, id: ThreadId) {
-        let Some(thread) = threads.get_mut(id) else {
-            return;
-        };
+    /// Adds a thread, at hand, at the end of its priority's level; answers who was last there before, and still has to
+    /// [learn](ThreadQueue::learn_next) of it.
+    #[inline(always)]
+    pub fn append(&mut self, id: ThreadId, thread: &mut Thread) -> Option<ThreadId> {
         let priority = thread.priority;
-        let Some(level) = self.levels.get_mut(usize::from(priority)) else {
-            return;
-        };
+        let level = self.levels.get_mut(usize::from(priority))?;
         self.count += 1;
-        match level.append(id, &mut thread.link) {
-            Some(last) => ThreadQueue::learn_next(threads, last, id),
-            None => {
-                self.occupied |= 1 << priority;
-                self.highest = self.highest.max(priority.into());
-            }
+        let last = level.append(id, &mut thread.link);
+        if last.is_none() {
+            self.occupied |= 1 << priority;
+            self.highest = self.highest.max(priority.into());
         }
+        last
     }
 
     /// Takes out a thread that was pushed at this priority.

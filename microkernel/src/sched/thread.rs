@@ -6,6 +6,7 @@
 use abi::trace::wait;
 
 use super::actions::Form;
+use super::policy::Wishes;
 use crate::base::ids::{
     BufferId, ChunkId, ExtraId, MessageId, PortId, SemaphoreId, SpaceId, TaskId, ThreadId,
 };
@@ -132,6 +133,9 @@ pub enum Policy {
     Timeshare,
     /// The priority stays.
     Fixed,
+    /// The priority is the highest that its task may have, as long as it computes no longer than it said
+    /// ([`Constraint`](super::Constraint)).
+    TimeConstraint,
 }
 
 pub use abi::task::{DEFAULT_PRIORITY, MAX_PRIORITY};
@@ -149,6 +153,10 @@ pub struct Thread {
     pub base: u8,
     /// See [`Policy`].
     pub policy: Policy,
+    /// What was asked for it, of which priority and policy follow.
+    pub wishes: Wishes,
+    /// Threads of its task with the same number belong together; 0: none.
+    pub tag: u32,
     /// See [`State`].
     pub state: State,
     /// In whose run queue it is, while it is ready; else where it ran when it last gave its CPU up in here. (The message
@@ -210,6 +218,8 @@ impl Thread {
             own_priority: DEFAULT_PRIORITY,
             base: DEFAULT_PRIORITY,
             policy: Policy::Timeshare,
+            wishes: Wishes::NONE,
+            tag: 0,
             state: State::Held,
             cpu: Cpu(0),
             wait: Wait::None,

@@ -13,7 +13,7 @@ use crate::ipc::Ipc;
 use crate::ipc::right::Right;
 use crate::machine::Machine;
 use crate::sched::actions::kinds;
-use crate::sched::{Action, Actions, Extra};
+use crate::sched::{Action, Actions, Constraint, Extra};
 
 /// Whose exception ports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,6 +140,19 @@ impl Tasks {
             }
         };
         sched.extras.get_mut(extra).ok_or(KernReturn::Terminated)
+    }
+
+    /// Notes a thread's time constraint.
+    ///
+    /// # Errors
+    /// `Terminated` · `ResourceShortage`.
+    pub fn set_constraint<M: Machine>(
+        layers: &mut Layers<'_, M>,
+        id: ThreadId,
+        constraint: Constraint,
+    ) -> KernResult<()> {
+        Self::extra(layers, id)?.constraint = Some(constraint);
+        Ok(())
     }
 
     fn thread_actions<'a, M: Machine>(

@@ -168,12 +168,12 @@ impl Tasks {
         else {
             return;
         };
-        let (held, limit, policy) = (task.suspend_count > 0, task.priority_limit, thread.policy);
+        let (held, limit) = (task.suspend_count > 0, task.priority_limit);
         let changes = thread.flags.contains(Flags::HELD_BY_TASK) != held;
         thread.flags.set(Flags::HELD_BY_TASK, held);
         if thread.base > limit {
-            cx.sched
-                .set_priority(cx.machine, cx.cpu, id, (limit, policy));
+            thread.wishes.priority = thread.wishes.priority.min(limit);
+            cx.sched.grant(cx.machine, cx.cpu, id, limit);
         }
         match (changes, held) {
             (true, true) => self.add_suspension(layers, id),

@@ -194,7 +194,7 @@ fn what_threads_do_not_offer_is_refused_and_not_feigned() {
     let child = world.child();
     let (_, right) = child.thread();
     let own = world.trap(trap::TASK_SELF, &[]).unwrap();
-    let beyond = <dyn Thread>::SET_STATE_OF.id + 1;
+    let beyond = <dyn Thread>::POLICY.id + 1;
     for id in beyond..beyond + 20 {
         let answer = world.port(right.0).raw(&Request::call(right.0).id(id));
         assert_eq!(answer.words[0], u64::from(K::MigBadId.0));

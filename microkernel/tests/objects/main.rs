@@ -9,6 +9,7 @@ mod gaps;
 mod host;
 mod many;
 mod memory;
+mod policies;
 mod ports;
 mod registers;
 mod scale;

@@ -1,0 +1,213 @@
+//! Thread policies: what may be set, what is told, and what follows.
+
+use abi::kern_return::KernReturn as K;
+use abi::task::{BACKGROUND_PRIORITY, DEFAULT_PRIORITY, policy};
+use abi::trap;
+use interfaces::bounded::List;
+use interfaces::thread::Thread;
+use sim::Config;
+
+use crate::world::{World, code};
+
+const MS: u64 = 1_000_000;
+
+fn list(words: &[u32]) -> List<u32, 4> {
+    let mut list = List::default();
+    assert!(words.iter().all(|word| list.push(*word)));
+    list
+}
+
+// covers: T-10
+#[test]
+fn policies_are_told_as_they_were_set_and_hold_below_the_task_s_limit() {
+    let world = World::single();
+    let child = world.child();
+    child.task.set_priority_limit(50).unwrap();
+    let (_, right) = child.thread();
+    let thread = world.client::<dyn Thread>(right);
+    thread.suspend().unwrap();
+    let priority = || thread.info().unwrap().priority;
+    let set = |flavor, words: &[u32]| code(thread.set_policy(flavor, list(words)));
+    let told = |flavor| thread.policy(flavor).unwrap().to_vec();
+
+    assert_eq!(told(policy::STANDARD), [1]);
+    assert_eq!(set(policy::STANDARD, &[0]), K::Success);
+    assert_eq!(told(policy::STANDARD), [0]);
+    assert_eq!(set(policy::STANDARD, &[]), K::Success);
+    assert_eq!(told(policy::STANDARD), [1]);
+
+    assert_eq!(set(policy::PRECEDENCE, &[-7_i32 as u32]), K::Success);
+    assert_eq!(priority(), u32::from(DEFAULT_PRIORITY) - 7);
+    assert_eq!(told(policy::PRECEDENCE), [-7_i32 as u32]);
+    assert_eq!(set(policy::PRECEDENCE, &[i32::MAX as u32]), K::Success);
+    assert_eq!(priority(), 50);
+
+    // Into the background, and back to what was asked for.
+    assert_eq!(
+        set(policy::BACKGROUND, &[policy::DARWIN_BACKGROUND]),
+        K::Success
+    );
+    assert_eq!(priority(), BACKGROUND_PRIORITY.into());
+    assert_eq!(told(policy::BACKGROUND), [policy::DARWIN_BACKGROUND]);
+    assert_eq!(set(policy::BACKGROUND, &[0]), K::Success);
+    assert_eq!((priority(), told(policy::BACKGROUND)), (50, vec![0]));
+
+    assert_eq!(set(policy::AFFINITY, &[9]), K::Success);
+    assert_eq!(told(policy::AFFINITY), [9]);
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+// covers: T-10
+#[test]
+fn a_time_constraint_is_no_way_above_the_limit_and_ends_with_another_policy() {
+    let world = World::single();
+    let child = world.child();
+    child.task.set_priority_limit(50).unwrap();
+    let (_, right) = child.thread();
+    let thread = world.client::<dyn Thread>(right);
+    thread.suspend().unwrap();
+    let priority = || thread.info().unwrap().priority;
+    let set = |flavor, words: &[u32]| code(thread.set_policy(flavor, list(words)));
+    let told = |flavor| thread.policy(flavor).unwrap().to_vec();
+    assert_eq!(code(thread.policy(policy::TIME_CONSTRAINT)), K::Failure);
+    let needs = [20_000_000, 5_000_000, 10_000_000, 1];
+    assert_eq!(set(policy::TIME_CONSTRAINT, &needs), K::Success);
+    assert_eq!(
+        (priority(), told(policy::TIME_CONSTRAINT)),
+        (50, needs.to_vec())
+    );
+    child.task.set_priority_limit(40).unwrap();
+    assert_eq!(priority(), 40);
+    assert_eq!(set(policy::STANDARD, &[]), K::Success);
+    assert_eq!(priority(), DEFAULT_PRIORITY.into());
+    assert_eq!(code(thread.policy(policy::TIME_CONSTRAINT)), K::Failure);
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+// covers: T-10
+#[test]
+fn policies_that_make_no_sense_are_refused() {
+    let world = World::single();
+    let child = world.child();
+    let (_, right) = child.thread();
+    let thread = world.client::<dyn Thread>(right);
+    let bad: [(u32, &[u32]); 14] = [
+        (0, &[]),
+        (99, &[1]),
+        (policy::STANDARD, &[2]),
+        (policy::STANDARD, &[1, 1]),
+        (policy::PRECEDENCE, &[]),
+        (policy::AFFINITY, &[1, 2]),
+        (policy::BACKGROUND, &[1]),
+        (policy::TIME_CONSTRAINT, &[10_000_000, 5_000_000, 9_000_000]),
+        // More than the period, or than the constraint; too little, too much; a flag that is none.
+        (
+            policy::TIME_CONSTRAINT,
+            &[4_000_000, 5_000_000, 9_000_000, 0],
+        ),
+        (
+            policy::TIME_CONSTRAINT,
+            &[10_000_000, 5_000_000, 4_000_000, 0],
+        ),
+        (policy::TIME_CONSTRAINT, &[0, 49_999, 1_000_000, 0]),
+        (policy::TIME_CONSTRAINT, &[0, 50_000_001, 60_000_000, 0]),
+        (policy::TIME_CONSTRAINT, &[0, 1_000_000, 1_000_000, 2]),
+        (6, &[0]),
+    ];
+    for (flavor, words) in bad {
+        let set = code(thread.set_policy(flavor, list(words)));
+        assert_eq!(set, K::InvalidArgument, "{flavor} {words:?}");
+    }
+    for flavor in [policy::LATENCY_QOS, policy::THROUGHPUT_QOS] {
+        assert_eq!(code(thread.set_policy(flavor, list(&[1]))), K::NotSupported);
+        assert_eq!(code(thread.policy(flavor)), K::NotSupported);
+    }
+    assert_eq!(code(thread.policy(99)), K::InvalidArgument);
+    assert_eq!(thread.info().unwrap().priority, DEFAULT_PRIORITY.into());
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+// covers: T-10
+#[test]
+fn a_thread_that_computes_longer_than_it_said_gives_way_until_its_period_is_over() {
+    let world = World::single();
+    let child = world.child();
+    let (index, right) = child.thread();
+    let thread = world.client::<dyn Thread>(right);
+    thread.suspend().unwrap();
+    let needs = [40_000_000, 5_000_000, 20_000_000, 1];
+    let set = thread.set_policy(policy::TIME_CONSTRAINT, list(&needs));
+    set.unwrap();
+    thread.resume().unwrap();
+    let mut sim = world.sim.borrow_mut();
+    // By the time that the first thread is back, it has computed too long.
+    while sim.cpu_of(index).is_none() {
+        sim.pass_time(MS);
+    }
+    let mut ran = Vec::new();
+    for _ in 0..80 {
+        ran.push(sim.cpu_of(index).is_some());
+        sim.pass_time(MS);
+    }
+    let share = |part: &[bool]| part.iter().filter(|ran| **ran).count();
+    assert!((4..=6).contains(&share(&ran[..40])), "{ran:?}");
+    assert!((4..=7).contains(&share(&ran[40..])), "{ran:?}");
+    // One that waits in time is never kept from running.
+    while sim.cpu_of(index).is_none() {
+        sim.pass_time(MS);
+    }
+    for _ in 0..20 {
+        let until = sim.now() + 2 * MS;
+        assert_eq!(sim.on(index).start(trap::WAIT_UNTIL, &[until]), None);
+        sim.pass_time(2 * MS);
+        assert!(sim.cpu_of(index).is_some());
+        sim.pass_time(MS);
+        assert!(sim.cpu_of(index).is_some());
+    }
+    drop(sim);
+    world
+        .sim
+        .borrow_mut()
+        .on(index)
+        .start(trap::WAIT_UNTIL, &[u64::MAX]);
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+// covers: T-10
+#[test]
+fn threads_with_the_same_tag_wake_on_the_same_cpu() {
+    let world = World::new(Config::with_cpus(4));
+    let child = world.child();
+    let threads: Vec<_> = (0..3).map(|_| child.thread()).collect();
+    for (_, right) in &threads {
+        let thread = world.client::<dyn Thread>(*right);
+        thread.set_policy(policy::AFFINITY, list(&[77])).unwrap();
+    }
+    let mut sim = world.sim.borrow_mut();
+    for (index, _) in &threads {
+        let asleep = sim.on(*index).start(trap::WAIT_UNTIL, &[u64::MAX]);
+        assert_eq!(asleep, None);
+    }
+    drop(sim);
+    let mut cpus = Vec::new();
+    for (index, right) in &threads {
+        world.client::<dyn Thread>(*right).abort().unwrap();
+        let mut sim = world.sim.borrow_mut();
+        cpus.push(sim.until_runs(*index));
+        sim.on(*index).start(trap::WAIT_UNTIL, &[u64::MAX]);
+    }
+    assert!(cpus.iter().all(|cpu| *cpu == cpus[0]), "{cpus:?}");
+    for (_, right) in threads {
+        world.release(right);
+    }
+    child.end();
+    world.at_baseline();
+}
