@@ -56,11 +56,10 @@ impl Ipc {
         call: &Call,
     ) -> Result<Received, MessageReturn> {
         let (port, wait) = self.source(cx, thread, call)?;
-        if let Wait::Receive(_) = wait {
-            cx.sched.end_loan(cx.cpu, thread);
-        }
         let has_work = self.ports.get(port).is_some_and(|port| port.has_work);
+        let mut lent = false;
         if let Some(thread) = cx.sched.threads.get_mut(thread) {
+            lent = thread.is_lent();
             let mut flags = thread.flags - (Flags::PEEK | Flags::RECEIVE_LARGE);
             if call.has(options::PEEK) {
                 flags |= Flags::PEEK;
@@ -69,6 +68,9 @@ impl Ipc {
                 flags |= Flags::RECEIVE_LARGE;
             }
             thread.flags = flags;
+        }
+        if lent && let Wait::Receive(_) = wait {
+            cx.sched.end_loan(cx.cpu, thread);
         }
         if has_work {
             self.receive_now(cx, thread, port);
@@ -374,13 +376,13 @@ impl Ipc {
             Right::None => return Ok((ReplyKind::None, Name::NULL)),
             Right::SendOnce(id) => {
                 if let Some(Kind::Reply(of)) = self.ports.get(id).map(|port| port.kind) {
-                    let free = record.slot.is_none();
+                    let (free, priority) = (record.slot.is_none(), record.priority);
                     if free {
                         record.slot = Some(id);
                         record.slot_of = Some(of);
                         record.flags |= Flags::SLOT_FULL;
                     }
-                    cx.sched.lend(thread, of);
+                    cx.sched.lend((thread, priority), of);
                     if free {
                         return Ok((ReplyKind::Slot, Name::REPLY_SLOT));
                     }

@@ -28,12 +28,15 @@ impl Ipc {
 
     /// Takes the right out of a thread's slot.
     pub(super) fn empty_slot<M: Machine>(cx: &mut Context<'_, M>, thread: ThreadId) -> Right {
-        cx.sched.end_loan(cx.cpu, thread);
-        let Some(thread) = cx.sched.threads.get_mut(thread) else {
+        let Some(record) = cx.sched.threads.get_mut(thread) else {
             return Right::None;
         };
-        thread.flags -= Flags::SLOT_FULL;
-        thread.slot.take().map_or(Right::None, Right::SendOnce)
+        record.flags -= Flags::SLOT_FULL;
+        let right = record.slot.take().map_or(Right::None, Right::SendOnce);
+        if record.is_lent() {
+            cx.sched.end_loan(cx.cpu, thread);
+        }
+        right
     }
 
     /// `mach_port_type` of the slot (P-02).

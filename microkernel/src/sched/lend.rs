@@ -14,22 +14,31 @@ use crate::base::ids::ThreadId;
 use crate::machine::Cpu;
 
 impl Sched {
-    /// A thread that runs or waits serves `caller` from now on.
-    pub fn lend(&mut self, to: ThreadId, caller: ThreadId) {
-        let lent = self.threads.get(caller).map_or(0, |caller| caller.priority);
-        if let Some(thread) = self.threads.get_mut(to)
-            && thread.priority < lent
+    /// A thread that runs or waits, with this priority, serves `caller` from now on.
+    #[inline(always)]
+    pub fn lend(&mut self, (to, priority): (ThreadId, u8), caller: ThreadId) {
+        if let Some(caller) = self.threads.get(caller)
+            && caller.priority > priority
+        {
+            let lent = caller.priority;
+            self.raise(to, lent);
+        }
+    }
+
+    #[cold]
+    fn raise(&mut self, id: ThreadId, lent: u8) {
+        if let Some(thread) = self.threads.get_mut(id)
             && !thread.flags.contains(Flags::DEPRESSED)
         {
             thread.priority = lent;
         }
     }
 
-    /// A thread that runs here or waits serves nobody in particular any more.
+    /// A thread that runs here or waits, and to which priority [is lent](Thread::is_lent), serves nobody in particular any
+    /// more.
+    #[cold]
     pub fn end_loan(&mut self, here: Cpu, id: ThreadId) {
-        if let Some(thread) = self.threads.get_mut(id)
-            && thread.priority != thread.own_priority
-        {
+        if let Some(thread) = self.threads.get_mut(id) {
             thread.priority = thread.own_priority;
             if self.highest > i16::from(thread.priority) {
                 self.cpu(here).reschedule = true;
@@ -39,6 +48,12 @@ impl Sched {
 }
 
 impl Thread {
+    /// Whether it runs at another priority than its own.
+    #[inline(always)]
+    pub fn is_lent(&self) -> bool {
+        self.priority != self.own_priority
+    }
+
     /// It waits from now on: what timesharing took comes back, and a loan stays. (For the next request nobody waits
     /// with one: [`Sched::end_loan`].)
     #[inline(always)]
