@@ -55,6 +55,7 @@ void case_ports(void);
 void case_notifications(void);
 void case_memory(void);
 void case_names(void);
+void case_subsets(void);
 void case_spaces(void);
 void case_tasks(void);
 void case_semaphores(void);

@@ -44,6 +44,7 @@ static const struct {
     {"timeouts", case_timeouts},   {"large", case_large},       {"trailers", case_trailers},
     {"refusals", case_refusals},   {"ports", case_ports},       {"notifications", case_notifications},
     {"memory", case_memory},       {"names", case_names},       {"others", case_others},
+    {"subsets", case_subsets},
     {"array", case_array},         {"spaces", case_spaces},     {"tasks", case_tasks},
     {"semaphores", case_semaphores}, {"threads", case_threads}, {"exceptions", case_exceptions},
 };

@@ -166,3 +166,29 @@ void case_names(void)
     EQUAL(bootstrap_look_up(bootstrap_port, name, &found), BOOTSTRAP_UNKNOWN_SERVICE);
     EQUAL(memcmp(bootstrap_strerror(BOOTSTRAP_UNKNOWN_SERVICE), "BOOTSTRAP_UNKNOWN_SERVICE", 26), 0);
 }
+
+void case_subsets(void)
+{
+    static const char inner[] = "org.mello.tally-client.inner";
+    mach_port_t port = new_port();
+    mach_port_t requestor = new_port();
+    mach_port_t subset, weak, found;
+    kern_return_t code;
+
+    WORKS(bootstrap_subset(bootstrap_port, requestor, &subset));
+    WORKS(bootstrap_register(subset, inner, port));
+    WORKS(bootstrap_look_up(subset, inner, &found));
+    EQUAL(found, port);
+    EQUAL(bootstrap_look_up(bootstrap_port, inner, &found), BOOTSTRAP_UNKNOWN_SERVICE);
+    WORKS(bootstrap_look_up(subset, TALLY_SERVICE, &found));
+    EQUAL(bootstrap_parent(subset, &found), BOOTSTRAP_NOT_PRIVILEGED);
+    WORKS(bootstrap_unprivileged(subset, &weak));
+    WORKS(bootstrap_look_up(weak, inner, &found));
+    EQUAL(bootstrap_register(weak, "org.mello.tally-client.weak", port), BOOTSTRAP_NOT_PRIVILEGED);
+    /* It ends with its requestor, not by losing its names only. */
+    WORKS(mach_port_destroy(mach_task_self(), requestor));
+    do {
+        code = bootstrap_look_up(subset, inner, &found);
+    } while (code == KERN_SUCCESS);
+    CHECK(code != BOOTSTRAP_UNKNOWN_SERVICE);
+}

@@ -81,3 +81,39 @@ pub unsafe extern "C" fn bootstrap_register(service: u32, name: *const c_char, p
         })
     }))
 }
+
+/// `bootstrap_subset`: a new namespace below this one, until the port `requestor` dies or nobody holds a
+/// right to it. The requestor's right stays the caller's.
+///
+/// # Safety
+/// `subset` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bootstrap_subset(service: u32, requestor: u32, subset: *mut u32) -> u32 {
+    let made = ask(service, |bootstrap| {
+        Ok(bootstrap.client().subset(copied(requestor)?)?)
+    });
+    // SAFETY: the caller's promise.
+    unsafe { give(made.map(named), subset) }
+}
+
+/// `bootstrap_parent`: the namespace that this one is a subset of; the root's is itself.
+///
+/// # Safety
+/// `parent` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bootstrap_parent(service: u32, parent: *mut u32) -> u32 {
+    let found = ask(service, |bootstrap| bootstrap.client().parent());
+    // SAFETY: the caller's promise.
+    unsafe { give(found.map(named), parent) }
+}
+
+/// `bootstrap_unprivileged`: a port to the same namespace that allows looking up only.
+///
+/// # Safety
+/// `unprivileged` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bootstrap_unprivileged(service: u32, unprivileged: *mut u32) -> u32 {
+    let found = ask(service, |bootstrap| bootstrap.client().unprivileged());
+    // SAFETY: the caller's promise.
+    unsafe { give(found.map(named), unprivileged) }
+}

@@ -16,7 +16,7 @@ pub const MAX_NAME: usize = 127;
 pub mod refusal {
     use super::KernReturn;
 
-    /// The name belongs to another task.
+    /// The name belongs to another task, or the port or the caller lacks the privilege.
     pub const NOT_PRIVILEGED: KernReturn = KernReturn::NotPrivileged;
     /// The name is registered already.
     pub const NAME_IN_USE: KernReturn = KernReturn::NameInUse;
@@ -61,4 +61,19 @@ pub trait Bootstrap {
     /// What the task with this identity token is called; empty when no task has it.
     #[idempotent]
     async fn name_of(&self, identity: u64) -> Result<Text<32>>;
+    /// A new namespace. A name that is not registered in it means what it means here; what is
+    /// registered in it is seen in it and below only. It ends, and all below it, when the port
+    /// `requestor` dies or nobody holds a send right to it. `RESOURCE_SHORTAGE` beyond 16 of a task.
+    async fn subset(
+        &mut self,
+        caller: Caller,
+        requestor: SendRight<Untyped>,
+    ) -> Result<SendRight<dyn Bootstrap>>;
+    /// The namespace that this one is a subset of; the root's is itself. `NOT_PRIVILEGED` to whose
+    /// manifest does not name the supervisor.
+    async fn parent(&self, caller: Caller) -> Result<SendRight<dyn Bootstrap>>;
+    /// A port to the same namespace that allows no more than looking up: check-in, registering,
+    /// reports of violations, subsets and the parent are `NOT_PRIVILEGED` through it. A subset does
+    /// not live on for it.
+    async fn unprivileged(&self) -> Result<SendRight<dyn Bootstrap>>;
 }

@@ -177,4 +177,16 @@ impl Bootstrap for Server {
     async fn name_of(&self, _identity: u64) -> Result<Text<32>> {
         Ok(Text::EMPTY)
     }
+
+    async fn subset(&mut self, _: Caller, _: SendRight) -> Result<SendRight<dyn Bootstrap>> {
+        Err(KernReturn::NotSupported.into())
+    }
+
+    async fn parent(&self, _: Caller) -> Result<SendRight<dyn Bootstrap>> {
+        Err(refusal::NOT_PRIVILEGED.into())
+    }
+
+    async fn unprivileged(&self) -> Result<SendRight<dyn Bootstrap>> {
+        Err(KernReturn::NotSupported.into())
+    }
 }

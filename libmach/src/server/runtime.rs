@@ -8,7 +8,7 @@ use core::fmt;
 use core::future::Future;
 use core::time::Duration;
 
-use abi::kern_return::MessageReturn;
+use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::Name;
 use abi::notify;
 use abi::registers::options;
@@ -116,6 +116,37 @@ impl Runtime {
             return Err(error.into());
         }
         Ok(send.cast())
+    }
+
+    /// One more send right to the object that [`Self::export`] put behind `port`.
+    ///
+    /// # Errors
+    /// `InvalidName` when there is none any more.
+    pub fn exported<I: ?Sized>(&self, port: Name) -> Result<SendRight<I>> {
+        let targets = self.inner.targets.borrow();
+        let own = targets.iter().find_map(|(_, target)| match target {
+            Some(Target::Exported(_, own)) if own.name() == port => Some(own),
+            _ => None,
+        });
+        let own = own.ok_or(KernReturn::InvalidName)?;
+        Ok(own.make_send()?.cast())
+    }
+
+    /// Ends the object that [`Self::export`] put behind `port`, whoever holds rights to it; nothing
+    /// when it has ended.
+    pub fn withdraw(&self, port: Name) {
+        let targets = self.inner.targets.borrow();
+        let all = targets.iter().enumerate();
+        let label = all.into_iter().find_map(|(index, entry)| match entry {
+            (generation, Some(Target::Exported(_, own))) if own.name() == port => {
+                Some(index as u64 | u64::from(*generation) << 32)
+            }
+            _ => None,
+        });
+        drop(targets);
+        if let Some(label) = label {
+            self.inner.detach(label);
+        }
     }
 
     /// A new port whose messages a task reads.

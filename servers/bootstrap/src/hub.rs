@@ -10,6 +10,7 @@ mod calls;
 mod crashes;
 mod decode;
 mod events;
+mod spaces;
 
 use alloc::format;
 use alloc::rc::Rc;

@@ -1,7 +1,10 @@
 //! Services by name, and where their ports are (MACH.md B-01 to B-05).
 //!
-//! Invariants: a name is entered once. Of a declared service this task made the port, keeps a send
+//! Invariants: a name is entered once in a namespace; in a subset it hides the same name above.
+//! Only the root has declared services. Of a declared service this task made the port, keeps a send
 //! right for ever, and holds the receive right whenever no server does.
+
+mod spaces;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -11,8 +14,12 @@ use abi::names::Name;
 use interfaces::bootstrap::{MAX_NAME, refusal};
 use libmach::{ReceiveRight, Result, SendRight, abi, trap};
 
-/// The most names that tasks may register; what manifests declare does not count.
+pub use spaces::{Face, MAX_SUBSETS, MAX_SUBSETS_OF_TASK, Space, Spaces};
+
+/// The most names that tasks may register in the root; what manifests declare does not count.
 pub const MAX_REGISTERED: usize = 256;
+/// The most names that tasks may register in one subset.
+pub const MAX_REGISTERED_IN_SUBSET: usize = 32;
 /// Messages that a service's queue takes: clients of a restarting server wait in it.
 const QUEUE: u32 = 64;
 
@@ -30,6 +37,7 @@ pub enum Owner {
 /// One service.
 #[derive(Debug)]
 pub struct Service {
+    space: Space,
     name: String,
     owner: Owner,
     send: SendRight,
@@ -75,6 +83,8 @@ impl Service {
 #[derive(Debug, Default)]
 pub struct Registry {
     services: Vec<Service>,
+    /// The namespaces.
+    pub spaces: Spaces,
 }
 
 impl Registry {
@@ -83,10 +93,11 @@ impl Registry {
     /// # Errors
     /// [`refusal::NAME_IN_USE`], or when the port cannot be made.
     pub fn declare(&mut self, name: &str, unit: usize) -> Result<()> {
-        self.check_free(name)?;
+        self.check_free(Space::ROOT, name)?;
         let receive = ReceiveRight::new()?;
         receive.set_queue_limit(QUEUE)?;
         self.services.push(Service {
+            space: Space::ROOT,
             name: name.to_string(),
             owner: Owner::Unit(unit),
             send: receive.make_send()?,
@@ -100,31 +111,36 @@ impl Registry {
     /// # Errors
     /// [`refusal::NAME_IN_USE`].
     pub fn enter_own(&mut self, name: &str, send: SendRight) -> Result<()> {
-        self.check_free(name)?;
-        self.push(name, Owner::Own, send);
+        self.check_free(Space::ROOT, name)?;
+        self.push(Space::ROOT, name, Owner::Own, send);
         Ok(())
     }
 
-    /// Enters a service that a task serves on a port of its own.
+    /// Enters a service that a task serves on a port of its own into a namespace.
     ///
     /// # Errors
     /// [`refusal::NAME_IN_USE`]; `InvalidArgument` for an empty name or one beyond [`MAX_NAME`]
-    /// bytes; `ResourceShortage` beyond [`MAX_REGISTERED`].
-    pub fn register(&mut self, name: &str, send: SendRight) -> Result<()> {
+    /// bytes; `ResourceShortage` beyond [`MAX_REGISTERED`], or [`MAX_REGISTERED_IN_SUBSET`].
+    pub fn register(&mut self, space: Space, name: &str, send: SendRight) -> Result<()> {
         if name.is_empty() || name.len() > MAX_NAME {
             return Err(KernReturn::InvalidArgument.into());
         }
-        self.check_free(name)?;
-        let count = self.services.iter().filter(|s| s.owner == Owner::Task);
-        if count.count() >= MAX_REGISTERED {
+        self.check_free(space, name)?;
+        let most = match space {
+            Space::ROOT => MAX_REGISTERED,
+            _ => MAX_REGISTERED_IN_SUBSET,
+        };
+        let own = |s: &&Service| s.owner == Owner::Task && s.space == space;
+        if self.services.iter().filter(own).count() >= most {
             return Err(KernReturn::ResourceShortage.into());
         }
-        self.push(name, Owner::Task, send);
+        self.push(space, name, Owner::Task, send);
         Ok(())
     }
 
-    fn push(&mut self, name: &str, owner: Owner, send: SendRight) {
+    fn push(&mut self, space: Space, name: &str, owner: Owner, send: SendRight) {
         self.services.push(Service {
+            space,
             name: name.to_string(),
             owner,
             send,
@@ -132,33 +148,55 @@ impl Registry {
         });
     }
 
-    fn check_free(&self, name: &str) -> Result<()> {
-        match self.find(name) {
-            Ok(_) => Err(refusal::NAME_IN_USE.into()),
-            Err(_) => Ok(()),
+    fn check_free(&self, space: Space, name: &str) -> Result<()> {
+        match self.position(space, name) {
+            Some(_) => Err(refusal::NAME_IN_USE.into()),
+            None => Ok(()),
         }
     }
 
-    /// The service of this name.
+    /// Where the service is that this namespace itself has under this name.
+    fn position(&self, space: Space, name: &str) -> Option<usize> {
+        let is_it = |service: &Service| service.space == space && service.name == name;
+        self.services.iter().position(is_it)
+    }
+
+    /// Where the service is that the name means in this namespace: its own, or the nearest above.
+    fn seen(&self, space: Space, name: &str) -> Result<usize> {
+        let mut path = self.spaces.path(space);
+        let found = path.find_map(|space| self.position(space, name));
+        found.ok_or(refusal::UNKNOWN_SERVICE.into())
+    }
+
+    /// The service that the name means in a namespace.
+    ///
+    /// # Errors
+    /// [`refusal::UNKNOWN_SERVICE`].
+    pub fn find_in(&self, space: Space, name: &str) -> Result<&Service> {
+        Ok(&self.services[self.seen(space, name)?])
+    }
+
+    /// The service of this name in the root.
     ///
     /// # Errors
     /// [`refusal::UNKNOWN_SERVICE`].
     pub fn find(&self, name: &str) -> Result<&Service> {
-        let found = self.services.iter().find(|service| service.name == name);
-        found.ok_or(refusal::UNKNOWN_SERVICE.into())
+        self.find_in(Space::ROOT, name)
     }
 
-    /// The service that `unit` may check in under this name, with its receive right at home.
+    /// The service that `unit` may check in under this name in a namespace, with its receive right at home.
     ///
     /// # Errors
     /// [`refusal::UNKNOWN_SERVICE`]; [`refusal::NOT_PRIVILEGED`] when it is another's;
     /// [`refusal::SERVICE_ACTIVE`] when its receive right is with a server.
-    pub fn to_check_in(&mut self, name: &str, unit: Option<usize>) -> Result<&mut Service> {
-        let service = self
-            .services
-            .iter_mut()
-            .find(|service| service.name == name)
-            .ok_or(refusal::UNKNOWN_SERVICE)?;
+    pub fn to_check_in(
+        &mut self,
+        space: Space,
+        name: &str,
+        unit: Option<usize>,
+    ) -> Result<&mut Service> {
+        let index = self.seen(space, name)?;
+        let service = &mut self.services[index];
         if unit.map(Owner::Unit) != Some(service.owner) {
             return Err(refusal::NOT_PRIVILEGED.into());
         }
@@ -181,7 +219,14 @@ impl Registry {
         self.services.iter().filter(move |s| s.owner == owner)
     }
 
-    /// Forgets the registered service whose port, known as `port`, died; says whether there was one.
+    /// Ends a subset and all below it, with their names; the ports that are to die with them.
+    pub fn end(&mut self, space: Space) -> Vec<Name> {
+        let (ended, ports) = self.spaces.end(space);
+        self.services.retain(|s| !ended.contains(&s.space));
+        ports
+    }
+
+    /// Forgets the registered services whose port, known as `port`, died; says whether there were any.
     pub fn forget(&mut self, port: Name) -> bool {
         let before = self.services.len();
         self.services

@@ -8,7 +8,7 @@ use abi::names::{Name, disposition};
 use abi::notify::pending;
 use abi::registers::{Shape, options, pair, send_word};
 use archive::Archive;
-use interfaces::bootstrap::Bootstrap;
+use interfaces::bootstrap::{Bootstrap, refusal};
 use interfaces::bounded::{List, Text};
 use interfaces::supervisor::{Ended, Info, Supervisor};
 use interfaces::task::Task;
@@ -21,6 +21,7 @@ use libmach::{
 
 use crate::hub::{Hub, Ports, Shared};
 use crate::launch::Launcher;
+use crate::registry::{Face, Space};
 
 /// Id of the messages by which the watching thread tells of a first message; word 0: the port.
 const ARRIVED: i32 = 4090;
@@ -30,7 +31,7 @@ const ARRIVED: i32 = 4090;
 ///
 /// # Errors
 /// When ports or the watching thread cannot be made, or receiving fails.
-pub fn serve<L: Launcher>(
+pub fn serve<L: Launcher + 'static>(
     archive: &Rc<Archive>,
     port: ReceiveRight<dyn Bootstrap>,
     launcher: impl FnOnce(SendRight) -> Result<L>,
@@ -63,7 +64,6 @@ pub fn serve<L: Launcher>(
             }
         });
     };
-    on(notify, Hub::notified);
     on(clock, |hub, message| {
         if message.id == pending::TIMER {
             hub.ticked();
@@ -74,11 +74,30 @@ pub fn serve<L: Launcher>(
             hub.arrived(Name(message.word() as u32));
         }
     });
+    runtime.spawn(take_notice(runtime.clone(), Rc::clone(&hub), notify));
     runtime.spawn(attend(runtime.clone(), Rc::clone(&hub), exceptions));
-    runtime.serve(port, Names(Rc::clone(&hub)))?;
+    let names = Names {
+        hub: Rc::clone(&hub),
+        runtime: runtime.clone(),
+        space: Space::ROOT,
+        face: Face::Full,
+    };
+    runtime.serve(port, names)?;
     runtime.serve(supervisor, Orders(Rc::clone(&hub)))?;
     hub.borrow_mut().boot();
     runtime.run()
+}
+
+/// Takes notifications, and ends the ports of subsets that end with them.
+async fn take_notice<L: Launcher>(runtime: Runtime, hub: Shared<L>, notify: Inbox) {
+    loop {
+        let message = notify.next().await;
+        let ended = hub.borrow_mut().notified(message);
+        // Only now: the objects behind them ask the hub as they end.
+        for port in ended {
+            runtime.withdraw(port);
+        }
+    }
 }
 
 /// Takes exceptions. While the reporter is asked about one, the others are taken.
@@ -129,38 +148,115 @@ fn watch(idle: &PortSet, to: SendRight) -> Result<()> {
     Ok(())
 }
 
-/// The name service.
-struct Names<L>(Shared<L>);
+/// The name service: one face of a namespace. It ends with its port, and a subset with its full face.
+struct Names<L: Launcher> {
+    hub: Shared<L>,
+    runtime: Runtime,
+    space: Space,
+    face: Face,
+}
 
-impl<L: Launcher> Bootstrap for Names<L> {
+impl<L: Launcher> Names<L> {
+    /// Refuses what an unprivileged port does not allow.
+    fn full(&self) -> Result<()> {
+        match self.face {
+            Face::Full => Ok(()),
+            Face::Unprivileged => Err(refusal::NOT_PRIVILEGED.into()),
+        }
+    }
+
+    /// Makes the port of a namespace's face.
+    fn open(&self, space: Space, face: Face) -> Result<SendRight<dyn Bootstrap>>
+    where
+        L: 'static,
+    {
+        let names = Self {
+            hub: Rc::clone(&self.hub),
+            runtime: self.runtime.clone(),
+            space,
+            face,
+        };
+        let port = self.runtime.export::<dyn Bootstrap, _>(names)?;
+        self.hub.borrow_mut().opened(space, face, port.name());
+        Ok(port)
+    }
+}
+
+impl<L: Launcher> Drop for Names<L> {
+    fn drop(&mut self) {
+        let ended = self.hub.borrow_mut().closed(self.space, self.face);
+        for port in ended {
+            self.runtime.withdraw(port);
+        }
+    }
+}
+
+impl<L: Launcher + 'static> Bootstrap for Names<L> {
     type Rights = Mach;
 
     async fn look_up(&self, caller: Caller, service: &str) -> Result<SendRight> {
-        self.0.borrow_mut().look_up(caller.identity, service)
+        let mut hub = self.hub.borrow_mut();
+        hub.look_up(self.space, caller.identity, service)
     }
 
     async fn check_in(&mut self, caller: Caller, service: &str) -> Result<ReceiveRight> {
-        self.0.borrow_mut().check_in(caller.identity, service)
+        self.full()?;
+        let mut hub = self.hub.borrow_mut();
+        hub.check_in(self.space, caller.identity, service)
     }
 
     async fn register(&mut self, _: Caller, service: &str, port: SendRight) -> Result<()> {
-        self.0.borrow_mut().register(service, port)
+        self.full()?;
+        let mut hub = self.hub.borrow_mut();
+        hub.register(self.space, service, port)
     }
 
     async fn alive(&mut self, caller: Caller) {
-        self.0.borrow_mut().alive(caller.identity);
+        self.hub.borrow_mut().alive(caller.identity);
     }
 
     async fn exiting(&mut self, caller: Caller, status: u64) -> Result<()> {
-        self.0.borrow_mut().exiting(caller.identity, status)
+        self.hub.borrow_mut().exiting(caller.identity, status)
     }
 
     async fn violated(&mut self, caller: Caller, service: &str, what: &str) -> Result<()> {
-        self.0.borrow_mut().violated(caller.identity, service, what)
+        self.full()?;
+        let mut hub = self.hub.borrow_mut();
+        hub.violated(caller.identity, service, what)
     }
 
     async fn name_of(&self, identity: u64) -> Result<Text<32>> {
-        Ok(self.0.borrow_mut().name_of(identity))
+        Ok(self.hub.borrow_mut().name_of(identity))
+    }
+
+    async fn subset(
+        &mut self,
+        caller: Caller,
+        requestor: SendRight,
+    ) -> Result<SendRight<dyn Bootstrap>> {
+        self.full()?;
+        let mut hub = self.hub.borrow_mut();
+        let space = hub.subset(self.space, caller.identity, requestor)?;
+        drop(hub);
+        self.open(space, Face::Full)
+    }
+
+    async fn parent(&self, caller: Caller) -> Result<SendRight<dyn Bootstrap>> {
+        self.full()?;
+        let mut hub = self.hub.borrow_mut();
+        let space = hub.parent(caller.identity, self.space)?;
+        match hub.port_of(space, Face::Full) {
+            Some(port) => self.runtime.exported(port),
+            None => hub.root(),
+        }
+    }
+
+    async fn unprivileged(&self) -> Result<SendRight<dyn Bootstrap>> {
+        let port = self.hub.borrow().port_of(self.space, Face::Unprivileged);
+        match port {
+            Some(port) => self.runtime.exported(port),
+            None => self.open(self.space, Face::Unprivileged),
+        }
     }
 }
 

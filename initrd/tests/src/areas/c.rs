@@ -32,6 +32,7 @@ cases! { "c":
     "notifications have their classic layout" => notifications,
     "memory is allocated, protected and mapped" => memory,
     "names are looked up and registered" => names,
+    "subsets of the name service end with their requestor" => subsets,
     "another task's memory is read, written, shared and described" => spaces,
     "another task is suspended, given ports and rights, and ended" => tasks,
     "semaphores are waited for and signalled" => semaphores,
@@ -103,6 +104,8 @@ client! {
     memory => "memory", 0;
     // covers: B-01 B-02
     names => "names", 0;
+    // covers: B-04
+    subsets => "subsets", 0;
     // covers: V-04 V-05 V-07 V-08 V-14
     spaces => "spaces", 0;
     // covers: P-14 P-15 P-16 T-02 T-03 T-04 T-06

@@ -18,6 +18,12 @@ kern_return_t bootstrap_check_in(mach_port_t bootstrap, const char *name, mach_p
 kern_return_t bootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port);
 /* Enters a service that no manifest declares, as long as its port lives. The right stays the caller's. */
 kern_return_t bootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port);
+/* A new namespace below this one, until the port `requestor` dies or nobody holds a right to it. */
+kern_return_t bootstrap_subset(mach_port_t bootstrap, mach_port_t requestor, mach_port_t *subset);
+/* The namespace that this one is a subset of; the root's is itself. */
+kern_return_t bootstrap_parent(mach_port_t bootstrap, mach_port_t *parent);
+/* A port to the same namespace that allows looking up only. */
+kern_return_t bootstrap_unprivileged(mach_port_t bootstrap, mach_port_t *unprivileged);
 
 const char *bootstrap_strerror(kern_return_t code);
 

@@ -17,7 +17,7 @@ use libmach::{ReceiveRight, Reply, Result, SendRight, abi, time};
 use super::{Hub, Who, decode};
 use crate::launch::{Failure, Launcher, Request};
 use crate::life::{Order, Refusal};
-use crate::registry::{Owner, arm_death, arm_return};
+use crate::registry::{Owner, Space, arm_death, arm_return};
 
 impl From<Refusal> for KernReturn {
     fn from(refused: Refusal) -> Self {
@@ -33,8 +33,8 @@ impl<L: Launcher> Hub<L> {
     ///
     /// # Errors
     /// `UNKNOWN_SERVICE`, `SERVICE_FAILED`, `NOT_PRIVILEGED`.
-    pub fn look_up(&mut self, identity: u64, name: &str) -> Result<SendRight> {
-        match self.registry.find(name)?.owner() {
+    pub fn look_up(&mut self, space: Space, identity: u64, name: &str) -> Result<SendRight> {
+        match self.registry.find_in(space, name)?.owner() {
             Owner::Own if !self.is_named(identity, name) => {
                 return Err(refusal::NOT_PRIVILEGED.into());
             }
@@ -47,19 +47,19 @@ impl<L: Launcher> Hub<L> {
             }
             Owner::Own | Owner::Task => {}
         }
-        self.registry.find(name)?.send_right()
+        self.registry.find_in(space, name)?.send_right()
     }
 
     /// `check_in`.
     ///
     /// # Errors
     /// `UNKNOWN_SERVICE`, `NOT_PRIVILEGED`, `SERVICE_ACTIVE`.
-    pub fn check_in(&mut self, identity: u64, name: &str) -> Result<ReceiveRight> {
+    pub fn check_in(&mut self, space: Space, identity: u64, name: &str) -> Result<ReceiveRight> {
         let unit = match self.who(identity) {
             Some(Who::Unit(index)) => Some(index),
             _ => None,
         };
-        let service = self.registry.to_check_in(name, unit)?;
+        let service = self.registry.to_check_in(space, name, unit)?;
         if let Some(port) = service.held() {
             arm_return(port, self.ports.notify)?;
         }
@@ -74,11 +74,15 @@ impl<L: Launcher> Hub<L> {
     /// `register`.
     ///
     /// # Errors
-    /// `NAME_IN_USE`; `InvalidArgument`; `InvalidCapability` for a dead port.
-    pub fn register(&mut self, name: &str, port: SendRight) -> Result<()> {
+    /// `NAME_IN_USE`; `InvalidArgument`, also for a subset's port; `InvalidCapability` for a dead one.
+    pub fn register(&mut self, space: Space, name: &str, port: SendRight) -> Result<()> {
         let known = port.name();
-        self.registry.register(name, port)?;
-        let armed = arm_death(&self.registry.find(name)?.send_right()?, self.ports.notify);
+        if self.registry.spaces.has(known) {
+            return Err(KernReturn::InvalidArgument.into());
+        }
+        self.registry.register(space, name, port)?;
+        let entered = self.registry.find_in(space, name)?;
+        let armed = arm_death(&entered.send_right()?, self.ports.notify);
         if armed.is_err() {
             self.registry.forget(known);
             return Err(KernReturn::InvalidCapability.into());

@@ -1,6 +1,7 @@
 //! What happens: deaths, ports that come back, first messages, time.
 
 use alloc::format;
+use alloc::vec::Vec;
 
 use abi::names::Name;
 use abi::notify;
@@ -16,8 +17,10 @@ use crate::life::Order;
 use crate::registry::Owner;
 
 impl<L: Launcher> Hub<L> {
-    /// A notification came: a service's port is back, or a port died.
-    pub fn notified(&mut self, mut message: Message) {
+    /// A notification came: a service's port is back, or a port died. The ports of the subsets that
+    /// ended with it are the caller's to end.
+    #[must_use]
+    pub fn notified(&mut self, mut message: Message) -> Vec<Name> {
         match message.id {
             notify::PORT_DESTROYED => {
                 let port = Incoming::<Mach>::receive(&mut message.content);
@@ -28,11 +31,14 @@ impl<L: Launcher> Hub<L> {
             notify::DEAD_NAME => {
                 let port = Name(message.word() as u32);
                 self.port_died(port);
+                let ended = self.requestor_died(port);
                 // The notification brought one more reference.
                 drop(DeadName::from_name(port));
+                return ended;
             }
             _ => {}
         }
+        Vec::new()
     }
 
     fn port_is_back(&mut self, port: ReceiveRight) {
@@ -63,9 +69,9 @@ impl<L: Launcher> Hub<L> {
             let end = program.gone();
             let text = format!("{name}: {:?} {}", end.how, end.value);
             self.log(Level::Debug, &text);
-        } else {
-            self.registry.forget(port);
         }
+        // A task's port may have been registered too.
+        self.registry.forget(port);
     }
 
     /// A message came to the service whose port this task knows as `port`, while no server had it.

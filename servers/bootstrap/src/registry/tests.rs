@@ -17,7 +17,7 @@ fn names_and_rights_follow_mach() {
     let mut registry = Registry::default();
     registry.declare("org.mello.echo", 3).unwrap();
     let check_in = |registry: &mut Registry, name: &str, unit| {
-        registry.to_check_in(name, unit)?.take();
+        registry.to_check_in(Space::ROOT, name, unit)?.take();
         Ok(())
     };
     let unknown = check_in(&mut registry, "org.mello.other", Some(3));
@@ -44,19 +44,26 @@ fn registering_has_its_bounds() {
     let send = || port.make_send().unwrap();
     let mut registry = Registry::default();
     let invalid = KernReturn::InvalidArgument;
-    assert_eq!(refused(registry.register("", send())), invalid);
+    assert_eq!(refused(registry.register(Space::ROOT, "", send())), invalid);
     let long = "x".repeat(MAX_NAME + 1);
-    assert_eq!(refused(registry.register(&long, send())), invalid);
-    registry.register(&long[..MAX_NAME], send()).unwrap();
-    let again = registry.register(&long[..MAX_NAME], send());
+    assert_eq!(
+        refused(registry.register(Space::ROOT, &long, send())),
+        invalid
+    );
+    registry
+        .register(Space::ROOT, &long[..MAX_NAME], send())
+        .unwrap();
+    let again = registry.register(Space::ROOT, &long[..MAX_NAME], send());
     assert_eq!(refused(again), refusal::NAME_IN_USE);
     for index in 1..MAX_REGISTERED {
-        registry.register(&format!("n{index}"), send()).unwrap();
+        registry
+            .register(Space::ROOT, &format!("n{index}"), send())
+            .unwrap();
     }
-    let full = registry.register("one-more", send());
+    let full = registry.register(Space::ROOT, "one-more", send());
     assert_eq!(refused(full), KernReturn::ResourceShortage);
     assert!(registry.forget(port.name()));
-    registry.register("one-more", send()).unwrap();
+    registry.register(Space::ROOT, "one-more", send()).unwrap();
 }
 
 #[test]

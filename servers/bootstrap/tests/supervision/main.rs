@@ -7,6 +7,7 @@
 
 mod crashes;
 mod kills;
+mod subsets;
 mod system;
 
 use interfaces::bootstrap::{Bootstrap, refusal};
