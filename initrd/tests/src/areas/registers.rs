@@ -13,7 +13,7 @@ use libmach::abi::thread_state::{
     AVX_FLAVOR, AVX_SIZE, DEBUG_FLAVOR, FLAVOR, FLOAT_FLAVOR, FLOAT_SIZE, ThreadState,
 };
 use libmach::abi::trace::wait;
-use libmach::{Error, Mach, ReceiveRight, Result, Runtime, SendRight, trap};
+use libmach::{Error, Mach, ReceiveRight, Result, Runtime, SendRight, ms, time, trap};
 
 use super::cases;
 use crate::case::{Check, World, check, equal};
@@ -211,16 +211,21 @@ fn while_it_runs(_: &World) -> Check {
     let child = Child::new(count, 0)?;
     let thread = child.thread.client();
     child.run()?;
-    for _ in 0..200 {
+    let end = time::deadline(ms(10_000));
+    let mut counted = 0;
+    for _ in 0..50 {
+        while child.page.get(0) == counted {
+            check!(time::now() < end, "it does not run");
+            time::sleep(ms(1));
+        }
         thread.suspend()?;
         let first = thread.get_state()?;
-        let counted = child.page.get(0);
+        counted = child.page.get(0);
         let second = thread.get_state()?;
         check!(first == second, "{first:?} became {second:?}");
         equal("what it counted", child.page.get(0), counted)?;
         thread.set_state(second)?;
         thread.resume()?;
     }
-    check!(child.page.get(0) > 0, "it never ran");
     Ok(())
 }
