@@ -105,9 +105,14 @@ impl Vm {
         let (Some(to), Some(rest)) = (entry.object, rest) else {
             return Err(KernReturn::InvalidArgument);
         };
+        // What is left of a range is as it was before the first step: had others seen it, there were no steps.
+        let shared = rest
+            .object
+            .is_some_and(|object| !rest.needs_copy && !self.object(object).is_private());
         let one_region = rest.attributes == entry.attributes
             && rest.wires == entry.wires
-            && rest.end >= range.end;
+            && rest.end >= range.end
+            && !shared;
         // Where neither has a page, both show zeros, or what the same pager would supply.
         let here = self.paged_behind(to, entry.size());
         let there = rest

@@ -641,3 +641,33 @@ proptest! {
         play(&steps, 9, copy_strategy::DELAY);
     }
 }
+
+#[test]
+fn memory_that_is_shared_already_is_not_copied_to_be_shared_with_its_neighbour() {
+    let share = |page, count| Step::Share {
+        from: 1,
+        to: 0,
+        page,
+        count,
+    };
+    let steps = [
+        Step::Allocate {
+            map: 1,
+            page: 3,
+            count: 5,
+        },
+        Step::Write {
+            map: 1,
+            page: 3,
+            value: 0,
+        },
+        share(4, 4),
+        share(3, 5),
+        Step::Store {
+            map: 0,
+            page: 0,
+            value: 1,
+        },
+    ];
+    play(&steps, 9, copy_strategy::DELAY);
+}
