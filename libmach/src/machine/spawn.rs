@@ -72,7 +72,8 @@ pub(crate) fn attach() -> Result<()> {
     unsafe { trap::set_fs_base(block)? };
     ignore(region.into_raw());
     // SAFETY: page-aligned, whole pages, and nothing but `crate::buffer` uses it.
-    Ok(unsafe { trap::message_buffer(buffer, BUFFER as u64)? })
+    unsafe { trap::message_buffer(buffer, BUFFER as u64)? };
+    Ok(())
 }
 
 /// A thread's first function: `rdi` is its [`Start`], FS base its block.
