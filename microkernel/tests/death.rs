@@ -3,8 +3,9 @@
 use abi::kern_return::{KernReturn, MessageReturn as Code};
 use abi::names::{Name, disposition, port_type, right};
 use abi::notify;
+use abi::registers::options;
 use abi::trap::attribute;
-use microkernel::machine::Access;
+use microkernel::machine::{Access, Event, Machine as _};
 use sim::{Config, Faulted, Path, Request, Sim, image};
 
 // covers: N-07
@@ -219,5 +220,48 @@ fn a_hundred_tasks_later_everything_is_as_before() {
             sim.machine.spaces.len(),
         );
         assert_eq!(*before.get_or_insert(now), now, "round {round}");
+    }
+}
+
+// covers: M-06 M-10 T-02
+#[test]
+fn a_send_whose_time_is_up_leaves_a_port_that_is_being_taken_apart() {
+    for steps in 1..=8 {
+        let (mut sim, _) = Sim::single();
+        let server = sim.add_task();
+        // So many that the end of one waits for a step of its own.
+        let ports: Vec<_> = (0..100).map(|_| sim.on(server).port()).collect();
+        let senders: Vec<_> = ports[..6]
+            .iter()
+            .map(|port| {
+                let limited = sim
+                    .on(server)
+                    .set_attribute(*port, attribute::QUEUE_LIMIT, 0);
+                assert_eq!(limited, Ok(()));
+                let sender = sim.add_task();
+                let to = sim.give(server, *port, disposition::MAKE_SEND, sender);
+                let deadline = sim.machine.now() + 1_000_000_000;
+                let send = Request::send(to)
+                    .with(options::SEND_TIMEOUT)
+                    .until(deadline);
+                assert_eq!(sim.on(sender).start_message(&send), None);
+                sender
+            })
+            .collect();
+        let me = sim.on(server).trap(abi::trap::TASK_SELF, &[]).unwrap();
+        let terminate = <dyn interfaces::task::Task>::TERMINATE.id;
+        let end = Request::call(Name(me as u32)).id(terminate);
+        let cpu = sim.on(server).message_steps(&end, steps);
+        sim.machine.advance(2_000_000_000);
+        assert!(sim.machine.take_due_timer(cpu));
+        sim.event(cpu, Event::Timer);
+        for sender in senders {
+            let code = sim.on(sender).finish_message().code;
+            assert!(
+                [Code::SendTimedOut, Code::Success].contains(&code),
+                "{code:?}"
+            );
+        }
+        assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
     }
 }

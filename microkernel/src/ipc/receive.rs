@@ -447,7 +447,8 @@ impl Ipc {
                 Self::finish(cx, thread, receive_code);
             }
             Wait::Send(port) => {
-                if let Some(port) = self.ports.get_mut(port) {
+                // Its id may be an old one: a port that is being taken apart has another, and keeps those it has not told.
+                if let Some(port) = self.ports.at_mut(port.index()) {
                     port.senders.remove(&mut cx.sched.threads, thread);
                 }
                 let code = match end {

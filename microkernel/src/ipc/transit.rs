@@ -90,8 +90,9 @@ impl Ipc {
         port: PortId,
         thread: ThreadId,
     ) {
-        // Between two others it is in both queues alike: only ends are known to the queue itself.
-        let queue = match self.ports.get_mut(port) {
+        // Between two others it is in both queues alike: only ends are known to the queue itself. The port may have got
+        // another id since: one that is being taken apart.
+        let queue = match self.ports.at_mut(port.index()) {
             Some(port) if !self.evicted.ends_with(thread) => &mut port.receivers,
             _ => &mut self.evicted,
         };
