@@ -22,6 +22,8 @@ const LIFE: u64 = 4_096;
 const STILLBORN: u32 = 20;
 /// How often the statistics are looked at until what the last death left is cleared away.
 const LOOKS: u32 = 100;
+/// How many looks in a row find the same when the system is at rest.
+const REST: u32 = 3;
 /// What was asked for.
 struct Order {
     count: u64,
@@ -61,7 +63,7 @@ pub(crate) fn run(context: &Context, arguments: &[&str]) -> Result<u8> {
         .iter()
         .map(|task| (task.index, task.identity))
         .collect();
-    let before = Gauges::read()?;
+    let before = at_rest()?;
     let mut lives = Lives::default();
     let mut fault = attack(&mut nursery, &shared, &order, &mut lives)?;
     let after = settled(&before)?;
@@ -285,6 +287,26 @@ impl Gauges {
         }
         (!changed.is_empty()).then(|| format!("not at the baseline: {}", changed.join(", ")))
     }
+}
+
+/// The gauges, once they stay as they are: servers may still have what was sent to them before.
+fn at_rest() -> Result<Gauges> {
+    let mut last = Gauges::read()?;
+    let mut same = 0;
+    for _ in 0..LOOKS {
+        time::sleep(ms(20));
+        let now = Gauges::read()?;
+        same = if now.differs(&last).is_none() {
+            same + 1
+        } else {
+            0
+        };
+        if same == REST {
+            break;
+        }
+        last = now;
+    }
+    Ok(last)
 }
 
 /// The gauges, once they are as before, or after a while.
