@@ -3,11 +3,12 @@
 const README: &str = include_str!("../../../README.md");
 
 /// Where the pieces are from.
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 5] = [
     include_str!("../../../libmach/interfaces/src/echo.rs"),
     include_str!("../src/lib.rs"),
     include_str!("../src/main.rs"),
     include_str!("echo.rs"),
+    include_str!("../../squares/src/lib.rs"),
 ];
 
 /// Rust text without comments and layout.
@@ -25,7 +26,7 @@ fn the_readme_shows_the_code_that_runs() {
     let sources = SOURCES.map(bare);
     let blocks = README.split("```rust\n").skip(1);
     let blocks: Vec<_> = blocks.filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(blocks.len(), 3, "interface, server, client");
+    assert_eq!(blocks.len(), 4, "interface, server, client, pager");
     for piece in blocks.iter().flat_map(|block| block.split("\n\n")) {
         let shown = bare(piece);
         let found = sources.iter().any(|source| source.contains(&shown));
