@@ -156,6 +156,24 @@ fn a_send_right_in_a_message_is_a_sender() {
     assert_eq!(only(&mut me, notes).id, notify::NO_SENDERS);
 }
 
+/// The port has no receiver any more when its send rights end, so that nobody gets the notification.
+// covers: N-02 P-18 P-36
+#[test]
+fn a_port_that_tells_itself_of_no_senders_dies_untold() {
+    let (mut sim, first) = Sim::single();
+    let waiter = sim.add_thread(first);
+    let mut me = sim.on(first);
+    let port = me.port();
+    me.insert_right(port, port, disposition::MAKE_SEND).unwrap();
+    me.request(port, notify::NO_SENDERS, 0, port).unwrap();
+    let waits = Request::receive(port);
+    assert_eq!(sim.on(waiter).start_message(&waits), None);
+    assert_eq!(sim.on(first).destruct(port, -1), Ok(()));
+    let reply = sim.on(waiter).finish_message();
+    assert_eq!(reply.code, MessageReturn::ReceivePortChanged);
+    assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+}
+
 // covers: N-02 N-01
 #[test]
 fn arming_again_gives_the_right_that_was_armed_before() {

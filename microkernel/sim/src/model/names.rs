@@ -300,6 +300,8 @@ impl Model {
             return refuse(seen, &[Code::InvalidValue]);
         }
         accept(seen)?;
+        // Nobody receives any more what the end of the send rights makes the port tell itself.
+        self.withdraw(port);
         if delta < 0 {
             self.drop_sends(task, name, delta.unsigned_abs() as u32);
         }
