@@ -5,7 +5,8 @@
 //! found. Whatever must end a task is done by another instance of this program (`tests --die KIND`,
 //! [`die`]), which the supervisor runs and reports on.
 //!
-//! `tests --hang KIND` never ends ([`hang`]): the host's tool tries on it what it does about a hang.
+//! `tests --hang KIND` never ends ([`hang`]): the host's tool tries on it what it does about a hang. `tests --ask SERVICE`
+//! ([`ask`]) is a service's first client.
 //!
 //! Unsafe code lies in `raw`, which does what no safe program can.
 //!
@@ -15,6 +16,7 @@
 extern crate alloc;
 
 pub mod areas;
+pub mod ask;
 mod case;
 mod census;
 mod child;

@@ -17,6 +17,9 @@ fn main(context: Context) -> Result<()> {
     if let ["--hang", kind] = arguments[..] {
         tests::hang::hang(&context, kind);
     }
+    if let ["--ask", service] = arguments[..] {
+        context.exit(tests::ask::ask(&context, service));
+    }
     let world = World::of(context)?;
     let status = tests::run(&world, &arguments)?;
     context.exit(status)

@@ -200,8 +200,8 @@ fn helped(outcome: Outcome, output: &str) -> std::result::Result<(), String> {
 /// The server that the story makes.
 const SERVER: &str = "foo-bar";
 
-/// `new server` in a copy of the tree, nothing edited by hand: its test passes, and the booted system lists and
-/// starts it.
+/// `new server` in a copy of the tree, nothing edited by hand: its test passes, the booted system lists it, and
+/// somebody's first message starts it.
 fn new_server(place: &Place) -> Result<()> {
     let copy = place.output().join("story-tree");
     if copy.exists() {
@@ -222,7 +222,7 @@ fn new_server(place: &Place) -> Result<()> {
     expect(&listed, |line| {
         line.contains(SERVER) && line.contains("idle")
     })?;
-    let orders = format!("svc start {SERVER}\nsvc\nsvc\nsvc\nshutdown\n");
+    let orders = format!("tests --ask org.mello.{SERVER}\nsvc\nshutdown\n");
     let started = tool(&["run", "--timeout", "120"], &orders)?;
     expect(&started, |line| {
         line.contains(SERVER) && line.contains("running")
