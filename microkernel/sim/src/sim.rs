@@ -21,9 +21,8 @@ use crate::rng::Rng;
 /// is in a copy-on-write page twice, a stale right in a cache adds one.
 const MAX_FAULTS: u32 = 8;
 
-/// How many events a wait for something that must happen takes at most, and how many steps a trap: sharing a part of the
-/// largest region that attackers make, 2 GiB, takes 16,384.
-const PATIENCE: u32 = 40_000;
+/// How many events a wait for something that must happen takes at most, and how many steps a trap.
+const PATIENCE: u32 = 10_000;
 
 /// What the first task finds in its environment.
 pub const VARIABLE: &str = "machine=simulated";

@@ -149,7 +149,12 @@ impl Vm {
     }
 
     /// The first run of pages, at most `limit` of them, that an object shows in a range.
-    fn next_run(&self, object: ObjectId, range: Range<u64>, limit: u64) -> Option<Range<u64>> {
+    pub(super) fn next_run(
+        &self,
+        object: ObjectId,
+        range: Range<u64>,
+        limit: u64,
+    ) -> Option<Range<u64>> {
         let first = self.next_shown(object, range.start, range.end)?;
         let mut end = first + 1;
         let stop = range.end.min(first.saturating_add(limit));

@@ -12,7 +12,7 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 
 use super::object::Kind;
-use super::pages::Withdraw;
+use super::pages::{SEARCH, Withdraw};
 use super::{COPY_STEP, Context, Entry, EntryId, MapId, ObjectId, Progress, Vm};
 use crate::base::KernResult;
 use crate::machine::Machine;
@@ -84,8 +84,8 @@ impl Vm {
             Some((_, pager, page)) => self.shadow_of(context, (pager, page), pages, payer)?,
             None => self.create_object(context, Kind::Anonymous, pages, Some(payer))?,
         };
-        let part = range.start..range.end.min(range.start + COPY_STEP * PAGE_SIZE);
-        let moved = self.isolate_part(context, map, part, (to, 0));
+        let end = self.isolation_end(id, range.clone(), (to, 0));
+        let moved = self.isolate_part(context, map, range.start..end, (to, 0));
         // The entry has its own reference, if it got so far.
         self.dereference(to);
         moved?;
@@ -102,7 +102,7 @@ impl Vm {
     ) -> KernResult<Progress<ObjectId>> {
         let entry = self.entry(first);
         let rest = entry.next.map(|next| self.entry(next));
-        let (Some(to), Some(rest)) = (entry.object, rest) else {
+        let (Some(to), Some(rest), Some(next)) = (entry.object, rest, entry.next) else {
             return Err(KernReturn::InvalidArgument);
         };
         // What is left of a range is as it was before the first step: had others seen it, there were no steps.
@@ -122,8 +122,9 @@ impl Vm {
             return Err(KernReturn::InvalidArgument);
         }
         let place = entry.size();
-        let part = entry.end..range.end.min(entry.end + COPY_STEP * PAGE_SIZE);
-        self.isolate_part(context, map, part, (to, place))?;
+        let start = entry.end;
+        let end = self.isolation_end(next, start..range.end, (to, place));
+        self.isolate_part(context, map, start..end, (to, place))?;
         Ok(Progress::More)
     }
 
@@ -146,7 +147,31 @@ impl Vm {
         backing.is_none_or(|backing| self.object(backing.object).is_paged())
     }
 
-    /// Lets up to [`COPY_STEP`] pages, which lie in one entry, be an object's from a place on.
+    /// How much of a range of one entry a step takes from its front: few pages that are there, however far apart they lie.
+    fn isolation_end(&self, id: EntryId, range: Range<u64>, (to, place): (ObjectId, u64)) -> u64 {
+        let entry = self.entry(id);
+        let first = entry.page_at(range.start);
+        let mut last = entry.page_at(range.end);
+        // What the new object has there goes, too.
+        if let Some(kept) = self.resident_from(to, place) {
+            last = last.min(first + COPY_STEP.max(kept - place));
+        }
+        let Some(object) = entry.object else {
+            return entry.address_of(last);
+        };
+        let (mut budget, mut cursor) = (COPY_STEP, first);
+        while budget > 0 {
+            let Some(run) = self.next_run(object, cursor..last, budget) else {
+                return entry.address_of(last);
+            };
+            budget = budget.saturating_sub(run.end - run.start + SEARCH);
+            cursor = run.end;
+        }
+        entry.address_of(cursor)
+    }
+
+    /// Lets pages, which lie in one entry and are as many as [`isolation_end`](Self::isolation_end) says, be an object's from a
+    /// place on.
     fn isolate_part<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,

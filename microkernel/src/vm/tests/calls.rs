@@ -360,6 +360,37 @@ fn memory_with_a_past_is_shared_in_steps() {
     rig.assert_empty();
 }
 
+// covers: V-14
+#[test]
+fn sharing_takes_as_many_steps_as_there_are_pages_whatever_lies_between() {
+    const GIB: u64 = (1 << 30) / PAGE_SIZE;
+    let mut rig = Rig::new();
+    let map = rig.map();
+    rig.allocate(map, 0, 2 * GIB);
+    let touched = [0, 5, GIB / 2, GIB, GIB + 1, 2 * GIB - 1];
+    for page in touched {
+        rig.store(map, page, 1).unwrap();
+    }
+    // With a child that has seen it, all of it has to move to another object.
+    let child = rig.fork(map);
+    rig.store(map, GIB, 2).unwrap();
+    let range = (at(0), pages(2 * GIB));
+    let mut steps = 1;
+    while rig.with(|vm, context| vm.make_entry(context, map, range, RW)) == Ok(Progress::More) {
+        rig.verify();
+        steps += 1;
+    }
+    assert!(steps <= 4, "{steps} steps for {} pages", touched.len());
+    for page in touched {
+        let written = if page == GIB { 2 } else { 1 };
+        assert_eq!(rig.load(map, page), Ok(written));
+        assert_eq!(rig.load(child, page), Ok(1));
+    }
+    assert_eq!(rig.load(map, GIB + 2), Ok(0));
+    assert_eq!(rig.vm.map_size(map).unwrap().1, 1, "one region");
+    assert_eq!(rig.vm.region(map, at(0)).unwrap().sharing, Sharing::Shared);
+}
+
 #[test]
 fn sharing_that_nobody_can_pay_for_changes_nothing() {
     let mut rig = Rig::new();
