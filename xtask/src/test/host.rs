@@ -14,9 +14,9 @@ use std::process::Command;
 /// Packages whose binary compiles for the guest only, and their folders.
 const GUEST_ONLY: [(&str, &str); 2] = [KERNEL, BOOT];
 
-/// What is checked by Miri, with the reason why nothing else is: they hold the `unsafe` that runs on
-/// the host too.
-const MIRI: [&str; 1] = ["arena"];
+/// What is checked by Miri, and which tests of it: the `unsafe` that runs on the host too, and the walk through page
+/// tables, over simulated memory.
+const MIRI: [(&str, &str); 2] = [("arena", ""), ("microkernel-x86_64", "tables::")];
 
 /// What is checked by loom.
 const LOOM: &str = "ksync";
@@ -121,15 +121,15 @@ fn libtest(name: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// Miri on the growable arenas, loom on the locks.
+/// Miri on the growable arenas and page tables, loom on the locks.
 pub(super) fn unsafe_code(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
     match miri(place) {
         Some(miri) => {
-            for package in MIRI {
+            for (package, tests) in MIRI {
                 let mut command = miri();
-                command.args(["test", "--package", package, "--target-dir"]);
+                command.args(["test", "--package", package, "--lib", "--target-dir"]);
                 command.arg(place.other_target("miri"));
-                command.args(["--", filter]);
+                command.args(["--", if filter.is_empty() { tests } else { filter }]);
                 // A region lives as long as the kernel: nothing gives it back.
                 command.env("MIRIFLAGS", "-Zmiri-ignore-leaks");
                 libtest(&format!("miri on {package}"), &mut command, tally)?;

@@ -147,10 +147,26 @@ fn destruction_takes_bounded_steps_and_returns_every_page() {
     assert!(pages.out.is_empty());
 }
 
+/// Fewer and shorter programs for Miri, which sees no file either.
+fn programs() -> (ProptestConfig, usize) {
+    match cfg!(miri) {
+        true => {
+            let config = ProptestConfig {
+                failure_persistence: None,
+                ..ProptestConfig::with_cases(4)
+            };
+            (config, 12)
+        }
+        false => (ProptestConfig::default(), 60),
+    }
+}
+
 proptest! {
+    #![proptest_config(programs().0)]
+
     /// Random mapping, unmapping and protecting gives what a map of pages to rights gives.
     #[test]
-    fn the_walk_agrees_with_a_map(steps in proptest::collection::vec((0..3u8, 0..64u64, 0..8u64, 0..8u32), 1..60)) {
+    fn the_walk_agrees_with_a_map(steps in proptest::collection::vec((0..3u8, 0..64u64, 0..8u64, 0..8u32), 1..programs().1)) {
         let (mut memory, mut pages) = (Simulated::default(), Pages::new(1000));
         let mut tables = Tables::new(&mut memory);
         let mut model: BTreeMap<u64, u32> = BTreeMap::new();
