@@ -6,7 +6,7 @@
 
 mod whole;
 
-pub(crate) use whole::Whole;
+pub(crate) use whole::{Whole, held};
 
 use crate::fault::{Doing, Fault, Result};
 use crate::place::Place;

@@ -31,15 +31,24 @@ pub(crate) struct Whole {
 
 /// What all runs of a campaign came to.
 #[derive(Debug, Default)]
-struct Sum {
+pub(crate) struct Sum {
     runs: u64,
     traps: u64,
     model: u64,
     guest: u64,
-    failed: u64,
+    pub(crate) failed: u64,
 }
 
 impl Whole {
+    /// CI's share, on the simulated machine alone: eight runs of traps, which is each number of processors with and
+    /// without the fast path, and a tenth of the model's steps.
+    pub(crate) const CI: Self = Self {
+        traps: 2_000_000,
+        model: 1_000_000,
+        guest: 0,
+        seed: 1,
+    };
+
     /// Reads the rest of the command line.
     pub(super) fn parse(parser: &mut Parser) -> Result<Self> {
         let mut whole = Self {
@@ -71,20 +80,10 @@ impl Whole {
     pub(super) fn run(&self, place: &Place) -> Result<u8> {
         let begin = Instant::now();
         let commit = commit(place);
-        let mut sum = Sum::default();
-        let mut tell = |mut report: Map<String, Value>| {
+        let sum = self.runs(place, |mut report| {
             report.insert("commit".into(), commit.clone().into());
-            sum.add(&report);
             println!("{}", Value::Object(report));
-        };
-        for (kind, count) in [("traps", self.traps), ("model", self.model)] {
-            if count > 0 {
-                self.host(place, (kind, count), &mut tell)?;
-            }
-        }
-        if self.guest > 0 {
-            self.guest(place, &mut tell)?;
-        }
+        })?;
         let verdict = match sum.failed {
             0 => "held".to_owned(),
             failed => format!("{failed} runs failed"),
@@ -102,6 +101,28 @@ impl Whole {
         });
         println!("{whole}");
         Ok(u8::from(sum.failed > 0))
+    }
+
+    /// All runs, each of which is told.
+    pub(crate) fn runs(
+        &self,
+        place: &Place,
+        mut tell: impl FnMut(Map<String, Value>),
+    ) -> Result<Sum> {
+        let mut sum = Sum::default();
+        let mut take = |report: Map<String, Value>| {
+            sum.add(&report);
+            tell(report);
+        };
+        for (kind, count) in [("traps", self.traps), ("model", self.model)] {
+            if count > 0 {
+                self.host(place, (kind, count), &mut take)?;
+            }
+        }
+        if self.guest > 0 {
+            self.guest(place, &mut take)?;
+        }
+        Ok(sum)
     }
 
     /// The runs on the simulated machine.
@@ -173,7 +194,8 @@ impl Sum {
     }
 }
 
-fn held(report: &Map<String, Value>) -> bool {
+/// Whether a run's report says so.
+pub(crate) fn held(report: &Map<String, Value>) -> bool {
     report.get("verdict").and_then(Value::as_str) == Some("held")
 }
 

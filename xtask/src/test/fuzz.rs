@@ -1,14 +1,16 @@
-//! Fuzzing for a bounded time: hostile traps in the guest, the engine on each host target.
+//! Fuzzing for a bounded time: the engine on each host target, hostile traps and random programs on the simulated
+//! machine, hostile traps in the guest.
 //!
 //! The kept corpus and mutations of it are ordinary tests of the package `targets`, which need no engine.
 
 use super::tally::Tally;
 use crate::fault::{Doing, Result};
-use crate::fuzz::Campaign;
+use crate::fuzz::{Campaign, Whole, held};
 use crate::place::Place;
 use crate::process;
 use crate::run::{Options, prepare};
 use crate::setup::{Need, ensure};
+use serde_json::Value;
 use std::fs;
 use std::process::Command;
 
@@ -37,6 +39,9 @@ const COUNTERS: [&str; 5] = [
 /// The whole part.
 pub(super) fn fuzz(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
     engine(place, filter, tally)?;
+    if "campaign".contains(filter) {
+        campaign(place, tally)?;
+    }
     if !"traps".contains(filter) {
         return Ok(());
     }
@@ -57,6 +62,23 @@ pub(super) fn fuzz(place: &Place, filter: &str, tally: &mut Tally) -> Result<()>
         eprintln!("{}", verdict.line);
         tally.one(&name, verdict.fault.map_or(Ok(()), Err));
     }
+    Ok(())
+}
+
+/// A share of what `cargo xtask fuzz campaign` does, which finds what the tests' few programs do not.
+fn campaign(place: &Place, tally: &mut Tally) -> Result<()> {
+    let name = "fuzz campaign on the simulated machine";
+    eprintln!("testing: {name}");
+    let sum = Whole::CI.runs(place, |report| {
+        if !held(&report) {
+            eprintln!("{}", Value::Object(report));
+        }
+    })?;
+    let verdict = match sum.failed {
+        0 => Ok(()),
+        failed => Err(format!("{failed} runs failed")),
+    };
+    tally.one(name, verdict);
     Ok(())
 }
 
