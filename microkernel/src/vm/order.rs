@@ -73,8 +73,8 @@ enum Phase {
     Begin,
     /// Mappings are withdrawn, from those of the entry at or after this place on.
     Withdraw { from: u32, epoch: u32 },
-    /// Pages are returned and freed.
-    Collect { epoch: u32 },
+    /// So many pages of the window are left, to be returned or freed.
+    Collect { epoch: u32, left: u32 },
 }
 
 /// What follows from a step of an order.
@@ -202,8 +202,8 @@ impl Vm {
         let mut page = cursor.page.max(first);
         let current = node(&self.pagers, pager).epoch;
         let (from, epoch) = match cursor.phase {
-            Phase::Collect { epoch } if epoch == current => {
-                let window = page..(first + count).min(page + STEP);
+            Phase::Collect { epoch, left } if epoch == current => {
+                let window = page..page + u64::from(left);
                 return Ok(self.collect_step(context, (pager, object), window, order.flush));
             }
             Phase::Withdraw { from, epoch } if epoch == current => (from, epoch),
@@ -230,7 +230,8 @@ impl Vm {
         }
         if self.next_returned(object, &window).is_some() {
             // What is copied must not be written any more, on any CPU.
-            let phase = Phase::Collect { epoch };
+            let left = (window.end - page) as u32;
+            let phase = Phase::Collect { epoch, left };
             return Ok(OrderStep::More(Cursor { page, phase }));
         }
         Ok(self.collect_step(context, (pager, object), window, order.flush))
@@ -262,7 +263,7 @@ impl Vm {
         self.object(object).pages.marks(&self.residents, page)
     }
 
-    /// The last steps of a window: what is to be returned is, then what is busy goes.
+    /// The last steps of a window: what is to be returned is, and what is busy goes.
     fn collect_step<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -270,13 +271,10 @@ impl Vm {
         window: Range<u64>,
         flush: Flush,
     ) -> OrderStep {
-        if let Some(page) = self.next_returned(object, &window) {
-            let epoch = node(&self.pagers, pager).epoch;
-            let phase = Phase::Collect { epoch };
-            return OrderStep::Return(Cursor { page, phase });
-        }
-        let mut at = window.start;
-        while let Some(page) = self.resident_from(object, at).filter(|p| *p < window.end) {
+        let returned = self.next_returned(object, &window);
+        let goes = window.start..returned.unwrap_or(window.end);
+        let mut at = goes.start;
+        while let Some(page) = self.resident_from(object, at).filter(|p| *p < goes.end) {
             at = page + 1;
             if !self.marks(object, page).contains(Marks::BUSY) {
                 continue;
@@ -288,11 +286,17 @@ impl Vm {
                 self.drop_page(context, object, page);
             }
         }
-        self.answer_unlocked((pager, object), &window);
-        OrderStep::More(Cursor {
-            page: window.end,
-            phase: Phase::Begin,
-        })
+        self.answer_unlocked((pager, object), &goes);
+        let Some(page) = returned else {
+            return OrderStep::More(Cursor {
+                page: window.end,
+                phase: Phase::Begin,
+            });
+        };
+        let epoch = node(&self.pagers, pager).epoch;
+        let left = (window.end - page) as u32;
+        let phase = Phase::Collect { epoch, left };
+        OrderStep::Return(Cursor { page, phase })
     }
 
     /// Answers who waits for accesses to pages that are no longer locked, or no longer there.

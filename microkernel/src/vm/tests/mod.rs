@@ -4,6 +4,7 @@ mod calls;
 mod copies;
 mod faults;
 mod model;
+mod orders;
 mod paged;
 mod ranges;
 mod sharing;

@@ -118,7 +118,7 @@ impl Rig {
     }
 
     /// Nothing is left of anything.
-    fn end(&mut self) {
+    pub(super) fn end_pagers(&mut self) {
         for map in self.maps.clone() {
             self.destroy(map);
         }
@@ -155,7 +155,7 @@ fn a_copy_keeps_what_was_there_when_it_was_made() {
     rig.put(pager, writer, 0, 51).unwrap();
     assert_eq!(rig.get(pager, later, 0), Ok(50));
     assert_eq!(rig.get(pager, reader, 0), Ok(1));
-    rig.end();
+    rig.end_pagers();
 }
 
 // covers: V-09 V-05 V-07
@@ -190,7 +190,7 @@ fn forks_and_remaps_of_a_pager_s_memory_are_copies_of_their_moment() {
     rig.destroy(child);
     rig.put(pager, writer, 1, 51).unwrap();
     assert_eq!(rig.get(pager, grandchild, 1), Ok(content(1)));
-    rig.end();
+    rig.end_pagers();
 }
 
 // covers: V-09
@@ -228,7 +228,7 @@ fn more_copies_than_a_step_reaches_all_keep_a_page() {
     }
     assert_eq!(rig.get(pager, both, 0), Ok(content(0)));
     assert_eq!(rig.get(pager, both, 1), Ok(content(1)));
-    rig.end();
+    rig.end_pagers();
 }
 
 // covers: V-09
@@ -262,7 +262,7 @@ fn many_written_pages_are_copied_in_steps() {
         rig.put(pager, writer, page, 255).unwrap();
         assert_eq!(rig.get(pager, reader, page), Ok(page as u8));
     }
-    rig.end();
+    rig.end_pagers();
 }
 
 // covers: V-09
@@ -299,7 +299,7 @@ fn who_cannot_pay_for_a_copy_loses_it_alone() {
     rig.deallocate(reader, 0, 3).unwrap();
     assert_eq!(rig.get(pager, child, 0), lost);
     assert_eq!(rig.get(pager, child, 2), Ok(70));
-    rig.end();
+    rig.end_pagers();
 }
 
 // covers: V-09
@@ -317,7 +317,7 @@ fn what_a_dead_task_left_keeps_its_moment_too() {
     rig.put(pager, writer, 0, 50).unwrap();
     assert!(rig.ledgers.is_closed(account));
     assert_eq!(rig.get(pager, child, 0), Ok(content(0)));
-    rig.end();
+    rig.end_pagers();
 }
 
 // covers: V-09 O-06
@@ -348,7 +348,7 @@ fn a_pager_may_want_copies_to_be_made_at_once() {
     };
     rig.remap(other, &remap).unwrap();
     assert_eq!(rig.vm.region(other, at(0)).unwrap().resident, 4);
-    rig.end();
+    rig.end_pagers();
 }
 
 // covers: V-09 V-04
@@ -374,7 +374,7 @@ fn the_kernel_s_own_writes_leave_copies_as_they_were() {
         assert_eq!(rig.get(pager, writer, page), Ok(50 + page as u8));
         assert_eq!(rig.get(pager, reader, page), Ok(content(page)));
     }
-    rig.end();
+    rig.end_pagers();
 }
 
 // covers: V-03 V-09
@@ -394,7 +394,7 @@ fn leave_to_write_a_pager_s_memory_by_a_copy_is_a_copy_of_its_moment() {
     }
     assert_eq!(rig.get(pager, reader, 0), Ok(1));
     assert_eq!(rig.get(pager, reader, 1), Ok(content(1)));
-    rig.end();
+    rig.end_pagers();
 }
 
 // covers: V-05 V-09 V-14
@@ -446,5 +446,5 @@ fn a_private_copy_of_a_pager_s_memory_can_be_shared() {
     rig.put(pager, child, 2, 53).unwrap();
     assert_eq!(rig.get(pager, private, 1), Ok(content(1)));
     assert_eq!(rig.get(pager, private, 2), Ok(53));
-    rig.end();
+    rig.end_pagers();
 }
