@@ -60,8 +60,20 @@ pub enum Made {
     Ordered(Cursor),
     /// The same with what a map shows of some: all below this address is done.
     Synced(u64, Cursor),
+    /// All below this address is done, and is to be taken back when the request fails.
+    Wired(u64),
     /// It failed with this code; all below this address is to be taken back.
     Undo(u64, KernReturn),
+}
+
+impl Made {
+    /// What is left to do when the request fails with a code. `None`: nothing.
+    pub fn undone(self, code: KernReturn) -> Option<Self> {
+        match self {
+            Self::Mapped { address, .. } | Self::Wired(address) => Some(Self::Undo(address, code)),
+            _ => None,
+        }
+    }
 }
 
 /// A message that nobody has received yet.

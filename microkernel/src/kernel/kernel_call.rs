@@ -206,10 +206,17 @@ impl Kernel {
                     Pause::Again => Outcome::Again,
                 }
             }
-            Err(code) => {
-                abandon(tasks, &mut layers, made);
-                conclude(&mut layers, caller, id, answer_code(code))
-            }
+            Err(code) => match made.and_then(|made| made.undone(code)) {
+                Some(rest) => {
+                    let (ipc, cx) = (layers.ipc, &mut layers.cx);
+                    ipc.put_off_request(cx, caller.thread, (id, Some(rest)));
+                    Outcome::Again
+                }
+                None => {
+                    abandon(tasks, &mut layers, made);
+                    conclude(&mut layers, caller, id, answer_code(code))
+                }
+            },
         }
     }
 

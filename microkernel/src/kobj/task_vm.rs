@@ -352,16 +352,22 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
             return self.until(start, step);
         }
         let from = match *self.core.made {
-            Some(Made::At(at)) => at,
+            Some(Made::Wired(at)) => at,
             _ => 0,
         };
         match vm.wire_step(&mut context, map, range, access, from) {
-            // One that has to wait for a page goes on from there.
-            Err(code) if from > start && code != STALLED => {
+            Ok(at) if at == end => Ok(()),
+            Ok(at) => {
+                *self.core.made = Some(Made::Wired(at));
+                Err(self.core.again())
+            }
+            // It goes on from there, or is undone then.
+            Err(STALLED) => Err(STALLED.into()),
+            Err(code) if from > start => {
                 *self.core.made = Some(Made::Undo(from, code));
                 Err(self.core.again())
             }
-            step => self.until(end, step),
+            Err(code) => Err(code.into()),
         }
     }
 

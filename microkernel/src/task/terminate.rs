@@ -39,6 +39,7 @@ impl Tasks {
             | Made::Mapped { .. }
             | Made::Ordered(_)
             | Made::Synced(..)
+            | Made::Wired(_)
             | Made::Undo(..) => {}
         }
     }

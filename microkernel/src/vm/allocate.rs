@@ -423,6 +423,19 @@ impl Vm {
         let part = start..end.min(range.end);
         let stopped = self.withdraw(context, (map, id), part, Withdraw::All, budget);
         self.drop_pages(context, id, start..stopped);
+        self.cut_front(context, map, id, stopped);
+        Ok(())
+    }
+
+    /// Removes an entry up to an address: there is nothing of that part any more.
+    pub(super) fn cut_front<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+        stopped: u64,
+    ) {
+        let (start, end) = (self.entry(id).start, self.entry(id).end);
         if stopped == end {
             self.remove_entry(context, map, id);
         } else if stopped > start {
@@ -433,7 +446,6 @@ impl Vm {
             entry.index = entry.object.map_or(0, |_| index);
             self.refresh_entry(map, id);
         }
-        Ok(())
     }
 
     /// Whether a message buffer lies in a range.

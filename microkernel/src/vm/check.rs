@@ -6,8 +6,8 @@ use abi::PAGE_SIZE;
 use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, protection};
 use arena::{Arena, Id};
 
+use super::marks::{Content, Marks};
 use super::object::Kind;
-use super::resident::{Content, Marks};
 use super::tree::{Node, Tree, height, node};
 use super::{Copied, Entry, Map, MapId, ObjectId, Piece, Vm, cost};
 use crate::base::ledger::LedgerId;
@@ -48,6 +48,7 @@ impl Vm {
         }
         self.check_pages()?;
         self.check_mappers()?;
+        self.check_holds()?;
         self.check_store()?;
         self.check_pagers()?;
         self.check_buffers()
@@ -303,6 +304,28 @@ impl Vm {
             if entry.map.is_none_or(|map| self.maps.get(map).is_none()) {
                 return Err("an entry does not know its map");
             }
+        }
+        Ok(())
+    }
+
+    /// Each page of a pager's counts the wired entries that show it.
+    fn check_holds(&self) -> Result<(), Broken> {
+        let mut shown = 0;
+        for entry in all(&self.entries).map(|id| self.entry(id)) {
+            let Some(object) = self.holdable(entry).filter(|_| entry.wires > 0) else {
+                continue;
+            };
+            let mut pages = entry.index..entry.page_at(entry.end);
+            if pages.any(|page| !self.is_held(object, page)) {
+                return Err("a wired page is not held");
+            }
+            shown += entry.size();
+        }
+        let pages = |id| self.each_page(id).map(move |(page, _)| (id, page));
+        let held = all(&self.objects).flat_map(pages);
+        let held = held.map(|(id, page)| self.object(id).pages.holds(&self.residents, page));
+        if held.sum::<u64>() != shown {
+            return Err("a page is held by nobody");
         }
         Ok(())
     }

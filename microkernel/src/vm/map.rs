@@ -1,5 +1,6 @@
 //! [`Map`]: an address space.
 
+use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::MIN_ADDRESS;
 
@@ -137,7 +138,8 @@ impl Vm {
         }
         self.abandon_fork(map);
         self.drop_snapshot(map);
-        for _ in 0..STEP {
+        let mut budget = STEP;
+        while budget > 0 {
             let here = node(&self.maps, map);
             let Some(id) = here.entries.ceiling(&self.entries, 0) else {
                 let ledger = here.ledger;
@@ -145,7 +147,18 @@ impl Vm {
                 context.release(ledger, Resource::KernelBytes, cost::<Map>());
                 return Progress::More;
             };
-            self.remove_entry(context, map, id);
+            let entry = self.entry(id);
+            let few = entry.start.saturating_add(budget * PAGE_SIZE);
+            let part = entry.start..entry.end.min(few);
+            let end = match self.release(id, &part) {
+                0 => self.entry(id).end,
+                released => {
+                    budget -= released - 1;
+                    part.end
+                }
+            };
+            budget -= 1;
+            self.cut_front(context, map, id, end);
         }
         Progress::More
     }

@@ -6,8 +6,9 @@ use core::ops::RangeInclusive;
 
 use abi::kern_return::KernReturn;
 
+use super::marks::{Content, Marks};
 use super::pager::PAGER_BYTES;
-use super::resident::{Content, Marks, Node, Residents};
+use super::resident::{Node, Residents};
 use super::shadow::{Backing, Shadows, Siblings};
 use super::tree::{node, node_mut};
 use super::{Context, ObjectId, PagerId, Vm, cost};

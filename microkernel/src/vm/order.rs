@@ -16,9 +16,9 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::{protection, returns};
 
+use super::marks::Marks;
 use super::pager::{Answer, Question};
 use super::pages::Withdraw;
-use super::resident::Marks;
 use super::supply::page_range;
 use super::tree::{node, node_mut};
 use super::{After, Context, CopyId, ObjectId, PagerId, Piece, STEP, Vm};
@@ -142,6 +142,14 @@ impl Order {
         (rights != protection::ALL).then_some(Withdraw::AllBut(rights))
     }
 
+    /// The same for a page that is held: it stays.
+    fn for_held(self) -> Self {
+        Self {
+            flush: Flush::Nothing,
+            ..self
+        }
+    }
+
     /// A page's marks when the order begins.
     fn mark(&self, old: Marks) -> Marks {
         // Of an order that was not carried through.
@@ -240,6 +248,10 @@ impl Vm {
     fn mark_window(&mut self, object: ObjectId, window: &Range<u64>, order: &Order) {
         let mut at = window.start;
         while let Some(page) = self.resident_from(object, at).filter(|p| *p < window.end) {
+            let order = match self.is_held(object, page) {
+                true => order.for_held(),
+                false => *order,
+            };
             let here = node_mut(&mut self.objects, object);
             let marks = order.mark(here.pages.marks(&self.residents, page));
             here.pages.set_marks(&mut self.residents, page, marks);
@@ -476,6 +488,7 @@ impl Vm {
         let mut end = page + 1;
         while end - page < STEP
             && self.resident_from(object, end) == Some(end)
+            && !self.is_held(object, end)
             && order.mark(self.marks(object, end)) == marks
             && !(self.marks(object, end) ^ old).contains(Marks::IDLE)
         {

@@ -189,13 +189,15 @@ impl Vm {
         }
     }
 
-    /// Frees the pages of an entry's part that no one else can reach. Nothing maps them any more.
+    /// Frees the pages of an entry's part that no one else can reach, and lets go of those that it holds. Nothing maps them
+    /// any more.
     pub(super) fn drop_pages<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         id: EntryId,
         range: Range<u64>,
     ) {
+        self.release(id, &range);
         let entry = self.entry(id);
         let Some(object) = entry.object else {
             return;

@@ -16,9 +16,9 @@ use core::ops::Range;
 use abi::PAGE_SIZE;
 use abi::vm::copy_strategy;
 
+use super::marks::{Content, Marks};
 use super::object::Kind;
 use super::pager::PagerState;
-use super::resident::{Content, Marks};
 use super::tree::{node, node_mut};
 use super::{COPY_STEP, Context, ObjectId, PagerId, Progress, Vm};
 use crate::base::KernResult;

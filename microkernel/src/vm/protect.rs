@@ -112,7 +112,8 @@ impl Vm {
             return Ok(());
         }
         let copy = self.take_snapshot(map, from)?;
-        self.withdraw_all(context, (map, id), range, Withdraw::All);
+        self.withdraw_all(context, (map, id), range.clone(), Withdraw::All);
+        self.release(id, &range);
         self.unlist_mapper(id);
         let entry = self.entry_mut(id);
         entry.object = Some(copy);

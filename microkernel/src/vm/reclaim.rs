@@ -20,11 +20,11 @@ use core::ops::Range;
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 
+use super::marks::{Content, Marks};
 use super::object::Found;
 use super::order::{Flush, Order, OrderStep, Returns};
 use super::pager::{Stalled, WaitKey};
 use super::pages::Withdraw;
-use super::resident::{Content, Marks};
 use super::{Context, Cursor, EntryId, MapId, ObjectId, PagerId, STALLED, STEP, Vm};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Machine, Page};
@@ -379,6 +379,9 @@ impl Vm {
             };
             let marks = self.marks(object, page);
             self.reclaim.page = page + 1;
+            if self.is_held(object, page) {
+                continue;
+            }
             if marks.intersects(Marks::BUSY | Marks::RETURN) && self.reclaim.cursor.is_none() {
                 continue;
             }
@@ -413,6 +416,7 @@ impl Vm {
         let mut end = first + 1;
         while end - first < STEP
             && self.resident_from(object, end) == Some(end)
+            && !self.is_held(object, end)
             && !self.marks(object, end).contains(Marks::IDLE)
         {
             end += 1;

@@ -13,11 +13,10 @@
 
 use core::ops::RangeInclusive;
 
-use abi::vm::protection;
 use arena::{Arena, Full, Id};
 
+use super::marks::{Content, Marks, USED, held, holds_of, marked, marks_of, released};
 use super::tree::{node, node_mut};
-use crate::machine::Page;
 
 /// Bits of an index that one level decides.
 const BITS: u32 = 6;
@@ -25,13 +24,6 @@ const BITS: u32 = 6;
 const SLOTS: usize = 1 << BITS;
 /// No tree of 64-bit indices is higher.
 const DEPTH: usize = 11;
-/// Set in a slot that is used. Below are the page's number, or the node's index: the level says which.
-const USED: u64 = 1 << 32;
-/// Set in a slot whose page is in the store: below is its number there.
-const STORED: u64 = 1 << 63;
-/// Where a page's [`Marks`] lie in its slot.
-const MARKS: u32 = 33;
-
 /// 64 pages, or 64 subtrees.
 pub struct Node {
     occupied: u64,
@@ -46,98 +38,6 @@ type Path = heapless::Vec<(NodeId, usize), DEPTH>;
 
 /// All nodes.
 pub(super) type Nodes = Arena<Node>;
-
-bitflags::bitflags! {
-    /// What is known of a page beside its content. Most are of pages that a pager supplied.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub(super) struct Marks: u16 {
-        /// It may not be read until the pager unlocks it.
-        const NO_READ = 1;
-        /// It may not be written until then.
-        const NO_WRITE = 2;
-        /// It may not be executed until then.
-        const NO_EXECUTE = 4;
-        /// It was written since its pager last had it.
-        const DIRTY = 8;
-        /// Its pager wants it back even if it is clean.
-        const PRECIOUS = 16;
-        /// It is being taken out of all mappings: nobody may map it.
-        const BUSY = 32;
-        /// It is to be sent to its pager. Unless the page goes too, it is clean then.
-        const RETURN = 64;
-        /// It was dirty when it got that mark.
-        const WAS_DIRTY = 128;
-        /// Nobody maps it, and nobody used it since that was so. Pages without a pager may have this one, too.
-        const IDLE = 256;
-    }
-}
-
-impl Marks {
-    /// The accesses that a lock forbids.
-    pub(super) const LOCK: Self = Self::NO_READ.union(Self::NO_WRITE).union(Self::NO_EXECUTE);
-
-    /// A lock value, as protections are written.
-    pub(super) fn locked(protection: u32) -> Self {
-        Self::from_bits_truncate(protection as u16).intersection(Self::LOCK)
-    }
-
-    /// The accesses that are forbidden, as protections are written.
-    pub(super) fn lock(self) -> u32 {
-        if self.contains(Self::BUSY) {
-            return protection::ALL;
-        }
-        self.intersection(Self::LOCK).bits().into()
-    }
-
-    /// As if it had never been to be returned, or to go.
-    pub(super) fn restored(self) -> Self {
-        let back = match self.intersection(Self::RETURN.union(Self::WAS_DIRTY)) {
-            marks if !marks.contains(Self::RETURN) => Self::empty(),
-            marks if marks.contains(Self::WAS_DIRTY) => Self::DIRTY,
-            _ => Self::PRECIOUS,
-        };
-        (self | back) - (Self::RETURN | Self::WAS_DIRTY | Self::BUSY)
-    }
-
-    /// Whether its content is nowhere else.
-    pub(super) fn must_return(self) -> bool {
-        self.intersects(Self::DIRTY | Self::PRECIOUS | Self::RETURN)
-    }
-}
-
-/// What an object has at an index.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Content {
-    /// A page of memory.
-    Page(Page),
-    /// One that was put away, under this number.
-    Stored(u32),
-}
-
-impl Content {
-    /// The page, if it is in memory.
-    pub(super) fn page(self) -> Option<Page> {
-        match self {
-            Self::Page(page) => Some(page),
-            Self::Stored(_) => None,
-        }
-    }
-
-    fn of(slot: u64) -> Option<Self> {
-        match slot {
-            0 => None,
-            slot if slot & STORED != 0 => Some(Self::Stored(slot as u32)),
-            slot => Some(Self::Page(Page(slot as u32))),
-        }
-    }
-
-    fn slot(self) -> u64 {
-        match self {
-            Self::Page(page) => USED | u64::from(page.0),
-            Self::Stored(number) => USED | STORED | u64::from(number),
-        }
-    }
-}
 
 /// A node on the way to a page is missing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -233,6 +133,12 @@ impl Residents {
     /// The same with the marks.
     #[inline(always)]
     pub(super) fn look(&self, nodes: &Nodes, index: u64) -> Option<(Content, Marks)> {
+        let slot = self.slot(nodes, index)?;
+        Some((Content::of(slot)?, marks_of(slot)))
+    }
+
+    #[inline(always)]
+    fn slot(&self, nodes: &Nodes, index: u64) -> Option<u64> {
         if !reaches(self.height, index) {
             return None;
         }
@@ -241,8 +147,7 @@ impl Residents {
             at = child(nodes, at)?.slots[slot_of(index, level)];
             level -= 1;
         }
-        let marks = Marks::from_bits_truncate((at >> MARKS) as u16);
-        Some((Content::of(at)?, marks))
+        (at != 0).then_some(at)
     }
 
     /// The marks of the page at an index.
@@ -253,10 +158,28 @@ impl Residents {
 
     /// Sets the marks of the page at an index, if there is one.
     pub(super) fn set_marks(&mut self, nodes: &mut Nodes, index: u64, marks: Marks) {
-        let marked = |slot: u64| (slot & ((1 << MARKS) - 1)) | u64::from(marks.bits()) << MARKS;
         if let Some(Content::Page(_)) = self.get(nodes, index) {
-            self.change(nodes, index, marked);
+            self.change(nodes, index, |slot| marked(slot, marks));
         }
+    }
+
+    /// How many regions hold the page at an index.
+    pub(super) fn holds(&self, nodes: &Nodes, index: u64) -> u64 {
+        self.slot(nodes, index).map_or(0, holds_of)
+    }
+
+    /// One more region holds the page at an index; `false`: as many do as may, or there is none.
+    pub(super) fn hold(&mut self, nodes: &mut Nodes, index: u64) -> bool {
+        let slot = self.slot(nodes, index).and_then(held);
+        if let Some(slot) = slot {
+            self.change(nodes, index, |_| slot);
+        }
+        slot.is_some()
+    }
+
+    /// One region less holds the page at an index.
+    pub(super) fn release(&mut self, nodes: &mut Nodes, index: u64) {
+        self.change(nodes, index, released);
     }
 
     /// Puts something else where there is something.
@@ -560,6 +483,7 @@ impl Residents {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Page;
     use arena::Region;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -620,12 +544,19 @@ mod tests {
         let (mut nodes, mut residents) = (nodes(), Residents::new());
         for index in [0, 3] {
             put(&mut residents, &mut nodes, index, page(9));
+            assert!(residents.hold(&mut nodes, index));
             residents.set_marks(&mut nodes, index, Marks::all());
+            assert!(residents.hold(&mut nodes, index));
+            assert_eq!(residents.look(&nodes, index), Some((page(9), Marks::all())));
+            assert_eq!(residents.holds(&nodes, index), 2);
+            residents.release(&mut nodes, index);
+            assert_eq!(residents.holds(&nodes, index), 1);
             assert_eq!(residents.look(&nodes, index), Some((page(9), Marks::all())));
             residents.replace(&mut nodes, index, Content::Stored(u32::MAX));
             residents.set_marks(&mut nodes, index, Marks::all());
             let stored = Some((Content::Stored(u32::MAX), Marks::empty()));
             assert_eq!(residents.look(&nodes, index), stored);
+            assert_eq!(residents.holds(&nodes, index), 0);
         }
     }
 

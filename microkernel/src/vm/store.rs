@@ -19,9 +19,9 @@ use abi::kern_return::KernReturn;
 use abi::vm::protection;
 use arena::Id;
 
+use super::marks::{Content, Marks};
 use super::object::Stored;
 use super::pager::{PagerState, Question, Stall};
-use super::resident::{Content, Marks};
 use super::tree::{node, node_mut};
 use super::{Context, CopyId, ObjectId, PagerId, Piece, Returned, STEP, Victim, Vm};
 use crate::base::KernResult;

@@ -7,9 +7,9 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
+use super::marks::Marks;
 use super::object::{Kind, Shown};
 use super::pager::{Answer, PagerState, Question, Stall};
-use super::resident::Marks;
 use super::tree::node_mut;
 use super::{Context, CopyId, MapId, ObjectId, PagerId, Piece, Progress, STEP, Vm, whole_pages};
 use crate::base::KernResult;

@@ -1,7 +1,8 @@
 //! `vm_wire`: pages that are there and stay there.
 //!
 //! An entry counts how often it was wired; parts of an entry get entries of their own. Wired memory is never copied
-//! late, so that no write to it has to wait for a page. Removing it unwires it; forks and copies are not wired.
+//! late, so that no write to it has to wait for a page. Removing it unwires it; forks and copies are not wired. A pager's
+//! pages are waited for, as a fault does, and then held (`hold.rs`).
 //!
 //! Each function does a step of up to [`STEP`] pages or entries and says how far it got.
 
@@ -12,7 +13,7 @@ use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
 use super::traits::Traits;
-use super::{COPY_STEP, Context, MapId, STEP, Vm, whole_pages};
+use super::{COPY_STEP, Context, Entry, MapId, STALLED, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::{Access, Machine};
 
@@ -26,7 +27,7 @@ impl Vm {
     /// # Errors
     /// `InvalidArgument`: the range wraps around, no access or unknown bits, or a message buffer lies in it.
     /// `InvalidAddress`: a hole. `ProtectionFailure`: less is allowed than `access`. `ResourceShortage`: no pages, or wired too
-    /// often. `NotSupported`: memory that a pager supplies. Nothing changed beyond `from`.
+    /// often. [`STALLED`]: a page is to be waited for, as [`fault`](Self::fault) says. Nothing changed beyond `from`.
     pub fn wire_step<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -49,30 +50,46 @@ impl Vm {
         if entry.wires >= MAX_WIRES {
             return Err(KernReturn::ResourceShortage);
         }
-        if let Some(object) = entry.object
-            && self.paged_behind(object, entry.index).is_some()
-        {
-            // A step cannot wait: what earlier ones wired is taken back when the pager fails.
-            return Err(KernReturn::NotSupported);
-        }
-        let rights = entry.attributes.protection;
         let end = entry.end.min(rest.end);
-        let part = rest.start..end.min(rest.start + COPY_STEP * PAGE_SIZE);
-        let access = if rights & protection::WRITE != 0 {
+        let mut part = rest.start..end.min(rest.start + COPY_STEP * PAGE_SIZE);
+        let access = self.wiring_access(entry, access);
+        for page in part.clone().step_by(PAGE_SIZE as usize) {
+            match self.fault(context, map, page, access) {
+                // What is there is wired before it may go again.
+                Err(STALLED) if page > part.start => {
+                    part.end = page;
+                    break;
+                }
+                found => found?,
+            };
+        }
+        let id = self.clip(context, map, id, &part)?;
+        let held = match self.entry(id).wires {
+            0 => self.hold(id),
+            _ => Ok(()),
+        };
+        if held.is_ok() {
+            self.entry_mut(id).wires += 1;
+            self.refresh_entry(map, id);
+        }
+        self.join_ends(context, map, &part);
+        held.map(|()| part.end)
+    }
+
+    /// The access that brings the pages of an entry where they are to stay.
+    fn wiring_access(&self, entry: &Entry, access: u32) -> Access {
+        // A pager's page is not written because somebody may write it.
+        let rights = match self.holdable(entry) {
+            Some(_) => access,
+            None => entry.attributes.protection,
+        };
+        if rights & protection::WRITE != 0 {
             Access::Write
         } else if rights & protection::READ != 0 {
             Access::Read
         } else {
             Access::Execute
-        };
-        for page in part.clone().step_by(PAGE_SIZE as usize) {
-            self.fault(context, map, page, access)?;
         }
-        let id = self.clip(context, map, id, &part)?;
-        self.entry_mut(id).wires += 1;
-        self.refresh_entry(map, id);
-        self.join_ends(context, map, &part);
-        Ok(part.end)
     }
 
     /// Unwires the whole pages of a range once, downward from `from` or, when that is above the range, from its end.
@@ -97,13 +114,22 @@ impl Vm {
         if self.any_has(map, &rest, Traits::UNWIRED) {
             return Err(KernReturn::InvalidArgument);
         }
-        for _ in 0..STEP {
-            if rest.is_empty() {
-                break;
-            }
+        let mut budget = STEP;
+        while budget > 0 && !rest.is_empty() {
             let id = self.find_entry(map, rest.end - 1)?;
-            let part = self.entry(id).start.max(rest.start)..rest.end;
+            let entry = self.entry(id);
+            let last = entry.wires == 1;
+            let mut part = entry.start.max(rest.start)..rest.end;
+            if last && self.holdable(entry).is_some() {
+                let few = rest.end.saturating_sub(budget * PAGE_SIZE);
+                part.start = part.start.max(few);
+            }
             let id = self.clip(context, map, id, &part)?;
+            let released = match last {
+                true => self.release(id, &part),
+                false => 0,
+            };
+            budget -= released.max(1);
             self.entry_mut(id).wires -= 1;
             self.refresh_entry(map, id);
             self.join_ends(context, map, &part);

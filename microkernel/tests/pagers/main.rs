@@ -11,3 +11,4 @@ mod orders;
 mod proxies;
 mod store;
 mod sync;
+mod wiring;

@@ -8,6 +8,7 @@ mod orders;
 mod paged;
 mod ranges;
 mod sharing;
+mod wired;
 
 use std::vec::Vec;
 

@@ -21,11 +21,7 @@ impl Program {
         } else {
             self.rig.unwire(id, range)
         };
-        // A copy may still have the pager's object behind it, whatever it shows.
-        let supplied = !self.supplied.is_empty();
-        if got == Err(KernReturn::ResourceShortage)
-            || (got == Err(KernReturn::NotSupported) && supplied && expected.is_ok())
-        {
+        if got == Err(KernReturn::ResourceShortage) {
             // What was done stays, for the caller to take back.
             for (number, wires) in before.iter().enumerate() {
                 let address = at(page + number as u64);
