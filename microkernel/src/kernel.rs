@@ -4,6 +4,7 @@
 //! those is worked off in bounded steps, and last it is decided which thread runs. A trap that the message
 //! fast path takes skips all but the first.
 
+mod balance;
 mod boot;
 mod brief;
 mod census;

@@ -36,7 +36,7 @@ pub enum Resource {
 pub const MAX_DEPTH: u32 = 256;
 
 /// How many [`Resource`]s there are.
-const RESOURCES: usize = 5;
+pub(crate) const RESOURCES: usize = 5;
 
 /// One task's account.
 #[derive(Clone, Copy, Debug)]
@@ -189,6 +189,25 @@ impl Ledgers {
         self.arena
             .get(id)
             .map_or(0, |ledger| ledger.limit[what as usize])
+    }
+
+    /// All ledgers.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = LedgerId> {
+        (0..self.arena.end()).filter_map(|index| self.arena.id_at(index))
+    }
+
+    /// Whether what is carved from a ledger is what the ledgers below it may use.
+    pub(crate) fn carves_what_children_have(&self, id: LedgerId) -> bool {
+        let ledgers = self.ids().filter_map(|id| self.arena.get(id));
+        let mut limits = [0; RESOURCES];
+        for child in ledgers.filter(|ledger| ledger.parent == Some(id)) {
+            for (sum, limit) in limits.iter_mut().zip(child.limit) {
+                *sum += limit;
+            }
+        }
+        self.arena
+            .get(id)
+            .is_some_and(|ledger| ledger.carved == limits)
     }
 
     /// What they take.

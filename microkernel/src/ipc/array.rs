@@ -717,6 +717,19 @@ impl Ipc {
         Some(row)
     }
 
+    /// What the arrays that a ledger pays for cost it.
+    pub(crate) fn array_bytes(&self, payer: LedgerId) -> u64 {
+        let arrays = (0..self.arrays.end()).filter_map(|index| self.arrays.at(index));
+        let rows = |array: &Array| {
+            let next = |row: &RowId| self.rows.get(*row)?.next;
+            core::iter::successors(array.first, next).count() as u64
+        };
+        let bytes = arrays.filter(|array| array.payer == payer);
+        bytes
+            .map(|array| ARRAY_BYTES + rows(array) * ROW_BYTES)
+            .sum()
+    }
+
     /// Frees an array without rows.
     fn free_array<M: Machine>(&mut self, cx: &mut Context<'_, M>, id: ArrayId) {
         if let Some(array) = self.arrays.remove(id) {

@@ -551,6 +551,12 @@ impl Ipc {
         }
     }
 
+    /// How many pages a message's inline data takes.
+    pub(crate) fn body_pages(&self, message: &Message) -> u64 {
+        let body = message.body.and_then(|body| self.bodies.get(body));
+        body.map_or(0, |body| body.pages.len() as u64)
+    }
+
     /// Gives back a body's pages and its place.
     fn free_body<M: Machine>(
         &mut self,

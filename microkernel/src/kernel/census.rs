@@ -79,7 +79,8 @@ impl Kernel {
                 self.check_port(id)?;
             }
         }
-        self.vm.check()
+        self.vm.check()?;
+        self.check_ledgers()
     }
 
     /// Whether no CPU idles while a thread could run, and each runs and queues what it should. Quick: for tests, after

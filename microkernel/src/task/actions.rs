@@ -27,7 +27,7 @@ pub enum Level {
 }
 
 /// Bytes of kernel memory that a thread's own exception ports are charged as.
-const ACTIONS_BYTES: u64 = size_of::<Actions>() as u64;
+pub(crate) const ACTIONS_BYTES: u64 = size_of::<Actions>() as u64;
 
 impl Tasks {
     /// The exception ports of a level.

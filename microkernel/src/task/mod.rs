@@ -8,7 +8,7 @@
 //! Deliberately absent: process ids, parents and children, names of programs beyond a label for tools.
 //! Those are the BSD server's.
 
-mod actions;
+pub(crate) mod actions;
 mod exception;
 mod special;
 mod suspend;
@@ -276,7 +276,7 @@ fn create_ledger(ledgers: &mut Ledgers, new: NewTask) -> KernResult<LedgerId> {
 }
 
 /// Bytes of kernel memory that a thread is charged as.
-const THREAD_BYTES: u64 = size_of::<crate::sched::Thread>() as u64 + 256;
+pub(crate) const THREAD_BYTES: u64 = size_of::<crate::sched::Thread>() as u64 + 256;
 
 /// Charges a new thread to its task.
 fn charge_thread(ledgers: &mut Ledgers, ledger: LedgerId) -> KernResult<()> {
