@@ -16,6 +16,7 @@ use core::marker::PhantomData;
 use abi::names::{Name, disposition, right};
 use abi::transport::{Interface, Result};
 use abi::trap::{attribute, construct};
+use interfaces::task::Task;
 
 use crate::blocking::Blocking;
 use crate::memory::Memory;
@@ -149,6 +150,18 @@ impl<I: ?Sized> ReceiveRight<I> {
     pub fn make_send(&self) -> Result<SendRight<I>> {
         trap::port_insert_right(self.name, self.name, disposition::MAKE_SEND)?;
         Ok(SendRight::from_name(self.name))
+    }
+
+    /// A new right to send one message to the port.
+    ///
+    /// # Errors
+    /// When the right was taken away behind this owner's back, or the task may have no more names.
+    pub fn make_send_once(&self) -> Result<SendOnce<I>> {
+        let task = SendRight::<dyn Task>::from_name(trap::task_self()?);
+        let once = task
+            .client()
+            .extract_send_once(self.name, disposition::MAKE_SEND_ONCE)?;
+        Ok(SendOnce::from_name(once.into_name()))
     }
 
     /// Sets the label that receives on this port report.

@@ -220,4 +220,7 @@ pub trait Task {
     ///
     /// Names that come or go while it works may be missing.
     async fn port_names(&mut self) -> Result<(Memory, u32)>;
+    /// As [`Task::extract_send`], with a right to send once.
+    async fn extract_send_once(&mut self, name: Name, disposition: u8)
+    -> Result<SendOnce<Untyped>>;
 }

@@ -107,6 +107,27 @@ impl<M: Machine> TaskObject<'_, '_, M> {
         })
     }
 
+    /// Takes or makes a right out of the task's space, by one of these dispositions.
+    fn extract(&mut self, name: Name, disposition: u8, allowed: &[u8]) -> Result<Held> {
+        let space = self.space()?;
+        if !allowed.contains(&disposition) {
+            return Err(KernReturn::InvalidValue.into());
+        }
+        let layers = &mut self.core.layers;
+        if layers.ipc.look_up(space, name).is_none() {
+            return Err(KernReturn::InvalidName.into());
+        }
+        match layers.ipc.can_copy_in(space, name, disposition) {
+            Ok(false) => {
+                let right = layers.ipc.copy_in(&mut layers.cx, space, name, disposition);
+                Ok(Held::Given(right))
+            }
+            Ok(true) => Err(KernReturn::InvalidCapability.into()),
+            Err(Refusal::NoRight) => Err(KernReturn::InvalidRight.into()),
+            Err(Refusal::BadDisposition) => Err(KernReturn::InvalidValue.into()),
+        }
+    }
+
     /// Starts the child that a fork makes, or takes its next step. When it fails, the child ends with the request.
     fn fork(&mut self, new: NewTask) -> Result<TaskId> {
         let core = &mut *self.core;
@@ -224,26 +245,13 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
     }
 
     async fn extract_send(&mut self, name: Name, disposition: u8) -> Result<Held> {
-        let space = self.space()?;
-        if !matches!(
-            disposition,
-            disposition::MOVE_SEND | disposition::COPY_SEND | disposition::MAKE_SEND
-        ) {
-            return Err(KernReturn::InvalidValue.into());
-        }
-        let layers = &mut self.core.layers;
-        if layers.ipc.look_up(space, name).is_none() {
-            return Err(KernReturn::InvalidName.into());
-        }
-        match layers.ipc.can_copy_in(space, name, disposition) {
-            Ok(false) => {
-                let right = layers.ipc.copy_in(&mut layers.cx, space, name, disposition);
-                Ok(Held::Given(right))
-            }
-            Ok(true) => Err(KernReturn::InvalidCapability.into()),
-            Err(Refusal::NoRight) => Err(KernReturn::InvalidRight.into()),
-            Err(Refusal::BadDisposition) => Err(KernReturn::InvalidValue.into()),
-        }
+        use disposition::{COPY_SEND, MAKE_SEND, MOVE_SEND};
+        self.extract(name, disposition, &[MOVE_SEND, COPY_SEND, MAKE_SEND])
+    }
+
+    async fn extract_send_once(&mut self, name: Name, disposition: u8) -> Result<Held> {
+        use disposition::{MAKE_SEND_ONCE, MOVE_SEND_ONCE};
+        self.extract(name, disposition, &[MOVE_SEND_ONCE, MAKE_SEND_ONCE])
     }
 
     async fn port_allocate(&mut self, right: u32) -> Result<Name> {

@@ -169,3 +169,37 @@ fn a_receiver_without_a_free_name_gets_the_rest_and_is_told_what_is_missing() {
     world.release(made);
     world.at_baseline();
 }
+
+// covers: P-15
+#[test]
+fn rights_to_send_once_are_made_and_moved_out_of_a_task() {
+    let world = World::single();
+    let child = world.child();
+    let task = &child.task;
+    let mailbox = task.port_allocate(right::RECEIVE).unwrap();
+    let made = task.extract_send_once(mailbox, disposition::MAKE_SEND_ONCE);
+    let made = made.unwrap().0;
+    let names = [made.0.into(), right::SEND_ONCE.into()];
+    assert_eq!(world.trap(trap::PORT_GET_REFS, &names), Ok(1));
+    for wrong in [disposition::MOVE_SEND_ONCE, disposition::COPY_SEND] {
+        let expected = match wrong {
+            disposition::MOVE_SEND_ONCE => K::InvalidRight,
+            _ => K::InvalidValue,
+        };
+        assert_eq!(code(task.extract_send_once(mailbox, wrong)), expected);
+        assert_eq!(
+            code(task.extract_send_once(Name(0x7700), wrong)),
+            match wrong {
+                disposition::MOVE_SEND_ONCE => K::InvalidName,
+                _ => K::InvalidValue,
+            }
+        );
+    }
+    world.trap(trap::PORT_DEALLOCATE, &[made.0.into()]).unwrap();
+    assert_eq!(
+        task.port_peek(mailbox, 0).unwrap().id,
+        abi::notify::SEND_ONCE as u32
+    );
+    child.end();
+    world.at_baseline();
+}

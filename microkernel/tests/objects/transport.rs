@@ -202,7 +202,9 @@ impl Incoming<Names> for In {
     }
 
     fn send_once<I: ?Sized + 'static>(&mut self) -> Result<Give> {
-        Err(Error::BadReply)
+        let right = self.descriptors.pop().ok_or(Error::BadReply)?;
+        assert_eq!(right.disposition, disposition::MOVE_SEND_ONCE);
+        Ok(Give(Name(right.name), disposition::MOVE_SEND_ONCE))
     }
 
     fn receive<I: ?Sized + 'static>(&mut self) -> Result<Give> {
