@@ -14,6 +14,11 @@ pub fn now() -> u64 {
     trap::clock()
 }
 
+/// Nanoseconds since boot, those that the machine slept included (`mach_continuous_time`): it never does.
+pub fn continuous() -> u64 {
+    trap::clock()
+}
+
 /// The absolute time `limit` from now, in ns.
 pub fn deadline(limit: Duration) -> u64 {
     now().saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX))

@@ -388,9 +388,9 @@ impl Kernel {
         let Some(thread) = self.sched.threads.get(id) else {
             return;
         };
-        let code = match thread.wait {
-            Wait::Deadline => KernReturn::Success,
-            Wait::Futex(_) | Wait::Semaphore(_) => KernReturn::OperationTimedOut,
+        let (code, result) = match thread.wait {
+            Wait::Deadline => (KernReturn::Success, machine.now()),
+            Wait::Futex(_) | Wait::Semaphore(_) => (KernReturn::OperationTimedOut, 0),
             _ => {
                 let (_, mut layers) = self.layers(machine, cpu);
                 return layers.ipc.end_wait(&mut layers.cx, id, End::TimedOut);
@@ -399,7 +399,7 @@ impl Kernel {
         self.sched.leave_wait(id);
         let frame = machine.frame(id.index());
         frame.rax = code.0.into();
-        frame.rdx = 0;
+        frame.rdx = result;
         self.sched.wake(id);
     }
 

@@ -8,6 +8,7 @@ use abi::transport::{Argument, Description, Interface, Kind, Method, REQUEST_WOR
 use interfaces::ALL;
 use interfaces::exceptions::ExceptionPorts;
 use interfaces::host::Host;
+use interfaces::mach_host::MachHost;
 use interfaces::memory::Entry;
 use interfaces::semaphore::Semaphore;
 use interfaces::task::Task;
@@ -108,7 +109,11 @@ fn semaphore(of: &mut Generator) -> (Service, Option<&'static Method>) {
 fn own(of: &mut Generator, name: &str) -> Option<&'static Description> {
     let others: &[&'static Description] = match name {
         <dyn Task>::NAME => &[<dyn Vm>::DESCRIPTION, <dyn ExceptionPorts>::DESCRIPTION],
-        <dyn Thread>::NAME | <dyn Host>::NAME => &[<dyn ExceptionPorts>::DESCRIPTION],
+        <dyn Thread>::NAME => &[<dyn ExceptionPorts>::DESCRIPTION],
+        <dyn Host>::NAME => &[
+            <dyn ExceptionPorts>::DESCRIPTION,
+            <dyn MachHost>::DESCRIPTION,
+        ],
         _ => &[],
     };
     match others.get(of.rng.below(others.len() + 1)) {
@@ -228,7 +233,8 @@ fn word(of: &mut Generator, name: &str) -> u64 {
         "policy" => of.rng.pick(&[0, 0, 0, 1]),
         "value" => of.rng.pick(&[0, 1, 2, 1 << 31]),
         "inherit" => of.rng.below(3) as u64,
-        "protection" | "right" | "flags" | "index" | "first" => of.rng.below(9) as u64,
+        "protection" | "right" | "flags" | "index" | "first" | "which" | "kind" | "change"
+        | "flavor" | "count" | "time" => of.rng.below(9) as u64,
         "disposition" => u64::from(disposition::MOVE_RECEIVE) + of.rng.below(7) as u64,
         "limits" => of.rng.pick(&[1, 2, 4, 4, 4, 4, 16, 32, 1 << 20]),
         // Of a machine's devices, and beyond its memory.
@@ -248,6 +254,7 @@ fn word(of: &mut Generator, name: &str) -> u64 {
 /// How many words a type takes, as far as that is known here.
 fn words_of(kind: &str) -> usize {
     match kind {
+        "Time" => 2,
         "Place" => 3,
         "Limits" => 5,
         "ThreadState" => 20,

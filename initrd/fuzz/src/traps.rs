@@ -5,6 +5,7 @@ use abi::transport::Interface;
 use abi::trap::{self, attribute, construct, switch_option};
 use abi::vm::{MAX_ADDRESS, map_flags};
 use abi::{PAGE_SIZE, notify};
+use interfaces::clock::Clock;
 use interfaces::semaphore::Semaphore;
 
 use crate::edges;
@@ -25,6 +26,12 @@ pub enum Argument {
     Entry,
     /// A semaphore.
     Semaphore,
+    /// A clock.
+    Clock,
+    /// Seconds of a sleep, which is never long.
+    Seconds,
+    /// Nanoseconds of one.
+    Nanoseconds,
     /// Where memory is.
     Address,
     /// Where threads of the task may meet.
@@ -72,7 +79,7 @@ pub enum Argument {
 use Argument as A;
 
 /// Every trap but `mach_msg`, with the meaning of its arguments.
-pub const TRAPS: [(i64, &[Argument]); 52] = [
+pub const TRAPS: [(i64, &[Argument]); 53] = [
     (trap::VM_ALLOCATE, &[A::Address, A::Size, A::Flag]),
     (trap::VM_DEALLOCATE, &[A::Victim, A::Size]),
     (
@@ -111,6 +118,10 @@ pub const TRAPS: [(i64, &[Argument]); 52] = [
         &[A::Name, A::Notification, A::Flag, A::Receive],
     ),
     (trap::WAIT_UNTIL, &[A::Deadline]),
+    (
+        trap::CLOCK_SLEEP,
+        &[A::Clock, A::Flag, A::Seconds, A::Nanoseconds],
+    ),
     (trap::SEMAPHORE_SIGNAL, &[A::Semaphore]),
     (trap::SEMAPHORE_SIGNAL_ALL, &[A::Semaphore]),
     (trap::SEMAPHORE_SIGNAL_THREAD, &[A::Semaphore, A::Send]),
@@ -155,7 +166,10 @@ pub(crate) const ENDLESS: [i64; 2] = [trap::SEMAPHORE_WAIT, trap::SEMAPHORE_WAIT
 /// A value for an argument: mostly one that makes sense.
 pub(crate) fn value(of: &mut Generator, argument: Argument) -> u64 {
     // A far deadline or a wild victim costs the task its life: such come only where they are meant.
-    let guarded = matches!(argument, A::Deadline | A::Victim | A::Buffer);
+    let guarded = matches!(
+        argument,
+        A::Deadline | A::Seconds | A::Nanoseconds | A::Victim | A::Buffer
+    );
     if !guarded && of.rng.one_in(8) {
         return edges::word(&mut of.rng);
     }
@@ -164,8 +178,12 @@ pub(crate) fn value(of: &mut Generator, argument: Argument) -> u64 {
             let name = of.pool.name(kind_of(argument), &mut of.rng);
             name.0.into()
         }
-        A::Semaphore => {
-            let known = of.pool.service_of(<dyn Semaphore>::NAME, &mut of.rng);
+        A::Semaphore | A::Clock => {
+            let wanted = match argument {
+                A::Clock => <dyn Clock>::NAME,
+                _ => <dyn Semaphore>::NAME,
+            };
+            let known = of.pool.service_of(wanted, &mut of.rng);
             let other = of.pool.name(port_type::SEND, &mut of.rng);
             known.unwrap_or(other).0.into()
         }
@@ -236,6 +254,8 @@ fn small(of: &mut Generator, argument: Argument) -> u64 {
         ]) as u64,
         A::Switch => rng.below(switch_option::WAIT as usize + 2) as u64,
         A::BufferSize => PAGE_SIZE * rng.pick(&[2, 2, 2, 2, 3, 16, 17, 1, 0]),
+        A::Seconds => 0,
+        A::Nanoseconds => rng.pick(&[0, 1, 50_000, 1_000_000_000, u64::MAX]),
         A::Width => rng.pick(&[1, 2, 4, 4, 8, 3]),
         _ => edges::word(rng),
     }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod classic;
+pub mod clock;
 pub mod exception;
 pub mod host;
 pub mod image;

@@ -68,13 +68,18 @@ pub const PORT_GUARD: i64 = -41;
 pub const PORT_UNGUARD: i64 = -42;
 /// `thread_switch(thread, option, deadline)`. Options: [`switch_option`].
 pub const THREAD_SWITCH: i64 = -61;
+/// `clock_sleep_trap(clock, kind, seconds, nanoseconds)` → when it woke, in ns since boot. Of the system clock, to a time
+/// or for a span ([`clock::kind`](crate::clock::kind)).
+///
+/// `InvalidArgument`: no clock, no such kind, no such time · `Failure`: the calendar · `Aborted`.
+pub const CLOCK_SLEEP: i64 = -62;
 /// `mach_port_type(name)` → bits of [`port_type`](crate::names::port_type).
 pub const PORT_TYPE: i64 = -76;
 /// `mach_port_request_notification(name, id, sync, notify)` → previous send-once right, or null.
 ///
 /// `notify` names a receive right, from which the send-once right is made; null disarms.
 pub const PORT_REQUEST_NOTIFICATION: i64 = -77;
-/// `mach_wait_until(deadline)`: blocks until the absolute time in ns.
+/// `mach_wait_until(deadline)`: blocks until the absolute time in ns → the time then. `Aborted`.
 pub const WAIT_UNTIL: i64 = -90;
 
 /// Does nothing, successfully: the floor of what a trap costs.

@@ -108,7 +108,7 @@ pub struct ThreadEntry {
     pub cpu: u32,
 }
 
-/// Operations on the machine as a whole.
+/// Operations on the machine as a whole. Mach's own calls to a host are in [`crate::mach_host`].
 #[interface(name = "org.mello.host", subsystem = 200)]
 pub trait Host {
     /// The machine.

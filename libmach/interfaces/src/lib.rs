@@ -11,6 +11,7 @@
 
 pub mod bootstrap;
 pub mod bounded;
+pub mod clock;
 pub mod console;
 pub mod crash;
 pub mod default_pager;
@@ -20,6 +21,7 @@ pub mod host;
 pub mod interrupt;
 pub mod io;
 pub mod log;
+pub mod mach_host;
 pub mod memory;
 pub mod memory_object;
 pub mod semaphore;
@@ -35,12 +37,16 @@ use abi::transport::{Description, Interface};
 /// Every interface, for tools that give messages their names.
 pub const ALL: &[&Description] = &[
     <dyn host::Host>::DESCRIPTION,
+    <dyn mach_host::MachHost>::DESCRIPTION,
     <dyn task::Task>::DESCRIPTION,
     <dyn thread::Thread>::DESCRIPTION,
     <dyn vm::Vm>::DESCRIPTION,
     <dyn exceptions::ExceptionPorts>::DESCRIPTION,
     <dyn exceptions::Exceptions>::DESCRIPTION,
     <dyn semaphore::Semaphore>::DESCRIPTION,
+    <dyn clock::Clock>::DESCRIPTION,
+    <dyn clock::ClockReply>::DESCRIPTION,
+    <dyn clock::HostNotify>::DESCRIPTION,
     <dyn io::IoRoot>::DESCRIPTION,
     <dyn io::IoRange>::DESCRIPTION,
     <dyn interrupt::InterruptRoot>::DESCRIPTION,
@@ -63,11 +69,13 @@ pub const ALL: &[&Description] = &[
 /// The interfaces that the kernel's own ports answer.
 pub const KERNEL: &[&Description] = &[
     <dyn host::Host>::DESCRIPTION,
+    <dyn mach_host::MachHost>::DESCRIPTION,
     <dyn task::Task>::DESCRIPTION,
     <dyn thread::Thread>::DESCRIPTION,
     <dyn vm::Vm>::DESCRIPTION,
     <dyn exceptions::ExceptionPorts>::DESCRIPTION,
     <dyn semaphore::Semaphore>::DESCRIPTION,
+    <dyn clock::Clock>::DESCRIPTION,
     <dyn io::IoRoot>::DESCRIPTION,
     <dyn io::IoRange>::DESCRIPTION,
     <dyn interrupt::InterruptRoot>::DESCRIPTION,

@@ -317,6 +317,19 @@ pub fn wait_until(deadline: u64) -> Outcome<()> {
     unit(harmless(number::WAIT_UNTIL, [deadline, 0, 0, 0, 0, 0]))
 }
 
+/// Sleeps by a clock until a time, or for a span ([`abi::clock::kind`]); answers when it woke, in ns since boot.
+pub fn clock_sleep(clock: Name, kind: u32, (seconds, nanoseconds): (u32, u32)) -> Outcome<u64> {
+    let arguments = [
+        n(clock),
+        kind.into(),
+        seconds.into(),
+        nanoseconds.into(),
+        0,
+        0,
+    ];
+    harmless(number::CLOCK_SLEEP, arguments)
+}
+
 /// Blocks while `word` holds `expected`, until woken or `deadline` (`u64::MAX` is none).
 pub fn futex_wait(
     word: &core::sync::atomic::AtomicU32,

@@ -38,6 +38,8 @@ kinds! {
     RowId = RowKind;
     /// A notification that was asked for, or that waits to be received.
     NoticeId = NoticeKind;
+    /// An alarm of a clock, or a request to hear of it.
+    AlarmId = AlarmKind;
     /// A thread's message buffer.
     BufferId = BufferKind;
     /// A port's membership of a set.

@@ -242,13 +242,13 @@ impl Ipc {
             .or(port.room_requests)
             .or(port.message_request)
         {
-            self.port_died(notice);
+            self.port_died(cx.ledgers, notice);
         } else if let Some(notice) = port.no_senders.take() {
             self.cancel_notice(notice);
         } else if let Some(message) = port.messages.first() {
             self.destroy_queued(cx, id, message);
         } else if !port.notices.is_empty() {
-            self.drop_notice(id);
+            self.drop_notice(cx.ledgers, id);
         } else if let Some(membership) = port.memberships {
             self.drop_member(id, membership);
         } else {

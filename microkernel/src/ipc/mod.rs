@@ -13,6 +13,7 @@
 //! and allocation during destruction.
 
 pub mod agenda;
+pub mod alarm;
 pub mod answer;
 pub mod array;
 pub mod body;
@@ -54,6 +55,7 @@ use crate::machine::{Cpu, Machine};
 use crate::sched::{Sched, ThreadQueue};
 use crate::vm::{self, Vm};
 use agenda::Agenda;
+use alarm::Clocks;
 use array::{Arrays, Rows};
 use body::Bodies;
 pub use letter::Letter;
@@ -106,6 +108,8 @@ pub struct Ipc {
     pub specials: Specials,
     /// Who has which interrupt line.
     pub lines: Lines,
+    /// The clocks, and who waits for them.
+    pub clocks: Clocks,
     agenda: Agenda,
     /// Port arrays that nobody took.
     ending: Option<ArrayId>,
@@ -150,6 +154,7 @@ impl Ipc {
             host_port: None,
             specials: Specials::new(),
             lines: Lines::new(),
+            clocks: Clocks::new(machine),
             agenda: Agenda::default(),
             ending: None,
             deserted: None,
@@ -159,7 +164,7 @@ impl Ipc {
     }
 
     /// What ports and messages take; names tell of themselves.
-    pub fn usage(&self) -> [Usage; 7] {
+    pub fn usage(&self) -> [Usage; 8] {
         [
             Usage::of("ports", &self.ports),
             Usage::of("messages", &self.messages),
@@ -168,6 +173,7 @@ impl Ipc {
             Usage::of("port array rows", &self.rows),
             Usage::of("notices", &self.notices),
             Usage::of("memberships", &self.memberships),
+            self.clocks.usage(),
         ]
     }
 

@@ -6,7 +6,7 @@
 
 use arena::Arena;
 
-use crate::base::ids::{NoticeId, NoticeKind, PortId, SpaceId};
+use crate::base::ids::{AlarmId, NoticeId, NoticeKind, PortId, SpaceId};
 use abi::names::Name;
 
 /// What an armed notice watches, and what it carries once fired.
@@ -43,6 +43,8 @@ pub enum Watch {
         /// The receive right in transit, once fired.
         port: Option<PortId>,
     },
+    /// A time, or a change of the calendar; `None` while it is being made.
+    Alarm(Option<AlarmId>),
 }
 
 impl Watch {
@@ -52,7 +54,7 @@ impl Watch {
             Self::DeadName { space, name }
             | Self::SendPossible { space, name }
             | Self::MessageWaiting { space, name } => Some((space, name)),
-            Self::NoSenders { .. } | Self::PortDestroyed { .. } => None,
+            Self::NoSenders { .. } | Self::PortDestroyed { .. } | Self::Alarm(_) => None,
         }
     }
 }
@@ -74,6 +76,21 @@ pub struct Notice {
     pub next: Option<NoticeId>,
     /// The previous notice of the same watched port.
     pub previous: Option<NoticeId>,
+}
+
+impl Notice {
+    /// One that nothing fires yet, with a send-once right to `notify`.
+    pub(super) fn new(watch: Watch, notify: PortId) -> Self {
+        Self {
+            watch,
+            watched: None,
+            notify,
+            id: 0,
+            word: 0,
+            next: None,
+            previous: None,
+        }
+    }
 }
 
 /// All notices.

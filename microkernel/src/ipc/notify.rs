@@ -11,6 +11,7 @@ use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::KernResult;
 use crate::base::ids::{MembershipId, NoticeId, PortId, SpaceId};
+use crate::base::ledger::Ledgers;
 use crate::machine::Machine;
 
 /// What `mach_port_request_notification` was asked.
@@ -243,18 +244,9 @@ impl Ipc {
         let port = self
             .receive_right(space, notify)
             .map_err(|_| KernReturn::InvalidCapability)?;
-        let notice = Notice {
-            watch,
-            watched: None,
-            notify: port,
-            id: 0,
-            word: 0,
-            next: None,
-            previous: None,
-        };
         let id = self
             .notices
-            .insert(notice)
+            .insert(Notice::new(watch, port))
             .map_err(|_| KernReturn::ResourceShortage)?;
         // The right that `copy_in` makes is the notice's.
         match self.copy_in(cx, space, notify, disposition::MAKE_SEND_ONCE) {
@@ -281,7 +273,7 @@ impl Ipc {
     }
 
     /// Hangs a notice on the port that it watches.
-    fn watch_port(&mut self, watched: PortId, id: NoticeId) {
+    pub(super) fn watch_port(&mut self, watched: PortId, id: NoticeId) {
         self.hang(watched, id, |port| &mut port.requests);
     }
 
@@ -307,7 +299,7 @@ impl Ipc {
 
     /// Takes a notice off the port that it watches. The port may be dying: then its id is another
     /// one by now, but its place is not free before its last request is gone.
-    fn unwatch_port(&mut self, id: NoticeId) {
+    pub(super) fn unwatch_port(&mut self, id: NoticeId) {
         let Some(notice) = self.notices.get_mut(id) else {
             return;
         };
@@ -347,11 +339,14 @@ impl Ipc {
         self.fire(id, notify::PORT_DELETED, name.0.into());
     }
 
-    /// The port that a request of a name watches has died.
-    pub(super) fn port_died(&mut self, id: NoticeId) {
+    /// The port that a request of a name watches has died, or the one that an alarm was to tell.
+    pub(super) fn port_died(&mut self, ledgers: &mut Ledgers, id: NoticeId) {
         let Some(notice) = self.notices.get(id) else {
             return;
         };
+        if let Watch::Alarm(Some(alarm)) = notice.watch {
+            return self.alarm_died(ledgers, id, alarm);
+        }
         let Some((space, name)) = notice.watch.name() else {
             return;
         };
@@ -475,7 +470,7 @@ impl Ipc {
     }
 
     /// Posts a notice at the port that it notifies; if that is dead, the notice ends, with all it carries.
-    fn fire(&mut self, id: NoticeId, message_id: i32, word: u64) {
+    pub(super) fn fire(&mut self, id: NoticeId, message_id: i32, word: u64) {
         let Some(notice) = self.notices.get_mut(id) else {
             return;
         };
@@ -501,15 +496,19 @@ impl Ipc {
     }
 
     /// Drops the first notice that waits at a dying port.
-    pub(super) fn drop_notice(&mut self, id: PortId) {
+    pub(super) fn drop_notice(&mut self, ledgers: &mut Ledgers, id: PortId) {
         let Some(port) = self.ports.get_mut(id) else {
             return;
         };
         let Some(notice) = port.notices.pop(&mut self.notices) else {
             return;
         };
-        if let Watch::PortDestroyed { port: Some(port) } = notice.watch {
-            self.release(Right::Receive(port));
+        match notice.watch {
+            Watch::PortDestroyed { port: Some(port) } => self.release(Right::Receive(port)),
+            Watch::Alarm(Some(alarm)) => {
+                self.end_alarm(ledgers, alarm);
+            }
+            _ => {}
         }
     }
 

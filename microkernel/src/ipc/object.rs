@@ -40,6 +40,7 @@ impl Object {
             Self::Task(_)
             | Self::Host
             | Self::HostPrivileged
+            | Self::Clock(..)
             | Self::IoRoot
             | Self::InterruptRoot
             | Self::MemoryRoot

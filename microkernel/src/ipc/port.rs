@@ -3,6 +3,7 @@
 use abi::kern_return::KernReturn;
 use abi::names::{Name, queue_limit};
 
+use super::alarm::{Clock, Hand};
 use super::message::MessageQueue;
 use super::notice::NoticeQueue;
 use crate::base::KernResult;
@@ -42,6 +43,8 @@ pub enum Object {
         /// The line.
         line: u32,
     },
+    /// A clock, and what it allows.
+    Clock(Clock, Hand),
     /// A semaphore.
     Semaphore(SemaphoreId),
     /// A memory entry.

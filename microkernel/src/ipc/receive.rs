@@ -18,7 +18,7 @@ use super::send::Call;
 use super::{Context, Ipc};
 use crate::base::KernResult;
 use crate::base::ids::{BufferId, MessageId, PortId, SpaceId, ThreadId};
-use crate::base::ledger::Resource;
+use crate::base::ledger::{Ledgers, Resource};
 use crate::machine::Machine;
 use crate::sched::{Flags, Sched, ThreadQueue, Wait};
 
@@ -209,7 +209,7 @@ impl Ipc {
         if cx.sched.trace.is_detailed() {
             self.take_traced(cx, thread, port)
         } else {
-            self.take(port)
+            self.take(cx.ledgers, port)
         }
     }
 
@@ -222,7 +222,7 @@ impl Ipc {
         port: PortId,
     ) -> Option<Message> {
         let first = self.ports.get(port).and_then(|port| port.messages.first());
-        let message = self.take(port)?;
+        let message = self.take(cx.ledgers, port)?;
         // What the kernel made of a pending word or a notice was never queued.
         let queued = first.filter(|id| self.messages.get(*id).is_none());
         let number = queued.map_or(u32::MAX, MessageId::index);
@@ -232,12 +232,12 @@ impl Ipc {
 
     /// Takes the next thing that waits at a port: pending word, notice, message, in this order.
     #[inline(always)]
-    fn take(&mut self, id: PortId) -> Option<Message> {
+    fn take(&mut self, ledgers: &mut Ledgers, id: PortId) -> Option<Message> {
         let port = self.ports.get_mut(id)?;
         let message = if port.pending.is_empty() && port.notices.is_empty() {
             port.messages.pop(&mut self.messages)?
         } else {
-            self.take_notification(id)?
+            self.take_notification(ledgers, id)?
         };
         let port = self.ports.get_mut(id)?;
         port.sequence = port.sequence.wrapping_add(1);
@@ -249,20 +249,22 @@ impl Ipc {
     }
 
     #[inline(never)]
-    fn take_notification(&mut self, id: PortId) -> Option<Message> {
+    fn take_notification(&mut self, ledgers: &mut Ledgers, id: PortId) -> Option<Message> {
         let port = self.ports.get_mut(id)?;
         if let Some((message_id, word)) = take_pending(&mut port.pending) {
             return Some(Message::from_kernel(id, message_id, [word, 0, 0, 0, 0, 0]));
         }
         let notice = port.notices.pop(&mut self.notices)?;
-        let reply = match notice.watch {
-            Watch::PortDestroyed { port: Some(port) } => Right::Receive(port),
-            _ => Right::None,
-        };
         if !matches!(port.kind, Kind::Reply(_)) {
             port.send_once_rights -= 1;
         }
-        let message = Message::from_kernel(id, notice.id, [notice.word, 0, 0, 0, 0, 0]);
+        let (mut reply, mut words) = (Right::None, [notice.word, 0, 0, 0, 0, 0]);
+        match notice.watch {
+            Watch::PortDestroyed { port: Some(port) } => reply = Right::Receive(port),
+            Watch::Alarm(Some(alarm)) => words = self.end_alarm(ledgers, alarm),
+            _ => {}
+        }
+        let message = Message::from_kernel(id, notice.id, words);
         Some(Message { reply, ..message })
     }
 
@@ -482,9 +484,9 @@ impl Ipc {
         };
         record.reply_port = new;
         while let Some(notice) = self.ports.get(new).and_then(|port| port.requests) {
-            self.port_died(notice);
+            self.port_died(cx.ledgers, notice);
         }
-        while let Some(mut message) = self.take(new) {
+        while let Some(mut message) = self.take(cx.ledgers, new) {
             self.destroy_message(cx, &mut message);
         }
     }

@@ -70,8 +70,9 @@ impl Ipc {
         }
     }
 
-    /// Fires timers whose time has come, at most `limit`; answers the next deadline.
+    /// Fires timers whose time has come, and alarms, at most `limit` of each; answers the next deadline.
     pub fn fire_timers(&mut self, now: Time, limit: u32) -> Time {
+        self.fire_alarms(now, limit);
         for _ in 0..limit {
             let Some(index) = self.timers.first(&ByDeadline(&mut self.ports)) else {
                 break;
@@ -95,9 +96,9 @@ impl Ipc {
 
     fn first_timer(&mut self) -> Time {
         let first = self.timers.first(&ByDeadline(&mut self.ports));
-        first
-            .and_then(|index| self.ports.at(index))
-            .map_or(NEVER, |port| port.deadline)
+        let port = first.and_then(|index| self.ports.at(index));
+        let deadline = port.map_or(NEVER, |port| port.deadline);
+        deadline.min(self.clocks.first_time())
     }
 
     /// An interrupt of the device behind a port.

@@ -19,6 +19,7 @@ use crate::base::ledger::Ledgers;
 use crate::base::log::Log;
 use crate::base::{KernResult, Shortage};
 use crate::ipc::Ipc;
+use crate::ipc::alarm::{Clock, Hand};
 use crate::ipc::port::{Kind, Object};
 use crate::kobj::Scratch;
 use crate::machine::{Caching, Cpu, Machine, Page};
@@ -246,6 +247,7 @@ impl Kernel {
             None,
         )?;
         self.ipc.host_port = Some(self.ipc.create_port(Kind::Kernel(Object::Host))?);
+        self.make_clocks()?;
         let task_port = self.tasks.get(task).ok_or(KernReturn::InvalidTask)?.port;
         let mut port = |object| self.ipc.create_port(Kind::Kernel(object));
         let ports: [(&'static str, PortId); 6] = [
@@ -280,6 +282,17 @@ impl Kernel {
             );
         }
         Ok(rights)
+    }
+
+    fn make_clocks(&mut self) -> KernResult<()> {
+        for clock in [Clock::System, Clock::Calendar] {
+            for hand in [Hand::Ask, Hand::Set] {
+                let object = Object::Clock(clock, hand);
+                let port = self.ipc.create_port(Kind::Kernel(object))?;
+                self.ipc.clocks.set_port(clock, hand, port);
+            }
+        }
+        Ok(())
     }
 
     fn allocate<M: Machine>(

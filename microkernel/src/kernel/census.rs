@@ -30,6 +30,8 @@ pub struct Census {
     pub arrays: u32,
     /// Notices, armed and fired.
     pub notices: u32,
+    /// Alarms, and requests for the calendar.
+    pub alarms: u32,
     /// Memberships of port sets.
     pub memberships: u32,
     /// Ledgers.
@@ -61,6 +63,7 @@ impl Kernel {
             bodies: self.ipc.bodies.len(),
             arrays: self.ipc.arrays.len() + self.ipc.rows.len(),
             notices: self.ipc.notices.len(),
+            alarms: self.ipc.clocks.len(),
             memberships: self.ipc.memberships.len(),
             ledgers: self.ledgers.len(),
             maps: self.vm.map_count(),

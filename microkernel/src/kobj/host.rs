@@ -5,6 +5,7 @@ use abi::trace::{Kind as TraceKind, Record};
 use abi::transport::Result;
 use interfaces::bounded::{Bytes, List, Text};
 use interfaces::host::{ArenaEntry, Host, Info, Statistics, TaskEntry, ThreadEntry};
+use interfaces::mach_host::MachHost;
 
 use super::arenas::usage;
 use super::transport::{Held, KernelRights, Reply, Request, serve as dispatch};
@@ -31,8 +32,9 @@ pub(super) enum Power {
     All,
 }
 
-struct HostObject<'a, 'k, M: Machine> {
-    core: &'a mut Core<'k, M>,
+/// A host that is asked something.
+pub(super) struct HostObject<'a, 'k, M: Machine> {
+    pub(super) core: &'a mut Core<'k, M>,
     power: Power,
 }
 
@@ -42,11 +44,15 @@ pub(super) fn serve<M: Machine>(
     power: Power,
     request: Request<'_>,
 ) -> Reply {
-    dispatch::<dyn Host, _>(HostObject { core, power }, request)
+    let host = HostObject { core, power };
+    if request.is_of::<dyn MachHost>() {
+        return dispatch::<dyn MachHost, _>(host, request);
+    }
+    dispatch::<dyn Host, _>(host, request)
 }
 
 impl<M: Machine> HostObject<'_, '_, M> {
-    fn privileged(&self) -> KernResult<()> {
+    pub(super) fn privileged(&self) -> KernResult<()> {
         match self.power {
             Power::All => Ok(()),
             Power::None => Err(KernReturn::NoAccess),

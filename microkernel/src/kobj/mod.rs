@@ -13,12 +13,14 @@
 //! Deliberately absent: threads that wait in here, and anything that a name could not have asked for.
 
 mod arenas;
+mod clock;
 mod entry_calls;
 mod exceptions;
 mod host;
 mod interrupt;
 mod io;
 mod listing;
+mod mach_host;
 mod memory;
 mod memory_control;
 mod policy;
@@ -121,6 +123,7 @@ pub fn serve<M: Machine>(
         Object::InterruptRoot => interrupt::serve_root(core, request),
         Object::Interrupt { line } => interrupt::serve_line(core, line, request),
         Object::MemoryRoot => memory::serve_root(core, request),
+        Object::Clock(clock, hand) => clock::serve(core, (clock, hand), request),
         Object::Semaphore(id) => semaphore::serve(core, id, request),
         Object::Memory(id) => memory::serve_entry(core, id, request),
         Object::MemoryControl(id) => memory_control::serve(core, id, request),

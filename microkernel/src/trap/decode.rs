@@ -28,6 +28,11 @@ pub enum Trap {
     WaitUntil {
         deadline: Time,
     },
+    ClockSleep {
+        clock: Name,
+        kind: u32,
+        time: [u64; 2],
+    },
     FutexWait {
         address: u64,
         expected: u32,
@@ -203,6 +208,11 @@ impl Trap {
                 deadline: c,
             },
             trap::WAIT_UNTIL => Self::WaitUntil { deadline: a },
+            trap::CLOCK_SLEEP => Self::ClockSleep {
+                clock: name(a),
+                kind: small(b),
+                time: [c, d],
+            },
             trap::FUTEX_WAIT => Self::FutexWait {
                 address: a,
                 expected: b as u32,

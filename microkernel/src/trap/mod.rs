@@ -9,9 +9,11 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::Name;
 use abi::registers::options;
 use abi::trap::switch_option;
+use interfaces::clock::Time;
 
 use crate::base::KernResult;
 use crate::base::ids::{MessageId, PortId, TaskId, ThreadId};
+use crate::ipc::alarm::{Clock, deadline};
 use crate::ipc::array::Resumed;
 use crate::ipc::entry::Rights;
 use crate::ipc::port::{Guard, Kind, Object};
@@ -83,6 +85,12 @@ pub fn perform<M: Machine>(
         }
         Trap::Switch { option, deadline } => switch(layers, caller, option, deadline),
         Trap::WaitUntil { deadline } => wait_until(layers, caller, deadline),
+        Trap::ClockSleep { clock, kind, time } => {
+            match clock_deadline(layers, task, clock, (kind, time)) {
+                Ok(deadline) => wait_until(layers, caller, deadline),
+                Err(code) => Outcome::Return(Err(code)),
+            }
+        }
         Trap::FutexWait {
             address,
             expected,
@@ -419,8 +427,9 @@ fn switch<M: Machine>(
 
 fn wait_until<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller, deadline: u64) -> Outcome {
     let cx = &mut layers.cx;
-    if deadline <= cx.machine.now() {
-        return Outcome::Return(Ok(0));
+    let now = cx.machine.now();
+    if deadline <= now {
+        return Outcome::Return(Ok(now));
     }
     if let Some(thread) = cx.sched.threads.get_mut(caller.thread) {
         thread.wait = Wait::Deadline;
@@ -429,6 +438,26 @@ fn wait_until<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller, deadline: 
         cx.sched.arm(cx.machine, cx.cpu, caller.thread, deadline);
     }
     Outcome::Blocked
+}
+
+/// Until when a sleep by a clock lasts.
+fn clock_deadline<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    task: &Task,
+    clock: Name,
+    (kind, [seconds, nanoseconds]): (u32, [u64; 2]),
+) -> KernResult<u64> {
+    let bad = KernReturn::InvalidArgument;
+    match kernel_object(layers, task, clock) {
+        Ok(Object::Clock(Clock::System, _)) => {}
+        Ok(Object::Clock(Clock::Calendar, _)) => return Err(KernReturn::Failure),
+        _ => return Err(bad),
+    }
+    let time = Time {
+        seconds: u32::try_from(seconds).map_err(|_| bad)?,
+        nanoseconds: u32::try_from(nanoseconds).map_err(|_| bad)?,
+    };
+    deadline(kind, time, layers.cx.machine.now())
 }
 
 fn futex_wait<M: Machine>(

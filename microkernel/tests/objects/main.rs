@@ -1,6 +1,7 @@
 //! Messages to the kernel's own ports, by the interface clients: tasks, threads, the host, devices.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod clocks;
 mod depression;
 mod deserted;
 mod devices;

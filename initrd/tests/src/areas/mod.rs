@@ -3,6 +3,7 @@
 mod address_space;
 mod c;
 mod calls;
+mod clocks;
 mod cpus;
 mod crashes;
 mod deaths;
@@ -39,6 +40,7 @@ pub const ALL: &[&[Case]] = &[
     notifications::CASES,
     ports::CASES,
     timers::CASES,
+    clocks::CASES,
     futex::CASES,
     semaphores::CASES,
     memory::CASES,

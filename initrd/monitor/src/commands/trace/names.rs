@@ -157,6 +157,7 @@ pub(super) fn trap_name(number: i64) -> String {
         trap::PORT_SET_LABEL => "port_set_label",
         trap::PORT_REQUEST_NOTIFICATION => "mach_port_request_notification",
         trap::REPLY_SLOT_TAKE => "reply_slot_take",
+        trap::CLOCK_SLEEP => "clock_sleep",
         trap::TIMER_ARM => "timer_arm",
         trap::WAIT_UNTIL => "mach_wait_until",
         trap::THREAD_SWITCH => "thread_switch",
