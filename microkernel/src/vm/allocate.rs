@@ -9,7 +9,7 @@ use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, behavior, flags, inherit, map_flags, pro
 use super::copy::COPY_PAGES;
 use super::entry::{Attributes, find_gap};
 use super::pages::Withdraw;
-use super::tree::node;
+use super::traits::Traits;
 use super::{Context, Entry, EntryId, MAX_ENTRIES, MapId, MemoryEntryId, ObjectId, PagerId};
 use super::{Progress, STEP, Vm, cost, whole_pages};
 use crate::base::KernResult;
@@ -450,21 +450,6 @@ impl Vm {
 
     /// Whether a message buffer lies in a range.
     pub(super) fn wired_in(&self, map: MapId, range: &Range<u64>) -> bool {
-        let Some(first) = self.first_in(map, range) else {
-            return false;
-        };
-        let first = self.entry(first);
-        if first.wired > 0 || first.end >= range.end {
-            return first.wired > 0;
-        }
-        let entries = &node(&self.maps, map).entries;
-        entries
-            .search(
-                &self.entries,
-                first.end,
-                |span| span.wired,
-                |entry| entry.wired > 0,
-            )
-            .is_some_and(|id| self.entry(id).start < range.end)
+        self.any_has(map, range, Traits::BUFFER)
     }
 }

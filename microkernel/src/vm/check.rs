@@ -75,7 +75,7 @@ impl Vm {
             if entry.object.is_none() && (entry.index != 0 || entry.needs_copy || entry.wired > 0) {
                 return Err("an entry without an object says something of it");
             }
-            if entry.shows != self.shows(entry) {
+            if entry.shows != self.shows(entry) || entry.traits != entry.made_of() {
                 return Err("an entry does not know what it shows");
             }
             if entry.previous != previous || entry.hole != entry.start - end {
@@ -463,7 +463,7 @@ fn check_tree<T: Node>(arena: &Arena<T>, tree: &Tree<T>) -> Result<(), Broken> {
         if low.abs_diff(high) > 1 || height(arena, Some(id)) != 1 + low.max(high) {
             return Err("a tree is out of balance");
         }
-        let of = |id: Option<Id<T>>| id.map(|id| node(arena, id).summary());
+        let of = |id: Option<Id<T>>| id.map_or(T::NOTHING, |id| node(arena, id).summary());
         if here.summary() != here.summarize(of(left), of(right)) {
             return Err("a summary is out of date");
         }

@@ -202,11 +202,14 @@ impl Vm {
     /// Checks what is to be copied.
     fn check_copy(&self, map: MapId, pages: &Range<u64>, after: After) -> KernResult<()> {
         self.check_covered(map, pages, Traits::allows(protection::READ))?;
-        let stays = after == After::Deallocate && self.wired_in(map, pages);
-        if stays || self.any_has(map, pages, Traits::DEVICE) {
-            return Err(KernReturn::InvalidArgument);
+        let barred = match after {
+            After::Keep => Traits::DEVICE,
+            After::Deallocate => Traits::DEVICE.and(Traits::BUFFER),
+        };
+        match self.first_where(map, pages, |_, any| any.common(barred) != Traits::NONE) {
+            Some(_) => Err(KernReturn::InvalidArgument),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Whether an entry leaves as it is: it is the range exactly, and nobody else has its object.

@@ -22,6 +22,8 @@ pub struct Entry {
     pub(super) needs_copy: bool,
     /// What its object makes of it: [`Traits::DEVICE`], [`Traits::COMMON`].
     pub(super) shows: Traits,
+    /// What follows from all of these: see [`note_traits`](Self::note_traits).
+    pub(super) traits: Traits,
     /// Message buffers that lie here. They are exactly as large as the entry.
     pub(super) wired: u32,
     /// How often [`Vm::wire_step`](super::Vm::wire_step) wired it: its pages are there, and copies of it are made at once.
@@ -50,13 +52,11 @@ pub(super) struct Attributes {
     pub(super) behavior: u32,
 }
 
-/// Summary of a subtree of entries.
+/// Summary of a subtree of entries. It is made anew for each node above one that changes: what is asked of all is in few words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Span {
     /// The largest hole before one of them.
     pub(super) gap: u64,
-    /// Whether one is wired.
-    pub(super) wired: bool,
     /// The traits that all have.
     pub(super) all: Traits,
     /// The traits that any has.
@@ -81,13 +81,8 @@ impl Entry {
             hole: 0,
             links: Links::new(),
             shows: Traits::NONE,
-            span: Span {
-                gap: 0,
-                wired: false,
-                all: Traits::ALL,
-                any: Traits::NONE,
-                usable: 0,
-            },
+            traits: Traits::NONE,
+            span: Self::NOTHING,
             map: None,
             mapper: None,
         }
@@ -140,6 +135,13 @@ impl Entry {
 impl Node for Entry {
     type Summary = Span;
 
+    const NOTHING: Span = Span {
+        gap: 0,
+        usable: 0,
+        all: Traits::ALL,
+        any: Traits::NONE,
+    };
+
     fn key(&self) -> u64 {
         self.start
     }
@@ -160,22 +162,14 @@ impl Node for Entry {
         self.span = span;
     }
 
-    fn summarize(&self, left: Option<Span>, right: Option<Span>) -> Span {
-        let mut span = Span {
-            gap: self.hole,
-            wired: self.wired > 0,
-            all: self.traits(),
-            any: self.traits(),
-            usable: self.usable(),
-        };
-        for below in [left, right].into_iter().flatten() {
-            span.gap = span.gap.max(below.gap);
-            span.wired |= below.wired;
-            span.all = span.all.common(below.all);
-            span.any = span.any.and(below.any);
-            span.usable += below.usable;
+    #[inline(always)]
+    fn summarize(&self, left: Span, right: Span) -> Span {
+        Span {
+            gap: self.hole.max(left.gap).max(right.gap),
+            usable: self.usable() + left.usable + right.usable,
+            all: self.traits.common(left.all).common(right.all),
+            any: self.traits.and(left.any).and(right.any),
         }
-        span
     }
 }
 

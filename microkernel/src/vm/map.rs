@@ -210,6 +210,7 @@ impl Vm {
         let (start, end) = (entry.start, entry.end);
         let mut entry = entry;
         entry.shows = self.shows(&entry);
+        entry.note_traits();
         let Ok(id) = self.entries.insert(entry) else {
             context.release(ledger, Resource::KernelBytes, cost::<Entry>());
             return Err(KernReturn::ResourceShortage);
@@ -283,6 +284,7 @@ impl Vm {
 
     /// Brings the map's tree up to date after an entry changed in place.
     pub(super) fn refresh_entry(&mut self, map: MapId, id: EntryId) {
+        self.entry_mut(id).note_traits();
         let here = node_mut(&mut self.maps, map);
         here.entries.refresh(&mut self.entries, id);
     }

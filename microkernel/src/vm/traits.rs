@@ -33,6 +33,8 @@ impl Traits {
     pub(super) const COMMON: Self = Self(1 << 13);
     /// Nobody wired it.
     pub(super) const UNWIRED: Self = Self(1 << 14);
+    /// A message buffer lies in it.
+    pub(super) const BUFFER: Self = Self(1 << 15);
 
     /// These accesses are allowed.
     pub(super) fn allows(rights: u32) -> Self {
@@ -80,13 +82,25 @@ impl Traits {
 }
 
 impl Entry {
-    /// What is to be known of it in its tree.
-    pub(super) fn traits(&self) -> Traits {
+    /// What is to be known of it in its tree, from what it says of itself.
+    pub(super) fn made_of(&self) -> Traits {
         let unwired = match self.wires {
             0 => Traits::UNWIRED,
             _ => Traits::NONE,
         };
-        Traits::of(self.attributes).and(self.shows).and(unwired)
+        let buffer = match self.wired {
+            0 => Traits::NONE,
+            _ => Traits::BUFFER,
+        };
+        Traits::of(self.attributes)
+            .and(self.shows)
+            .and(unwired)
+            .and(buffer)
+    }
+
+    /// Brings that up to date, before the tree is.
+    pub(super) fn note_traits(&mut self) {
+        self.traits = self.made_of();
     }
 
     /// Bytes that count for a map's limit of size.
@@ -217,7 +231,7 @@ impl Vm {
         range: &Range<u64>,
         question: impl Fn(Traits, Traits) -> bool,
     ) -> Option<EntryId> {
-        let asked = |entry: &Entry| question(entry.traits(), entry.traits());
+        let asked = |entry: &Entry| question(entry.traits, entry.traits);
         let first = self.first_in(map, range)?;
         let entry = self.entry(first);
         if asked(entry) {

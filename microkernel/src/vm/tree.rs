@@ -39,6 +39,8 @@ impl<T> Links<T> {
 pub(super) trait Node: Sized {
     /// What is known of a whole subtree.
     type Summary: Copy + PartialEq;
+    /// The summary of no node at all.
+    const NOTHING: Self::Summary;
     /// Its place. No two nodes of a tree have the same.
     fn key(&self) -> u64;
     fn links(&self) -> &Links<Self>;
@@ -47,8 +49,7 @@ pub(super) trait Node: Sized {
     fn summary(&self) -> Self::Summary;
     fn set_summary(&mut self, summary: Self::Summary);
     /// What the summary is to be, from the node itself and its children's.
-    fn summarize(&self, left: Option<Self::Summary>, right: Option<Self::Summary>)
-    -> Self::Summary;
+    fn summarize(&self, left: Self::Summary, right: Self::Summary) -> Self::Summary;
 }
 
 /// The root.
@@ -194,7 +195,7 @@ impl<T: Node> Tree<T> {
     pub(super) fn insert(&mut self, arena: &mut Arena<T>, place: &Place<T>, id: Id<T>) {
         let new = node_mut(arena, id);
         *new.links_mut() = Links::new();
-        new.set_summary(new.summarize(None, None));
+        new.set_summary(new.summarize(T::NOTHING, T::NOTHING));
         match place.parent {
             None => self.root = Some(id),
             Some(parent) if place.next == Some(parent) => {
@@ -331,16 +332,16 @@ struct Updated {
 #[inline(always)]
 fn update<T: Node>(arena: &mut Arena<T>, id: Id<T>) -> Updated {
     let (left, right) = children(arena, id);
-    let of = |id| {
-        let here = node(arena, id);
-        (here.links().height, here.summary())
+    let of = |id: Option<Id<T>>| {
+        id.map_or((0, T::NOTHING), |id| {
+            let here = node(arena, id);
+            (here.links().height, here.summary())
+        })
     };
-    let (left, right) = (left.map(of), right.map(of));
-    let low = left.map_or(0, |(height, _)| height);
-    let high = right.map_or(0, |(height, _)| height);
+    let ((low, left), (high, right)) = (of(left), of(right));
     let here = node_mut(arena, id);
     let height = low.max(high) + 1;
-    let summary = here.summarize(left.map(|left| left.1), right.map(|right| right.1));
+    let summary = here.summarize(left, right);
     let changed = here.links().height != height || here.summary() != summary;
     here.links_mut().height = height;
     here.set_summary(summary);
@@ -416,6 +417,7 @@ mod tests {
 
     impl Node for Item {
         type Summary = u32;
+        const NOTHING: u32 = 0;
         fn key(&self) -> u64 {
             self.key
         }
@@ -431,8 +433,8 @@ mod tests {
         fn set_summary(&mut self, count: u32) {
             self.count = count;
         }
-        fn summarize(&self, left: Option<u32>, right: Option<u32>) -> u32 {
-            1 + left.unwrap_or(0) + right.unwrap_or(0)
+        fn summarize(&self, left: u32, right: u32) -> u32 {
+            1 + left + right
         }
     }
 
