@@ -326,10 +326,20 @@ pub trait Machine {
     fn read(&mut self, from: (Page, usize), bytes: &mut [u8]);
     /// Writes bytes inside a page.
     fn write(&mut self, to: (Page, usize), bytes: &[u8]);
-    /// Writes words from the beginning of a page on.
-    fn write_words<const COUNT: usize>(&mut self, to: Page, words: [u64; COUNT]) {
+    /// Reads aligned words inside a page, each of them once.
+    fn read_words<const COUNT: usize>(&mut self, from: (Page, usize)) -> [u64; COUNT] {
+        let mut words = [0; COUNT];
+        for (index, word) in words.iter_mut().enumerate() {
+            let mut bytes = [0; size_of::<u64>()];
+            self.read((from.0, from.1 + index * size_of::<u64>()), &mut bytes);
+            *word = u64::from_le_bytes(bytes);
+        }
+        words
+    }
+    /// Writes aligned words inside a page.
+    fn write_words<const COUNT: usize>(&mut self, to: (Page, usize), words: [u64; COUNT]) {
         for (index, word) in words.into_iter().enumerate() {
-            self.write((to, index * size_of::<u64>()), &word.to_le_bytes());
+            self.write((to.0, to.1 + index * size_of::<u64>()), &word.to_le_bytes());
         }
     }
     /// Reads an aligned `u32` in one access (futex words).

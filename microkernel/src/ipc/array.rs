@@ -284,7 +284,7 @@ impl Ipc {
     ) -> Result<Progress, MessageReturn> {
         let shortage = MessageReturn::SendNoBuffer;
         let record = cx.sched.threads.get(thread).ok_or(shortage)?;
-        let (space, buffer) = (record.space, record.buffer.ok_or(shortage)?);
+        let (space, page) = (record.space, record.buffer_page.ok_or(shortage)?);
         let mut budget = STEP;
         loop {
             let body = self.bodies.get(id).ok_or(shortage)?;
@@ -317,7 +317,7 @@ impl Ipc {
             if index >= shape.descriptors() {
                 return Ok(Progress::Done);
             }
-            let descriptor = read_descriptor(cx, buffer, index);
+            let descriptor = read_descriptor(cx.machine, page, index);
             let weight = weight_of(&descriptor);
             if weight > budget {
                 return Ok(Progress::More);

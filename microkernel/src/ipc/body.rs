@@ -69,10 +69,10 @@ pub struct Body {
 
 impl Body {
     /// One without pages, and with no rights yet.
-    pub(super) const fn new(size: usize) -> Self {
+    pub(super) fn new(size: usize) -> Self {
         Self {
-            carried: heapless::Vec::new(),
-            pages: heapless::Vec::new(),
+            carried: empty(),
+            pages: empty(),
             size,
             ports: 0,
             circular: false,
@@ -101,6 +101,11 @@ impl Body {
         }
         Ok(())
     }
+}
+
+/// A list without elements. That of `heapless::Vec::new` is a constant, with which the compiler clears the places, too.
+fn empty<T, const N: usize>() -> heapless::Vec<T, N> {
+    core::iter::empty().collect()
 }
 
 /// All bodies.
@@ -320,52 +325,72 @@ impl Ipc {
         let Some(record) = cx.sched.threads.get(thread) else {
             return Shape::SHORT;
         };
-        let (space, buffer) = (record.space, record.buffer);
-        let Some(buffer) = buffer.filter(|_| fits(cx.vm, buffer, message.shape)) else {
-            if let Some(id) = message.body.take() {
-                self.destroy_body(cx, id, message.payer);
+        let space = record.space;
+        let (buffer, page) = match (record.buffer, record.buffer_page) {
+            (Some(buffer), Some(page)) if fits(cx.vm, Some(buffer), message.shape) => {
+                (buffer, page)
             }
-            *code = MessageReturn::ReceiveTooLarge;
-            return message.shape;
+            _ => {
+                if let Some(id) = message.body.take() {
+                    self.destroy_body(cx, id, message.payer);
+                }
+                *code = MessageReturn::ReceiveTooLarge;
+                return message.shape;
+            }
         };
         let sender = (message.id, message.identity);
         let at = match message.body.and_then(|body| self.bodies.get(body)) {
             Some(body) => body.stage.at(at),
             None => at,
         };
-        self.write_header(cx, buffer, (at, reply), (sender, message.shape));
-        if let Some(id) = message.body
-            && self.place_arrays(cx, thread, id) == Progress::More
-        {
-            debug_assert!(false, "what takes steps was placed before");
-        }
-        let descriptors = message.shape.descriptors();
-        let offset = data_offset(descriptors);
+        write_header(cx.machine, page, (at, reply), (sender, message.shape));
         if let Some(from) = from {
+            let offset = data_offset(message.shape.descriptors());
             let (from, to) = (cx.vm.buffer_pages(from), cx.vm.buffer_pages(buffer));
             let size = message.shape.size() as usize;
             copy_span(cx.machine, (from, offset), (to, offset), size);
         }
-        let Some(id) = message.body.take() else {
-            return message.shape;
-        };
-        for index in 0..descriptors {
+        if let Some(id) = message.body.take() {
+            let body = (id, message.shape, message.payer);
+            code.0 |= self
+                .deliver_carried(cx, thread, (space, buffer, page), body)
+                .0;
+        }
+        message.shape
+    }
+
+    /// Writes what a body carries into the receiver's buffer, and ends the body; what went wrong with it.
+    #[inline(never)]
+    fn deliver_carried<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        (space, buffer, page): (SpaceId, BufferId, Page),
+        (id, shape, payer): (BodyId, Shape, Option<LedgerId>),
+    ) -> MessageReturn {
+        if self.place_arrays(cx, thread, id) == Progress::More {
+            debug_assert!(false, "what takes steps was placed before");
+        }
+        let mut code = MessageReturn::Success;
+        for index in 0..shape.descriptors() {
             let carried = self.bodies.get_mut(id).and_then(|body| {
                 // Taken from the front one by one; what is taken is replaced by nothing.
                 body.carried.get_mut(index as usize)
             });
             let Some(carried) = carried else { break };
             let carried = core::mem::replace(carried, Carried::Port(Right::None));
-            let descriptor = self.copy_out_descriptor(cx, space, carried, code);
-            write_descriptor(cx, buffer, index, descriptor);
+            let descriptor = self.copy_out_descriptor(cx, space, carried, &mut code);
+            write_descriptor(cx.machine, page, index, descriptor);
         }
         if let Some(body) = self.bodies.get(id) {
-            let to = (cx.vm.buffer_pages(buffer), offset);
-            copy_span(cx.machine, (&body.pages, 0), to, body.size);
+            if body.size > 0 {
+                let to = (cx.vm.buffer_pages(buffer), data_offset(shape.descriptors()));
+                copy_span(cx.machine, (&body.pages, 0), to, body.size);
+            }
             code.0 |= body.code;
         }
-        self.free_body(cx, id, message.payer);
-        message.shape
+        self.free_body(cx, id, payer);
+        code
     }
 
     /// Reads the first bytes of a message's inline data, which lies in its body or still in the buffer `from`.
@@ -402,18 +427,18 @@ impl Ipc {
             .sched
             .threads
             .get(thread)
-            .and_then(|t| t.buffer.map(|b| (t.space, b)));
-        let Some((space, buffer)) = place else {
+            .and_then(|t| t.buffer_page.map(|page| (t.space, page)));
+        let Some((space, page)) = place else {
             self.release(Right::Receive(right));
             return MessageReturn::ReceiveTooLarge;
         };
         let mut code = MessageReturn::Success;
         let place = (self.at(port, space), Name::NULL);
         let sender = (message.id, message.identity);
-        self.write_header(cx, buffer, place, (sender, PORT_DESTROYED_SHAPE));
+        write_header(cx.machine, page, place, (sender, PORT_DESTROYED_SHAPE));
         let carried = Carried::Port(Right::Receive(right));
         let descriptor = self.copy_out_descriptor(cx, space, carried, &mut code);
-        write_descriptor(cx, buffer, 0, descriptor);
+        write_descriptor(cx.machine, page, 0, descriptor);
         code
     }
 
@@ -428,8 +453,11 @@ impl Ipc {
     ) -> MessageReturn {
         let shape = Shape::buffered(data.len() as u32, u32::from(carried.is_some()));
         let record = cx.sched.threads.get(thread);
-        let buffer = record.and_then(|thread| thread.buffer.map(|buffer| (thread.space, buffer)));
-        let Some((space, buffer)) = buffer.filter(|(_, buffer)| fits(cx.vm, Some(*buffer), shape))
+        let into = record.and_then(|thread| {
+            let buffer = thread.buffer.zip(thread.buffer_page);
+            buffer.map(|(buffer, page)| (thread.space, buffer, page))
+        });
+        let Some((space, buffer, page)) = into.filter(|(_, to, _)| fits(cx.vm, Some(*to), shape))
         else {
             if let Some(carried) = carried {
                 self.end_carried(cx, carried);
@@ -438,11 +466,11 @@ impl Ipc {
         };
         let (port, id) = place;
         let at = self.at(port, space);
-        self.write_header(cx, buffer, (at, Name::NULL), ((id, 0), shape));
+        write_header(cx.machine, page, (at, Name::NULL), ((id, 0), shape));
         let mut code = MessageReturn::Success;
         if let Some(carried) = carried {
             let descriptor = self.copy_out_descriptor(cx, space, carried, &mut code);
-            write_descriptor(cx, buffer, 0, descriptor);
+            write_descriptor(cx.machine, page, 0, descriptor);
         }
         let mut data = data;
         let mut offset = data_offset(shape.descriptors());
@@ -601,27 +629,6 @@ impl Ipc {
         }
         false
     }
-
-    fn write_header<M: Machine>(
-        &self,
-        cx: &mut Context<'_, M>,
-        buffer: BufferId,
-        (at, reply): (At, Name),
-        ((id, identity), shape): ((i32, u64), Shape),
-    ) {
-        let facts = HeaderFacts {
-            shape,
-            remote: reply,
-            local: at.name,
-            id,
-            label: at.label,
-            identity,
-            sequence: at.sequence,
-        };
-        if let Some(page) = cx.vm.buffer_pages(buffer).first() {
-            cx.machine.write_words(*page, facts.words());
-        }
-    }
 }
 
 /// What a receiver finds in the header of its buffer.
@@ -688,19 +695,31 @@ pub(super) fn copy_span<M: Machine>(
     }
 }
 
+/// Writes the header into the first page of a receiver's buffer.
+fn write_header<M: Machine>(
+    machine: &mut M,
+    page: Page,
+    (at, reply): (At, Name),
+    ((id, identity), shape): ((i32, u64), Shape),
+) {
+    let facts = HeaderFacts {
+        shape,
+        remote: reply,
+        local: at.name,
+        id,
+        label: at.label,
+        identity,
+        sequence: at.sequence,
+    };
+    machine.write_words((page, 0), facts.words());
+}
+
+/// All descriptors lie in the first page of a buffer.
+const _: () = assert!(data_offset(MAX_DESCRIPTORS as u32) <= PAGE);
+
 /// Reads one descriptor, once.
-pub(super) fn read_descriptor<M: Machine>(
-    cx: &mut Context<'_, M>,
-    buffer: BufferId,
-    index: u32,
-) -> Descriptor {
-    let mut bytes = [0; DESCRIPTOR_SIZE];
-    // All descriptors lie in the first page.
-    const { assert!(data_offset(MAX_DESCRIPTORS as u32) <= PAGE) };
-    if let Some(page) = cx.vm.buffer_pages(buffer).first() {
-        cx.machine.read((*page, data_offset(index)), &mut bytes);
-    }
-    let [first, address, size] = words(bytes);
+pub(super) fn read_descriptor<M: Machine>(machine: &mut M, page: Page, index: u32) -> Descriptor {
+    let [first, address, size] = machine.read_words((page, data_offset(index)));
     Descriptor {
         kind: first as u8,
         disposition: (first >> 8) as u8,
@@ -711,33 +730,11 @@ pub(super) fn read_descriptor<M: Machine>(
     }
 }
 
-fn write_descriptor<M: Machine>(
-    cx: &mut Context<'_, M>,
-    buffer: BufferId,
-    index: u32,
-    descriptor: Descriptor,
-) {
+fn write_descriptor<M: Machine>(machine: &mut M, page: Page, index: u32, descriptor: Descriptor) {
     let first = u64::from(descriptor.kind)
         | u64::from(descriptor.disposition) << 8
         | u64::from(descriptor.flags) << 16
         | u64::from(descriptor.name) << 32;
-    let mut bytes = [0; DESCRIPTOR_SIZE];
     let words = [first, descriptor.address, descriptor.size];
-    for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
-        place.copy_from_slice(&word.to_le_bytes());
-    }
-    if let Some(page) = cx.vm.buffer_pages(buffer).first() {
-        cx.machine.write((*page, data_offset(index)), &bytes);
-    }
-}
-
-fn words(bytes: [u8; DESCRIPTOR_SIZE]) -> [u64; 3] {
-    let mut words = [0; 3];
-    for (word, place) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-        *word = place
-            .iter()
-            .rev()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte));
-    }
-    words
+    machine.write_words((page, data_offset(index)), words);
 }

@@ -64,7 +64,7 @@ impl Pages<'_> {
     /// Copies the data, and writes the receiver's header.
     #[inline(always)]
     pub(super) fn deliver<M: Machine>(&self, machine: &mut M, facts: &HeaderFacts) {
-        machine.write_words(self.to, facts.words());
+        machine.write_words((self.to, 0), facts.words());
         match self.long {
             None => machine.copy((self.from, HEADER_SIZE), (self.to, HEADER_SIZE), self.size),
             Some([from, to]) => {

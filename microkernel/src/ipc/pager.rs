@@ -144,11 +144,11 @@ impl Ipc {
             return Ok(());
         };
         let map = self.names.space(record.space).map(|space| space.map);
-        let (Some(buffer), Some(map)) = (record.buffer, map) else {
+        let (Some(page), Some(map)) = (record.buffer_page, map) else {
             return Ok(());
         };
         for index in 0..shape.descriptors() {
-            let descriptor = read_descriptor(cx, buffer, index);
+            let descriptor = read_descriptor(cx.machine, page, index);
             let size = match descriptor.kind {
                 descriptor::OUT_OF_LINE | descriptor::OUT_OF_LINE_VOLATILE => descriptor.size,
                 descriptor::OUT_OF_LINE_PORTS => {

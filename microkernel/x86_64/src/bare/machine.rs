@@ -167,7 +167,12 @@ impl Machine for Hardware {
     }
 
     #[inline(always)]
-    fn write_words<const COUNT: usize>(&mut self, to: Page, words: [u64; COUNT]) {
+    fn read_words<const COUNT: usize>(&mut self, from: (Page, usize)) -> [u64; COUNT] {
+        user_memory::read_words(from)
+    }
+
+    #[inline(always)]
+    fn write_words<const COUNT: usize>(&mut self, to: (Page, usize), words: [u64; COUNT]) {
         user_memory::write_words(to, words);
     }
 

@@ -61,12 +61,32 @@ pub(crate) fn write(to: (Page, usize), bytes: &[u8]) {
     unsafe { copy_bytes(bytes.as_ptr(), place(to, bytes.len()), bytes.len()) };
 }
 
-/// Writes words from the beginning of a page on.
+/// The place of aligned words.
 #[inline(always)]
-pub(crate) fn write_words<const COUNT: usize>(to: Page, words: [u64; COUNT]) {
-    let place = place((to, 0), COUNT * size_of::<u64>()).cast::<u64>();
+fn words_at(at: (Page, usize), count: usize) -> *mut u64 {
+    assert!(
+        at.1.is_multiple_of(size_of::<u64>()),
+        "words that are not aligned"
+    );
+    place(at, count * size_of::<u64>()).cast()
+}
+
+/// Reads aligned words, each in one access.
+#[inline(always)]
+pub(crate) fn read_words<const COUNT: usize>(from: (Page, usize)) -> [u64; COUNT] {
+    let place = words_at(from, COUNT);
+    core::array::from_fn(|index| {
+        // SAFETY: `words_at` has looked that all words are aligned and lie inside a page of the direct map.
+        unsafe { place.wrapping_add(index).read_volatile() }
+    })
+}
+
+/// Writes aligned words.
+#[inline(always)]
+pub(crate) fn write_words<const COUNT: usize>(to: (Page, usize), words: [u64; COUNT]) {
+    let place = words_at(to, COUNT);
     for (index, word) in words.into_iter().enumerate() {
-        // SAFETY: `place` has looked that all words lie inside a page of the direct map, which is aligned.
+        // SAFETY: as in `read_words`.
         unsafe { place.wrapping_add(index).write(word) };
     }
 }
