@@ -13,6 +13,17 @@ use libmach::Context;
 fn main(context: Context) -> Result<()> {
     let since_reset = time::start();
     let output = Output::of(&context)?;
+    if let Err(failure) = run(&context, &output, since_reset) {
+        output.failure(failure)?;
+        // Alone, the machine is to be turned off all the same: nobody else does.
+        if !output.is_alone() {
+            return Err(failure);
+        }
+    }
+    output.finish()
+}
+
+fn run(context: &Context, output: &Output, since_reset: u64) -> Result<()> {
     let boot = match context.arguments().nth(1) {
         None => false,
         Some("boot") => true,
@@ -25,21 +36,15 @@ fn main(context: Context) -> Result<()> {
         output.row(&measure::since_reset(since_reset))?;
     }
     if boot {
-        return output.finish();
+        return Ok(());
     }
     let number = |key: &str| context.variable(key).and_then(|text| text.parse().ok());
     if let (Some(pairs), Some(rounds)) = (number("pairs"), number("rounds")) {
-        measure::call_at_once(pairs, rounds)?;
-        return output.finish();
+        return measure::call_at_once(pairs, rounds);
     }
     if context.variable("many").is_some() {
-        measure::beside_many(|row| output.row(row))?;
-        return output.finish();
+        return measure::beside_many(|row| output.row(row));
     }
-    let switch = Switch::of(&context)?;
-    if let Err(failure) = measure::all(&switch, |row| output.row(row)) {
-        output.failure(failure)?;
-        return Err(failure);
-    }
-    output.finish()
+    let switch = Switch::of(context)?;
+    measure::all(&switch, |row| output.row(row))
 }

@@ -55,12 +55,12 @@ impl Output {
         self.write(&format!("{row}\n"))
     }
 
-    /// Says why there are no more rows.
+    /// Says why there are no more rows, which `cargo xtask bench` looks for.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn failure(&self, failure: Failure) -> Result<()> {
-        self.write(&format!("failed: {failure:?}\n"))
+        self.write(&format!("failed: {failure}\n"))
     }
 
     /// Says how the program is called.

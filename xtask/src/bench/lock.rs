@@ -6,7 +6,7 @@
 //! in the kernel's `bare/lock.rs`; how many calls a second several CPUs get through, an emulator that executes
 //! one at a time cannot say.
 
-use super::report::Row;
+use super::report::{Row, succeeded};
 use crate::fault::{Fault, Result};
 use crate::place::Place;
 use crate::run::{Boot, Clock, Kernel, Options, prepare_alone};
@@ -54,6 +54,7 @@ fn run(boot: &Boot, cpus: u32, rounds: u64) -> Result<Times> {
     let mut machine = boot.machine(&options, &format!("bench pairs={cpus} rounds={rounds}"))?;
     machine.clock = Clock::Instructions;
     let log = boot.run_alone(&machine, LIMIT)?;
+    succeeded(&log)?;
     let told = log.lines().find_map(times);
     told.ok_or_else(|| Fault::new("the kernel told nothing of its lock"))
 }

@@ -61,6 +61,7 @@ impl Row {
 pub(super) fn rows(output: &str) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     let mut names = BTreeSet::new();
+    succeeded(output)?;
     for line in output.lines().filter(|line| line.starts_with('{')) {
         let row: Row =
             serde_json::from_str(line).doing(format_args!("understand the guest's {line:?}"))?;
@@ -76,6 +77,17 @@ pub(super) fn rows(output: &str) -> Result<Vec<Row>> {
         return Err(Fault::new("the guest's bench printed no figure"));
     }
     Ok(rows)
+}
+
+/// Whether the guest's bench says nowhere that it failed.
+pub(super) fn succeeded(output: &str) -> Result<()> {
+    match output
+        .lines()
+        .find_map(|line| line.strip_prefix("failed: "))
+    {
+        Some(why) => Err(Fault::new(format!("the guest's bench failed: {why}"))),
+        None => Ok(()),
+    }
 }
 
 /// The figures beside the peers', with what theirs is as a multiple of ours.
@@ -200,6 +212,12 @@ mod tests {
         ] {
             assert!(rows(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_bench_that_failed_has_no_figures() {
+        let fault = rows(&format!("{LINE}\nfailed: the reply is wrong\n")).unwrap_err();
+        assert!(fault.to_string().contains("the reply is wrong"), "{fault}");
     }
 
     #[test]

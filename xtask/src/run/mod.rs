@@ -70,6 +70,9 @@ fn make_image(boot: &Boot, limine: Option<&Path>, command_line: &str) -> Result<
     }
 }
 
+/// What the kernel logs of a task that ends by an exception.
+const CRASHED: &str = "no handler, task ends";
+
 /// Everything that a guest boots from, in a folder of its own.
 #[derive(Debug)]
 pub(crate) struct Boot {
@@ -110,7 +113,8 @@ impl Boot {
     /// Runs a machine whose only task prints to the kernel log and turns it off; what was printed.
     ///
     /// # Errors
-    /// It takes longer than `limit` of the host's time, or does not end as it should.
+    /// It takes longer than `limit` of the host's time, or does not end as it should. A crash ends the run: who would turn
+    /// the machine off is gone, or waits for an answer.
     pub(crate) fn run_alone(&self, machine: &Machine, limit: Duration) -> Result<String> {
         let end = Instant::now() + limit;
         let mut guest = machine.start(Terminal::Untouched)?;
@@ -121,11 +125,16 @@ impl Boot {
             match guest.channel.read(&mut [0; 256]) {
                 Ok(0) => break,
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let log = guest.log_text();
+                    let fault = match (log.contains(CRASHED), Instant::now() < end) {
+                        (false, true) => continue,
+                        (false, false) => "the guest's only program takes too long",
+                        (true, _) => "a task of the guest's only program crashed",
+                    };
                     guest.kill();
-                    eprint!("{}", self.symbolised(&guest.log_text()));
-                    return Err(Fault::new("the guest's only program takes too long"));
+                    eprint!("{}", self.symbolised(&log));
+                    return Err(Fault::new(fault));
                 }
                 Err(error) => return Err(error).doing("wait for the guest's only program"),
             }
