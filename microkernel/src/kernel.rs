@@ -390,7 +390,7 @@ impl Kernel {
         };
         let (code, result) = match thread.wait {
             Wait::Deadline => (KernReturn::Success, machine.now()),
-            Wait::Futex(_) | Wait::Semaphore(_) => (KernReturn::OperationTimedOut, 0),
+            Wait::Futex | Wait::Semaphore(_) => (KernReturn::OperationTimedOut, 0),
             _ => {
                 let (_, mut layers) = self.layers(machine, cpu);
                 return layers.ipc.end_wait(&mut layers.cx, id, End::TimedOut);

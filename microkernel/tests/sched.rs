@@ -3,7 +3,7 @@
 use abi::kern_return::{KernReturn as K, MessageReturn};
 use abi::notify::pending;
 use abi::trap;
-use sim::{Config, Request, Sim, image};
+use sim::{Config, Request, Rng, Sim, image};
 
 /// A word that all threads of a task see.
 const WORD: u64 = image::DATA + 64;
@@ -73,6 +73,60 @@ fn a_futex_wakes_whom_it_should() {
     let deadline = sim.now() + 1_000_000_000;
     let late = sim.on(first).trap(trap::FUTEX_WAIT, &[WORD, 7, deadline]);
     assert_eq!(late, Err(K::OperationTimedOut));
+}
+
+#[test]
+fn whoever_waits_for_other_words_is_not_in_the_way() {
+    const WORDS: usize = 7;
+    const HOUR: u64 = 3_600_000_000_000;
+    let word = |number: usize| WORD + 4 * number as u64;
+    let (mut sim, first) = Sim::single();
+    let mut idle: Vec<_> = (0..40)
+        .map(|_| sim.add_thread_without_buffer(first))
+        .collect();
+    sim.on(first).poke(WORD, &[0; 4 * WORDS]);
+    let mut waiting = [const { Vec::new() }; WORDS];
+    let mut rng = Rng::new(1);
+    for _ in 0..2_000 {
+        let number = rng.below(WORDS);
+        let waiters = &mut waiting[number];
+        if rng.one_in(40) {
+            // All with a deadline leave their places, wherever these are.
+            sim.pass_time(2 * HOUR);
+            for waiters in &mut waiting {
+                let (late, others) = waiters.drain(..).partition(|(_, timed)| *timed);
+                *waiters = others;
+                for (thread, _) in Vec::into_iter(late) {
+                    let code = sim.on(thread).finish().frame.rax;
+                    assert_eq!(code, u64::from(K::OperationTimedOut.0));
+                    idle.push(thread);
+                }
+            }
+        } else if rng.one_in(3) {
+            let count = 1 + rng.below(4);
+            let woken = waiters.len().min(count);
+            let told = sim
+                .on(first)
+                .trap(trap::FUTEX_WAKE, &[word(number), count as u64]);
+            assert_eq!(told, Ok(woken as u64));
+            for (thread, _) in waiters.drain(..woken) {
+                assert_eq!(
+                    sim.on(thread).finish().frame.rax,
+                    0,
+                    "first come, first woken"
+                );
+                idle.push(thread);
+            }
+        } else if let Some(thread) = idle.pop() {
+            let timed = rng.one_in(4);
+            let deadline = if timed { sim.now() + HOUR } else { u64::MAX };
+            let wait = sim
+                .on(thread)
+                .start(trap::FUTEX_WAIT, &[word(number), 0, deadline]);
+            assert_eq!(wait, None);
+            waiters.push((thread, timed));
+        }
+    }
 }
 
 // covers: T-14

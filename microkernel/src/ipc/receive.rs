@@ -465,9 +465,9 @@ impl Ipc {
                 cx.sched.wake(thread);
             }
             Wait::None
-            | Wait::Futex(_)
+            | Wait::Futex
             | Wait::Semaphore(_)
-            | Wait::Page(_)
+            | Wait::Page
             | Wait::Deadline
             | Wait::Stop(_) => {}
         }

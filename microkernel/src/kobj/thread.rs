@@ -170,8 +170,8 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
         let wait = thread.wait;
         let cx = &mut self.core.layers.cx;
         match wait {
-            Wait::Page(_) => self.leave_pager(),
-            Wait::Futex(_) | Wait::Semaphore(_) | Wait::Deadline | Wait::Stop(_) => {
+            Wait::Page => self.leave_pager(),
+            Wait::Futex | Wait::Semaphore(_) | Wait::Deadline | Wait::Stop(_) => {
                 cx.sched.leave_wait(self.id);
                 let frame = cx.machine.frame(self.id.index());
                 frame.rax = KernReturn::Aborted.0.into();

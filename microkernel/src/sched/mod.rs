@@ -82,7 +82,8 @@ pub struct Sched {
     deadlines: Tree,
     /// The first deadline of a port's timer.
     port_deadline: Time,
-    futexes: futex::Futexes,
+    /// Of futexes and of pages: one thread for each that somebody waits for.
+    words: Tree,
 }
 
 impl Sched {
@@ -106,7 +107,7 @@ impl Sched {
             trace,
             deadlines: Tree::new(),
             port_deadline: NEVER,
-            futexes: futex::Futexes::new(),
+            words: Tree::new(),
         })
     }
 

@@ -40,16 +40,16 @@ pub enum Wait {
     /// The answer to an exception that the kernel raised for it, on its reply port: of this handler, which was told
     /// in this form.
     Exception(PortId, Form),
-    /// A change of a futex word; the number is the bucket it is queued in.
-    Futex(u32),
+    /// A change of a futex word; it is among those that wait for that one.
+    Futex,
     /// A signal; it is among that semaphore's waiters.
     Semaphore(SemaphoreId),
     /// Its deadline, nothing else.
     Deadline,
     /// That another thread has stopped.
     Stop(ThreadId),
-    /// A page that a pager was asked for; the number is the bucket it is queued in, as for a futex.
-    Page(u32),
+    /// A page that a pager was asked for; it is among those that wait for that one.
+    Page,
 }
 
 impl Wait {
@@ -61,11 +61,11 @@ impl Wait {
             Self::Receive(_) => wait::RECEIVE,
             Self::Send(_) => wait::SEND,
             Self::Exception(..) => wait::EXCEPTION,
-            Self::Futex(_) => wait::FUTEX,
+            Self::Futex => wait::FUTEX,
             Self::Semaphore(_) => wait::SEMAPHORE,
             Self::Deadline => wait::DEADLINE,
             Self::Stop(_) => wait::STOP,
-            Self::Page(_) => wait::PAGE,
+            Self::Page => wait::PAGE,
         }
     }
 
@@ -76,9 +76,9 @@ impl Wait {
             Self::Stop(thread) => Some(thread.index()),
             Self::None
             | Self::Reply
-            | Self::Futex(_)
+            | Self::Futex
             | Self::Semaphore(_)
-            | Self::Page(_)
+            | Self::Page
             | Self::Deadline => None,
         }
     }
@@ -164,7 +164,7 @@ pub struct Thread {
     pub cpu: Cpu,
     /// See [`Wait`].
     pub wait: Wait,
-    /// Place in a run queue, in a port's queue of waiters, or in a futex bucket.
+    /// Place in a run queue, in a port's queue of waiters, or among those that wait for a word.
     pub link: Link,
     /// The space that its names denote something in.
     pub space: SpaceId,
@@ -192,6 +192,8 @@ pub struct Thread {
     pub deadline: Time,
     /// Place in the tree of deadlines.
     pub timer: Links,
+    /// Place in the tree of words, while it leads those that wait for one.
+    pub leads: Links,
     /// The word that it waits for, in a futex wait; the page, in a wait for a pager; the codes of its exception,
     /// while that is told.
     pub operands: [u64; 2],
@@ -237,6 +239,7 @@ impl Thread {
             task,
             deadline: NEVER,
             timer: Links::LEAF,
+            leads: Links::LEAF,
             operands: [0; 2],
             exception: 0,
             suspend_count: 0,

@@ -208,11 +208,7 @@ impl Tasks {
         };
         if thread.state == State::Blocked {
             match thread.wait {
-                Wait::Futex(_)
-                | Wait::Semaphore(_)
-                | Wait::Page(_)
-                | Wait::Deadline
-                | Wait::Stop(_) => {
+                Wait::Futex | Wait::Semaphore(_) | Wait::Page | Wait::Deadline | Wait::Stop(_) => {
                     layers.cx.sched.leave_wait(id);
                     layers.cx.sched.wake(id);
                 }

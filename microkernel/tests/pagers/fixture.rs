@@ -400,7 +400,7 @@ impl Fixture {
     pub(crate) fn waits(&self, thread: FrameIndex) -> bool {
         let mut threads = self.sim.kernel.threads();
         let found = threads.find(|(view, _)| view.id.index() == thread);
-        found.is_some_and(|(view, _)| matches!(view.wait, Wait::Page(_)))
+        found.is_some_and(|(view, _)| matches!(view.wait, Wait::Page))
     }
 
     pub(crate) fn check(&self) {
