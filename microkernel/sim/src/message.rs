@@ -26,6 +26,8 @@ pub struct Request {
     pub words: [u64; 6],
     /// What goes through the buffer, if anything does.
     pub body: Option<Body>,
+    /// The names of its arrays, for who puts them into memory.
+    pub arrays: Vec<Vec<Name>>,
 }
 
 /// What a message has beside its words.
@@ -237,6 +239,8 @@ pub struct Reply {
     pub words: [u64; 6],
     /// Descriptors and data, when the message came through the buffer.
     pub body: Option<Body>,
+    /// The names of its arrays, for who took them out of memory.
+    pub arrays: Vec<Vec<Name>>,
 }
 
 impl Reply {
@@ -254,6 +258,7 @@ impl Reply {
             identity: frame.r10,
             words: frame.words,
             body: None,
+            arrays: Vec::new(),
         }
     }
 

@@ -101,6 +101,7 @@ impl Model {
     pub(super) fn die(&mut self, port: PortId) {
         self.clear_receiver(port);
         self.ports[port].holder = Holder::Nobody;
+        self.end_semaphore(port);
         for task in 0..self.tasks.len() {
             for name in self.names_of(task, port) {
                 self.name_dies(task, name);

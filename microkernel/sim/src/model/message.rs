@@ -1,6 +1,7 @@
 //! The send half of `mach_msg` (MACH.md M-01 to M-27).
 
 use abi::kern_return::MessageReturn as Code;
+use abi::message::descriptor;
 use abi::names::{Name, disposition};
 use abi::registers::options;
 
@@ -107,21 +108,34 @@ impl Model {
             remote,
             local,
             rights: Vec::new(),
+            arrays: Vec::new(),
         };
+        let mut arrays = request.arrays.iter();
         for descriptor in request.body.iter().flat_map(|body| &body.descriptors) {
-            let name = Name(descriptor.name);
-            let right = match name {
-                Name::NULL => Some(Carried::Null),
-                Name::DEAD => Some(Carried::Dead),
-                _ => self.take(thread, name, descriptor.disposition),
-            };
-            let Some(right) = right else {
-                self.discard_unsent(message);
-                return Sent::BodyFailed(Code::SendInvalidRight);
-            };
-            message.rights.push(right);
+            let how = descriptor.disposition;
+            let array = (descriptor.kind == descriptor::OUT_OF_LINE_PORTS)
+                .then(|| arrays.next().cloned().unwrap_or_default());
+            message
+                .arrays
+                .push(array.as_ref().map(|array| (array.len(), how)));
+            for name in array.unwrap_or_else(|| vec![Name(descriptor.name)]) {
+                let Some(right) = self.take_for_body(thread, name, how) else {
+                    self.discard_unsent(message);
+                    return Sent::BodyFailed(Code::SendInvalidRight);
+                };
+                message.rights.push(right);
+            }
         }
         self.dispatch(message)
+    }
+
+    /// M-20, M-21: in a body, null and dead names are sent as they are.
+    fn take_for_body(&mut self, thread: ThreadId, name: Name, how: u8) -> Option<Carried> {
+        match name {
+            Name::NULL => Some(Carried::Null),
+            Name::DEAD => Some(Carried::Dead),
+            _ => self.take(thread, name, how),
+        }
     }
 
     fn dispatch(&mut self, message: Message) -> Sent {

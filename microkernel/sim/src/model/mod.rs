@@ -8,16 +8,18 @@
 //! Where the kernel keeps counts, the model counts: the send rights of a port are all the places that
 //! hold one, looked up anew each time. Nothing here is shared with the kernel.
 //!
-//! Deliberately absent: time (a deadline is past or never), memory in messages, kernel objects, tasks
-//! that die, and what order the messages of one trap come in: they share a *batch* and may come in any.
+//! Deliberately absent: time (a deadline is past or never), memory in messages, messages to the kernel's own ports but
+//! for those that an operation stands for, tasks that die, and what order the messages of one trap come in: they share a *batch* and may come in any.
 
 mod death;
 mod guard;
+mod kept;
 mod members;
 mod message;
 mod names;
 mod notify;
 mod receive;
+mod semaphore;
 mod urefs;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +28,9 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, port_type, queue_limit};
 
 use crate::message::{Reply, Request};
+pub use kept::{Kept, KeptOp};
+use semaphore::Semaphore;
+pub use semaphore::SemaphoreOp;
 
 /// A port, for as long as it lives. A reply object gets another one at each epoch.
 pub type PortId = usize;
@@ -125,6 +130,9 @@ pub enum Op {
         to: Name,
     },
     TakeSlot,
+    Semaphore(SemaphoreOp),
+    /// By a message to the task's own port.
+    Kept(KeptOp),
     Message(Request),
 }
 
@@ -212,6 +220,7 @@ struct Task {
     names: BTreeMap<Name, Entry>,
     /// By index: the names that were there before.
     past: BTreeMap<u32, Vec<Name>>,
+    kept: BTreeMap<Kept, PortId>,
 }
 
 /// Who has a receive right.
@@ -220,6 +229,8 @@ enum Holder {
     Task(TaskId),
     Message,
     Reply,
+    /// The kernel, which answers there.
+    Kernel,
     Nobody,
 }
 
@@ -241,6 +252,8 @@ struct Port {
     guard: Option<(u64, bool)>,
     no_senders: Option<(PortId, u64)>,
     destroyed: Option<PortId>,
+    /// What the kernel has behind it.
+    semaphore: Option<Semaphore>,
 }
 
 impl Port {
@@ -276,6 +289,8 @@ struct Message {
     remote: Carried,
     local: Carried,
     rights: Vec<Carried>,
+    /// By descriptor: how many of the rights are its, in an array that were given by this disposition; `None`: it is one right.
+    arrays: Vec<Option<(usize, u8)>>,
 }
 
 /// What a thread receives from.
@@ -301,6 +316,10 @@ enum State {
     Unsent(Box<Message>, u32),
     /// Will come back with this code.
     Due(MessageReturn),
+    /// Waits for a semaphore.
+    Waiting,
+    /// Will come back from another trap than `mach_msg`, with this code.
+    DueTrap(KernReturn),
 }
 
 #[derive(Clone, Debug)]
@@ -359,6 +378,9 @@ impl Model {
         );
         self.batch += 1;
         match (op, seen) {
+            (Op::Semaphore(op), seen) => self
+                .semaphore_op(thread, op, seen)
+                .map_err(|why| format!("{op:?}: {why}")),
             (Op::Message(request), None) => self.message(thread, request, None),
             (Op::Message(request), Some(Seen::Message(reply))) => {
                 self.message(thread, request, Some(reply))
@@ -390,8 +412,21 @@ impl Model {
     ///
     /// # Errors
     /// What the rules would have had.
-    pub fn complete(&mut self, thread: ThreadId, reply: &Reply) -> Verdict {
-        match self.threads[thread].state.clone() {
+    pub fn complete(&mut self, thread: ThreadId, seen: &Seen) -> Verdict {
+        let state = self.threads[thread].state.clone();
+        let reply = match (&state, seen) {
+            (State::DueTrap(due), Seen::Trap(code, _)) if due == code => {
+                self.threads[thread].state = State::User;
+                return Ok(());
+            }
+            (_, Seen::Message(reply)) => reply,
+            _ => {
+                return Err(format!(
+                    "thread {thread} is {state:?} and came back with {seen:?}"
+                ));
+            }
+        };
+        match state {
             State::Due(code) if code == reply.code => {
                 self.threads[thread].state = State::User;
                 Ok(())
@@ -445,7 +480,10 @@ impl Model {
         self.threads.iter().position(|thread| {
             matches!(
                 thread.state,
-                State::Due(_) | State::Unsent(..) | State::Receiving { claimed: true, .. }
+                State::Due(_)
+                    | State::DueTrap(_)
+                    | State::Unsent(..)
+                    | State::Receiving { claimed: true, .. }
             )
         })
     }
@@ -472,6 +510,14 @@ impl Model {
         (task.names.keys().copied().collect(), past.collect())
     }
 
+    /// The threads of a task.
+    pub fn threads_of(&self, task: TaskId) -> Vec<ThreadId> {
+        let threads = 0..self.threads.len();
+        threads
+            .filter(|thread| self.threads[*thread].task == task)
+            .collect()
+    }
+
     /// The `mach_port_type` bits of a name.
     pub fn bits(&self, task: TaskId, name: Name) -> u32 {
         self.tasks[task].names.get(&name).map_or(0, Entry::bits)
@@ -491,6 +537,7 @@ impl Model {
             guard: None,
             no_senders: None,
             destroyed: None,
+            semaphore: None,
         });
         self.ports.len() - 1
     }
@@ -526,13 +573,15 @@ impl Model {
         let named = self.tasks.iter().flat_map(|task| task.names.values()).filter(
             |entry| matches!(entry, Entry::Port { port: of, send, .. } if *of == port && *send > 0),
         );
+        let kept = self.tasks.iter().flat_map(|task| task.kept.values());
+        let kept = kept.filter(|kept| **kept == port);
         // A message keeps the send right that it was sent with until it is received (N-02).
         let used = self.messages().map(|message| message.remote);
         let carried = self
             .carried()
             .chain(used)
             .filter(|right| *right == Carried::Send(port));
-        (named.count() + carried.count()) as u64
+        (named.count() + kept.count() + carried.count()) as u64
     }
 
     /// How many send-once rights to a port there are, those that requests hold included; one that was

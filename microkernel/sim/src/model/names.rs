@@ -102,7 +102,8 @@ impl Model {
             } => self.set_attribute(task, (name, attribute, value), seen),
             Op::Notify { name, id, sync, to } => self.notify_op(task, (name, id, sync, to), seen),
             Op::TakeSlot => self.take_slot(thread, seen),
-            Op::Message(_) => Err("not an ordinary trap".into()),
+            Op::Kept(ref op) => self.kept_op(task, op, seen),
+            Op::Semaphore(_) | Op::Message(_) => Err("not an ordinary trap".into()),
         }
     }
 

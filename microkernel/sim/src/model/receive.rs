@@ -109,9 +109,10 @@ impl Model {
             return Err(format!("{:x?} is not what {source:?} covers", reply.local));
         };
         let message = self.find(port, reply, from)?;
-        self.ports[port].sequence += 1;
         if !matches!(source, Source::Reply(_)) {
+            // It counted before the right moved, which made the count 0.
             let left = self.receive_right(task, reply.local) != Some(port);
+            self.ports[port].sequence += u64::from(!left);
             let label = match self.ports[port].claimed_at {
                 Some((.., label)) if left => label,
                 _ => self.ports[port].label,
@@ -122,17 +123,39 @@ impl Model {
             }
         }
         self.accept_reply(thread, message.local, reply)?;
-        let descriptors = reply.body.iter().flat_map(|body| &body.descriptors);
-        for (right, descriptor) in message.rights.iter().zip(descriptors) {
-            self.accept_right(task, *right, Name(descriptor.name))?;
-            check_disposition(*right, descriptor.disposition, Name(descriptor.name))?;
-        }
+        self.accept_body(task, &message, reply)?;
         if let Carried::Send(_) = message.remote {
             self.discard(message.remote);
         }
         self.admit(port);
         if let Source::Reply(_) = source {
             self.end_epoch(thread);
+        }
+        Ok(())
+    }
+
+    /// M-21, M-24: the rights of a body, one by one and in arrays.
+    fn accept_body(&mut self, task: TaskId, message: &Message, reply: &Reply) -> Verdict {
+        let mut rights = message.rights.iter();
+        let mut arrays = reply.arrays.iter();
+        let descriptors = reply.body.iter().flat_map(|body| &body.descriptors);
+        for (array, descriptor) in message.arrays.iter().zip(descriptors) {
+            let Some((count, how)) = *array else {
+                let name = Name(descriptor.name);
+                let right = rights.next().copied().unwrap_or(Carried::Null);
+                self.accept_right(task, right, name)?;
+                check_disposition(right, descriptor.disposition, name)?;
+                continue;
+            };
+            let names = arrays.next().ok_or("an array is missing")?;
+            if names.len() != count || descriptor.disposition != moved(how) {
+                return Err(format!(
+                    "{count} rights expected that were given by {how}, not {descriptor:?}"
+                ));
+            }
+            for (right, name) in rights.by_ref().take(count).zip(names) {
+                self.accept_right(task, *right, *name)?;
+            }
         }
         Ok(())
     }
@@ -279,14 +302,25 @@ fn fits(message: &Message, reply: &Reply, alive: &[bool]) -> bool {
     };
     let data_fits = match (&message.data, data) {
         (Some(sent), Some(got)) => sent == got,
-        (None, Some(got)) => got.is_empty() && !message.rights.is_empty(),
+        (None, Some(got)) => got.is_empty() && !message.arrays.is_empty(),
         (sent, None) => sent.is_none(),
     };
     message.id == reply.id
         && reply.words.starts_with(&message.words)
-        && message.rights.len() == count
+        && message.arrays.len() == count
         && data_fits
         && kinds.contains(&reply.kind)
+}
+
+/// The kind of right that a disposition makes, as it arrives.
+fn moved(how: u8) -> u8 {
+    match how {
+        disposition::MOVE_SEND | disposition::COPY_SEND | disposition::MAKE_SEND => {
+            disposition::MOVE_SEND
+        }
+        disposition::MOVE_SEND_ONCE | disposition::MAKE_SEND_ONCE => disposition::MOVE_SEND_ONCE,
+        other => other,
+    }
 }
 
 /// M-21: a right arrives as moved.

@@ -4,10 +4,11 @@
 use abi::names::{Name, disposition, port_type, queue_limit, right};
 use abi::notify;
 use abi::registers::options;
+use abi::task::special;
 use abi::trap::{attribute, construct};
 
 use crate::message::Request;
-use crate::model::{Model, Op, TaskId};
+use crate::model::{Kept, KeptOp, Model, Op, SemaphoreOp, TaskId};
 use crate::rng::Rng;
 
 /// How many names a task has before its program turns to getting rid of some.
@@ -36,8 +37,10 @@ pub(super) fn op(model: &Model, task: TaskId, patience: Patience, rng: &mut Rng)
         39..47 => names.insert(),
         47..49 => names.set_attribute(),
         49 => names.guard(),
-        50..58 => names.request(),
-        58..60 => Op::TakeSlot,
+        50..57 => names.request(),
+        57..59 => Op::TakeSlot,
+        59..67 => names.semaphore(patience),
+        67..69 => names.kept(),
         _ => Op::Message(names.message(patience)),
     }
 }
@@ -285,6 +288,57 @@ impl Names<'_> {
         }
     }
 
+    /// A name of a semaphore: mostly.
+    fn of_semaphore(&mut self) -> Name {
+        let mut live = self.live();
+        live.retain(|name| self.model.is_kernel(self.task, *name));
+        if live.is_empty() || self.rng.one_in(16) {
+            return self.any();
+        }
+        self.rng.pick(&live)
+    }
+
+    fn semaphore(&mut self, patience: Patience) -> Op {
+        let name = self.of_semaphore();
+        let make = SemaphoreOp::Create {
+            policy: u32::from(self.rng.one_in(16)),
+            value: self.rng.pick(&[0, 0, 0, 0, 1, 2, 0x7fff_ffff, 0x8000_0000]),
+        };
+        let is_one = self.model.is_kernel(self.task, name);
+        Op::Semaphore(match self.rng.below(16) {
+            0 => make,
+            _ if !is_one && self.rng.one_in(2) => make,
+            1..3 => SemaphoreOp::Signal { name },
+            3 => SemaphoreOp::SignalAll { name },
+            4 => {
+                let threads = self.model.threads_of(self.task);
+                let thread = self.rng.pick(&threads);
+                SemaphoreOp::SignalThread { name, thread }
+            }
+            5 if is_one && self.rng.one_in(2) => SemaphoreOp::Destroy { name },
+            kind => SemaphoreOp::Wait {
+                name,
+                signal: (kind > 11).then(|| self.of_semaphore()),
+                timed: patience == Patience::NeverWaits || self.rng.one_in(4),
+            },
+        })
+    }
+
+    /// A port that is kept for the task.
+    fn kept(&mut self) -> Op {
+        let which = match self.rng.below(4) {
+            0 => Kept::Special(self.rng.pick(&[special::BOOTSTRAP, special::BOOTSTRAP, 3])),
+            index => Kept::Registered(self.rng.pick(&[index as u32, 0])),
+        };
+        let name = self.of_kind(port_type::SEND);
+        let has = self.model.bits(self.task, name) & port_type::SEND != 0;
+        Op::Kept(match (self.rng.below(5), which) {
+            (0..3, _) if has => KeptOp::Set { which, name },
+            (3, Kept::Special(which)) => KeptOp::Clear { which },
+            _ => KeptOp::Get { which },
+        })
+    }
+
     fn request(&mut self) -> Op {
         let to = match self.rng.below(6) {
             0 => Name::NULL,
@@ -347,7 +401,7 @@ impl Names<'_> {
 
     fn send(&mut self) -> Request {
         let wanted = port_type::SEND | port_type::RECEIVE | port_type::SEND_ONCE;
-        let to = self.of_kind(wanted);
+        let to = self.destination(wanted);
         let how = self.disposition(to);
         let mut request = Request::send(to).disposed(how);
         if self.rng.one_in(3) {
@@ -367,6 +421,9 @@ impl Names<'_> {
                     how => how,
                 };
                 request = request.port(name, how);
+                if self.rng.one_in(4) {
+                    request = self.array(request);
+                }
             }
             request = request.data(&[7; 100][..self.rng.below(100)]);
         }
@@ -379,8 +436,29 @@ impl Names<'_> {
         request
     }
 
+    /// Where a message goes to: not to the kernel, whose answers to any message the model does not know.
+    fn destination(&mut self, wanted: u32) -> Name {
+        match self.of_kind(wanted) {
+            name if self.model.is_kernel(self.task, name) => Name::NULL,
+            name => name,
+        }
+    }
+
+    /// An array of names of one kind: mostly.
+    fn array(&mut self, mut request: Request) -> Request {
+        let first = self.of_kind(port_type::SEND | port_type::RECEIVE);
+        let how = self.disposition(first);
+        let kind = self.model.bits(self.task, first);
+        let names: Vec<Name> = (0..self.rng.below(4))
+            .map(|n| if n == 0 { first } else { self.of_kind(kind) })
+            .collect();
+        request = request.array(0, names.len() as u32, how);
+        request.arrays.push(names);
+        request
+    }
+
     fn call(&mut self) -> Request {
-        let to = self.of_kind(port_type::SEND);
+        let to = self.destination(port_type::SEND);
         let how = self.disposition(to);
         Request::call(to).disposed(how)
     }

@@ -4,6 +4,7 @@
 //! step every thread that must come back comes back; every few steps all names, counts and attributes
 //! are compared. A failing program is made shorter before it is shown ([`minimal`]).
 
+mod calls;
 mod generate;
 mod world;
 

@@ -7,11 +7,11 @@ use microkernel::kernel::Census;
 use microkernel::machine::FrameIndex;
 
 use super::generate::{self, Patience};
-use super::{Step, Transcript};
-use crate::message::{Reply, Request};
+use super::{Step, Transcript, calls};
+use crate::message::Request;
 use crate::model::{Model, Op, Seen, ThreadId, Verdict};
 use crate::rng::Rng;
-use crate::sim::{Config, Sim};
+use crate::sim::{Answer, Config, Sim};
 
 /// How many steps pass between two comparisons of everything.
 const AUDIT: usize = 16;
@@ -40,9 +40,32 @@ pub struct World {
     /// As the transcript, with everything in it.
     pub history: Vec<String>,
     /// By thread of the model: the kernel's thread, and its task.
-    threads: Vec<(FrameIndex, usize)>,
+    pub(super) threads: Vec<(FrameIndex, usize)>,
+    /// By thread of the model: what it knows itself by, which is none of the model's names.
+    pub(super) selves: Vec<Selves>,
     /// What there was before the program and the other tasks.
     baseline: Baseline,
+}
+
+/// Names that a thread has from the start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Selves {
+    pub(super) task: Name,
+    pub(super) thread: Name,
+}
+
+impl Selves {
+    fn of(sim: &mut Sim, frame: FrameIndex) -> Self {
+        let mut user = sim.on(frame);
+        let mut ask = |number| match user.trap(number, &[]) {
+            Ok(name) => Name(name as u32),
+            Err(code) => panic!("a thread does not know itself: {code:?}"),
+        };
+        Self {
+            task: ask(trap::TASK_SELF),
+            thread: ask(trap::THREAD_SELF),
+        }
+    }
 }
 
 /// What must be the same again when everything has ended.
@@ -77,7 +100,12 @@ impl World {
         // Threads touch their buffers once, so that the pages are there before they are counted.
         for (thread, _) in &threads {
             sim.on(*thread).touch_buffer();
+            calls::touch(&mut sim, *thread);
         }
+        let mut selves: Vec<_> = threads
+            .iter()
+            .map(|(thread, _)| Selves::of(&mut sim, *thread))
+            .collect();
         let baseline = Baseline::of(&sim);
         for task in 1..setup.tasks {
             let lead = sim.add_task();
@@ -86,6 +114,9 @@ impl World {
                 threads.push((sim.add_thread(lead), task));
             }
         }
+        for (thread, _) in &threads[selves.len()..] {
+            selves.push(Selves::of(&mut sim, *thread));
+        }
         let tasks: Vec<_> = threads.iter().map(|(_, task)| *task).collect();
         let mut world = Self {
             sim,
@@ -93,6 +124,7 @@ impl World {
             transcript: Vec::new(),
             history: Vec::new(),
             threads,
+            selves,
             baseline,
         };
         world.acquaint(setup.tasks);
@@ -128,6 +160,7 @@ impl World {
                 assert_eq!(verdict, Ok(()));
             }
         }
+        self.share_semaphore();
     }
 
     /// Ends all tasks but the first, and everything that the first one got since the start: nothing may
@@ -136,6 +169,7 @@ impl World {
     /// # Errors
     /// What is left.
     pub fn end(&mut self) -> Verdict {
+        self.keep_nothing()?;
         // A port that is destroyed may come back to who asked for it: until nothing does.
         while let Some(name) = self.model.names(0).0.first().copied() {
             if let Some(guard) = self.model.guard_of(0, name) {
@@ -204,6 +238,7 @@ impl World {
     fn may_wait(&self, task: usize, op: &Op) -> bool {
         match op {
             Op::Message(request) => self.model.is_free_to_wait(task, request.receive),
+            Op::Semaphore(_) => true,
             _ => false,
         }
     }
@@ -214,12 +249,10 @@ impl World {
     /// The rule that the kernel broke.
     pub fn perform(&mut self, thread: ThreadId, op: &Op) -> Verdict {
         self.history.push(format!("thread {thread}: {op:x?}"));
-        let mut seen = self.execute(self.threads[thread].0, op);
+        let mut seen = self.execute(thread, op);
         if seen.is_none() && self.model.clone().step(thread, op, None).is_err() {
             // Somebody whom it woke went first.
-            seen = Some(Seen::Message(
-                self.sim.on(self.threads[thread].0).finish_message(),
-            ));
+            seen = Some(self.finish(self.threads[thread].0));
         }
         let verdict = self.model.step(thread, op, seen.as_ref());
         self.history.push(format!("    {seen:x?}"));
@@ -228,11 +261,19 @@ impl World {
         verdict
     }
 
-    fn execute(&mut self, frame: FrameIndex, op: &Op) -> Option<Seen> {
-        let mut user = self.sim.on(frame);
-        if let Op::Message(request) = op {
-            return user.start_message(request).map(Seen::Message);
+    fn execute(&mut self, thread: ThreadId, op: &Op) -> Option<Seen> {
+        let frame = self.threads[thread].0;
+        match op {
+            Op::Message(request) => {
+                let request = self.place_arrays(frame, request);
+                let reply = self.sim.on(frame).start_message(&request)?;
+                return Some(Seen::Message(self.take_arrays(frame, reply)));
+            }
+            Op::Semaphore(op) => return self.semaphore(thread, op),
+            Op::Kept(op) => return Some(self.kept(thread, op)),
+            _ => {}
         }
+        let mut user = self.sim.on(frame);
         let (number, arguments) = registers(op);
         Some(match user.trap(number, &arguments) {
             Ok(value) => Seen::Trap(KernReturn::Success, value),
@@ -240,8 +281,22 @@ impl World {
         })
     }
 
+    /// Waits for a trap of a thread.
+    fn finish(&mut self, frame: FrameIndex) -> Seen {
+        let answer = self.sim.on(frame).finish();
+        self.seen(frame, &answer)
+    }
+
+    fn seen(&mut self, frame: FrameIndex, answer: &Answer) -> Seen {
+        if answer.number != trap::MACH_MSG {
+            return calls::seen(answer);
+        }
+        let reply = self.sim.on(frame).reply(answer);
+        Seen::Message(self.take_arrays(frame, reply))
+    }
+
     /// Lets every thread come back that must, and sees that no other does.
-    fn settle(&mut self) -> Verdict {
+    pub(super) fn settle(&mut self) -> Verdict {
         let mut lines = Vec::new();
         let verdict = self.pump(&mut lines);
         // Who of several comes back first is the scheduler's business.
@@ -261,12 +316,11 @@ impl World {
                 let Some(answer) = self.sim.take_answer(frame) else {
                     continue;
                 };
-                let reply: Reply = self.sim.on(frame).reply(&answer);
+                let seen = self.seen(frame, &answer);
                 self.history
-                    .push(format!("thread {thread} comes back: {reply:x?}"));
-                let seen = Seen::Message(reply.clone());
+                    .push(format!("thread {thread} comes back: {seen:x?}"));
                 lines.push(format!("{thread}: {}", outline(Some(&seen))));
-                back.push((thread, reply));
+                back.push((thread, seen));
             }
             self.complete(back)?;
             if self.model.due().is_none() {
@@ -283,12 +337,12 @@ impl World {
     }
 
     /// Threads came back. Which of them was first does not show: what one got may follow from what another one did.
-    fn complete(&mut self, mut back: Vec<(ThreadId, Reply)>) -> Verdict {
+    fn complete(&mut self, mut back: Vec<(ThreadId, Seen)>) -> Verdict {
         while !back.is_empty() {
             let mut refused = Ok(());
-            let next = back.iter().position(|(thread, reply)| {
+            let next = back.iter().position(|(thread, seen)| {
                 let mut model = self.model.clone();
-                match model.complete(*thread, reply) {
+                match model.complete(*thread, seen) {
                     Ok(()) => {
                         self.model = model;
                         true
@@ -402,7 +456,9 @@ fn registers(op: &Op) -> (i64, Vec<u64>) {
             vec![name(of), *id as u64, *sync, name(to)],
         ),
         Op::TakeSlot => (trap::REPLY_SLOT_TAKE, Vec::new()),
-        Op::Message(Request { .. }) => (trap::MACH_MSG, Vec::new()),
+        Op::Semaphore(_) | Op::Kept(_) | Op::Message(Request { .. }) => {
+            unreachable!("no trap on names: {op:?}")
+        }
         Op::Guard { .. } | Op::Unguard { .. } | Op::SwapGuard { .. } => guard_registers(op),
     }
 }

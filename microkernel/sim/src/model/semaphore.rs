@@ -1,0 +1,234 @@
+//! Semaphores (MACH.md K-03): a port of the kernel's, a count, and who waits for it to rise.
+
+use abi::kern_return::KernReturn as Code;
+use abi::names::Name;
+
+use super::names::{Answer, accept, refuse, value};
+use super::{Entry, Holder, Model, PortId, Seen, State, TaskId, ThreadId, Verdict};
+
+/// The highest count.
+const MAX: u64 = i32::MAX as u64;
+
+/// What is done with a semaphore.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(
+    missing_docs,
+    reason = "the calls' and traps' arguments under their own names"
+)]
+pub enum SemaphoreOp {
+    Create {
+        policy: u32,
+        value: u32,
+    },
+    Signal {
+        name: Name,
+    },
+    SignalAll {
+        name: Name,
+    },
+    /// A thread of the caller's task.
+    SignalThread {
+        name: Name,
+        thread: ThreadId,
+    },
+    /// After a signal to another one; `timed`: with a deadline that is past.
+    Wait {
+        name: Name,
+        signal: Option<Name>,
+        timed: bool,
+    },
+    /// By a message to its port.
+    Destroy {
+        name: Name,
+    },
+}
+
+/// A semaphore's state.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Semaphore {
+    count: u64,
+    /// In the order in which they came.
+    waiters: Vec<ThreadId>,
+}
+
+impl Model {
+    /// Whether a name holds a send right to a port that the kernel answers at.
+    pub fn is_kernel(&self, task: TaskId, name: Name) -> bool {
+        match self.entry(task, name) {
+            Some(Entry::Port { port, .. }) => self.ports[port].holder == Holder::Kernel,
+            _ => false,
+        }
+    }
+
+    pub(super) fn semaphore_op(
+        &mut self,
+        thread: ThreadId,
+        op: &SemaphoreOp,
+        seen: Option<&Seen>,
+    ) -> Verdict {
+        let answer = match seen {
+            Some(Seen::Trap(code, value)) => Some((*code, *value)),
+            Some(Seen::Message(_)) => return Err("a trap answered as mach_msg does".into()),
+            None => None,
+        };
+        if let SemaphoreOp::Wait {
+            name,
+            signal,
+            timed,
+        } = *op
+        {
+            return self.wait(thread, (name, signal, timed), answer);
+        }
+        let task = self.threads[thread].task;
+        let answer = answer.ok_or("it waits, and must not")?;
+        match *op {
+            SemaphoreOp::Create { policy, value } => {
+                self.create_semaphore(task, policy, value.into(), answer)
+            }
+            SemaphoreOp::Signal { name } => {
+                let result = self.semaphore(task, name);
+                let result = result.and_then(|port| self.signal(port));
+                same(answer, result.map(|()| Code::Success))
+            }
+            SemaphoreOp::SignalAll { name } => {
+                let result = self.semaphore(task, name).map(|port| {
+                    while self.let_go_first(port) {}
+                    Code::Success
+                });
+                same(answer, result)
+            }
+            SemaphoreOp::SignalThread { name, thread } => {
+                let result = self.semaphore(task, name).map(|port| {
+                    if self.let_go(port, thread) {
+                        Code::Success
+                    } else {
+                        Code::NotWaiting
+                    }
+                });
+                same(answer, result)
+            }
+            SemaphoreOp::Destroy { name } => {
+                accept(answer)?;
+                let port = self.semaphore(task, name);
+                self.die(port.map_err(|code| format!("{code:?} expected"))?);
+                Ok(())
+            }
+            SemaphoreOp::Wait { .. } => Ok(()),
+        }
+    }
+
+    fn create_semaphore(&mut self, task: TaskId, policy: u32, count: u64, seen: Answer) -> Verdict {
+        if policy != 0 || count > MAX {
+            return refuse(seen, &[Code::InvalidArgument]);
+        }
+        accept(seen)?;
+        let port = self.new_port(Holder::Kernel);
+        self.ports[port].semaphore = Some(Semaphore {
+            count,
+            waiters: Vec::new(),
+        });
+        let entry = Entry::Port {
+            port,
+            send: 1,
+            receive: false,
+            request: None,
+        };
+        self.fresh(task, Name(seen.1 as u32), entry)
+    }
+
+    /// The semaphore that a name holds a right to.
+    fn semaphore(&self, task: TaskId, name: Name) -> Result<PortId, Code> {
+        match self.entry(task, name) {
+            None => Err(Code::InvalidName),
+            Some(Entry::Port { port, send, .. })
+                if send > 0 && self.ports[port].semaphore.is_some() =>
+            {
+                Ok(port)
+            }
+            Some(_) => Err(Code::InvalidRight),
+        }
+    }
+
+    fn signal(&mut self, port: PortId) -> Result<(), Code> {
+        if self.let_go_first(port) {
+            return Ok(());
+        }
+        let semaphore = self.ports[port].semaphore.get_or_insert_default();
+        if semaphore.count == MAX {
+            return Err(Code::Failure);
+        }
+        semaphore.count += 1;
+        Ok(())
+    }
+
+    fn let_go_first(&mut self, port: PortId) -> bool {
+        let semaphore = self.ports[port].semaphore.as_ref();
+        let first = semaphore.and_then(|semaphore| semaphore.waiters.first().copied());
+        first.is_some_and(|first| self.let_go(port, first))
+    }
+
+    fn let_go(&mut self, port: PortId, thread: ThreadId) -> bool {
+        let semaphore = self.ports[port].semaphore.get_or_insert_default();
+        let waiters = semaphore.waiters.len();
+        semaphore.waiters.retain(|waiter| *waiter != thread);
+        let waited = semaphore.waiters.len() < waiters;
+        if waited {
+            self.threads[thread].state = State::DueTrap(Code::Success);
+        }
+        waited
+    }
+
+    /// One signal and one wait, with nothing in between.
+    fn wait(
+        &mut self,
+        thread: ThreadId,
+        (name, signal, timed): (Name, Option<Name>, bool),
+        seen: Option<Answer>,
+    ) -> Verdict {
+        let task = self.threads[thread].task;
+        let both = self.semaphore(task, name).and_then(|port| {
+            let signal = signal.map(|signal| self.semaphore(task, signal));
+            Ok((port, signal.transpose()?))
+        });
+        let both = both.and_then(|(port, signal)| {
+            signal.map_or(Ok(()), |signal| self.signal(signal))?;
+            Ok(port)
+        });
+        let ended = both.map(|port| {
+            let semaphore = self.ports[port].semaphore.get_or_insert_default();
+            if semaphore.count > 0 {
+                semaphore.count -= 1;
+                return Some(Code::Success);
+            }
+            if timed {
+                return Some(Code::OperationTimedOut);
+            }
+            semaphore.waiters.push(thread);
+            None
+        });
+        match (ended.transpose(), seen) {
+            (None, None) => {
+                self.threads[thread].state = State::Waiting;
+                Ok(())
+            }
+            (None, Some(seen)) => Err(format!("it must wait, and came back with {seen:?}")),
+            (Some(_), None) => Err("it waits, and must not".into()),
+            (Some(result), Some(seen)) => same(seen, result),
+        }
+    }
+
+    /// The semaphore of a port that dies tells those who wait.
+    pub(super) fn end_semaphore(&mut self, port: PortId) {
+        let semaphore = self.ports[port].semaphore.take();
+        for thread in semaphore.unwrap_or_default().waiters {
+            self.threads[thread].state = State::DueTrap(Code::Terminated);
+        }
+    }
+}
+
+fn same(seen: Answer, result: Result<Code, Code>) -> Verdict {
+    match result {
+        Ok(Code::Success) => value(seen, 0),
+        Ok(code) | Err(code) => refuse(seen, &[code]),
+    }
+}
