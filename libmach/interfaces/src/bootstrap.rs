@@ -43,7 +43,8 @@ pub trait Bootstrap {
     async fn look_up(&self, caller: Caller, service: &str) -> Result<SendRight<Untyped>>;
     /// The receive right of a service that the caller's manifest declares.
     async fn check_in(&mut self, caller: Caller, service: &str) -> Result<ReceiveRight<Untyped>>;
-    /// Enters a service that no manifest declares, as long as its port lives.
+    /// Enters a service that no manifest declares, as long as its port and the caller live. `NOT_PRIVILEGED` in
+    /// the root from a task that bootstrap did not start.
     async fn register(
         &mut self,
         caller: Caller,

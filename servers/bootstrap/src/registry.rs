@@ -28,8 +28,8 @@ const QUEUE: u32 = 64;
 pub enum Owner {
     /// Declared by the unit with this index.
     Unit(usize),
-    /// Registered by a task, as long as the port lives.
-    Task,
+    /// Registered by the task with this identity token, as long as the task and the port live: some ports never die.
+    Task(u64),
     /// Served by this task itself, and only for whom a manifest names it.
     Own,
 }
@@ -116,12 +116,17 @@ impl Registry {
         Ok(())
     }
 
-    /// Enters a service that a task serves on a port of its own into a namespace.
+    /// Enters a service that the task with the identity token `maker` has made into a namespace.
     ///
     /// # Errors
     /// [`refusal::NAME_IN_USE`]; `InvalidArgument` for an empty name or one beyond [`MAX_NAME`]
     /// bytes; `ResourceShortage` beyond [`MAX_REGISTERED`], or [`MAX_REGISTERED_IN_SUBSET`].
-    pub fn register(&mut self, space: Space, name: &str, send: SendRight) -> Result<()> {
+    pub fn register(
+        &mut self,
+        (space, maker): (Space, u64),
+        name: &str,
+        send: SendRight,
+    ) -> Result<()> {
         if name.is_empty() || name.len() > MAX_NAME {
             return Err(KernReturn::InvalidArgument.into());
         }
@@ -130,11 +135,11 @@ impl Registry {
             Space::ROOT => MAX_REGISTERED,
             _ => MAX_REGISTERED_IN_SUBSET,
         };
-        let own = |s: &&Service| s.owner == Owner::Task && s.space == space;
+        let own = |s: &&Service| matches!(s.owner, Owner::Task(_)) && s.space == space;
         if self.services.iter().filter(own).count() >= most {
             return Err(KernReturn::ResourceShortage.into());
         }
-        self.push(space, name, Owner::Task, send);
+        self.push(space, name, Owner::Task(maker), send);
         Ok(())
     }
 
@@ -230,8 +235,13 @@ impl Registry {
     pub fn forget(&mut self, port: Name) -> bool {
         let before = self.services.len();
         self.services
-            .retain(|service| service.owner != Owner::Task || service.send.name() != port);
+            .retain(|s| !matches!(s.owner, Owner::Task(_)) || s.send.name() != port);
         before != self.services.len()
+    }
+
+    /// Forgets what the task with this identity token registered.
+    pub fn forget_of(&mut self, maker: u64) {
+        self.services.retain(|s| s.owner != Owner::Task(maker));
     }
 }
 

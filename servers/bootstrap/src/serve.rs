@@ -205,10 +205,10 @@ impl<L: Launcher + 'static> Bootstrap for Names<L> {
         hub.check_in(self.space, caller.identity, service)
     }
 
-    async fn register(&mut self, _: Caller, service: &str, port: SendRight) -> Result<()> {
+    async fn register(&mut self, caller: Caller, service: &str, port: SendRight) -> Result<()> {
         self.full()?;
         let mut hub = self.hub.borrow_mut();
-        hub.register(self.space, service, port)
+        hub.register(self.space, caller.identity, (service, port))
     }
 
     async fn alive(&mut self, caller: Caller) {

@@ -45,7 +45,7 @@ impl<L: Launcher> Hub<L> {
                     return Err(refusal::SERVICE_FAILED.into());
                 }
             }
-            Owner::Own | Owner::Task => {}
+            Owner::Own | Owner::Task(_) => {}
         }
         self.registry.find_in(space, name)?.send_right()
     }
@@ -74,13 +74,22 @@ impl<L: Launcher> Hub<L> {
     /// `register`.
     ///
     /// # Errors
-    /// `NAME_IN_USE`; `InvalidArgument`, also for a subset's port; `InvalidCapability` for a dead one.
-    pub fn register(&mut self, space: Space, name: &str, port: SendRight) -> Result<()> {
+    /// `NAME_IN_USE`; `InvalidArgument`, also for a subset's port; `InvalidCapability` for a dead one; `NOT_PRIVILEGED`
+    /// in the root from a task that nobody here started, for its end would not be noticed.
+    pub fn register(
+        &mut self,
+        space: Space,
+        identity: u64,
+        (name, port): (&str, SendRight),
+    ) -> Result<()> {
         let known = port.name();
         if self.registry.spaces.has(known) {
             return Err(KernReturn::InvalidArgument.into());
         }
-        self.registry.register(space, name, port)?;
+        if space == Space::ROOT && self.who(identity).is_none() {
+            return Err(refusal::NOT_PRIVILEGED.into());
+        }
+        self.registry.register((space, identity), name, port)?;
         let entered = self.registry.find_in(space, name)?;
         let armed = arm_death(&entered.send_right()?, self.ports.notify);
         if armed.is_err() {

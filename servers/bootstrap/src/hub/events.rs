@@ -60,12 +60,15 @@ impl<L: Launcher> Hub<L> {
         let is_it = |unit: &super::Unit| unit.task.as_ref().is_some_and(|t| t.port.name() == port);
         if let Some(index) = self.units.iter().position(is_it) {
             let unit = &mut self.units[index];
-            unit.task = None;
+            if let Some(task) = unit.task.take() {
+                self.registry.forget_of(task.identity);
+            }
             let order = unit.life.gone(time::now());
             self.log_state(index);
             self.carry_out(index, order);
         } else if let Some(program) = self.programs.by_port(port) {
             let name = program.manifest.name.clone();
+            self.registry.forget_of(program.identity);
             let end = program.gone();
             let text = format!("{name}: {:?} {}", end.how, end.value);
             self.log(Level::Debug, &text);

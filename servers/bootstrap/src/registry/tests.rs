@@ -44,26 +44,31 @@ fn registering_has_its_bounds() {
     let send = || port.make_send().unwrap();
     let mut registry = Registry::default();
     let invalid = KernReturn::InvalidArgument;
-    assert_eq!(refused(registry.register(Space::ROOT, "", send())), invalid);
+    assert_eq!(
+        refused(registry.register((Space::ROOT, 1), "", send())),
+        invalid
+    );
     let long = "x".repeat(MAX_NAME + 1);
     assert_eq!(
-        refused(registry.register(Space::ROOT, &long, send())),
+        refused(registry.register((Space::ROOT, 1), &long, send())),
         invalid
     );
     registry
-        .register(Space::ROOT, &long[..MAX_NAME], send())
+        .register((Space::ROOT, 1), &long[..MAX_NAME], send())
         .unwrap();
-    let again = registry.register(Space::ROOT, &long[..MAX_NAME], send());
+    let again = registry.register((Space::ROOT, 1), &long[..MAX_NAME], send());
     assert_eq!(refused(again), refusal::NAME_IN_USE);
     for index in 1..MAX_REGISTERED {
         registry
-            .register(Space::ROOT, &format!("n{index}"), send())
+            .register((Space::ROOT, 1), &format!("n{index}"), send())
             .unwrap();
     }
-    let full = registry.register(Space::ROOT, "one-more", send());
+    let full = registry.register((Space::ROOT, 1), "one-more", send());
     assert_eq!(refused(full), KernReturn::ResourceShortage);
     assert!(registry.forget(port.name()));
-    registry.register(Space::ROOT, "one-more", send()).unwrap();
+    registry
+        .register((Space::ROOT, 1), "one-more", send())
+        .unwrap();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use interfaces::bootstrap::{Bootstrap, refusal};
 use interfaces::echo::Echo;
 use interfaces::supervisor::{Cause, End, Ended, State};
 use libmach::host::{Task, give};
-use libmach::{Error, ReceiveRight, Untyped, abi, ms, time};
+use libmach::{Error, ReceiveRight, SendRight, Untyped, abi, ms, time};
 use system::{BOOT, DEMAND, System, raise, serve_echo};
 
 // covers: B-01 B-03
@@ -218,25 +218,53 @@ fn programs_get_a_console_and_their_end_is_told() {
 
 // covers: B-01 B-02
 #[test]
-fn a_registered_name_lives_as_long_as_its_port() {
-    let system = System::start(&[], &[]);
-    let port = ReceiveRight::<Untyped>::new().unwrap();
-    let client = system.bootstrap.client();
-    client
-        .register("my.own", port.make_send().unwrap())
-        .unwrap();
-    assert!(client.look_up("my.own").is_ok());
-    let again = client.register("my.own", port.make_send().unwrap());
-    let in_use = Error::Code(refusal::NAME_IN_USE);
-    assert_eq!(again.map_err(Error::from), Err(in_use));
-    drop(port);
+fn a_registered_name_lives_as_long_as_its_port_and_its_maker() {
+    const MAKER: &str = "name = 'maker'\nstart = 'boot'\nrestart = 'never'";
+    let system = System::start(
+        &[
+            (BOOT, serve_echo),
+            (MAKER, |context| {
+                let boot = context.send_right::<dyn Bootstrap>("bootstrap").unwrap();
+                let client = boot.client();
+                let port = ReceiveRight::<Untyped>::new().unwrap();
+                let register = |name| client.register(name, port.make_send().unwrap());
+                register("my.own").unwrap();
+                let in_use = Error::Code(refusal::NAME_IN_USE);
+                assert_eq!(register("my.own").map_err(Error::from), Err(in_use));
+                // A port that outlives its maker.
+                let echo = client.look_up("test.echo").unwrap();
+                client.register("my.echo", echo).unwrap();
+                drop(port);
+                wait_until_unknown(&boot, "my.own");
+                let echo = client.look_up("my.echo").unwrap();
+                client.register("all.well", echo).unwrap();
+                time::sleep(ms(600_000));
+            }),
+        ],
+        &[],
+    );
+    while system.look_up("all.well").is_err() {
+        time::sleep(ms(1));
+    }
+    assert!(system.look_up("my.echo").is_ok());
+    let foreign = system.look_up("my.echo").unwrap();
+    let refused = system.bootstrap.client().register("not.mine", foreign);
+    let denied = Error::Code(refusal::NOT_PRIVILEGED);
+    assert_eq!(refused.map_err(Error::from), Err(denied));
+    system.supervisor.client().kill("maker").unwrap();
+    wait_until_unknown(&system.bootstrap, "my.echo");
+    wait_until_unknown(&system.bootstrap, "all.well");
+}
+
+fn wait_until_unknown(names: &SendRight<dyn Bootstrap>, name: &str) {
+    let unknown = Err(Error::Code(refusal::UNKNOWN_SERVICE));
     for _ in 0..5000 {
-        if client.look_up("my.own") == Err(Error::Code(refusal::UNKNOWN_SERVICE)) {
+        if names.client().look_up(name).map(drop) == unknown {
             return;
         }
         time::sleep(ms(1));
     }
-    panic!("the name outlives its port");
+    panic!("{name} is still known");
 }
 
 #[test]
