@@ -20,10 +20,13 @@ use super::{life, raw};
 const LIFE: u64 = 4_096;
 /// So many lives in a row without a step mean that nothing works.
 const STILLBORN: u32 = 20;
+/// After so many lives everything must be as before: a trace that is left is soon noticed.
+const GENERATION: u64 = 64;
 /// How often the statistics are looked at until what the last death left is cleared away.
 const LOOKS: u32 = 100;
 /// How many looks in a row find the same when the system is at rest.
 const REST: u32 = 3;
+
 /// What was asked for.
 struct Order {
     count: u64,
@@ -65,7 +68,7 @@ pub(crate) fn run(context: &Context, arguments: &[&str]) -> Result<u8> {
         .collect();
     let before = at_rest()?;
     let mut lives = Lives::default();
-    let mut fault = attack(&mut nursery, &shared, &order, &mut lives)?;
+    let mut fault = attack(&mut nursery, (&shared, &before), &order, &mut lives)?;
     let after = settled(&before)?;
     shared.stop.store(1, Ordering::Relaxed);
     watcher.join();
@@ -93,7 +96,7 @@ fn order(arguments: &[&str]) -> Option<Order> {
 /// Lives until the steps are done or the witness noticed something; what is wrong, if anything is.
 fn attack(
     nursery: &mut Nursery,
-    shared: &Shared,
+    (shared, before): (&Shared, &Gauges),
     order: &Order,
     lives: &mut Lives,
 ) -> Result<Option<String>> {
@@ -114,6 +117,11 @@ fn attack(
         }
         if let Some(left) = nursery.left()? {
             return Ok(Some(format!("life {seed} left {left}")));
+        }
+        if lives.total.is_multiple_of(GENERATION)
+            && let Some(left) = settled(before)?.differs(before)
+        {
+            return Ok(Some(format!("by life {seed}: {left}")));
         }
     }
     Ok(None)
