@@ -9,6 +9,7 @@ use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, behavior, flags, inherit, map_flags, pro
 use super::copy::COPY_PAGES;
 use super::entry::{Attributes, find_gap};
 use super::pages::Withdraw;
+use super::snapshot::Wanted;
 use super::traits::Traits;
 use super::{Context, Entry, EntryId, MAX_ENTRIES, MapId, MemoryEntryId, ObjectId, PagerId};
 use super::{Progress, STEP, Vm, cost, whole_pages};
@@ -333,7 +334,7 @@ impl Vm {
         request: &MapRequest,
         window: Window,
         pages: u64,
-    ) -> KernResult<Option<(ObjectId, u64, u64)>> {
+    ) -> KernResult<Option<Wanted>> {
         let shared = window
             .object
             .filter(|object| !self.object(*object).copies_lazily());
@@ -342,7 +343,12 @@ impl Vm {
             Some(object) if pages > COPY_PAGES && !self.object(object).is_paged() => {
                 Err(KernReturn::NotSupported)
             }
-            shared => Ok(shared.map(|object| (object, window.index, pages))),
+            shared => Ok(shared.map(|object| Wanted {
+                object,
+                index: window.index,
+                pages,
+                strategy: self.strategy(object),
+            })),
         }
     }
 
@@ -351,7 +357,7 @@ impl Vm {
         &mut self,
         map: MapId,
         window: Window,
-        at_once: Option<(ObjectId, u64, u64)>,
+        at_once: Option<Wanted>,
     ) -> KernResult<Window> {
         let copy = match (at_once, window.object) {
             (Some(from), _) => self.take_snapshot(map, from)?,

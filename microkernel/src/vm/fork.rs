@@ -10,8 +10,10 @@ use abi::vm::inherit;
 
 use super::object::MAX_CHAIN;
 use super::pages::Withdraw;
+use super::preserve::Strategy;
+use super::snapshot::Wanted;
 use super::tree::node_mut;
-use super::{COPY_STEP, Context, Entry, EntryId, MapId, ObjectId, Progress, STEP, Vm};
+use super::{Context, Entry, EntryId, MapId, ObjectId, Progress, STEP, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
 use crate::machine::Machine;
@@ -32,10 +34,8 @@ pub(super) enum Offered {
     Share,
     /// Each copies what it writes.
     Late,
-    /// It gets a copy of a pager's object, as the pager's strategy says.
-    Behind,
-    /// It gets copies.
-    Now,
+    /// It gets a copy.
+    Copied(Strategy),
 }
 
 /// A part of an entry for another map, up to `end`, with a reference to the object.
@@ -152,19 +152,16 @@ impl Vm {
     /// How memory of an entry is copied.
     pub(super) fn plan_copy(&self, id: EntryId) -> Offered {
         let entry = self.entry(id);
-        let late = entry.object.is_none_or(|object| {
-            !entry.is_wired()
-                && self.object(object).copies_lazily()
-                && self.chain(object) < MAX_CHAIN
-        });
-        let paged = entry
-            .object
-            .is_some_and(|object| self.object(object).is_paged());
-        match (late, paged) {
-            (true, _) => Offered::Late,
-            (false, true) => Offered::Behind,
-            (false, false) => Offered::Now,
+        let Some(object) = entry.object else {
+            return Offered::Late;
+        };
+        if entry.is_wired() {
+            return Offered::Copied(Strategy::AtOnce);
         }
+        if self.object(object).copies_lazily() && self.chain(object) < MAX_CHAIN {
+            return Offered::Late;
+        }
+        Offered::Copied(self.strategy(object))
     }
 
     /// Prepares memory of an entry to be the map `to`'s too, from the beginning of a range in it on, and as far as the
@@ -189,29 +186,19 @@ impl Vm {
             (Offered::Late, Some(_)) => {
                 end = self.protect_front(context, (map, id), range, budget)?;
             }
-            (Offered::Behind, Some(object)) => {
-                let from = (object, entry.page_at(start), (end - start) / PAGE_SIZE);
+            (Offered::Copied(strategy), Some(object)) => {
+                let from = Wanted {
+                    object,
+                    index: entry.page_at(start),
+                    pages: (end - start) / PAGE_SIZE,
+                    strategy,
+                };
                 *budget = 0;
                 if self.snapshot_step(context, to, from)? == Progress::More {
                     return Ok(Progress::More);
                 }
                 return Ok(Progress::Done(Offer {
                     object: Some(self.take_snapshot(to, from)?),
-                    index: 0,
-                    needs_copy: false,
-                    end,
-                }));
-            }
-            (Offered::Now, Some(object)) => {
-                end = end.min(start.saturating_add(COPY_STEP * PAGE_SIZE));
-                let pages = (end - start) / PAGE_SIZE;
-                let from = (object, entry.page_at(start));
-                self.await_pages(context, object, from.1..from.1 + pages)?;
-                let ledger = self.map_ref(to)?.ledger;
-                let copy = self.copy_object(context, from, pages, ledger)?;
-                *budget = 0;
-                return Ok(Progress::Done(Offer {
-                    object: Some(copy),
                     index: 0,
                     needs_copy: false,
                     end,

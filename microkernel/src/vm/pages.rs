@@ -10,7 +10,7 @@ use abi::vm::protection;
 
 use super::object::Kind;
 use super::tree::{node, node_mut};
-use super::{Context, EntryId, MapId, ObjectId, STEP, Vm};
+use super::{COPY_STEP, Context, EntryId, MapId, ObjectId, STEP, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::Resource;
 use crate::machine::{Access, Caching, Machine, Page, Root};
@@ -149,12 +149,7 @@ impl Vm {
     }
 
     /// The first run of pages, at most `limit` of them, that an object shows in a range.
-    pub(super) fn next_run(
-        &self,
-        object: ObjectId,
-        range: Range<u64>,
-        limit: u64,
-    ) -> Option<Range<u64>> {
+    fn next_run(&self, object: ObjectId, range: Range<u64>, limit: u64) -> Option<Range<u64>> {
         let first = self.next_shown(object, range.start, range.end)?;
         let mut end = first + 1;
         let stop = range.end.min(first.saturating_add(limit));
@@ -166,6 +161,20 @@ impl Vm {
             end = stop.min(end.saturating_add(own.max(1)));
         }
         Some(first..end)
+    }
+
+    /// Where a step ends that begins with the first page of a range: it takes few pages that an object shows, however far apart
+    /// they lie.
+    pub(super) fn few_shown(&self, object: ObjectId, range: Range<u64>) -> u64 {
+        let (mut budget, mut cursor) = (COPY_STEP, range.start);
+        while budget > 0 {
+            let Some(run) = self.next_run(object, cursor..range.end, budget) else {
+                return range.end;
+            };
+            budget = budget.saturating_sub(run.end - run.start + SEARCH);
+            cursor = run.end;
+        }
+        cursor
     }
 
     /// The first page at or after `from`, and before `to`, that an object shows and that so may be mapped.

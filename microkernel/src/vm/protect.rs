@@ -8,6 +8,8 @@ use abi::vm::{inherit, protection};
 
 use super::entry::Attributes;
 use super::pages::Withdraw;
+use super::preserve::Strategy;
+use super::snapshot::Wanted;
 use super::traits::{Change, Traits};
 use super::{COPY_STEP, Context, EntryId, MapId, ObjectId, Progress, STEP, Vm, whole_pages};
 use crate::base::KernResult;
@@ -107,7 +109,15 @@ impl Vm {
         }
         let entry = self.entry(id);
         let (range, pages) = (entry.start..entry.end, entry.size());
-        let from = (object, entry.index, pages);
+        let from = Wanted {
+            object,
+            index: entry.index,
+            pages,
+            strategy: match entry.is_wired() {
+                true => Strategy::AtOnce,
+                false => self.strategy(object),
+            },
+        };
         if self.snapshot_step(context, map, from)? == Progress::More {
             return Ok(());
         }

@@ -6,13 +6,15 @@
 
 use core::ops::Range;
 
+use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::{behavior, inherit, map_flags, protection};
 
 use super::allocate::{MapRequest, Source};
 use super::fork::Offered;
+use super::preserve::Strategy;
 use super::traits::Traits;
-use super::{Context, Entry, EntryId, MapId, Progress, STEP, Vm, whole_pages};
+use super::{COPY_STEP, Context, Entry, EntryId, MapId, Progress, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::Machine;
 
@@ -134,6 +136,11 @@ impl Vm {
         let id = self.find_entry(remap.source, rest.start)?;
         let end = self.entry(id).end.min(rest.end);
         let how = self.plan_remap(remap, id);
+        let end = match how {
+            // So many as can be replaced by one step.
+            Offered::Copied(Strategy::AtOnce) => end.min(rest.start + COPY_STEP * PAGE_SIZE),
+            _ => end,
+        };
         let to = (map, &mut { STEP });
         let offer = self.offer(context, (remap.source, id), rest.start..end, how, to)?;
         let Progress::Done(offer) = offer else {

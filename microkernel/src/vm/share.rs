@@ -12,7 +12,7 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 
 use super::object::Kind;
-use super::pages::{SEARCH, Withdraw};
+use super::pages::Withdraw;
 use super::{COPY_STEP, Context, Entry, EntryId, MapId, ObjectId, Progress, Vm};
 use crate::base::KernResult;
 use crate::machine::Machine;
@@ -156,18 +156,11 @@ impl Vm {
         if let Some(kept) = self.resident_from(to, place) {
             last = last.min(first + COPY_STEP.max(kept - place));
         }
-        let Some(object) = entry.object else {
-            return entry.address_of(last);
+        let last = match entry.object {
+            Some(object) => self.few_shown(object, first..last),
+            None => last,
         };
-        let (mut budget, mut cursor) = (COPY_STEP, first);
-        while budget > 0 {
-            let Some(run) = self.next_run(object, cursor..last, budget) else {
-                return entry.address_of(last);
-            };
-            budget = budget.saturating_sub(run.end - run.start + SEARCH);
-            cursor = run.end;
-        }
-        entry.address_of(cursor)
+        entry.address_of(last)
     }
 
     /// Lets pages, which lie in one entry and are as many as [`isolation_end`](Self::isolation_end) says, be an object's from a

@@ -1,11 +1,13 @@
-//! Copies that a mapping needs at once, in steps: of shared memory, and of what is written of a pager's.
+//! Copies that a mapping needs at once, in steps: of shared and of wired memory, and of what is written of a pager's.
 //!
 //! A map keeps the one such copy that is being made, since `map` is called again with the same arguments alone. A
 //! caller who wants another one helps with this one first, and throws it away when it is whole and nobody came for it.
 
+use core::ops::Range;
+
 use abi::kern_return::KernReturn;
 
-use super::object::Kind;
+use super::object::{Kind, Shown};
 use super::preserve::Strategy;
 use super::tree::node_mut;
 use super::{COPY_STEP, Context, MapId, ObjectId, Progress, STALLED, Vm};
@@ -13,13 +15,20 @@ use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
 use crate::machine::Machine;
 
-/// What is copied: an object's pages from an index on, and how many.
-type From = (ObjectId, u64, u64);
+/// What is copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) object: ObjectId,
+    /// The first page.
+    pub(super) index: u64,
+    pub(super) pages: u64,
+    pub(super) strategy: Strategy,
+}
 
 /// A copy that is being made.
 #[derive(Clone, Copy)]
 pub(super) struct Snapshot {
-    from: From,
+    from: Wanted,
     /// With a reference.
     pub(super) to: ObjectId,
     done: u64,
@@ -34,7 +43,7 @@ impl Vm {
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
-        wanted: From,
+        wanted: Wanted,
     ) -> KernResult<Progress> {
         let here = self.map_ref(map)?;
         let ledger = here.ledger;
@@ -63,7 +72,7 @@ impl Vm {
         let done = found.done + copied?;
         let now = Snapshot { done, ..found };
         node_mut(&mut self.maps, map).snapshot = Some(now);
-        Ok(if found.from == wanted && done == found.from.2 {
+        Ok(if found.from == wanted && done == wanted.pages {
             Progress::Done(())
         } else {
             Progress::More
@@ -74,10 +83,16 @@ impl Vm {
     fn begin_snapshot<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
-        (object, index, pages): From,
+        wanted: Wanted,
         ledger: LedgerId,
     ) -> KernResult<ObjectId> {
-        match self.strategy(object) {
+        let Wanted {
+            object,
+            index,
+            pages,
+            strategy,
+        } = wanted;
+        match strategy {
             Strategy::Behind => self.shadow_of(context, (object, index), pages, ledger),
             Strategy::AtOnce => self.create_object(context, Kind::Anonymous, pages, Some(ledger)),
         }
@@ -86,41 +101,64 @@ impl Vm {
     /// Copies some more; how many pages are done by that.
     ///
     /// # Errors
-    /// `ResourceShortage`. [`STALLED`]: a pager is to supply what it wants to be copied at once.
+    /// `ResourceShortage`. [`STALLED`]: a pager is to supply what is copied at once.
     fn continue_snapshot<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         found: &Snapshot,
     ) -> KernResult<u64> {
-        let (object, index, pages) = found.from;
+        let Wanted { object, index, .. } = found.from;
         let (at, to) = (index + found.done, (found.to, found.done));
-        if self.object(found.to).backing.is_some() {
-            return self.copy_written(context, (object, at..index + pages), to);
+        let rest = at..index + found.from.pages;
+        if found.from.strategy == Strategy::Behind {
+            return self.copy_written(context, (object, rest), to);
         }
-        let mut done = COPY_STEP.min(pages - found.done);
-        if self.paged_behind(object, at).is_some() {
-            // What is there is taken before it may go again.
-            let missing = (at..at + done).find(|at| self.find_in_memory(object, *at).is_none());
-            match missing {
-                Some(missing) if missing == at => self.await_pages(context, object, at..at + 1)?,
-                Some(missing) => done = missing - at,
-                None => {}
+        let mut end = match self.paged_behind(object, at) {
+            // What is not there is to be supplied.
+            Some(_) => rest.end.min(at + COPY_STEP),
+            None => self.few_shown(object, rest),
+        };
+        // What is there is taken before it may go again.
+        match self.first_absent(object, at..end) {
+            Some(absent) if absent == at => self.await_pages(context, object, at..at + 1)?,
+            Some(absent) => end = absent,
+            None => {}
+        }
+        self.copy_pages(context, (object, at..end), to, 0)?;
+        Ok(end - at)
+    }
+
+    /// The first page of a range that has to be waited for.
+    fn first_absent(&self, object: ObjectId, range: Range<u64>) -> Option<u64> {
+        if !self.may_stall() {
+            return None;
+        }
+        let supplied = self.paged_behind(object, range.start).is_some();
+        let mut at = range.start;
+        while at < range.end {
+            match self.find(object, at) {
+                None if supplied => return Some(at),
+                Some(Shown::Stored(_)) => return Some(at),
+                _ => {}
             }
+            at = match supplied {
+                true => at + 1,
+                false => self.next_shown(object, at + 1, range.end)?,
+            };
         }
-        self.copy_pages(context, (object, at..at + done), to, 0)?;
-        Ok(done)
+        None
     }
 
     /// Whether a copy is of no use to whoever began it: it is whole, or what is copied is gone.
     fn is_useless(&self, snapshot: &Snapshot) -> bool {
-        let (object, _, pages) = snapshot.from;
+        let Wanted { object, pages, .. } = snapshot.from;
         snapshot.done == pages || self.objects.get(object).is_none()
     }
 
     /// The copy that is whole, with its reference.
-    pub(super) fn take_snapshot(&mut self, map: MapId, wanted: From) -> KernResult<ObjectId> {
+    pub(super) fn take_snapshot(&mut self, map: MapId, wanted: Wanted) -> KernResult<ObjectId> {
         let here = self.maps.get_mut(map).ok_or(KernReturn::InvalidTask)?;
-        let whole = |found: &mut Snapshot| found.from == wanted && found.done == wanted.2;
+        let whole = |found: &mut Snapshot| found.from == wanted && found.done == wanted.pages;
         let taken = here.snapshot.take_if(whole);
         Ok(taken.ok_or(KernReturn::Failure)?.to)
     }

@@ -4,10 +4,8 @@ use core::ops::Range;
 
 use abi::PAGE_SIZE;
 
-use super::object::Kind;
 use super::{Context, ObjectId, Vm};
 use crate::base::KernResult;
-use crate::base::ledger::LedgerId;
 use crate::machine::Machine;
 
 impl Vm {
@@ -34,27 +32,6 @@ impl Vm {
             context.machine.copy((found.page, 0), (page, 0), length);
         }
         Ok(())
-    }
-
-    /// A new object with copies of the up to [`STEP`](super::STEP) pages that another one shows.
-    ///
-    /// # Errors
-    /// `ResourceShortage`.
-    pub(super) fn copy_object<M: Machine>(
-        &mut self,
-        context: &mut Context<'_, M>,
-        (from, index): (ObjectId, u64),
-        pages: u64,
-        ledger: LedgerId,
-    ) -> KernResult<ObjectId> {
-        debug_assert!(pages <= super::STEP, "too long a step");
-        let to = self.create_object(context, Kind::Anonymous, pages, Some(ledger))?;
-        let range = index..index.saturating_add(pages);
-        if let Err(error) = self.copy_pages(context, (from, range), (to, 0), 0) {
-            self.dereference(to);
-            return Err(error);
-        }
-        Ok(to)
     }
 
     /// Sees to it that [`move_pages`](Self::move_pages) can move an object's own pages of a range.

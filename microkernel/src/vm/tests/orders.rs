@@ -10,6 +10,11 @@ pub(super) const FLUSH: Order = Order {
     lock: None,
 };
 
+pub(super) const CLEAN: Order = Order {
+    flush: Flush::Nothing,
+    ..FLUSH
+};
+
 impl Rig {
     /// Carries an order out; how many pages went back.
     pub(super) fn order(&mut self, pager: PagerId, range: (u64, u64), order: &Order) -> u64 {
