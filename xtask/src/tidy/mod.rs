@@ -61,6 +61,7 @@ pub(crate) fn findings(place: &Place) -> Result<Vec<Finding>> {
     all.extend(crates::check(&texts));
     all.extend(modules::check(&texts));
     all.extend(files::check(&texts));
+    all.extend(coverage::check(&texts)?);
     all.extend(manifests::check(place)?);
     all.sort();
     Ok(all)

@@ -11,6 +11,7 @@ use super::ports::right_to;
 use super::{Peak, Scene};
 use crate::{Result, ensure};
 
+// covers: F-07
 pub(super) fn nested(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
     let mut inner = trap::port_construct(0, 0, 0)?;
     for n in 0..count {

@@ -38,6 +38,7 @@ const PAGES: u64 = 16;
 
 type Child = SendRight<dyn Task>;
 
+// covers: F-08
 pub(super) fn beside_each_other(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
     let pages = Pages::new(PAGES)?;
     for page in 0..PAGES {

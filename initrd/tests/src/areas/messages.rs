@@ -177,6 +177,7 @@ fn receive_right(_: &World) -> Check {
     equal("ids", ids, [5, 6])
 }
 
+// covers: F-05
 fn copied(_: &World) -> Check {
     let (port, to) = port()?;
     let source = raw::allocate(3 * PAGE)?;

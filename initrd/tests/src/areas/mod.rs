@@ -9,6 +9,7 @@ mod crashes;
 mod deaths;
 mod exceptions;
 mod exhaustion;
+mod failures;
 mod futex;
 mod handlers;
 mod kills;
@@ -51,6 +52,7 @@ pub const ALL: &[&[Case]] = &[
     deaths::CASES,
     crashes::CASES,
     exhaustion::CASES,
+    failures::CASES,
     handlers::CASES,
     personality::CASES,
     waits::CASES,

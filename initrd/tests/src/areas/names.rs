@@ -38,6 +38,7 @@ fn nothing(_: &World) -> Check {
     Ok(())
 }
 
+// covers: F-04
 fn stale(_: &World) -> Check {
     let port = ReceiveRight::<()>::new()?;
     let old = port.name();
@@ -65,6 +66,7 @@ fn coalesce(_: &World) -> Check {
     equal("references", trap::port_get_refs(name, right::SEND)?, 1)
 }
 
+// covers: F-03 F-06
 fn references(_: &World) -> Check {
     let port = ReceiveRight::<()>::new()?;
     let send = port.make_send()?;

@@ -25,6 +25,7 @@ fn next(port: &ReceiveRight<()>) -> Check<(i32, u64)> {
     Ok((found.id(), found.words[0]))
 }
 
+// covers: F-03
 fn dead_name(_: &World) -> Check {
     let events = ReceiveRight::<()>::new()?;
     let port = ReceiveRight::<()>::new()?;

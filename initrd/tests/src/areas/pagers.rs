@@ -48,6 +48,7 @@ fn behind_the_end(world: &World) -> Check {
     Ok(raw::deallocate(address, SIZE + 2 * PAGE)?)
 }
 
+// covers: F-09
 fn killed(world: &World) -> Check {
     let address = map(world)?;
     equal("word", word(address, 3), 9)?;
