@@ -392,6 +392,17 @@ impl Ipc {
         Some(message)
     }
 
+    /// Whether a thread keeps a message that it has begun to send.
+    pub fn is_sending<M: Machine>(&self, cx: &Context<'_, M>, thread: ThreadId) -> bool {
+        let parked = cx
+            .sched
+            .threads
+            .get(thread)
+            .and_then(|thread| thread.parked);
+        let message = parked.and_then(|id| self.messages.get(id));
+        message.is_some_and(|message| self.stage_of(message) == Stage::Sending)
+    }
+
     pub(super) fn stage_of(&self, message: &Message) -> Stage {
         let body = self.bodies.find(message.body);
         body.map_or(Stage::Whole, |body| body.stage)

@@ -26,7 +26,7 @@ use crate::base::Shortage;
 use crate::base::ids::{ArrayId, BodyId, BodyKind, BufferId, PortId, SpaceId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Machine, Page};
-use crate::vm::{After, BUFFER_PAGES, CopyId, Vm};
+use crate::vm::{After, BUFFER_PAGES, CopyId, STALLED, Vm};
 
 /// What one descriptor carries.
 #[derive(Debug)]
@@ -43,9 +43,10 @@ pub enum Carried {
     Mapped(u64, u64),
 }
 
-/// What a sender is told whose memory could not be copied.
+/// What a sender is told whose memory could not be copied. [`STALLED`] stays what it is: the send goes on when a page is there.
 pub(super) fn memory_error(code: KernReturn) -> MessageReturn {
     match code {
+        STALLED => MessageReturn(STALLED.0),
         KernReturn::ResourceShortage => MessageReturn::SendNoBuffer,
         _ => MessageReturn::SendInvalidMemory,
     }

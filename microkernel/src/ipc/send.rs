@@ -18,6 +18,7 @@ use crate::base::ids::{BodyId, BufferId, MessageId, PortId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Frame, Machine, Time};
 use crate::sched::{Flags, Sched, Wait};
+use crate::vm::STALLED;
 
 /// A `mach_msg` trap, decoded from its registers.
 #[derive(Clone, Copy, Debug)]
@@ -154,6 +155,9 @@ impl Ipc {
             match self.copy_in_rights(cx, thread, &mut message) {
                 Ok(Progress::Done) => {}
                 Ok(Progress::More) => return self.send_in_steps(cx, thread, message),
+                Err(stalled) if stalled.0 == STALLED.0 => {
+                    return self.send_in_steps(cx, thread, message).and(Err(stalled));
+                }
                 Err(code) => {
                     // The header's rights are used up: the message existed, and is destroyed (M-08).
                     self.abandon(cx, message);
@@ -195,7 +199,8 @@ impl Ipc {
     /// The next step of a send with many rights.
     ///
     /// # Errors
-    /// Those of the [body](super::body): the header's rights are used up.
+    /// Those of the [body](super::body): the header's rights are used up. [`STALLED`], as a code of messages: the message is
+    /// still kept.
     pub(super) fn send_more<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
@@ -208,8 +213,10 @@ impl Ipc {
             Some(port) => self.copy_in_step(cx, thread, (body, port), shape),
             None => Err(MessageReturn::SendNoBuffer),
         };
-        if step == Ok(Progress::More) {
-            return Ok(Sent::Again);
+        match step {
+            Ok(Progress::More) => return Ok(Sent::Again),
+            Err(stalled) if stalled.0 == STALLED.0 => return Err(stalled),
+            Ok(Progress::Done) | Err(_) => {}
         }
         let message = self.end_stage(cx, thread);
         let message = message.ok_or(MessageReturn::SendNoBuffer)?;

@@ -59,6 +59,14 @@ impl Kernel {
                 }
             }
             Err(code) => {
+                let (_, mut layers) = self.layers(machine, cpu);
+                if layers.ipc.is_sending(&layers.cx, thread) {
+                    // Of what was to be sent, the header's rights are used up (M-08).
+                    layers.ipc.drop_request(&mut layers.cx, thread);
+                    if let Some(thread) = self.sched.threads.get_mut(thread) {
+                        thread.flags -= Flags::RETRY;
+                    }
+                }
                 let frame = machine.frame(thread.index());
                 if frame.rax as i64 == MACH_MSG {
                     frame.rax = MessageReturn::SendInvalidMemory.0.into();

@@ -86,8 +86,11 @@ impl<M: Machine> ThreadObject<'_, '_, M> {
         }
         thread.flags -= Flags::RETRY;
         let begun = thread.parked.is_some();
+        let sending = layers.ipc.is_sending(&layers.cx, id);
         let frame = layers.cx.machine.frame(id.index());
         frame.rax = match frame.rax as i64 {
+            // Its rights are used up: it was not only interrupted.
+            abi::trap::MACH_MSG if sending => MessageReturn::SendInvalidMemory.0.into(),
             abi::trap::MACH_MSG if begun => MessageReturn::ReceiveInterrupted.0.into(),
             abi::trap::MACH_MSG => MessageReturn::SendInterrupted.0.into(),
             _ => KernReturn::Aborted.0.into(),

@@ -71,6 +71,12 @@ pub(super) struct Rest {
 }
 
 impl Rest {
+    /// Up to where a step takes it.
+    fn next_step(&self) -> u64 {
+        let limit = (self.start / PAGE_SIZE + COPY_STEP) * PAGE_SIZE;
+        self.end.min(limit)
+    }
+
     pub(super) fn pages(&self) -> u64 {
         (self.end - self.start / PAGE_SIZE * PAGE_SIZE).div_ceil(PAGE_SIZE)
     }
@@ -159,7 +165,8 @@ impl Vm {
     /// Takes up to [`COPY_STEP`] more pages of a snapshot. `Done`: it has all of them.
     ///
     /// # Errors
-    /// As [`copy_out`](Self::copy_out). What was taken is still in the copy, which is to be discarded.
+    /// As [`copy_out`](Self::copy_out). What was taken is still in the copy, which is to be discarded. [`STALLED`](super::STALLED): the same
+    /// step is to be done again.
     pub fn copy_more<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -172,7 +179,8 @@ impl Vm {
         self.map_ref(rest.map)?;
         let pages = whole_pages(rest.start, rest.end - rest.start)?;
         self.check_copy(rest.map, &pages, rest.after)?;
-        self.await_range(context, rest.map, (rest.start, rest.end - rest.start))?;
+        let part = rest.next_step() - rest.start;
+        self.await_range(context, rest.map, (rest.start, part))?;
         self.gather_step(context, copy, rest)?;
         Ok(match node(&self.copies, copy).rest {
             Some(_) => Progress::More,
@@ -188,8 +196,7 @@ impl Vm {
         rest: Rest,
     ) -> KernResult<()> {
         node_mut(&mut self.copies, copy).rest = Some(rest);
-        let limit = (rest.start / PAGE_SIZE + COPY_STEP) * PAGE_SIZE;
-        let stop = rest.end.min(limit);
+        let stop = rest.next_step();
         self.gather(context, rest.map, copy, rest.start..stop, rest.after)?;
         let rest = Rest {
             start: stop,

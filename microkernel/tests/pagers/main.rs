@@ -9,6 +9,7 @@ mod lies;
 mod objects;
 mod orders;
 mod proxies;
+mod sends;
 mod store;
 mod sync;
 mod wiring;
