@@ -41,7 +41,8 @@ pub const RPC_ALERT: u32 = 9;
 pub const CRASH: u32 = 10;
 /// A ledger ran out while no call was there to answer. Code: `kern_return_t`.
 pub const RESOURCE: u32 = 11;
-/// Kept for XNU's number; the kernel raises none.
+/// A guarded receive right was to be destroyed or moved without its guard ([`guard`]). The call has failed already, and the
+/// thread goes on whatever the answer is: a handler that asks for this learns who does it.
 pub const GUARD: u32 = 12;
 /// Kept for XNU's number; the kernel raises none.
 pub const CORPSE_NOTIFY: u32 = 13;
@@ -51,6 +52,9 @@ pub const TYPES: u32 = 14;
 
 /// A mask of all types: bit `n` is type `n`.
 pub const MASK_ALL: u32 = (1 << TYPES) - 2;
+
+/// A mask of the types that end a task when nobody handles them.
+pub const MASK_FATAL: u32 = MASK_ALL & !(1 << GUARD);
 
 /// What a handler is told, and what it answers (`exception_behavior_t`).
 pub mod behavior {
@@ -64,6 +68,26 @@ pub mod behavior {
     pub const STATE_IDENTITY: u32 = 3;
     /// A bit beside the last three: codes have 64 bits, not 32.
     pub const WIDE_CODES: u32 = 0x8000_0000;
+}
+
+/// Codes of [`GUARD`] (XNU `kern/exc_guard.h`, `mach/port.h`): kind of guard in the upper three bits, what was tried from
+/// bit 32 on, the port's name below; subcode: the guard that was given.
+pub mod guard {
+    /// XNU's `GUARD_TYPE_MACH_PORT`.
+    pub const MACH_PORT: u64 = 1;
+    /// XNU's `kGUARD_EXC_DESTROY`: the name was to be destroyed.
+    pub const DESTROY: u64 = 1;
+    /// XNU's `kGUARD_EXC_MOD_REFS`: the receive right was to be given up.
+    pub const MOD_REFS: u64 = 2;
+    /// XNU's `kGUARD_EXC_UNGUARDED`: the port has no guard to be taken away.
+    pub const UNGUARDED: u64 = 8;
+    /// XNU's `kGUARD_EXC_INCORRECT_GUARD`: another guard was given, or none.
+    pub const INCORRECT_GUARD: u64 = 16;
+
+    /// The first code.
+    pub const fn code(tried: u64, name: u32) -> u64 {
+        MACH_PORT << 61 | tried << 32 | name as u64
+    }
 }
 
 /// Codes of [`SOFTWARE`].

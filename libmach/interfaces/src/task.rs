@@ -118,7 +118,8 @@ pub trait Task {
     async fn thread_create(&mut self, state: ThreadState) -> Result<SendRight<dyn Thread>>;
     /// The thread of this number ([`thread::Info`](crate::thread::Info)); `InvalidArgument` when the task has none.
     async fn thread(&mut self, number: u32) -> Result<SendRight<dyn Thread>>;
-    /// Where all exceptions of the task's threads go that the threads have no port for, with behavior `BRIEF`.
+    /// Where all exceptions of the task's threads that can end it go when the threads have no port for them, with behavior
+    /// `BRIEF`.
     async fn set_exception_port(&mut self, port: SendRight<Untyped>) -> Result<()>;
     /// Gives the task a send right: under `name`, or a fresh name when that is null.
     async fn insert_send(&mut self, name: Name, right: SendRight<Untyped>) -> Result<Name>;

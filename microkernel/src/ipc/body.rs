@@ -8,6 +8,7 @@
 use core::mem::offset_of;
 
 use abi::PAGE_SIZE;
+use abi::exception;
 use abi::kern_return::{KernReturn, MessageReturn, resource};
 use abi::message::{DESCRIPTOR_SIZE, Descriptor, HEADER_SIZE, Header, MAX_DESCRIPTORS, descriptor};
 use abi::names::{Name, disposition};
@@ -174,7 +175,7 @@ impl Ipc {
             }
             descriptor::GUARDED_PORT if descriptor.disposition == disposition::MOVE_RECEIVE => {
                 let name = Name(descriptor.name);
-                let allowed = self.unguard(space, name, descriptor.address);
+                let allowed = self.unguard(cx, space, (name, descriptor.address));
                 allowed.map_err(|_| MessageReturn::SendInvalidRight)?;
                 let right = self.copy_in(cx, space, name, disposition::MOVE_RECEIVE);
                 Ok(Carried::Port(right))
@@ -203,8 +204,13 @@ impl Ipc {
                 }
             }
             name => {
-                let allowed = self.can_copy_in(space, name, disposition);
-                allowed.map_err(|_| MessageReturn::SendInvalidRight)?;
+                if self.can_copy_in(space, name, disposition).is_err() {
+                    if disposition == disposition::MOVE_RECEIVE && self.is_guarded(space, name) {
+                        let tried = (exception::guard::INCORRECT_GUARD, 0);
+                        Self::tell_guard(cx, (space, name), tried);
+                    }
+                    return Err(MessageReturn::SendInvalidRight);
+                }
                 Ok(self.copy_in(cx, space, name, disposition))
             }
         }

@@ -1,15 +1,21 @@
 //! Guards: a number that the owner of a receive right chooses, without which the right is not destroyed, and
 //! if it is strict not moved either (P-19). What asks with another number changes nothing.
 //!
-//! Deliberately absent: `EXC_GUARD`. The code says whose fault it is; a task is not stopped for it.
+//! The code says whose fault it is. Who has asked for `EXC_GUARD` is told besides, and the thread goes on: a task
+//! is not stopped for it.
 
+use abi::exception;
 use abi::kern_return::KernReturn;
 use abi::names::Name;
 
-use super::Ipc;
 use super::port::Guard;
+use super::{Context, Ipc};
 use crate::base::KernResult;
 use crate::base::ids::{PortId, SpaceId};
+use crate::machine::Machine;
+
+/// What somebody tried with a guarded port: what was done ([`exception::guard`]), and the guard that was given.
+type Tried = (u64, u64);
 
 impl Ipc {
     /// `mach_port_guard`.
@@ -29,24 +35,61 @@ impl Ipc {
     ///
     /// # Errors
     /// `InvalidName`, `InvalidRight` · `InvalidArgument`: the port has another guard, or none.
-    pub fn unguard(&mut self, space: SpaceId, name: Name, value: u64) -> KernResult<()> {
+    pub fn unguard<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        (name, value): (Name, u64),
+    ) -> KernResult<()> {
         let held = self.guard_of(space, name)?;
-        held.take_if(|held| held.value == value)
-            .map(|_| ())
-            .ok_or(KernReturn::InvalidArgument)
+        let tried = match held {
+            Some(guard) if guard.value == value => {
+                *held = None;
+                return Ok(());
+            }
+            Some(_) => exception::guard::INCORRECT_GUARD,
+            None => exception::guard::UNGUARDED,
+        };
+        Self::tell_guard(cx, (space, name), (tried, value));
+        Err(KernReturn::InvalidArgument)
     }
 
     /// `mach_port_swap_guard`: it stays as strict as it was.
     ///
     /// # Errors
     /// As [`unguard`](Self::unguard).
-    pub fn swap_guard(&mut self, space: SpaceId, name: Name, old: u64, new: u64) -> KernResult<()> {
-        match self.guard_of(space, name)? {
+    pub fn swap_guard<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        name: Name,
+        (old, new): (u64, u64),
+    ) -> KernResult<()> {
+        let tried = match self.guard_of(space, name)? {
             Some(held) if held.value == old => {
                 held.value = new;
-                Ok(())
+                return Ok(());
             }
-            _ => Err(KernReturn::InvalidArgument),
+            Some(_) => exception::guard::INCORRECT_GUARD,
+            None => exception::guard::UNGUARDED,
+        };
+        Self::tell_guard(cx, (space, name), (tried, old));
+        Err(KernReturn::InvalidArgument)
+    }
+
+    /// The current thread tried something with a guarded port of its own task's: handlers that want to hear of it do.
+    pub(super) fn tell_guard<M: Machine>(
+        cx: &mut Context<'_, M>,
+        (space, name): (SpaceId, Name),
+        (tried, given): Tried,
+    ) {
+        let current = cx.sched.cpu(cx.cpu).current;
+        let thread = current.and_then(|id| cx.sched.threads.get_mut(id));
+        if let Some(thread) = thread.filter(|thread| thread.space == space) {
+            thread.tell(
+                exception::GUARD,
+                [exception::guard::code(tried, name.0), given],
+            );
         }
     }
 

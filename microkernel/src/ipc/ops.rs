@@ -3,6 +3,7 @@
 //! Errors follow one order: no such name (`InvalidName`), not such a right (`InvalidRight`), not such a
 //! value (`InvalidValue`).
 
+use abi::exception;
 use abi::kern_return::KernReturn;
 use abi::names::{Name, disposition, port_type, queue_limit, right};
 use abi::trap::{attribute, construct};
@@ -141,6 +142,8 @@ impl Ipc {
         }
         let held = self.ports.get(id).and_then(|port| port.guard);
         if held.is_some_and(|held| held.value != guard) {
+            let tried = (exception::guard::INCORRECT_GUARD, guard);
+            Self::tell_guard(cx, (space, name), tried);
             return Err(KernReturn::InvalidArgument);
         }
         if send_delta < 0 {
@@ -186,6 +189,7 @@ impl Ipc {
     ) -> KernResult<()> {
         self.look_up(space, name).ok_or(KernReturn::InvalidName)?;
         if self.is_guarded(space, name) {
+            Self::tell_guard(cx, (space, name), (exception::guard::DESTROY, 0));
             return Err(KernReturn::InvalidRight);
         }
         self.destroy_name(cx, space, name);
@@ -224,6 +228,7 @@ impl Ipc {
         match delta {
             0 => Ok(()),
             -1 if wanted == Rights::RECEIVE && self.is_guarded(space, name) => {
+                Self::tell_guard(cx, (space, name), (exception::guard::MOD_REFS, 0));
                 Err(KernReturn::InvalidRight)
             }
             -1 if wanted == Rights::RECEIVE => {

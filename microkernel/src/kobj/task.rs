@@ -1,6 +1,6 @@
 //! A task's control port.
 
-use abi::exception::MASK_ALL;
+use abi::exception::MASK_FATAL;
 use abi::kern_return::KernReturn;
 use abi::message;
 use abi::names::{Name, disposition};
@@ -232,7 +232,7 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         let core = &mut *self.core;
         let level = Level::Task(self.id);
         core.tasks
-            .set_actions(&mut core.layers, level, (MASK_ALL, action))?;
+            .set_actions(&mut core.layers, level, (MASK_FATAL, action))?;
         Ok(())
     }
 
@@ -289,12 +289,16 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
 
     async fn port_unguard(&mut self, name: Name, value: u64) -> Result<()> {
         let space = self.space()?;
-        Ok(self.core.layers.ipc.unguard(space, name, value)?)
+        let layers = &mut self.core.layers;
+        Ok(layers.ipc.unguard(&mut layers.cx, space, (name, value))?)
     }
 
     async fn port_swap_guard(&mut self, name: Name, old: u64, new: u64) -> Result<()> {
         let space = self.space()?;
-        Ok(self.core.layers.ipc.swap_guard(space, name, old, new)?)
+        let layers = &mut self.core.layers;
+        Ok(layers
+            .ipc
+            .swap_guard(&mut layers.cx, space, name, (old, new))?)
     }
 
     async fn vm_allocate(&mut self, address: u64, size: u64, flags: u64) -> Result<u64> {

@@ -30,7 +30,7 @@ pub use actions::{Action, Actions, Extra, Form};
 pub use policy::{Constraint, Wishes};
 pub use queue::ThreadQueue;
 pub use state::{check_state, get_state, set_state};
-pub use thread::{Flags, Policy, State, Thread, Wait};
+pub use thread::{Flags, LEVEL_SHIFT, Policy, State, Thread, Wait, mark};
 pub use view::View;
 
 use abi::trace::Kind as TraceKind;

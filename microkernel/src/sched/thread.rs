@@ -104,7 +104,7 @@ bitflags::bitflags! {
         const ABORT = 1 << 6;
         /// Messages that are too large stay in the queue.
         const RECEIVE_LARGE = 1 << 7;
-        /// Whoever was asked about its exception did not deal with it.
+        /// Whoever was asked about its exception did not deal with it, or nobody was asked yet.
         const UNHANDLED = 1 << 9;
         /// The trap that it is in is to be done again, or on.
         const RETRY = 1 << 10;
@@ -197,7 +197,7 @@ pub struct Thread {
     /// The word that it waits for, in a futex wait; the page, in a wait for a pager; the codes of its exception,
     /// while that is told.
     pub operands: [u64; 2],
-    /// The type of that exception, and above it who is asked (see `task::exception`).
+    /// The type of that exception, and above it who is asked (see [`mark`]).
     pub exception: u8,
     /// Counts [`Flags::SUSPENDED`]'s reasons.
     pub suspend_count: u16,
@@ -211,7 +211,24 @@ pub struct Thread {
     pub extra: Option<ExtraId>,
 }
 
+/// Where the level lies in [`Thread::exception`], above the type.
+pub const LEVEL_SHIFT: u32 = 4;
+/// The level before the first one: nobody was asked yet.
+const NOBODY: u8 = 0xf;
+
+/// A type and a level, as threads keep them.
+pub fn mark(kind: u32, level: u8) -> u8 {
+    (kind & 0xf) as u8 | level << LEVEL_SHIFT
+}
+
 impl Thread {
+    /// Notes an exception of which handlers are only told, before the thread goes on.
+    pub fn tell(&mut self, kind: u32, codes: [u64; 2]) {
+        self.operands = codes;
+        self.exception = mark(kind, NOBODY);
+        self.flags |= Flags::UNHANDLED;
+    }
+
     /// A new thread: blocked on nothing, suspended by nothing, and not yet in any queue.
     pub fn new(task: TaskId, names: (SpaceId, ChunkId), reply_port: PortId, identity: u64) -> Self {
         Self {

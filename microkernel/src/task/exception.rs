@@ -12,7 +12,7 @@ use crate::ipc::Ipc;
 use crate::ipc::exception::Report;
 use crate::ipc::fast::Hands;
 use crate::machine::{FrameIndex, Machine};
-use crate::sched::{Action, Wait};
+use crate::sched::{Action, LEVEL_SHIFT, Wait, mark};
 
 /// What happened ([`abi::exception`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,13 +33,12 @@ pub enum Raised {
     Asked,
     /// There is no handler, or none any more.
     Unhandled,
+    /// Nobody is left to tell, and the thread goes on.
+    Told,
 }
 
 /// Who is asked: the thread's, its task's, the host's handler.
 const LEVELS: u8 = 3;
-
-/// Where the level lies in `Thread::exception`, above the type.
-const LEVEL_SHIFT: u32 = 4;
 
 impl Tasks {
     /// Asks the first handler of a thread's exceptions. The thread is current and blocks until the answer.
@@ -87,7 +86,13 @@ impl Tasks {
         let exception = layers.cx.sched.threads.get(id);
         let exception = exception.map_or(u8::MAX, |thread| thread.exception);
         let (kind, level) = (exception & 0xf, exception >> LEVEL_SHIFT);
-        self.ask_from(layers, id, (kind.into(), level + 1))
+        // Behind the level before the first one comes the first one.
+        let next = mark(0, level + 1) >> LEVEL_SHIFT;
+        let raised = self.ask_from(layers, id, (kind.into(), next));
+        match (raised, u32::from(kind)) {
+            (Raised::Unhandled, exception::GUARD) => Raised::Told,
+            (raised, _) => raised,
+        }
     }
 
     fn ask_from<M: Machine>(
@@ -183,9 +188,4 @@ fn set_exception<M: Machine>(layers: &mut Layers<'_, M>, id: ThreadId, (kind, le
     if let Some(thread) = layers.cx.sched.threads.get_mut(id) {
         thread.exception = mark(kind, level);
     }
-}
-
-/// A type and a level, as threads keep them.
-fn mark(kind: u32, level: u8) -> u8 {
-    (kind & 0xf) as u8 | level << LEVEL_SHIFT
 }

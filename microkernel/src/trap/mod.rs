@@ -242,8 +242,8 @@ fn port_trap<M: Machine>(
             let guard = Guard::decode(value, strict)?;
             ipc.guard(space, name, guard).map(|()| 0)
         }
-        T::Unguard { name, value } => ipc.unguard(space, name, value).map(|()| 0),
-        T::SwapGuard { name, old, new } => ipc.swap_guard(space, name, old, new).map(|()| 0),
+        T::Unguard { name, value } => ipc.unguard(cx, space, (name, value)).map(|()| 0),
+        T::SwapGuard { name, old, new } => ipc.swap_guard(cx, space, name, (old, new)).map(|()| 0),
         T::Destroy { name } => ipc.destroy(cx, space, name).map(|()| 0),
         T::Deallocate { name } => ipc.deallocate(cx, space, name).map(|()| 0),
         T::ModRefs { name, right, delta } => {

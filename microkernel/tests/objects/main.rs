@@ -7,6 +7,7 @@ mod deserted;
 mod devices;
 mod exceptions;
 mod gaps;
+mod guarded;
 mod host;
 mod many;
 mod memory;
