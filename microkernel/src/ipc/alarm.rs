@@ -242,6 +242,13 @@ impl Clocks {
 }
 
 impl Ipc {
+    /// How many alarms a ledger pays for: each is a message.
+    pub(crate) fn alarms_of(&self, payer: LedgerId) -> u64 {
+        let alarms = &self.clocks.alarms;
+        let all = (0..alarms.end()).filter_map(|index| alarms.at(index));
+        all.filter(|alarm| alarm.payer == payer).count() as u64
+    }
+
     /// Asks for a message at a time since boot, or when the calendar is set. The send-once right to `port` is the
     /// alarm's now.
     ///

@@ -42,6 +42,7 @@ impl Kernel {
         let ports = (0..self.ipc.ports.end()).filter_map(|index| self.ipc.ports.at(index));
         let ports = ports.filter(|port| port.payer == Some(id)).count() as u64;
         held[Resource::KernelBytes as usize] += ports * PORT_BYTES + self.ipc.array_bytes(id);
+        held[Resource::Messages as usize] += self.ipc.alarms_of(id);
         let messages = (0..self.ipc.messages.end()).filter_map(|index| self.ipc.messages.at(index));
         let of = |message: &&Message| message.payer == Some(id);
         for message in messages.filter(of) {
