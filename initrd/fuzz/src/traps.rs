@@ -251,6 +251,7 @@ fn small(of: &mut Generator, argument: Argument) -> u64 {
             notify::MESSAGE_WAITING,
             notify::MESSAGE_WAITING,
             notify::PORT_DELETED,
+            notify::NAMES_USED,
         ]) as u64,
         A::Switch => rng.below(switch_option::WAIT as usize + 2) as u64,
         A::BufferSize => PAGE_SIZE * rng.pick(&[2, 2, 2, 2, 3, 16, 17, 1, 0]),

@@ -20,6 +20,10 @@ pub const DEAD_NAME: i32 = 0o110;
 /// waits. When the port or set goes from the name, [`PORT_DELETED`] or [`DEAD_NAME`] comes instead.
 pub const MESSAGE_WAITING: i32 = 0o142;
 
+/// The task has as many names as the request's `sync` says; word 0 holds how many. The request is the task's, on the null
+/// name. Ours: what comes before `KERN_RESOURCE_SHORTAGE` (MACH.md P-22).
+pub const NAMES_USED: i32 = 0o143;
+
 /// Ids of messages that a port's pending word becomes. Ours.
 pub mod pending {
     /// An interrupt fired; word 0: how often since the last message.

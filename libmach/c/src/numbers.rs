@@ -327,6 +327,7 @@ fn events(section: &mut Section<'_>) {
                 "MELLO_NOTIFY_MESSAGE_WAITING",
                 notify::MESSAGE_WAITING as u64,
             ),
+            ("MELLO_NOTIFY_NAMES_USED", notify::NAMES_USED as u64),
         ],
     );
     let all = 1..16;

@@ -33,6 +33,7 @@ pub mod ops;
 pub mod pager;
 pub mod peek;
 pub mod port;
+mod quota;
 pub mod receive;
 pub mod right;
 pub mod send;

@@ -12,7 +12,7 @@ use arena::{Arena, Id};
 
 use super::entry::{Entry, Rights};
 use crate::base::Shortage;
-use crate::base::ids::{ChunkId, ChunkKind, PortId, SpaceId, SpaceKind};
+use crate::base::ids::{ChunkId, ChunkKind, NoticeId, PortId, SpaceId, SpaceKind};
 use crate::base::ledger::LedgerId;
 use crate::base::tree::{Links, NIL, Nodes, Tree};
 use crate::base::usage::Usage;
@@ -51,6 +51,8 @@ pub struct Space {
     by_port: Tree,
     /// The name that a trap for one of the kernel's ports last answered with: most ask for the same again.
     pub(super) last_kernel_name: Name,
+    /// The task's names-used request.
+    pub(super) watch: Option<NoticeId>,
     /// Pays for names, ports and messages.
     pub ledger: LedgerId,
     /// The memory that messages to this space's threads carry data to.
@@ -88,6 +90,7 @@ impl Names {
             count: 0,
             by_port: Tree::new(),
             last_kernel_name: Name::NULL,
+            watch: None,
             ledger,
             map,
         };

@@ -33,6 +33,11 @@ pub enum Watch {
         /// The name.
         name: Name,
     },
+    /// A task's number of names.
+    NamesUsed {
+        /// How many are many.
+        limit: u32,
+    },
     /// The end of a port's last send right, with at least this many made.
     NoSenders {
         /// The make-send count that the requester knows of.
@@ -54,7 +59,10 @@ impl Watch {
             Self::DeadName { space, name }
             | Self::SendPossible { space, name }
             | Self::MessageWaiting { space, name } => Some((space, name)),
-            Self::NoSenders { .. } | Self::PortDestroyed { .. } | Self::Alarm(_) => None,
+            Self::NamesUsed { .. }
+            | Self::NoSenders { .. }
+            | Self::PortDestroyed { .. }
+            | Self::Alarm(_) => None,
         }
     }
 }

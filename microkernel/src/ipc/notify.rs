@@ -48,6 +48,7 @@ impl Ipc {
                 | notify::MESSAGE_WAITING
                 | notify::NO_SENDERS
                 | notify::PORT_DESTROYED
+                | notify::NAMES_USED
         ) {
             return Err(KernReturn::InvalidValue);
         }
@@ -61,6 +62,7 @@ impl Ipc {
             }
             notify::MESSAGE_WAITING => self.request_message_waiting(cx, space, request)?,
             notify::NO_SENDERS => self.request_no_senders(cx, space, request)?,
+            notify::NAMES_USED => self.request_names_used(cx, space, request)?,
             _ => self.request_port_destroyed(cx, space, request)?,
         };
         // No name for the previous right: it ends, and its port hears of it.
@@ -220,7 +222,7 @@ impl Ipc {
         Ok(old.map_or(Right::None, |old| self.take_notify_right(old)))
     }
 
-    fn optional_notice<M: Machine>(
+    pub(super) fn optional_notice<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         space: SpaceId,
@@ -260,7 +262,7 @@ impl Ipc {
     }
 
     /// Ends an unfired notice; its send-once right is the caller's now.
-    fn take_notify_right(&mut self, id: NoticeId) -> Right {
+    pub(super) fn take_notify_right(&mut self, id: NoticeId) -> Right {
         self.notices
             .remove(id)
             .map_or(Right::None, |notice| Right::SendOnce(notice.notify))

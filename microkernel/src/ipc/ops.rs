@@ -458,7 +458,8 @@ impl Ipc {
         (space, name): (SpaceId, Option<Name>),
         entry: Entry,
     ) -> Result<Name, Shortage> {
-        let ledger = self.names.space(space).ok_or(Shortage)?.ledger;
+        let record = self.names.space(space).ok_or(Shortage)?;
+        let (ledger, watched) = (record.ledger, record.watch.is_some());
         // So far its table could grow anyway: chosen names cost no more memory than others.
         let limit = cx.ledgers.limit(ledger, Resource::Names);
         if name.is_some_and(|name| u64::from(name.index()) > limit) {
@@ -469,6 +470,9 @@ impl Ipc {
             None => self.names.insert(space, entry),
             Some(name) => self.names.insert_at(space, name, entry).map(|()| name),
         };
+        if watched {
+            self.names_used(space);
+        }
         made.inspect_err(|_| cx.ledgers.release(ledger, Resource::Names, 1))
     }
 

@@ -193,7 +193,7 @@ impl Tasks {
         };
         if task.first_thread.is_none() {
             task.stage = Stage::ReceiveRights(0);
-            layers.ipc.names.close(task.space);
+            layers.ipc.close_space(task.space);
         } else if running && next.is_none() {
             // Others have their turn until the CPUs that run its threads have stopped them.
             self.rotate_dying();

@@ -203,3 +203,45 @@ fn rights_to_send_once_are_made_and_moved_out_of_a_task() {
     child.end();
     world.at_baseline();
 }
+
+// covers: P-22
+#[test]
+fn a_task_is_warned_once_before_it_has_all_its_names() {
+    let world = World::single();
+    let child = world.child();
+    let (thread, right) = child.thread();
+    let mut sim = world.sim.borrow_mut();
+    let mut user = sim.on(thread);
+    let notify = user.port();
+    let request = |user: &mut sim::User<'_>, name: u64, limit: u64, notify: Name| {
+        let id = abi::notify::NAMES_USED as u64;
+        let words = [name, id, limit, notify.0.into()];
+        user.trap(trap::PORT_REQUEST_NOTIFICATION, &words)
+    };
+    assert_eq!(
+        request(&mut user, notify.0.into(), 9, notify),
+        Err(K::InvalidName),
+        "no name is watched"
+    );
+    assert_eq!(request(&mut user, 0, 4, notify), Ok(0));
+    // Another request takes its place, and hands back the right of the one before.
+    let previous = request(&mut user, 0, 3, notify).unwrap();
+    let held = user.kind(Name(previous as u32));
+    assert_eq!(held, Ok(port_type::SEND_ONCE));
+    assert_eq!(user.poll(notify).code, Code::ReceiveTimedOut);
+    // The third name.
+    user.allocate(right::DEAD_NAME).unwrap();
+    let told = user.poll(notify);
+    assert_eq!((told.id, told.words[0]), (abi::notify::NAMES_USED, 3));
+    user.allocate(right::DEAD_NAME).unwrap();
+    assert_eq!(user.poll(notify).code, Code::ReceiveTimedOut, "only once");
+    // Where it is so already it fires at once.
+    assert_eq!(request(&mut user, 0, 2, notify), Ok(0));
+    assert_eq!(user.poll(notify).words[0], 4);
+    // What is armed when the task ends leaves nothing behind.
+    assert_eq!(request(&mut user, 0, 1000, notify), Ok(0));
+    drop(sim);
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
