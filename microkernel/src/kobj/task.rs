@@ -197,6 +197,7 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         let family = (self.id, child);
         core.tasks.inherit_actions(&mut core.layers, family);
         core.tasks.inherit_specials(core.layers.ipc, family);
+        core.tasks.inherit_size_limit(core.layers.cx.vm, family);
         core.counters.tasks_created += 1;
         core.note(TraceKind::TaskCreate, child.index().into(), 0);
         let port = core.tasks.get(child).ok_or(KernReturn::Failure)?.port;

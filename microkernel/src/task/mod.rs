@@ -197,6 +197,17 @@ impl Tasks {
             .inspect_err(|_| layers.cx.ledgers.close(ledger))
     }
 
+    /// A child may not hold more memory than its parent may (V-15).
+    pub fn inherit_size_limit(&self, vm: &mut Vm, (parent, child): (TaskId, TaskId)) {
+        let map = |id| self.get(id).map(|task| task.map);
+        if let (Some(parent), Some(child)) = (map(parent), map(child))
+            && let Ok(limit) = vm.size_limit(parent)
+        {
+            // Its map was made just now, and the parent's limit is one.
+            vm.set_size_limit(child, limit).ok();
+        }
+    }
+
     fn create_with<M: Machine>(
         &mut self,
         layers: &mut Layers<'_, M>,

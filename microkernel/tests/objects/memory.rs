@@ -17,6 +17,14 @@ use crate::world::{Child, LIMITS, PAGE, World, code, copy, moved};
 
 const RW: u32 = protection::READ | protection::WRITE;
 
+const SMALL: Limits = Limits {
+    pages: 100,
+    kernel_bytes: 1 << 16,
+    names: 10,
+    messages: 10,
+    threads: 1,
+};
+
 /// A child with room for long calls, and the memory calls of its port.
 fn child(world: &World) -> (Child<'_>, VmClient<Port<'_>>) {
     let limits = Limits {
@@ -656,6 +664,58 @@ fn a_size_limit_holds_and_only_the_host_raises_it() {
     assert_eq!(raise(host, 20 * PAGE, 19 * PAGE), K::InvalidArgument);
     assert_eq!(raise(copy(power), 21 * PAGE, 21 * PAGE), K::Success);
     child.task.vm_allocate(0, 11 * PAGE, 1).unwrap();
+    world.release(host);
+    child.end();
+    world.at_baseline();
+}
+
+// covers: V-15
+#[test]
+fn a_size_limit_is_for_growth_and_for_children_too() {
+    let world = World::single();
+    let (child, vm) = child(&world);
+    let host = world.host();
+    let at = child.task.vm_allocate(0, 8 * PAGE, 1).unwrap();
+    // What is there beyond the limit stays, and nothing comes to it.
+    vm.set_size_limit(host, 4 * PAGE, 16 * PAGE).unwrap();
+    child.task.vm_write(at + 7 * PAGE, &[1]).unwrap();
+    assert_eq!(code(child.task.vm_allocate(0, PAGE, 1)), K::NoSpace);
+    assert_eq!(
+        code(vm.map_anonymous(anywhere(PAGE), word(1, 0, RW))),
+        K::NoSpace,
+        "what may be touched once it is raised counts"
+    );
+    child.task.vm_deallocate(at, 5 * PAGE).unwrap();
+    assert_eq!(code(child.task.vm_allocate(0, 2 * PAGE, 1)), K::NoSpace);
+    child.task.vm_allocate(0, PAGE, 1).unwrap();
+    // What is replaced does not count twice, for a mapping or a remapping.
+    let place = Place {
+        address: at + 5 * PAGE,
+        size: 3 * PAGE,
+        mask: 0,
+    };
+    let over = word(map_flags::OVERWRITE, RW, RW);
+    vm.map_anonymous(place, over).unwrap();
+    let source = copy(child.right.0);
+    let (from, shared) = (at + 5 * PAGE, 0);
+    let more = vm.remap(source, anywhere(PAGE), from, flags::ANYWHERE | shared);
+    assert_eq!(moved(more), K::NoSpace);
+    let one = Place {
+        size: PAGE,
+        address: at + 6 * PAGE,
+        mask: 0,
+    };
+    let within = vm.remap(source, one, from, map_flags::OVERWRITE | map_flags::COPY);
+    assert_eq!(moved(within), K::Success);
+    for inherits in [0, 1] {
+        let right = child.task.create(SMALL, 8, inherits).unwrap();
+        let grandchild = world.client::<dyn Vm>(right);
+        assert_eq!(grandchild.size_limit(), Ok((4 * PAGE, 16 * PAGE)));
+        let task = world.client::<dyn Task>(right);
+        assert_eq!(code(task.vm_allocate(0, 5 * PAGE, 1)), K::NoSpace);
+        task.terminate().unwrap();
+        world.release(right);
+    }
     world.release(host);
     child.end();
     world.at_baseline();

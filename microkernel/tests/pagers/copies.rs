@@ -119,3 +119,34 @@ fn a_copy_at_once_waits_for_all_its_pages() {
     f.unmap(shared, 3);
     f.written_and_terminated(0);
 }
+
+/// `vm_direct_write_cow`: a file is written with what a private mapping of it shows.
+// covers: V-09
+#[test]
+fn a_private_mapping_is_written_to_the_memory_that_it_is_a_copy_of() {
+    for written in [false, true] {
+        let mut f = Fixture::new();
+        let (shared, control) = f.ready(2);
+        let client = f.client;
+        assert_eq!(f.supply(control, 0, &[1, 2]).0, K::Success);
+        let who = (client, f.given);
+        let private = f.try_map(who, (0, 2), map_flags::COPY).unwrap();
+        if written {
+            f.sim.on(client).poke(private, &[9]);
+        }
+        // Onto itself, and across its pages.
+        assert_eq!(f.copy(private, PAGE, shared), K::Success);
+        let first = if written { 9 } else { 1 };
+        assert_eq!(f.load(client, shared), Some(first));
+        let half = PAGE / 2;
+        assert_eq!(f.copy(private + half, PAGE, shared + half), K::Success);
+        assert_eq!(f.copy(private + PAGE, half, shared), K::Success);
+        let seen = [0, half, PAGE].map(|at| f.load(client, shared + at).unwrap());
+        assert_eq!(seen, [2, 1, 2]);
+        let kept = [0, half, PAGE].map(|at| f.load(client, private + at).unwrap());
+        assert_eq!(kept, [first, 1, 2], "the copy is of its time");
+        f.unmap(private, 2);
+        f.unmap(shared, 2);
+        f.written_and_terminated(0);
+    }
+}

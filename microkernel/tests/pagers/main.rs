@@ -9,6 +9,7 @@ mod lies;
 mod objects;
 mod orders;
 mod proxies;
+mod races;
 mod sends;
 mod store;
 mod sync;
