@@ -1,9 +1,10 @@
 //! Anonymous memory of a task, through its own traps and its own accesses.
 
-use abi::kern_return::KernReturn as K;
+use abi::kern_return::{KernReturn as K, MessageReturn};
+use abi::message::descriptor;
 use abi::trap;
 use abi::vm::{MAX_ADDRESS, flags, inherit, map_flags, protection};
-use sim::{Sim, User, image};
+use sim::{Request, Sim, User, image};
 
 const PAGE: u64 = abi::PAGE_SIZE;
 
@@ -179,4 +180,72 @@ fn the_first_task_has_what_its_image_says() {
     );
     me.poke(image::DATA, b"own copy");
     assert_eq!(me.peek::<8>(image::DATA), *b"own copy");
+}
+
+/// Sends memory to oneself and takes the message; where its copy is.
+fn send_memory(
+    me: &mut User<'_>,
+    range: (u64, u64),
+    flags: u16,
+    then: impl FnOnce(&mut User<'_>),
+) -> u64 {
+    let to = me.port();
+    let mut request = Request::send(to).memory(range.0, range.1);
+    request.body.get_or_insert_default().descriptors[0].flags = flags;
+    assert_eq!(me.message(&request).code, MessageReturn::Success);
+    then(me);
+    let got = me.poll(to).right();
+    assert_eq!((got.kind, got.size), (descriptor::OUT_OF_LINE, range.1));
+    assert_eq!(me.destroy(to), Ok(()));
+    got.address
+}
+
+// covers: M-23
+#[test]
+fn much_memory_goes_by_a_message_as_it_was() {
+    const PAGES: u64 = 16_384;
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    me.register_buffer();
+    let at = anywhere(&mut me, PAGES);
+    let written: Vec<u64> = (0..PAGES).step_by(1111).chain([PAGES - 1]).collect();
+    let fill = |me: &mut User<'_>, change: u64| {
+        for page in &written {
+            me.poke(at + page * PAGE + 8, &(page ^ change).to_le_bytes());
+        }
+    };
+    let compare = |me: &mut User<'_>, copy: u64| {
+        for page in &written {
+            assert_eq!(me.peek(copy + page * PAGE + 8), page.to_le_bytes());
+            assert_eq!(me.peek::<8>(copy + page * PAGE), [0; 8]);
+        }
+        assert_eq!(me.peek::<8>(copy + 5 * PAGE), [0; 8]);
+    };
+    fill(&mut me, 0);
+    // What the sender writes later does not show; nor what the receiver writes, to the sender.
+    let whole = (at, PAGES * PAGE);
+    let copy = send_memory(&mut me, whole, 0, |me| fill(me, 0xff));
+    compare(&mut me, copy);
+    me.poke(copy + 8, &[9]);
+    assert_eq!(me.peek::<1>(at + 8), [0xff]);
+    deallocate(&mut me, copy, PAGES * PAGE).unwrap();
+    // It leaves the sender, as a whole.
+    fill(&mut me, 0);
+    let moved = send_memory(&mut me, whole, descriptor::DEALLOCATE, |_| ());
+    compare(&mut me, moved);
+    if moved != at {
+        let gone = protect(&mut me, at, PAGES * PAGE, 0, protection::READ);
+        assert_eq!(gone, Err(K::InvalidAddress));
+    }
+    deallocate(&mut me, moved, PAGES * PAGE).unwrap();
+    // There is a bound.
+    let most = 1 << 30;
+    let at = anywhere(&mut me, most / PAGE + 1);
+    let to = me.port();
+    let beyond = Request::send(to).memory(at, most + PAGE);
+    assert_eq!(me.message(&beyond).code, MessageReturn::SendNoBuffer);
+    let just = Request::send(to).memory(at, most);
+    assert_eq!(me.message(&just).code, MessageReturn::Success);
+    assert_eq!(me.poll(to).right().size, most);
+    assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
 }

@@ -62,7 +62,7 @@ pub struct Statistics {
 /// Operations on a task's memory.
 #[interface(name = "org.mello.vm", subsystem = 4800)]
 pub trait Vm {
-    /// A copy of up to 1 MiB of the task's memory. `InvalidAddress`: a hole. `ProtectionFailure`: not readable.
+    /// A copy of up to 1 GiB of the task's memory. `InvalidAddress`: a hole. `ProtectionFailure`: not readable.
     async fn read(&mut self, address: u64, size: u64) -> Result<Memory>;
     /// Writes into the task's memory. `InvalidAddress`: a hole. `ProtectionFailure`: not writable. Nothing is written
     /// then, unless the memory changed during a write of more than 64 pages.

@@ -22,7 +22,7 @@ use crate::base::ids::{BodyId, MessageId, PortId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::base::{KernResult, Shortage};
 use crate::machine::Machine;
-use crate::vm::{Ask, COPY_PAGES, Cursor, PagerId, PagerPorts, Question, STALLED, Source};
+use crate::vm::{AWAITED_PAGES, Ask, Cursor, PagerId, PagerPorts, Question, STALLED, Source};
 use crate::vm::{ReclaimStep, Returned, Room, Victim};
 
 /// Messages that may wait at a pager's port when pages come back that it did not ask for: who is slow is waited for.
@@ -156,11 +156,9 @@ impl Ipc {
                 }
                 _ => continue,
             };
-            let range = (descriptor.address, size);
+            let range = (descriptor.address, size.min(AWAITED_PAGES * PAGE_SIZE));
             let (vm, mut context) = cx.vm();
-            if size.div_ceil(PAGE_SIZE) <= COPY_PAGES
-                && vm.await_range(&mut context, map, range) == Err(STALLED)
-            {
+            if vm.await_range(&mut context, map, range) == Err(STALLED) {
                 return Err(MessageReturn(STALLED.0));
             }
         }

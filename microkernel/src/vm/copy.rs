@@ -25,8 +25,12 @@ use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
 use crate::machine::Machine;
 
-/// The most pages of one copy: 1 MiB. More goes by a memory entry.
-pub const COPY_PAGES: u64 = 256;
+/// The most pages of one copy: 1 GiB, which is gathered in 8,192 steps. More goes by a memory entry.
+pub const COPY_PAGES: u64 = 1 << 18;
+
+/// The most pages of a range that a send waits for before it takes anything; the others are waited for as their step
+/// comes.
+pub const AWAITED_PAGES: u64 = 256;
 
 /// What becomes of the memory that was copied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,17 +146,18 @@ impl Vm {
         }
         self.check_copy(map, &pages, after)?;
         let first = self.find_entry(map, pages.start)?;
-        self.await_range(context, map, range)?;
+        let rest = Rest {
+            map,
+            start: address,
+            end: address + size,
+            after,
+        };
+        // As much as may leave in one step.
+        self.await_range(context, map, (address, size.min(STEP * PAGE_SIZE)))?;
         let copy = self.create_copy(context, ledger, (address, size))?;
         let gathered = if self.leaves_whole(map, first, address..address + size, after) {
             self.take_whole(context, map, first, copy)
         } else {
-            let rest = Rest {
-                map,
-                start: address,
-                end: address + size,
-                after,
-            };
             self.gather_step(context, copy, rest)
         };
         if let Err(error) = gathered {

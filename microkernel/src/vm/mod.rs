@@ -90,7 +90,7 @@ pub use advise::{Contents, SizeLimit};
 pub use allocate::{MapRequest, Source};
 pub use buffer::{BUFFER_PAGES, Buffer};
 pub use check::Broken;
-pub use copy::{After, COPY_PAGES, Copied, Piece};
+pub use copy::{AWAITED_PAGES, After, COPY_PAGES, Copied, Piece};
 pub use entry::Entry;
 pub use fault::FaultOutcome;
 pub use map::Map;
