@@ -116,7 +116,7 @@ fn read_gives_a_copy_of_another_tasks_memory() {
     let hole = at + 100 * PAGE;
     child.task.vm_deallocate(hole, PAGE).unwrap();
     assert_eq!(code(vm.read(at, 200 * PAGE)), K::InvalidAddress);
-    assert_eq!(code(vm.read(at, 1 << 21)), K::ResourceShortage);
+    assert_eq!(code(vm.read(at, (1 << 30) + PAGE)), K::ResourceShortage);
     assert_eq!(code(vm.read(at, u64::MAX)), K::InvalidArgument);
     let middle = at + 50 * PAGE;
     child.task.vm_protect(middle, PAGE, 0, 0).unwrap();
