@@ -13,6 +13,7 @@ use abi::names::queue_limit;
 use abi::registers::Shape;
 use interfaces::memory_object::MemoryObject;
 
+use super::agenda::Progress;
 use super::body::{Body, Carried, read_descriptor};
 use super::message::Message;
 use super::port::{Kind, Object};
@@ -22,8 +23,8 @@ use crate::base::ids::{BodyId, MessageId, PortId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::base::{KernResult, Shortage};
 use crate::machine::Machine;
-use crate::vm::{AWAITED_PAGES, Ask, Cursor, PagerId, PagerPorts, Question, STALLED, Source};
-use crate::vm::{ReclaimStep, Returned, Room, Victim};
+use crate::vm::{AWAITED_PAGES, Ask, COPY_STEP, Cursor, PagerId, PagerPorts, Question, STALLED};
+use crate::vm::{ReclaimStep, Returned, Room, Source, Victim, whole_pages};
 
 /// Messages that may wait at a pager's port when pages come back that it did not ask for: who is slow is waited for.
 pub const MAX_RETURNS: u32 = 16;
@@ -129,8 +130,8 @@ impl Ipc {
         Ok(pager)
     }
 
-    /// Before a message is sent: makes its memory present where only a pager can. What is there when the message takes
-    /// it is checked then.
+    /// Before a message is sent: makes its memory present where only a pager can, in steps, between which the trap is done
+    /// again. What is there when the message takes it is checked then.
     ///
     /// # Errors
     /// [`STALLED`], as a code of messages.
@@ -139,14 +140,16 @@ impl Ipc {
         cx: &mut Context<'_, M>,
         thread: ThreadId,
         shape: Shape,
-    ) -> Result<(), MessageReturn> {
+    ) -> Result<Progress, MessageReturn> {
         let Some(record) = cx.sched.threads.get(thread) else {
-            return Ok(());
+            return Ok(Progress::Done);
         };
         let map = self.names.space(record.space).map(|space| space.map);
         let (Some(page), Some(map)) = (record.buffer_page, map) else {
-            return Ok(());
+            return Ok(Progress::Done);
         };
+        // Pages that earlier steps have looked at, and those of the descriptors before.
+        let (mut done, mut before, mut budget) = (record.awaited, 0, COPY_STEP);
         for index in 0..shape.descriptors() {
             let descriptor = read_descriptor(cx.machine, page, index);
             let size = match descriptor.kind {
@@ -156,13 +159,35 @@ impl Ipc {
                 }
                 _ => continue,
             };
-            let range = (descriptor.address, size.min(AWAITED_PAGES * PAGE_SIZE));
-            let (vm, mut context) = cx.vm();
-            if vm.await_range(&mut context, map, range) == Err(STALLED) {
-                return Err(MessageReturn(STALLED.0));
+            let range = whole_pages(descriptor.address, size.min(AWAITED_PAGES * PAGE_SIZE));
+            let range = range.map_or(0..0, |pages| pages.start / PAGE_SIZE..pages.end / PAGE_SIZE);
+            let pages = range.end - range.start;
+            while done < before + pages {
+                if budget == 0 {
+                    self.note_awaited(cx, thread, done);
+                    return Ok(Progress::More);
+                }
+                let start = range.start + (done - before);
+                let end = range.end.min(start + budget);
+                let (vm, mut context) = cx.vm();
+                let part = start * PAGE_SIZE..end * PAGE_SIZE;
+                if vm.await_range(&mut context, map, part) == Err(STALLED) {
+                    self.note_awaited(cx, thread, done);
+                    return Err(MessageReturn(STALLED.0));
+                }
+                (done, budget) = (done + (end - start), budget - (end - start));
             }
+            before += pages;
         }
-        Ok(())
+        self.note_awaited(cx, thread, 0);
+        Ok(Progress::Done)
+    }
+
+    /// Where a send goes on when its trap is done again.
+    fn note_awaited<M: Machine>(&self, cx: &mut Context<'_, M>, thread: ThreadId, pages: u64) {
+        if let Some(thread) = cx.sched.threads.get_mut(thread) {
+            thread.awaited = pages;
+        }
     }
 
     fn set_kind(&mut self, port: PortId, object: Object) {

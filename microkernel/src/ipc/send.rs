@@ -98,7 +98,7 @@ pub enum Sent {
     Done,
     /// The queue is full; the thread waits for room, and its message with it.
     Blocked,
-    /// The message has many rights, and a part of them was copied in.
+    /// The message has many rights or much memory: a part of them was copied in, or seen to be there.
     Again,
     /// The kernel itself is to answer.
     Kernel(Object, MessageId),
@@ -117,8 +117,11 @@ impl Ipc {
         call: &Call,
     ) -> Result<Sent, MessageReturn> {
         let port = self.check_header(cx, thread, call)?;
-        if call.shape.descriptors() > 0 && cx.vm.may_stall() {
-            self.await_memory(cx, thread, call.shape)?;
+        if call.shape.descriptors() > 0
+            && cx.vm.may_stall()
+            && self.await_memory(cx, thread, call.shape)? == Progress::More
+        {
+            return Ok(Sent::Again);
         }
         let kind = self.ports.get(port).map(|port| port.kind);
         let Some(record) = cx.sched.threads.get(thread) else {

@@ -64,9 +64,10 @@ impl Kernel {
                     // Of what was to be sent, the header's rights are used up (M-08).
                     layers.ipc.drop_request(&mut layers.cx, thread);
                     if let Some(thread) = self.sched.threads.get_mut(thread) {
-                        thread.flags -= Flags::RETRY;
+                        thread.forget_retry();
                     }
                 }
+                self.forget_failure(thread);
                 let frame = machine.frame(thread.index());
                 if frame.rax as i64 == MACH_MSG {
                     frame.rax = MessageReturn::SendInvalidMemory.0.into();
@@ -88,10 +89,14 @@ impl Kernel {
         Some(thread.operands)
     }
 
-    /// A thread got through where it had waited: that it was told of a failure does not matter any more.
+    /// A thread got through where it had waited: that it was told of a failure does not matter any more, nor, when it is
+    /// not to do the trap once more, how far it had got.
     pub(super) fn forget_failure(&mut self, thread: ThreadId) {
         if let Some(thread) = self.sched.threads.get_mut(thread) {
             thread.flags -= Flags::PAGE_FAILED;
+            if !thread.flags.contains(Flags::RETRY) {
+                thread.awaited = 0;
+            }
         }
     }
 

@@ -84,7 +84,7 @@ impl<M: Machine> ThreadObject<'_, '_, M> {
             layers.cx.sched.wake(id);
             return;
         }
-        thread.flags -= Flags::RETRY;
+        thread.forget_retry();
         let begun = thread.parked.is_some();
         let sending = layers.ipc.is_sending(&layers.cx, id);
         let frame = layers.cx.machine.frame(id.index());
@@ -121,7 +121,7 @@ impl<M: Machine> ThreadObject<'_, '_, M> {
             return Ok(());
         }
         if let Some(thread) = layers.cx.sched.threads.get_mut(id) {
-            thread.flags -= Flags::RETRY;
+            thread.forget_retry();
         }
         if let Some(made) = layers.ipc.drop_request(&mut layers.cx, id) {
             self.core.tasks.abandon(&mut self.core.layers, made);

@@ -197,6 +197,8 @@ pub struct Thread {
     /// The word that it waits for, in a futex wait; the page, in a wait for a pager; the codes of its exception,
     /// while that is told.
     pub operands: [u64; 2],
+    /// Pages that a send has looked at, of the memory in its message, before its trap is done again.
+    pub awaited: u64,
     /// The type of that exception, and above it who is asked (see [`mark`]).
     pub exception: u8,
     /// Counts [`Flags::SUSPENDED`]'s reasons.
@@ -222,6 +224,12 @@ pub fn mark(kind: u32, level: u8) -> u8 {
 }
 
 impl Thread {
+    /// What it was at is not to be done again.
+    pub fn forget_retry(&mut self) {
+        self.flags -= Flags::RETRY;
+        self.awaited = 0;
+    }
+
     /// Notes an exception of which handlers are only told, before the thread goes on.
     pub fn tell(&mut self, kind: u32, codes: [u64; 2]) {
         self.operands = codes;
@@ -258,6 +266,7 @@ impl Thread {
             timer: Links::LEAF,
             leads: Links::LEAF,
             operands: [0; 2],
+            awaited: 0,
             exception: 0,
             suspend_count: 0,
             slice: 0,

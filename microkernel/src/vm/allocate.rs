@@ -12,7 +12,7 @@ use super::pages::Withdraw;
 use super::snapshot::Wanted;
 use super::traits::Traits;
 use super::{Context, Entry, EntryId, MAX_ENTRIES, MapId, MemoryEntryId, ObjectId, PagerId};
-use super::{Progress, STEP, Vm, cost, whole_pages};
+use super::{ENTRY, Progress, STEP, Vm, cost, whole_pages};
 use crate::base::KernResult;
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
@@ -402,7 +402,7 @@ impl Vm {
             if budget == 0 {
                 return Ok(Progress::More);
             }
-            budget -= 1;
+            budget = budget.saturating_sub(ENTRY);
             self.remove_front(context, map, id, &range, &mut budget)?;
         }
         // Removing is a step, and so is settling.

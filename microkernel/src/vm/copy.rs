@@ -19,7 +19,9 @@ use abi::vm::protection;
 use super::pages::Withdraw;
 use super::traits::Traits;
 use super::tree::{node, node_mut};
-use super::{COPY_STEP, Context, CopyId, Entry, EntryId, MapId, ObjectId, PieceId, Progress, STEP};
+use super::{
+    COPY_STEP, Context, CopyId, ENTRY, Entry, EntryId, MapId, ObjectId, PieceId, Progress, STEP,
+};
 use super::{Vm, whole_pages};
 use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
@@ -75,12 +77,6 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    /// Up to where a step takes it.
-    fn next_step(&self) -> u64 {
-        let limit = (self.start / PAGE_SIZE + COPY_STEP) * PAGE_SIZE;
-        self.end.min(limit)
-    }
-
     pub(super) fn pages(&self) -> u64 {
         (self.end - self.start / PAGE_SIZE * PAGE_SIZE).div_ceil(PAGE_SIZE)
     }
@@ -146,19 +142,23 @@ impl Vm {
         }
         self.check_copy(map, &pages, after)?;
         let first = self.find_entry(map, pages.start)?;
-        let rest = Rest {
-            map,
-            start: address,
-            end: address + size,
-            after,
+        let whole = self.leaves_whole(map, first, address..address + size, after);
+        let stop = match whole {
+            true => pages.end,
+            false => self.step_end(map, address..address + size),
         };
-        // As much as may leave in one step.
-        self.await_range(context, map, (address, size.min(STEP * PAGE_SIZE)))?;
+        self.await_range(context, map, pages.start..stop.next_multiple_of(PAGE_SIZE))?;
         let copy = self.create_copy(context, ledger, (address, size))?;
-        let gathered = if self.leaves_whole(map, first, address..address + size, after) {
+        let gathered = if whole {
             self.take_whole(context, map, first, copy)
         } else {
-            self.gather_step(context, copy, rest)
+            let rest = Rest {
+                map,
+                start: address,
+                end: address + size,
+                after,
+            };
+            self.gather_step(context, copy, rest, stop)
         };
         if let Err(error) = gathered {
             self.release_pieces(context, copy);
@@ -184,13 +184,37 @@ impl Vm {
         self.map_ref(rest.map)?;
         let pages = whole_pages(rest.start, rest.end - rest.start)?;
         self.check_copy(rest.map, &pages, rest.after)?;
-        let part = rest.next_step() - rest.start;
-        self.await_range(context, rest.map, (rest.start, part))?;
-        self.gather_step(context, copy, rest)?;
+        let stop = self.step_end(rest.map, rest.start..rest.end);
+        self.await_range(
+            context,
+            rest.map,
+            pages.start..stop.next_multiple_of(PAGE_SIZE),
+        )?;
+        self.gather_step(context, copy, rest, stop)?;
         Ok(match node(&self.copies, copy).rest {
             Some(_) => Progress::More,
             None => Progress::Done(()),
         })
+    }
+
+    /// Up to where a step gathers a range of bytes: as far as [`COPY_STEP`] pages, of which those behind many shadows and those
+    /// of other entries than the first count more.
+    fn step_end(&self, map: MapId, range: Range<u64>) -> u64 {
+        let mut at = range.start;
+        let mut budget = COPY_STEP;
+        while budget > 0
+            && at < range.end
+            && let Ok(id) = self.find_entry(map, at)
+        {
+            let entry = self.entry(id);
+            let weight = entry.object.map_or(1, |object| self.weight(object));
+            let page = at - at % PAGE_SIZE;
+            let pages = (entry.end.min(range.end) - page).div_ceil(PAGE_SIZE);
+            let pages = pages.min((budget / weight).max(1));
+            at = page + pages * PAGE_SIZE;
+            budget = budget.saturating_sub((pages * weight).max(ENTRY));
+        }
+        at.min(range.end)
     }
 
     /// Gathers from the beginning of what is left, which was checked, and notes what is left then.
@@ -199,9 +223,9 @@ impl Vm {
         context: &mut Context<'_, M>,
         copy: CopyId,
         rest: Rest,
+        stop: u64,
     ) -> KernResult<()> {
         node_mut(&mut self.copies, copy).rest = Some(rest);
-        let stop = rest.next_step();
         self.gather(context, rest.map, copy, rest.start..stop, rest.after)?;
         let rest = Rest {
             start: stop,
@@ -228,12 +252,12 @@ impl Vm {
     fn leaves_whole(&self, map: MapId, id: EntryId, range: Range<u64>, after: After) -> bool {
         let entry = self.entry(id);
         after == After::Deallocate
-            && entry.size() <= STEP
             && (entry.start..entry.end) == range
             && self.may_move(map, entry)
-            && entry
-                .object
-                .is_some_and(|object| self.object(object).references == 1)
+            && entry.object.is_some_and(|object| {
+                let alone = self.object(object).references == 1;
+                alone && entry.size() * self.weight(object) <= STEP
+            })
     }
 
     /// Whether an entry's pages may leave its object for the copy's own.

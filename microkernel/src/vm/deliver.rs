@@ -8,7 +8,7 @@ use super::entry::Attributes;
 use super::pages::Mapping;
 use super::tree::{node, node_mut};
 use super::{Context, Copied, CopyId, Entry, EntryId, MapId, Piece, Vm};
-use super::{cost, whole_pages};
+use super::{ENTRY, cost, whole_pages};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Caching, Machine};
@@ -165,7 +165,7 @@ impl Vm {
         }
     }
 
-    /// How many items it takes to put a copy into a map: its pieces, and the pages that are mapped at once.
+    /// What it takes of a step to put a copy into a map: entries for its pieces, and the pages that are mapped at once.
     pub fn copy_weight(&self, copy: CopyId) -> u64 {
         self.copies.get(copy).map_or(0, |copy| {
             let eager = if copy.pages <= EAGER_PAGES {
@@ -173,7 +173,7 @@ impl Vm {
             } else {
                 0
             };
-            u64::from(copy.pieces) + eager
+            u64::from(copy.pieces) * ENTRY + eager
         })
     }
 

@@ -13,7 +13,7 @@ use super::pages::Withdraw;
 use super::preserve::Strategy;
 use super::snapshot::Wanted;
 use super::tree::node_mut;
-use super::{Context, Entry, EntryId, MapId, ObjectId, Progress, STEP, Vm};
+use super::{Context, ENTRY, Entry, EntryId, MapId, ObjectId, Progress, STEP, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
 use crate::machine::Machine;
@@ -79,8 +79,8 @@ impl Vm {
         child: MapId,
     ) -> KernResult<Progress> {
         let mut budget = STEP;
-        // One for the entry, at least one for its pages.
-        while budget > 1 {
+        // For the entry, and for a page of it at least.
+        while budget > ENTRY {
             let Some(Fork { parent, cursor }) = self.map_ref(child)?.fork else {
                 return Ok(Progress::Done(()));
             };
@@ -89,7 +89,7 @@ impl Vm {
                 self.abandon_fork(child);
                 continue;
             };
-            budget -= 1;
+            budget -= ENTRY;
             let start = self.entry(id).start.max(cursor);
             let done = self.inherit_front(context, (parent, child), (id, start), &mut budget)?;
             node_mut(&mut self.maps, child).fork = Some(Fork {

@@ -6,7 +6,7 @@ use abi::vm::MIN_ADDRESS;
 
 use super::entry::{entry_at, entry_from};
 use super::tree::{Tree, node, node_mut};
-use super::{Context, Entry, EntryId, MAX_ENTRIES, MapId, Progress, STEP, Vm, cost};
+use super::{Context, ENTRY, Entry, EntryId, MAX_ENTRIES, MapId, Progress, STEP, Vm, cost};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Machine, Root};
@@ -150,14 +150,12 @@ impl Vm {
             let entry = self.entry(id);
             let few = entry.start.saturating_add(budget * PAGE_SIZE);
             let part = entry.start..entry.end.min(few);
-            let end = match self.release(id, &part) {
+            let released = self.release(id, &part);
+            let end = match released {
                 0 => self.entry(id).end,
-                released => {
-                    budget -= released - 1;
-                    part.end
-                }
+                _ => part.end,
             };
-            budget -= 1;
+            budget = budget.saturating_sub(released.max(ENTRY));
             self.cut_front(context, map, id, end);
         }
         Progress::More

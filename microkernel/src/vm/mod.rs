@@ -125,8 +125,12 @@ type EntryId = Id<Entry>;
 type ObjectId = Id<Object>;
 type PieceId = Id<Piece>;
 
-/// Pages or entries that one step of long work looks at.
+/// Pages that one step of long work looks at.
 pub const STEP: u64 = 64;
+
+/// As how many pages an entry counts that a step changes, makes or removes: the tree is searched, and brought up to date,
+/// several times, which takes some 3,000 instructions in a large map.
+const ENTRY: u64 = 8;
 
 /// Pages that one step copies or fills: each takes about 700 instructions, and interrupts wait for all of a step.
 pub const COPY_STEP: u64 = 32;
@@ -276,7 +280,7 @@ const fn cost<T>() -> u64 {
 ///
 /// # Errors
 /// `InvalidArgument`: the end lies beyond 2^64.
-fn whole_pages(address: u64, size: u64) -> KernResult<core::ops::Range<u64>> {
+pub fn whole_pages(address: u64, size: u64) -> KernResult<core::ops::Range<u64>> {
     let end = address
         .checked_add(size)
         .ok_or(KernReturn::InvalidArgument)?;

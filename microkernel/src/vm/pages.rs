@@ -113,8 +113,10 @@ impl Vm {
         let last = entry.page_at(range.end);
         let mut cursor = entry.page_at(range.start);
         let mut touched = false;
+        let weight = self.weight(object);
         while *budget > 0 && cursor < last {
-            let Some(run) = self.next_run(object, cursor..last, STEP.min(*budget)) else {
+            let pages = (STEP.min(*budget) / weight).max(1);
+            let Some(run) = self.next_run(object, cursor..last, pages) else {
                 cursor = last;
                 break;
             };
@@ -124,7 +126,7 @@ impl Vm {
                 Withdraw::All => context.machine.unmap(root, addresses),
                 Withdraw::AllBut(rights) => context.machine.protect(root, addresses, rights),
             }
-            *budget = budget.saturating_sub(run.end - run.start + SEARCH);
+            *budget = budget.saturating_sub((run.end - run.start) * weight + SEARCH);
             cursor = run.end;
             touched = true;
         }
@@ -167,11 +169,13 @@ impl Vm {
     /// they lie.
     pub(super) fn few_shown(&self, object: ObjectId, range: Range<u64>) -> u64 {
         let (mut budget, mut cursor) = (COPY_STEP, range.start);
+        let weight = self.weight(object);
         while budget > 0 {
-            let Some(run) = self.next_run(object, cursor..range.end, budget) else {
+            let pages = (budget / weight).max(1);
+            let Some(run) = self.next_run(object, cursor..range.end, pages) else {
                 return range.end;
             };
-            budget = budget.saturating_sub(run.end - run.start + SEARCH);
+            budget = budget.saturating_sub((run.end - run.start) * weight + SEARCH);
             cursor = run.end;
         }
         cursor

@@ -11,7 +11,7 @@ use super::pages::Withdraw;
 use super::preserve::Strategy;
 use super::snapshot::Wanted;
 use super::traits::{Change, Traits};
-use super::{COPY_STEP, Context, EntryId, MapId, ObjectId, Progress, STEP, Vm, whole_pages};
+use super::{COPY_STEP, Context, ENTRY, EntryId, MapId, ObjectId, Progress, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::Machine;
 
@@ -199,7 +199,7 @@ impl Vm {
             if budget == 0 {
                 return Ok(Progress::More);
             }
-            budget -= 1;
+            budget = budget.saturating_sub(ENTRY);
             let id = self.clip(context, map, id, &range)?;
             let new = change.apply(self.entry(id).attributes);
             self.change_front(context, (map, id), new, &mut budget)?;

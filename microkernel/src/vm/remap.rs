@@ -14,7 +14,7 @@ use super::allocate::{MapRequest, Source};
 use super::fork::Offered;
 use super::preserve::Strategy;
 use super::traits::Traits;
-use super::{COPY_STEP, Context, Entry, EntryId, MapId, Progress, STEP, Vm, whole_pages};
+use super::{COPY_STEP, Context, ENTRY, Entry, EntryId, MapId, Progress, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::Machine;
 
@@ -194,7 +194,7 @@ impl Vm {
             if budget == 0 {
                 return Ok(self.entry(id).start.max(range.start));
             }
-            budget -= 1;
+            budget = budget.saturating_sub(ENTRY);
             self.remove_front(context, map, id, range, &mut budget)?;
         }
         Ok(range.end)

@@ -71,6 +71,11 @@ impl Vm {
         Ok(shadow)
     }
 
+    /// As how many pages of an object with nothing behind it one of this object counts that is looked for in steps.
+    pub(super) fn weight(&self, object: ObjectId) -> u64 {
+        1 + u64::from(self.chain(object)) / 4
+    }
+
     /// How many objects lie behind this one.
     pub(super) fn chain(&self, object: ObjectId) -> u32 {
         let (mut object, mut depth) = (object, 0);

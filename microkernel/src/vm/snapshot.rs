@@ -115,7 +115,7 @@ impl Vm {
         }
         let mut end = match self.paged_behind(object, at) {
             // What is not there is to be supplied.
-            Some(_) => rest.end.min(at + COPY_STEP),
+            Some(_) => rest.end.min(at + COPY_STEP / self.weight(object)),
             None => self.few_shown(object, rest),
         };
         // What is there is taken before it may go again.

@@ -11,7 +11,7 @@ use super::marks::Marks;
 use super::object::{Kind, Shown};
 use super::pager::{Answer, PagerState, Question, Stall};
 use super::tree::node_mut;
-use super::{Context, CopyId, MapId, ObjectId, PagerId, Piece, Progress, STEP, Vm, whole_pages};
+use super::{Context, CopyId, MapId, ObjectId, PagerId, Piece, Progress, STEP, Vm};
 use crate::base::KernResult;
 use crate::machine::{Access, Machine, Page};
 
@@ -309,7 +309,7 @@ impl Vm {
         here.pages.set_marks(&mut self.residents, page, marks);
     }
 
-    /// Makes a range's pages present where only a pager can, or the store has them, so that it can be copied at once.
+    /// Makes a range's pages present where only a pager can, or the store has them, so that a step can copy them at once.
     ///
     /// # Errors
     /// [`STALLED`](super::STALLED). A hole is no error.
@@ -317,12 +317,12 @@ impl Vm {
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
-        range: (u64, u64),
+        pages: core::ops::Range<u64>,
     ) -> KernResult<()> {
+        debug_assert!(pages.end - pages.start <= STEP * PAGE_SIZE);
         if !self.may_stall() {
             return Ok(());
         }
-        let pages = whole_pages(range.0, range.1)?;
         let mut at = pages.start;
         while at < pages.end {
             let Some(id) = self.first_in(map, &(at..pages.end)) else {

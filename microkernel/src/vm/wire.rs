@@ -13,7 +13,7 @@ use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
 use super::traits::Traits;
-use super::{COPY_STEP, Context, Entry, MapId, STALLED, STEP, Vm, whole_pages};
+use super::{COPY_STEP, Context, ENTRY, Entry, MapId, STALLED, STEP, Vm, whole_pages};
 use crate::base::KernResult;
 use crate::machine::{Access, Machine};
 
@@ -129,7 +129,7 @@ impl Vm {
                 true => self.release(id, &part),
                 false => 0,
             };
-            budget -= released.max(1);
+            budget = budget.saturating_sub(released.max(ENTRY));
             self.entry_mut(id).wires -= 1;
             self.refresh_entry(map, id);
             self.join_ends(context, map, &part);

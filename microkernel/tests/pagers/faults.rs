@@ -154,6 +154,41 @@ fn a_message_takes_memory_that_its_pager_supplies_first() {
     assert_eq!(f.told(), None);
 }
 
+#[test]
+fn a_message_with_more_memory_than_a_step_looks_at_waits_for_each_page_of_it_once() {
+    const EACH: u64 = 40;
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(2 * EACH);
+    let port = f.sim.on(f.client).port();
+    let mut request = Request::send(port).then_receive(port);
+    let part = |n: u64| abi::message::Descriptor {
+        flags: 0,
+        ..moving(at + n * EACH * PAGE, EACH * PAGE)
+    };
+    request.body = Some(sim::message::Body {
+        descriptors: vec![part(0), part(1)],
+        data: Vec::new(),
+    });
+    assert!(f.sim.on(f.client).start_message(&request).is_none());
+    for page in 0..2 * EACH {
+        assert_eq!(f.told(), Some(Told::Request { page, access: 1 }));
+        assert_eq!(f.supply(control, page, &[page as u8]).0, K::Success);
+        while !f.waits(f.client) && f.sim.cpu_of(f.client).is_none() {
+            f.sim.turn();
+        }
+    }
+    let got = f.sim.on(f.client).finish_message();
+    assert_eq!(got.code, MessageReturn::Success);
+    let (client, arrived) = (f.client, got.body.unwrap().descriptors);
+    for (memory, first) in arrived.iter().zip([0, EACH]) {
+        for page in 0..EACH {
+            let byte = f.load(client, memory.address + page * PAGE);
+            assert_eq!(byte, Some((first + page) as u8));
+        }
+    }
+    assert_eq!(f.told(), None);
+}
+
 // covers: O-02
 #[test]
 fn a_private_mapping_keeps_its_writes_from_the_pager() {

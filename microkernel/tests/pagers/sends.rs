@@ -25,7 +25,10 @@ struct Stopped {
     before: Census,
 }
 
-/// A send of the client's that has lost page 90 after its first step, and waits for it.
+/// Steps until the first pages are copied: those before look whether all are there.
+const STEPS: u32 = 4;
+
+/// A send of the client's that has lost page 90 after it copied its first pages, and waits for it.
 fn stopped() -> Stopped {
     let mut f = Fixture::with(Config::with_cpus(2));
     let (at, control) = f.ready(PAGES);
@@ -39,7 +42,7 @@ fn stopped() -> Stopped {
     let thread = f.thread_port();
     let before = f.sim.kernel.census();
     let sent = Request::send(to).memory(at, PAGES * PAGE);
-    let cpu = f.sim.on(f.client).message_steps(&sent, 1);
+    let cpu = f.sim.on(f.client).message_steps(&sent, STEPS);
     let flush = (returns::NONE, 1, protection::NO_CHANGE);
     assert_eq!(f.lock(control, (90, 1), flush), K::Success);
     f.sim.event(cpu, Event::Continue);
