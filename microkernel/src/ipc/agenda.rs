@@ -10,7 +10,7 @@ use abi::trace::Kind as TraceKind;
 
 use super::message::{Message, Via};
 use super::ops::PORT_BYTES;
-use super::port::{Kind, Object};
+use super::port::{Kind, Object, Port};
 use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::ids::{MessageId, PortId, ThreadId};
@@ -99,9 +99,11 @@ impl Ipc {
         self.put_on_agenda(id);
     }
 
-    /// Works off at most `steps` items.
+    /// Works off at most `steps` items, fewer when they bring or end much.
     pub fn work_off<M: Machine>(&mut self, cx: &mut Context<'_, M>, steps: u32) -> Progress {
-        for _ in 0..steps {
+        let mut left = steps;
+        while left > 0 {
+            left = (left - 1).saturating_sub(core::mem::take(&mut self.spent));
             if self.tell_evicted(cx) || self.end_arrays(cx) {
                 continue;
             }
@@ -193,15 +195,25 @@ impl Ipc {
             return true;
         };
         if !port.has_work {
-            return !self.tell_of_room(id);
+            return !self.admit_next(cx, id) && !self.tell_of_room(id);
         }
         match self.receiver_of(cx.sched, id) {
             Some(thread) => {
                 self.receive_for_blocked(cx, thread, id);
                 false
             }
-            None => !self.tell_of_message(id) && !self.tell_of_room(id),
+            None => !self.admit_next(cx, id) && !self.tell_of_message(id) && !self.tell_of_room(id),
         }
+    }
+
+    /// Lets the first blocked sender's message in, if there is room: a port's limit may have become larger than by one.
+    fn admit_next<M: Machine>(&mut self, cx: &mut Context<'_, M>, id: PortId) -> bool {
+        let waits = |port: &Port| !port.is_full() && !port.senders.is_empty();
+        let admits = self.ports.get(id).is_some_and(waits);
+        if admits {
+            self.admit_sender(cx, id);
+        }
+        admits
     }
 
     /// A thread that waits to receive from a port: directly, by a set, or as the owner of a reply port.

@@ -4,7 +4,7 @@
 //! descriptor does. On the way out, the receiver gets fresh memory with the names that it has for them. In between
 //! the rights lie in *rows* of [`ROW`], which the ledger of the sender pays for.
 //!
-//! All of it goes in steps of at most [`STEP`] rights with the lock let go in between. The message is its thread's
+//! All of it goes in steps of at most [`ROW`] rights with the lock let go in between. The message is its thread's
 //! then ([`Thread::parked`](crate::sched::Thread)), and [`Stage`] says what the thread is at with it; nobody else sees
 //! it. What other threads of the task do to the names and the memory meanwhile is what the steps that follow find; an
 //! error in any of them destroys the whole message (M-08). An array that nobody takes ends in steps of the agenda.
@@ -34,10 +34,14 @@ use crate::sched::Flags;
 use crate::vm::{self, CopyId, MapId};
 
 /// Rights of one row.
-const ROW: usize = 64;
+const ROW: usize = STEP / RIGHT;
 
-/// Rights that one step moves.
+/// What the things that one step moves may weigh.
 pub(super) const STEP: usize = 64;
+
+/// What a right weighs: its name is new in the receiver's space, or leaves the sender's, which are searches in a tree of all
+/// names.
+pub(super) const RIGHT: usize = 4;
 
 /// Bytes of a name.
 pub(super) const NAME: usize = size_of::<Name>();
@@ -136,9 +140,9 @@ pub type Rows = Arena<Row, RowKind>;
 /// What a step copied in.
 #[derive(Default)]
 struct Filled {
-    count: usize,
+    weight: usize,
     /// The receive rights among it.
-    moved: heapless::Vec<PortId, STEP>,
+    moved: heapless::Vec<PortId, ROW>,
 }
 
 /// What a receiver has got of an array.
@@ -238,7 +242,7 @@ impl Ipc {
                 vm::Progress::Done(()) | vm::Progress::More => {}
             }
             return Ok(Some(Filled {
-                count: budget,
+                weight: budget,
                 ..Filled::default()
             }));
         }
@@ -248,8 +252,8 @@ impl Ipc {
             discard(cx, copy);
             return Ok(None);
         }
-        let mut names = [0; STEP * NAME];
-        let names = names.get_mut(..left.min(budget).min(STEP) * NAME);
+        let mut names = [0; ROW * NAME];
+        let names = names.get_mut(..left.min(budget / RIGHT).min(ROW) * NAME);
         let names = names.ok_or(shortage)?;
         let (vm, mut context) = cx.vm();
         vm.copy_read(&mut context, copy, u64::from(done) * NAME as u64, names)
@@ -263,10 +267,10 @@ impl Ipc {
                 filled.moved.push(port).ok();
             }
             self.push_right(row, right);
-            filled.count += 1;
+            filled.weight += RIGHT;
         }
         if let Some(array) = self.arrays.get_mut(id) {
-            array.done += filled.count as u32;
+            array.done += (filled.weight / RIGHT) as u32;
         }
         Ok(Some(filled))
     }
@@ -290,11 +294,11 @@ impl Ipc {
             let body = self.bodies.get(id).ok_or(shortage)?;
             if let Some(Carried::Ports(array)) = body.carried.last() {
                 let array = *array;
-                if budget == 0 {
+                if budget < RIGHT {
                     return Ok(Progress::More);
                 }
                 if let Some(filled) = self.fill_array(cx, (thread, space), array, budget)? {
-                    budget -= filled.count;
+                    budget -= filled.weight;
                     self.carry_away((id, to), &filled.moved);
                     continue;
                 }
@@ -440,7 +444,7 @@ impl Ipc {
         })
     }
 
-    /// Brings the arrays of a message into the space of a thread that receives it, or gets it back, up to a step's worth
+    /// Brings the rights and the memory of a message into the space of a thread that receives it, or gets it back, up to a step's worth
     /// of rights.
     pub(super) fn place_arrays<M: Machine>(
         &mut self,
@@ -466,6 +470,10 @@ impl Ipc {
                 Some(Carried::Memory(Some(copy), size)) => {
                     let copy = (*copy, *size);
                     self.place_memory_step(cx, (id, space), copy, &mut budget)
+                }
+                // What is not in steps is placed as it is delivered.
+                Some(Carried::Port(_)) if body.stage != Stage::Whole => {
+                    self.place_port_step(cx, (id, space), index, &mut budget)
                 }
                 _ => continue,
             };
@@ -510,10 +518,10 @@ impl Ipc {
         };
         self.set_names(id, Names::At(address));
         while let Some(length) = self.first_row(id) {
-            if length > *budget {
+            if length * RIGHT > *budget {
                 return None;
             }
-            *budget -= length;
+            *budget -= length * RIGHT;
             self.copy_out_row(cx, (body, space), (id, address));
         }
         self.free_array(cx, id);

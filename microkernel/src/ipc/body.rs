@@ -16,7 +16,7 @@ use abi::registers::Shape;
 use arena::Arena;
 
 use super::agenda::Progress;
-use super::array::{Placed, Stage};
+use super::array::{Placed, RIGHT, Stage};
 use super::fast::At;
 use super::message::Message;
 use super::notice::Watch;
@@ -36,6 +36,8 @@ pub enum Carried {
     Port(Right),
     /// Memory; `None` for a size of 0.
     Memory(Option<CopyId>, u64),
+    /// A port right that the receiver has already: its name and disposition.
+    Named(Name, u8),
     /// An array of port rights.
     Ports(ArrayId),
     /// An array whose rights the receiver has already.
@@ -122,6 +124,16 @@ fn memory_at(address: u64, size: u64) -> Descriptor {
         flags: descriptor::DEALLOCATE,
         address,
         size,
+        ..Descriptor::default()
+    }
+}
+
+/// What a receiver finds in its buffer of a right.
+fn right_at(name: Name, disposition: u8) -> Descriptor {
+    Descriptor {
+        kind: descriptor::PORT,
+        disposition,
+        name: name.0,
         ..Descriptor::default()
     }
 }
@@ -378,6 +390,8 @@ impl Ipc {
         if self.place_arrays(cx, thread, id) == Progress::More {
             debug_assert!(false, "what takes steps was placed before");
         }
+        let weight = shape.descriptors() * RIGHT as u32;
+        self.spent = self.spent.saturating_add(weight);
         let mut code = MessageReturn::Success;
         for index in 0..shape.descriptors() {
             let carried = self.bodies.get_mut(id).and_then(|body| {
@@ -501,23 +515,10 @@ impl Ipc {
     ) -> Descriptor {
         match carried {
             Carried::Port(right) => {
-                let disposition = match right {
-                    Right::Receive(_) => disposition::MOVE_RECEIVE,
-                    Right::SendOnce(_) => disposition::MOVE_SEND_ONCE,
-                    Right::Send(_) | Right::None | Right::Dead => disposition::MOVE_SEND,
-                };
-                let name = self.copy_out(cx, space, right).unwrap_or_else(|right| {
-                    self.release(right);
-                    code.0 |= MessageReturn::ReceiveBodyError.0 | resource::IPC_SPACE;
-                    Name::NULL
-                });
-                Descriptor {
-                    kind: descriptor::PORT,
-                    disposition,
-                    name: name.0,
-                    ..Descriptor::default()
-                }
+                let (name, disposition) = self.name_right(cx, space, right, code);
+                right_at(name, disposition)
             }
+            Carried::Named(name, disposition) => right_at(name, disposition),
             Carried::Placed(placed) => placed.descriptor(),
             Carried::Ports(array) => {
                 debug_assert!(false, "arrays are placed before they are delivered");
@@ -534,6 +535,28 @@ impl Ipc {
                 memory_at(address, size)
             }
         }
+    }
+
+    /// Gives a receiver a right, or ends it: its name and disposition.
+    #[inline]
+    pub(super) fn name_right<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        right: Right,
+        code: &mut MessageReturn,
+    ) -> (Name, u8) {
+        let disposition = match right {
+            Right::Receive(_) => disposition::MOVE_RECEIVE,
+            Right::SendOnce(_) => disposition::MOVE_SEND_ONCE,
+            Right::Send(_) | Right::None | Right::Dead => disposition::MOVE_SEND,
+        };
+        let name = self.copy_out(cx, space, right).unwrap_or_else(|right| {
+            self.release(right);
+            code.0 |= MessageReturn::ReceiveBodyError.0 | resource::IPC_SPACE;
+            Name::NULL
+        });
+        (name, disposition)
     }
 
     /// Puts memory into a receiver's map, or ends it: address and bytes.
@@ -562,11 +585,11 @@ impl Ipc {
         payer: Option<LedgerId>,
     ) {
         let body = self.bodies.get_mut(id);
+        let carried = body.map(|body| core::mem::take(&mut body.carried));
+        let carried = carried.unwrap_or_default();
+        self.spent = self.spent.saturating_add(carried.len() as u32);
         // In the order in which they were sent: what follows shows.
-        for carried in body
-            .map(|body| core::mem::take(&mut body.carried))
-            .unwrap_or_default()
-        {
+        for carried in carried {
             self.end_carried(cx, carried);
         }
         self.free_body(cx, id, payer);
@@ -578,7 +601,10 @@ impl Ipc {
             Carried::Port(right) => self.release(right),
             Carried::Ports(array) => self.end_array(array),
             // What a receiver has got stays there.
-            Carried::Memory(None, _) | Carried::Placed(_) | Carried::Mapped(..) => {}
+            Carried::Named(..)
+            | Carried::Memory(None, _)
+            | Carried::Placed(_)
+            | Carried::Mapped(..) => {}
             Carried::Memory(Some(copy), _) => {
                 let (vm, mut context) = cx.vm();
                 vm.copy_discard(&mut context, copy);

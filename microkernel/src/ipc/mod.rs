@@ -112,6 +112,8 @@ pub struct Ipc {
     /// The clocks, and who waits for them.
     pub clocks: Clocks,
     agenda: Agenda,
+    /// What messages with rights or memory have taken of a step since that was last asked, beside the items that they are.
+    spent: u32,
     /// Port arrays that nobody took.
     ending: Option<ArrayId>,
     /// A task that nobody may reach any more; `task` has to look.
@@ -157,6 +159,7 @@ impl Ipc {
             lines: Lines::new(),
             clocks: Clocks::new(machine),
             agenda: Agenda::default(),
+            spent: 0,
             ending: None,
             deserted: None,
             evicted: ThreadQueue::default(),

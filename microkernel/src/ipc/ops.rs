@@ -351,9 +351,8 @@ impl Ipc {
     /// # Errors
     /// `InvalidName`, `InvalidRight` · `InvalidArgument`: no such attribute, or not settable · `InvalidValue`:
     /// out of range.
-    pub fn set_attribute<M: Machine>(
+    pub fn set_attribute(
         &mut self,
-        cx: &mut Context<'_, M>,
         space: SpaceId,
         name: Name,
         attribute: (u64, u64),
@@ -371,11 +370,8 @@ impl Ipc {
                 if limit > queue_limit::MAX {
                     return Err(KernReturn::InvalidValue);
                 }
-                let more = limit.saturating_sub(port.limit);
                 port.limit = limit;
-                for _ in 0..more {
-                    self.admit_sender(cx, id);
-                }
+                self.put_on_agenda(id);
             }
             _ => return Err(KernReturn::InvalidArgument),
         }

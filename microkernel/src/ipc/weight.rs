@@ -1,11 +1,11 @@
 //! Memory of messages in steps: how much of a step it takes to copy it from its sender, and to map it for its receiver.
 //!
-//! A step moves as many rights as [`STEP`] says, or as much memory as weighs the same.
+//! A step moves what weighs as much as [`STEP`] says: rights, each of [`RIGHT`], or memory.
 
-use abi::kern_return::resource;
+use abi::kern_return::{MessageReturn, resource};
 use abi::message::{Descriptor, descriptor};
 
-use super::array::{NAME, STEP};
+use super::array::{NAME, RIGHT, STEP};
 use super::body::Carried;
 use super::message::Message;
 use super::{Context, Ipc};
@@ -13,12 +13,12 @@ use crate::base::ids::{BodyId, SpaceId};
 use crate::machine::Machine;
 use crate::vm::{self, CopyId, Vm};
 
-/// How much of a step a descriptor takes at once: pages of memory, each as much as two rights.
+/// How much of a step a descriptor takes at once: a right, or pages of memory.
 pub(super) fn weight_of(descriptor: &Descriptor) -> usize {
     let bytes = match descriptor.kind {
         descriptor::OUT_OF_LINE | descriptor::OUT_OF_LINE_VOLATILE => descriptor.size,
         descriptor::OUT_OF_LINE_PORTS => u64::from(descriptor.name) * NAME as u64,
-        _ => return 1,
+        _ => return RIGHT,
     };
     // A page more than it is: it need not begin where a page does.
     let pages = (bytes / abi::PAGE_SIZE)
@@ -43,10 +43,11 @@ impl Ipc {
         };
         let weight = |carried: &Carried| match carried {
             Carried::Memory(Some(copy), _) => vm.copy_weight(*copy),
+            Carried::Port(_) => RIGHT as u64,
             _ => 0,
         };
-        let memory: u64 = body.carried.iter().map(weight).sum();
-        u64::from(body.ports) + memory > STEP as u64
+        let other: u64 = body.carried.iter().map(weight).sum();
+        u64::from(body.ports) * RIGHT as u64 + other > STEP as u64
     }
 
     /// Maps memory, if it fits into the budget or the budget is whole.
@@ -68,5 +69,23 @@ impl Ipc {
             (0, 0)
         });
         Some(Carried::Mapped(address, size))
+    }
+
+    /// Copies a right of a message with many of them out, if that fits into the budget.
+    pub(super) fn place_port_step<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        (id, space): (BodyId, SpaceId),
+        index: usize,
+        budget: &mut usize,
+    ) -> Option<Carried> {
+        *budget = budget.checked_sub(RIGHT)?;
+        let right = self.take_carried(id, index);
+        let mut code = MessageReturn::Success;
+        let (name, disposition) = self.name_right(cx, space, right, &mut code);
+        if code != MessageReturn::Success {
+            self.blame(id, resource::IPC_SPACE);
+        }
+        Some(Carried::Named(name, disposition))
     }
 }

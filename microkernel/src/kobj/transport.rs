@@ -149,7 +149,7 @@ fn class_of(carried: &Carried) -> Class {
         Carried::Port(Right::Send(_)) => Class::Send,
         Carried::Port(Right::SendOnce(_)) => Class::SendOnce,
         Carried::Port(Right::Receive(_)) => Class::Receive,
-        Carried::Port(Right::None | Right::Dead) => Class::Nothing,
+        Carried::Port(Right::None | Right::Dead) | Carried::Named(..) => Class::Nothing,
         Carried::Memory(..) | Carried::Mapped(..) => Class::Memory,
         Carried::Ports(_) | Carried::Placed(_) => Class::Ports,
     }

@@ -267,7 +267,7 @@ fn port_trap<M: Machine>(
             attribute,
             value,
         } => ipc
-            .set_attribute(cx, space, name, (attribute, value))
+            .set_attribute(space, name, (attribute, value))
             .map(|()| 0),
         T::RequestNotification(request) => ipc.request_notification(cx, space, request).map(named),
         T::ArmTimer { name, deadline } => ipc.arm_timer(cx, space, name, deadline).map(|()| 0),
