@@ -1,6 +1,11 @@
 //! What has no safe form: the code of the threads that wait, and memory by its address.
+//!
+//! Threads that wait for a message or for a word do nothing else, so that very many of them have room.
 #![allow(unsafe_code, reason = "the operations are the point")]
 
+use core::sync::atomic::AtomicU32;
+
+use libmach::abi::message::Descriptor;
 use libmach::abi::names::Name;
 use libmach::abi::vm::flags;
 use libmach::abi::{PAGE_SIZE, thread_state::ThreadState};
@@ -23,6 +28,14 @@ impl Pages {
         Ok(Self { address, count })
     }
 
+    /// Those that a message brought, with the descriptor that it was received with.
+    pub(crate) fn brought(found: &Descriptor) -> Self {
+        Self {
+            address: found.address,
+            count: found.size.div_ceil(PAGE_SIZE).max(1),
+        }
+    }
+
     /// Where a page begins.
     pub(crate) fn page(&self, index: u64) -> u64 {
         self.address + index % self.count * PAGE_SIZE
@@ -38,6 +51,18 @@ impl Pages {
     pub(crate) fn write_u32(&self, index: u64, value: u32) {
         // SAFETY: as in `write`.
         unsafe { self.word(index).write_volatile(value) }
+    }
+
+    /// Wakes up to `count` threads that wait for a word; how many it were.
+    pub(crate) fn wake(&self, index: u64, count: u32) -> Result<u64> {
+        // SAFETY: as in `read`: `word` lies inside, aligned, and is accessed in whole.
+        let word = unsafe { AtomicU32::from_ptr(self.word(index)) };
+        Ok(trap::futex_wake(word, count)?)
+    }
+
+    /// The address of a word of 32 bits.
+    pub(crate) fn place(&self, index: u64) -> u64 {
+        self.word(index) as u64
     }
 
     fn word(&self, index: u64) -> *mut u32 {
@@ -105,8 +130,45 @@ extern "C" fn wait() -> ! {
     )
 }
 
+/// A new thread's registers: it waits for a wake of a word that is 0, adds 1 to the word at `done`, and ends.
+#[cfg(target_os = "none")]
+pub(crate) fn sleeper(word: u64, done: u64) -> ThreadState {
+    ThreadState {
+        rip: sleep as *const () as u64,
+        rdi: word,
+        rbx: done,
+        rflags: libmach::abi::thread_state::FIXED_FLAGS,
+        ..ThreadState::default()
+    }
+}
+
+#[cfg(target_os = "none")]
+#[unsafe(naked)]
+extern "C" fn sleep() -> ! {
+    core::arch::naked_asm!(
+        "mov eax, {futex_wait}",
+        "cdqe",
+        "xor esi, esi",
+        "mov rdx, -1",
+        "syscall",
+        "lock inc qword ptr [rbx]",
+        "mov eax, {thread_exit}",
+        "cdqe",
+        "syscall",
+        "ud2",
+        futex_wait = const libmach::abi::trap::FUTEX_WAIT as i32,
+        thread_exit = const libmach::abi::trap::THREAD_EXIT as i32,
+    )
+}
+
 /// The host has no such threads.
 #[cfg(not(target_os = "none"))]
 pub(crate) fn waiter(_: Name, _: u64, _: u64) -> ThreadState {
+    ThreadState::default()
+}
+
+/// Nor these.
+#[cfg(not(target_os = "none"))]
+pub(crate) fn sleeper(_: u64, _: u64) -> ThreadState {
     ThreadState::default()
 }

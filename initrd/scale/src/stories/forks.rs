@@ -32,9 +32,9 @@ const LINE_EVERY: u64 = 100;
 /// As many children as make one of each kind.
 pub(super) const FEW: u64 = LINE_EVERY;
 /// How many generations.
-const DEPTH: u64 = 8;
+const DEPTH: u64 = 20;
 /// Pages that are written.
-const PAGES: u64 = 16;
+const PAGES: u64 = 32;
 
 type Child = SendRight<dyn Task>;
 

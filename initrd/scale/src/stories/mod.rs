@@ -2,6 +2,7 @@
 
 mod chain;
 mod forks;
+mod large;
 mod ports;
 mod tasks;
 mod threads;
@@ -12,6 +13,7 @@ use core::fmt;
 use interfaces::host::Host;
 use interfaces::task::Task;
 use libmach::abi::PAGE_SIZE;
+use libmach::abi::message::MAX_PORTS;
 use libmach::abi::names::{Name, right};
 use libmach::{SendRight, trap};
 
@@ -45,7 +47,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const ALL: [Story; 9] = [
+pub const ALL: [Story; 14] = [
     Story {
         name: "threads",
         count: 50_000,
@@ -55,6 +57,16 @@ pub const ALL: [Story; 9] = [
         name: "threads of a task",
         count: 50_000,
         run: threads::with_their_task,
+    },
+    Story {
+        name: "threads at words",
+        count: 50_000,
+        run: threads::at_words,
+    },
+    Story {
+        name: "threads listed",
+        count: 10_000,
+        run: threads::listed,
     },
     Story {
         name: "ports",
@@ -75,6 +87,21 @@ pub const ALL: [Story; 9] = [
         name: "rights in messages",
         count: 50_000,
         run: ports::with_many_rights,
+    },
+    Story {
+        name: "rights in an array",
+        count: MAX_PORTS as u64,
+        run: large::array,
+    },
+    Story {
+        name: "memory in a message",
+        count: 16_384,
+        run: large::memory,
+    },
+    Story {
+        name: "regions",
+        count: 16_000,
+        run: large::regions,
     },
     Story {
         name: "tasks",
@@ -235,6 +262,7 @@ pub fn tell_all(
     // same object gets one of its own when it is written, and the pages that this one hides stay with the other.
     let mut peak = Peak::from(scene.census()?);
     forks::beside_each_other(scene, forks::FEW, &mut peak)?;
+    large::memory(scene, 1, &mut peak)?;
     for story in &ALL {
         let told = scene.tell(story, size(story));
         let told = told.map_err(|why| Failure::Wrong(format!("{}: {why}", story.name)))?;
@@ -256,6 +284,11 @@ impl Table {
 
     fn get(&self, index: u64) -> Name {
         Name(self.0.read_u32(index))
+    }
+
+    /// Where they lie, one behind the other.
+    fn address(&self) -> u64 {
+        self.0.page(0)
     }
 
     fn set(&self, index: u64, name: Name) {

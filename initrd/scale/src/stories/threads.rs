@@ -1,8 +1,11 @@
-//! Threads that wait for a message, each on a port of its own and with a page of stack.
+//! Threads that wait for a message, each on a port of its own and with a page of stack; those that wait for words; and those that
+//! are only listed.
 
 use alloc::format;
 
 use interfaces::host::ThreadEntry;
+use interfaces::task::FIRST_THREAD;
+use libmach::abi::PAGE_SIZE;
 use libmach::abi::kern_return::MessageReturn;
 use libmach::abi::names::disposition;
 use libmach::abi::registers::Shape;
@@ -13,9 +16,11 @@ use libmach::abi::trap::construct;
 use libmach::{message, trap};
 
 use super::{Peak, Scene, Table};
-use crate::raw::{Pages, waiter};
+use crate::raw::{Pages, sleeper, waiter};
 use crate::{Result, ensure};
 
+/// Words of a page.
+const WORDS: u64 = PAGE_SIZE / size_of::<u32>() as u64;
 /// Kernel memory for a task with so many threads.
 const BYTES_EACH: u64 = 1024;
 
@@ -29,7 +34,9 @@ pub(super) fn waiting(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> 
         let thread = scene.own.client().thread_create(state)?;
         thread.client().resume()?;
     }
-    scene.until("threads to wait", || Ok(receivers(scene)? == count))?;
+    scene.until("threads to wait", || {
+        Ok(in_wait(scene, wait::RECEIVE)? == count)
+    })?;
     peak.note(scene)?;
     for n in scene.order(count).iter() {
         let to = (ports.get(n), disposition::COPY_SEND);
@@ -67,8 +74,71 @@ pub(super) fn with_their_task(scene: &Scene, count: u64, peak: &mut Peak) -> Res
     Ok(())
 }
 
-/// How many threads wait for a message.
-fn receivers(scene: &Scene) -> Result<u64> {
+/// One half waits for the same word, each of the others for one of its own.
+pub(super) fn at_words(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    /// More than one wake wakes.
+    const ALL: u32 = u32::MAX;
+    let (words, done) = (Pages::new(count.div_ceil(WORDS))?, Pages::new(1)?);
+    let others = scene.host.client().statistics()?.threads;
+    for n in 0..count {
+        let state = sleeper(words.place(n % 2 * n), done.page(0));
+        let thread = scene.own.client().thread_create(state)?;
+        thread.client().resume()?;
+    }
+    scene.until("threads to wait", || {
+        Ok(in_wait(scene, wait::FUTEX)? == count)
+    })?;
+    peak.note(scene)?;
+    for n in scene.order(count / 2).iter() {
+        let woken = words.wake(2 * n + 1, ALL)?;
+        ensure(woken == 1, || format!("{woken} threads waited for a word"))?;
+    }
+    let mut left = count.div_ceil(2);
+    while left > 0 {
+        let woken = words.wake(0, ALL)?;
+        ensure(woken > 0 && woken <= left, || format!("{woken} of {left}"))?;
+        left -= woken;
+    }
+    scene.until("threads to end", || {
+        Ok(scene.host.client().statistics()?.threads == others)
+    })?;
+    let heard = done.read(0);
+    ensure(heard == count, || format!("{heard} threads were woken"))
+}
+
+/// They never run; they are listed, and this task gets a right to each and lists its names.
+pub(super) fn listed(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let limits = Limits {
+        names: 8,
+        messages: 1,
+        threads: count as u32,
+        pages: 16,
+        kernel_bytes: (count + 8) * BYTES_EACH * 2,
+    };
+    let child = scene.own.client().create(limits, 0, 0)?;
+    for _ in 0..count {
+        drop(child.client().thread_create(ThreadState::default())?);
+    }
+    let rights = child.client().thread_rights()?;
+    peak.note(scene)?;
+    let (names, found) = scene.own.client().port_names()?;
+    ensure(u64::from(found) >= count, || format!("{found} names"))?;
+    drop((names, rights));
+    let (mut seen, mut after) = (0, FIRST_THREAD);
+    loop {
+        let part = child.client().threads(after)?;
+        let Some(last) = part.last() else { break };
+        (seen, after) = (seen + part.len() as u64, *last);
+    }
+    ensure(seen == count, || format!("{seen} threads are listed"))?;
+    child.client().terminate()?;
+    // Where they were there is nothing now, for long.
+    scene.until("threads to end", || Ok(in_wait(scene, wait::NONE)? < count))?;
+    Ok(())
+}
+
+/// How many threads wait for the same kind of thing.
+fn in_wait(scene: &Scene, state: u32) -> Result<u64> {
     let (mut found, mut first) = (0, 0);
     loop {
         let part = scene.host.client().threads(first)?;
@@ -76,7 +146,7 @@ fn receivers(scene: &Scene) -> Result<u64> {
             return Ok(found);
         };
         first = last.index + 1;
-        let waits = |thread: &&ThreadEntry| thread.state == wait::RECEIVE;
+        let waits = |thread: &&ThreadEntry| thread.state == state;
         found += part.iter().filter(waits).count() as u64;
     }
 }

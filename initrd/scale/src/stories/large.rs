@@ -1,0 +1,163 @@
+//! What one call or message may be large with: rights in an array, memory out of line, regions in a range.
+
+use alloc::format;
+
+use libmach::abi::PAGE_SIZE;
+use libmach::abi::kern_return::MessageReturn;
+use libmach::abi::message::{Descriptor, MAX_DESCRIPTORS, descriptor};
+use libmach::abi::names::{Name, disposition, right};
+use libmach::abi::registers::Shape;
+use libmach::abi::task::Limits;
+use libmach::abi::trap::construct;
+use libmach::abi::vm::protection;
+use libmach::{buffer, message, trap};
+
+use super::{Peak, Scene, Table};
+use crate::raw::Pages;
+use crate::{Result, ensure};
+
+/// Pages of one piece of memory out of line: the most.
+const EACH: u64 = 256;
+/// Kernel memory that a region takes at most.
+const REGION_BYTES: u64 = 512;
+
+/// An array of rights, which arrives; and another one, which ends in its queue.
+pub(super) fn array(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let ports = Table::new(count)?;
+    for n in 0..count {
+        ports.set(n, trap::port_construct(0, 0, 0)?);
+    }
+    let port = trap::port_construct(construct::INSERT_SEND, 0, 0)?;
+    let rights = Descriptor {
+        kind: descriptor::OUT_OF_LINE_PORTS,
+        disposition: disposition::MAKE_SEND,
+        name: count as u32,
+        address: ports.address(),
+        ..Descriptor::default()
+    };
+    send(port, &[rights])?;
+    peak.note(scene)?;
+    receive(port)?;
+    let arrived = buffer::descriptor(0);
+    ensure(u64::from(arrived.name) == count, || {
+        format!("{} rights came", arrived.name)
+    })?;
+    drop(Pages::brought(&arrived));
+    for n in 0..count {
+        let references = trap::port_get_refs(ports.get(n), right::SEND)?;
+        ensure(references == 1, || format!("{references} send rights"))?;
+    }
+    send(port, &[rights])?;
+    trap::port_destruct(port, -1)?;
+    for n in 0..count {
+        trap::port_destroy(ports.get(n))?;
+    }
+    Ok(())
+}
+
+/// As much memory as one message takes: it stays and arrives, leaves and arrives, and ends in its queue. `count` is of
+/// pages.
+pub(super) fn memory(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let pieces = count.div_ceil(EACH).min(MAX_DESCRIPTORS as u64);
+    let port = trap::port_construct(construct::INSERT_SEND, 0, 0)?;
+    for flags in [0, descriptor::DEALLOCATE] {
+        let pages = Pages::new(pieces * EACH)?;
+        for page in 0..pieces * EACH {
+            pages.write(page, page);
+        }
+        let mut content = [Descriptor::default(); MAX_DESCRIPTORS];
+        for (piece, n) in content.iter_mut().zip(0..pieces) {
+            *piece = Descriptor {
+                kind: descriptor::OUT_OF_LINE,
+                flags,
+                address: pages.page(n * EACH),
+                size: EACH * PAGE_SIZE,
+                ..Descriptor::default()
+            };
+        }
+        let content = &content[..pieces as usize];
+        send(port, content)?;
+        peak.note(scene)?;
+        receive(port)?;
+        for piece in 0..pieces {
+            let arrived = Pages::brought(&buffer::descriptor(piece as usize));
+            for page in 0..EACH {
+                let found = arrived.read(page);
+                ensure(found == piece * EACH + page, || format!("page {found}"))?;
+                arrived.write(page, 0);
+            }
+        }
+        if flags == 0 {
+            send(port, content)?;
+            drop(pages);
+            receive(port)?;
+            for piece in 0..pieces {
+                drop(Pages::brought(&buffer::descriptor(piece as usize)));
+            }
+        }
+    }
+    let pages = Pages::new(EACH)?;
+    let content = Descriptor {
+        kind: descriptor::OUT_OF_LINE,
+        address: pages.page(0),
+        size: EACH * PAGE_SIZE,
+        ..Descriptor::default()
+    };
+    pages.write(1, 1);
+    send(port, &[content; MAX_DESCRIPTORS])?;
+    trap::port_destruct(port, -1)?;
+    Ok(())
+}
+
+/// A range with as many regions as pages: listed, inherited, made one, made many, and given back.
+pub(super) fn regions(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let pages = Pages::new(count)?;
+    let own = scene.own.client();
+    let all = (pages.page(0), count * PAGE_SIZE);
+    let split = || -> Result<()> {
+        for page in (1..count).step_by(2) {
+            own.vm_protect(pages.page(page), PAGE_SIZE, 0, protection::READ)?;
+        }
+        Ok(())
+    };
+    split()?;
+    peak.note(scene)?;
+    let (mut at, mut seen) = (all.0, 0);
+    while at < all.0 + all.1 {
+        let part = own.regions(at)?;
+        let Some(last) = part.last() else { break };
+        at = last.address + last.size;
+        seen += part
+            .iter()
+            .filter(|region| region.address < all.0 + all.1)
+            .count() as u64;
+    }
+    ensure(seen >= count - 1, || format!("{seen} regions"))?;
+    let limits = Limits {
+        names: 8,
+        messages: 1,
+        threads: 1,
+        pages: 4096,
+        kernel_bytes: (count + 1024) * REGION_BYTES,
+    };
+    let child = scene.own.client().create(limits, 0, 1)?;
+    child.client().terminate()?;
+    own.vm_protect(all.0, all.1, 0, protection::READ | protection::WRITE)?;
+    split()
+}
+
+fn send(port: Name, content: &[Descriptor]) -> Result<()> {
+    for (index, descriptor) in content.iter().enumerate() {
+        buffer::set_descriptor(index, *descriptor);
+    }
+    let shape = Shape::buffered(0, content.len() as u32);
+    let code = message::send(port, disposition::COPY_SEND, 1, shape, [0; 6]);
+    ensure(code == MessageReturn::Success, || format!("send: {code}"))
+}
+
+fn receive(port: Name) -> Result<()> {
+    let (code, _) = message::receive(port);
+    ensure(code == MessageReturn::Success, || {
+        format!("receive: {code}")
+    })
+}
