@@ -1,6 +1,6 @@
 //! Hostile traps and messages from a seed, on the simulated machine.
 //!
-//! `FUZZ_TRAPS` says how many traps each campaign makes (default 80,000), `FUZZ_SEED` where seeds begin.
+//! `FUZZ_TRAPS` says how many traps each campaign makes (default 240,000), `FUZZ_SEED` where seeds begin.
 //! A failure names its seed; the same seed, path and number of CPUs give the same run.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
@@ -23,7 +23,7 @@ fn attack(seed: u64, path: Path, cpus: u32) -> Report {
         path,
         ..Config::with_cpus(cpus)
     };
-    let traps = number("FUZZ_TRAPS", 160_000);
+    let traps = number("FUZZ_TRAPS", 240_000);
     eprintln!("campaign: seed {seed}, {path:?} path, {cpus} CPUs, {traps} traps");
     let mut campaign = Campaign::boot(config);
     campaign.run(traps);
