@@ -297,7 +297,7 @@ impl Vm {
             let entry = self.entry(id);
             let paged = entry
                 .object
-                .is_some_and(|object| self.object(object).is_paged());
+                .is_some_and(|object| self.paged_behind(object, entry.index).is_some());
             if paged != entry.mapper.is_some() {
                 return Err("an entry is not known to show a memory object, or wrongly so");
             }
@@ -371,7 +371,10 @@ impl Vm {
     /// page tables with.
     pub fn shown(&self, map: MapId, address: u64) -> Option<(Page, u32)> {
         let entry = self.entry(self.find_entry(map, address).ok()?);
-        let found = self.find_in_memory(entry.object?, entry.page_at(address))?;
+        let (object, index) = (entry.object?, entry.page_at(address));
+        let Some(found) = self.find_in_memory(object, index) else {
+            return self.shown_before(entry, (object, index));
+        };
         let own = found.depth == 0 && !entry.needs_copy;
         let mut rights = entry.attributes.protection;
         if found.idle {
@@ -396,6 +399,17 @@ impl Vm {
                 rights & !protection::WRITE
             },
         ))
+    }
+
+    /// The same where what lies behind an object was lost: mappings of pages that have not changed since may be there still.
+    fn shown_before(&self, entry: &Entry, (object, index): (ObjectId, u64)) -> Option<(Page, u32)> {
+        let (_, behind, page) = self.paged_behind(object, index)?;
+        let (content, marks) = self.object(behind).pages.look(&self.residents, page)?;
+        let rights = match marks.intersects(Marks::IDLE | Marks::DIRTY) || !self.is_lost(object) {
+            true => protection::NONE,
+            false => entry.attributes.protection & !protection::WRITE & !marks.lock(),
+        };
+        Some((content.page()?, rights))
     }
 
     /// Pages and bytes that this layer has charged to a ledger.

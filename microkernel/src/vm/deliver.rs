@@ -140,7 +140,7 @@ impl Vm {
         address: u64,
     ) -> bool {
         let found = self.find_in_memory(object, index);
-        // Who sees a pager's page through a shadow gets a copy of it at the first touch.
+        // Whether a pager's page may be read is asked at the first touch.
         let Some(found) = found.filter(|found| !found.paged) else {
             return true;
         };

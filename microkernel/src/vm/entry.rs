@@ -4,10 +4,10 @@ use abi::PAGE_SIZE;
 use abi::vm::{MAX_ADDRESS, MIN_ADDRESS};
 use arena::Arena;
 
+use super::mappers::Mapper;
 use super::traits::Traits;
 use super::tree::{Links, Node, Tree, node};
 use super::{EntryId, MapId, ObjectId};
-use crate::base::tree;
 
 /// A range of a map.
 pub struct Entry {
@@ -39,7 +39,7 @@ pub struct Entry {
     /// The map that it is in.
     pub(super) map: Option<MapId>,
     /// Place among the entries that show a pager's object, if it does.
-    pub(super) mapper: Option<tree::Links>,
+    pub(super) mapper: Option<Mapper>,
 }
 
 /// What two entries must have in common to become one.

@@ -95,7 +95,12 @@ impl Vm {
     }
 
     /// Removes the mapping of one page.
-    fn forget<M: Machine>(&mut self, context: &mut Context<'_, M>, map: MapId, address: u64) {
+    pub(super) fn forget<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        address: u64,
+    ) {
         if let Some(root) = self.root(map) {
             context.machine.unmap(root, address..address + PAGE_SIZE);
             context.machine.flush(root, address..address + PAGE_SIZE);
@@ -123,10 +128,7 @@ impl Vm {
         }
         let index = self.entry(id).page_at(address);
         let (found, outcome) = match self.find_page(context, object, index)? {
-            // Who takes a pager's page away looks for it where entries show the object itself.
-            Some(found)
-                if found.depth > 0 && (writes || found.paged || self.object(object).shared) =>
-            {
+            Some(found) if found.depth > 0 && (writes || self.object(object).shared) => {
                 if found.paged {
                     self.admit_copy(context, object, index)?;
                 }
@@ -149,10 +151,11 @@ impl Vm {
             allowed & !protection::WRITE
         };
         if found.paged
-            && found.depth == 0
-            && let Kind::Paged(pager) = self.object(object).kind
+            && let (holder, page) = found.holder
+            && let Kind::Paged(pager) = self.object(holder).kind
         {
-            allowed &= self.admit(context, pager, (object, index), needed(access))?;
+            // Behind shadows, it is only read.
+            allowed &= self.admit(context, pager, (holder, page), needed(access))?;
         }
         let protection = mapped_rights(allowed, access);
         Ok(Resolved {
@@ -214,7 +217,7 @@ impl Vm {
     }
 
     /// Before an object gets a page: if the task that paid for it is gone, who uses it pays from now on.
-    fn adopt<M: Machine>(
+    pub(super) fn adopt<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
@@ -242,7 +245,7 @@ impl Vm {
     }
 
     /// A copy of a page that shows through, in front.
-    fn copy_up<M: Machine>(
+    pub(super) fn copy_up<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         object: ObjectId,

@@ -1,11 +1,13 @@
-//! Which entries show a pager's object: those whose mappings change when one of its pages does.
+//! Which entries show a pager's object, itself or behind shadows: those whose mappings change when one of its pages does.
 //!
-//! They lie in one tree, by object and by their own place in the arena, so that who goes through those of an object can
+//! What lies at the end of an entry's chain stays the same while the entry is in its map, whatever shadows come and go in front of
+//! it; only [`Vm::leave_shared`](super::Vm::leave_shared) gives an entry another one. They lie in one tree, by object and by their own place in the arena, so that who goes through those of an object can
 //! stop after any of them, whatever comes and goes meanwhile.
 
 use core::ops::Range;
 
-use arena::{Arena, Id};
+use abi::PAGE_SIZE;
+use arena::Arena;
 
 use super::pages::Withdraw;
 use super::tree::{node, node_mut};
@@ -13,24 +15,35 @@ use super::{Context, Entry, EntryId, ObjectId, STEP, Vm};
 use crate::base::tree::{Links, Nodes};
 use crate::machine::Machine;
 
+/// An entry's place among those that show a pager's object.
+#[derive(Clone, Copy)]
+pub(super) struct Mapper {
+    object: ObjectId,
+    links: Links,
+}
+
 struct ByObject<'a>(&'a mut Arena<Entry>);
 
 impl Nodes for ByObject<'_> {
     type Key = (u32, u32);
 
     fn key(&self, node: u32) -> Self::Key {
-        let object = self.0.at(node).and_then(|entry| entry.object);
-        (object.map_or(u32::MAX, Id::index), node)
+        let mapper = self.0.at(node).and_then(|entry| entry.mapper);
+        (
+            mapper.map_or(u32::MAX, |mapper| mapper.object.index()),
+            node,
+        )
     }
 
     fn links(&self, node: u32) -> Links {
-        let entry = self.0.at(node);
-        entry.and_then(|entry| entry.mapper).unwrap_or(Links::LEAF)
+        let mapper = self.0.at(node).and_then(|entry| entry.mapper);
+        mapper.map_or(Links::LEAF, |mapper| mapper.links)
     }
 
     fn set_links(&mut self, node: u32, links: Links) {
-        if let Some(entry) = self.0.at_mut(node) {
-            entry.mapper = Some(links);
+        let entry = self.0.at_mut(node);
+        if let Some(mapper) = entry.and_then(|entry| entry.mapper.as_mut()) {
+            mapper.links = links;
         }
     }
 }
@@ -38,10 +51,14 @@ impl Nodes for ByObject<'_> {
 impl Vm {
     /// An entry is in its map now, with its object.
     pub(super) fn list_mapper(&mut self, id: EntryId) {
-        let object = node(&self.entries, id).object;
-        if object.is_some_and(|object| self.object(object).is_paged()) {
+        let entry = node(&self.entries, id);
+        let end = entry
+            .object
+            .and_then(|object| self.paged_behind(object, entry.index));
+        if let Some((_, object, _)) = end {
+            let links = Links::LEAF;
+            node_mut(&mut self.entries, id).mapper = Some(Mapper { object, links });
             let entries = &mut ByObject(&mut self.entries);
-            entries.set_links(id.index(), Links::LEAF);
             self.mappers.insert(entries, id.index());
         }
     }
@@ -86,6 +103,25 @@ impl Vm {
         None
     }
 
+    /// Takes mappings of a page of a pager's object away where it shows behind shadows, as far as a step goes: beginning with the entry
+    /// at or after `from`. Returns with which it goes on; `None`: that was all.
+    pub(super) fn withdraw_behind<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (object, page): (ObjectId, u64),
+        from: u32,
+    ) -> Option<u32> {
+        let mut from = from;
+        for _ in 0..STEP {
+            let id = self.next_mapper(object, from)?;
+            if self.entry(id).object != Some(object) {
+                self.withdraw_part(context, id, &(page..page + 1), Withdraw::All);
+            }
+            from = id.index() + 1;
+        }
+        Some(from)
+    }
+
     /// The same for one entry; how many pages it shows of them.
     fn withdraw_part<M: Machine>(
         &mut self,
@@ -95,12 +131,19 @@ impl Vm {
         what: Withdraw,
     ) -> u64 {
         let entry = self.entry(id);
-        let first = pages.start.max(entry.index);
-        let last = pages.end.min(entry.index + entry.size());
+        // The page that the entry's first one is of the pager's object.
+        let end = entry
+            .object
+            .and_then(|object| self.paged_behind(object, entry.index));
+        let Some((_, _, index)) = end else { return 0 };
+        let first = pages.start.max(index);
+        let last = pages.end.min(index + entry.size());
         let Some(map) = entry.map.filter(|_| first < last) else {
             return 0;
         };
-        let range = entry.address_of(first)..entry.address_of(last);
+        // Also where there is a page in front: the one behind it may be mapped still, until `preserve` is done.
+        let address = |page: u64| entry.start + (page - index) * PAGE_SIZE;
+        let range = address(first)..address(last);
         self.withdraw_all(context, (map, id), range, what);
         last - first
     }

@@ -19,7 +19,7 @@
 //! 3. References to an object = entries + shadows + pieces of copies + memory entries + buffers.
 //! 4. Each anonymous page is charged once, to its object's ledger, with the nodes that it is kept in; page tables to
 //!    their map's.
-//! 5. An entry that shows a pager's object is in the list of those that do (`mappers.rs`).
+//! 5. An entry that shows a pager's object, itself or behind shadows, is in the list of those that do (`mappers.rs`).
 //! 6. A page of an object is in memory or in the store (`store.rs`), and an idle one is mapped nowhere (`reclaim.rs`).
 //!
 //! Work that is proportional to what users choose runs in steps of at most [`STEP`] items: such a function

@@ -193,7 +193,8 @@ impl Vm {
                 best = best.min(index - shift);
             }
             match here.backing {
-                Some(backing) if best > from && !here.lost => {
+                // What is lost may still be mapped.
+                Some(backing) if best > from => {
                     object = backing.object;
                     shift += backing.index;
                 }

@@ -5,8 +5,11 @@
 //! shadow that has none gets a copy of it. The hardware lets nobody write a page that is not [`Marks::DIRTY`], so
 //! that write is noticed. A page that is dirty already when the copy is made may be mapped writable, and is copied then.
 //!
+//! Who reads a private copy maps the pager's own page, without the right to write it, until the object's page is about to change.
+//!
 //! Invariant ([`Vm::check`]): no shadow shows a dirty page of a pager's object. A shadow that could not get its copy, because its
-//! payer's ledger or memory is full, is *lost*: what it has no page for is an error from then on, never another content.
+//! payer's ledger or memory is full, is *lost*: what it has no page for is an error from then on, never another content (what is
+//! mapped of it stays so until it changes).
 //! So who cannot pay harms neither who writes nor the pager.
 //!
 //! Deliberately absent: asking the pager to make copies (`MEMORY_OBJECT_COPY_CALL`).
@@ -24,12 +27,44 @@ use super::{COPY_STEP, Context, ObjectId, PagerId, Progress, Vm};
 use crate::base::KernResult;
 use crate::machine::{Machine, Page};
 
-/// A page that the shadows of a pager's object are getting copies of.
+/// A page of a pager's object that is about to be written.
 #[derive(Clone, Copy)]
 pub(super) struct Preserving {
-    pub(super) page: u64,
-    /// The next one to look at.
-    pub(super) shadow: ObjectId,
+    page: u64,
+    stage: Stage,
+}
+
+/// What is done before that.
+#[derive(Clone, Copy)]
+enum Stage {
+    /// The object's shadows get copies, this one next.
+    Copies(ObjectId),
+    /// Whoever reads it behind a shadow loses that mapping, this place among the entries next.
+    Mappings(u32),
+}
+
+impl Preserving {
+    /// A shadow leaves, before which `next` is.
+    pub(super) fn without(self, shadow: ObjectId, next: Option<ObjectId>) -> Self {
+        match self.stage {
+            Stage::Copies(now) if now == shadow => Self {
+                stage: next.map_or(Stage::Mappings(0), Stage::Copies),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// A shadow comes, as the last one.
+    pub(super) fn with(self, shadow: ObjectId) -> Self {
+        match self.stage {
+            Stage::Copies(_) => self,
+            Stage::Mappings(_) => Self {
+                stage: Stage::Copies(shadow),
+                ..self
+            },
+        }
+    }
 }
 
 /// How a copy of an object's memory is made.
@@ -90,8 +125,9 @@ impl Vm {
         Ok(at - range.start)
     }
 
-    /// Before a page of a pager's object is written that is not dirty: gives copies of it to up to [`COPY_STEP`] shadows. `Done`: all
-    /// have one, or need none.
+    /// Before a page of a pager's object is written that is not dirty: gives copies of it to up to [`COPY_STEP`] shadows, then takes
+    /// its mappings behind shadows away. `Done`: all have one, or need none, and nobody but those who show the object itself
+    /// has it mapped.
     pub(super) fn preserve<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -101,25 +137,21 @@ impl Vm {
         let object = node(&self.pagers, pager).object;
         let begun = node(&self.pagers, pager).preserving;
         let first = self.object(object).shadows.first;
-        let new = || first.map(|shadow| Preserving { page, shadow });
+        let new = || {
+            let stage = Stage::Copies(first?);
+            Some(Preserving { page, stage })
+        };
         // Who finds another page on its way helps with that one first.
         let Some(now) = begun.or_else(new) else {
             return Progress::Done(());
         };
         let found = self.object(object).pages.get(&self.residents, now.page);
         let found = found.and_then(Content::page);
-        let mut next = Some(now.shadow);
-        if let Some(found) = found {
-            for _ in 0..COPY_STEP {
-                let Some(shadow) = next else { break };
-                self.keep_page(context, shadow, (now.page, found));
-                next = self.object(shadow).siblings.next;
-            }
-        } else {
-            // It is gone, and so is the reason.
-            next = None;
-        }
-        let rest = next.map(|shadow| Preserving { shadow, ..now });
+        // When it is gone, so is the reason.
+        let rest = found.and_then(|found| {
+            let stage = self.preserve_step(context, object, (now, found))?;
+            Some(Preserving { stage, ..now })
+        });
         node_mut(&mut self.pagers, pager).preserving = rest;
         if rest.is_none() && now.page == page {
             return Progress::Done(());
@@ -129,6 +161,32 @@ impl Vm {
             self.mark_page(object, now.page, Marks::DIRTY);
         }
         Progress::More
+    }
+
+    /// The next step for a page that is there; `None`: there is none.
+    fn preserve_step<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        object: ObjectId,
+        (now, found): (Preserving, Page),
+    ) -> Option<Stage> {
+        let from = match now.stage {
+            Stage::Mappings(from) => from,
+            Stage::Copies(shadow) => {
+                let mut next = Some(shadow);
+                for _ in 0..COPY_STEP {
+                    let Some(shadow) = next else { break };
+                    self.keep_page(context, shadow, (now.page, found));
+                    next = self.object(shadow).siblings.next;
+                }
+                if let Some(shadow) = next {
+                    return Some(Stage::Copies(shadow));
+                }
+                0
+            }
+        };
+        let rest = self.withdraw_behind(context, (object, now.page), from);
+        rest.map(Stage::Mappings)
     }
 
     /// Gives a shadow a copy of a page that is behind it, if that shows through; or the shadow is lost.

@@ -128,6 +128,7 @@ impl Vm {
         let entry = self.entry_mut(id);
         entry.object = Some(copy);
         entry.index = 0;
+        self.list_mapper(id);
         self.note_object(map, id);
         self.dereference(object);
         Ok(())

@@ -3,7 +3,6 @@
 //! Invariant: an object knows its shadows, in the order in which they came ([`Shadows`]).
 
 use super::object::Kind;
-use super::preserve::Preserving;
 use super::tree::node_mut;
 use super::{Context, ObjectId, Vm};
 use crate::base::KernResult;
@@ -92,6 +91,10 @@ impl Vm {
         let previous = behind.shadows.last.replace(shadow);
         behind.shadows.first.get_or_insert(shadow);
         behind.shadows.count += 1;
+        if let Kind::Paged(pager) = behind.kind {
+            let pager = node_mut(&mut self.pagers, pager);
+            pager.preserving = pager.preserving.map(|now| now.with(shadow));
+        }
         if let Some(previous) = previous {
             self.object_mut(previous).siblings.next = Some(shadow);
         }
@@ -125,9 +128,7 @@ impl Vm {
         }
         if let Kind::Paged(pager) = behind.kind {
             let pager = node_mut(&mut self.pagers, pager);
-            if let Some(now) = pager.preserving.filter(|now| now.shadow == shadow) {
-                pager.preserving = next.map(|shadow| Preserving { shadow, ..now });
-            }
+            pager.preserving = pager.preserving.map(|now| now.without(shadow, next));
         }
         Some(backing)
     }

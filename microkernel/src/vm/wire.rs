@@ -54,7 +54,8 @@ impl Vm {
         let mut part = rest.start..end.min(rest.start + COPY_STEP * PAGE_SIZE);
         let access = self.wiring_access(entry, access);
         for page in part.clone().step_by(PAGE_SIZE as usize) {
-            match self.fault(context, map, page, access) {
+            let found = self.fault(context, map, page, access);
+            match found.and_then(|_| self.settle_page(context, map, page, access)) {
                 // What is there is wired before it may go again.
                 Err(STALLED) if page > part.start => {
                     part.end = page;
@@ -74,6 +75,27 @@ impl Vm {
         }
         self.join_ends(context, map, &part);
         held.map(|()| part.end)
+    }
+
+    /// Gives an entry a page of its own where a pager's page, which it cannot hold, shows behind a shadow.
+    fn settle_page<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        address: u64,
+        access: Access,
+    ) -> KernResult<()> {
+        let entry = self.entry(self.find_entry(map, address)?);
+        let (object, index) = (entry.object, entry.page_at(address));
+        let shown = object.and_then(|object| Some((object, self.find_in_memory(object, index)?)));
+        let Some((object, found)) = shown.filter(|(_, found)| found.paged && found.depth > 0)
+        else {
+            return Ok(());
+        };
+        self.adopt(context, map, object)?;
+        self.copy_up(context, object, index, found)?;
+        self.forget(context, map, address);
+        self.fault(context, map, address, access).map(|_| ())
     }
 
     /// The access that brings the pages of an entry where they are to stay.

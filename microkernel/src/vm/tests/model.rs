@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use abi::vm::{MIN_ADDRESS, copy_strategy, map_flags};
 
 use super::*;
-use crate::vm::{After, Which};
+use crate::vm::{After, Flush, Which};
 
 /// Maps of a program.
 const MAPS: usize = 3;
@@ -119,6 +119,11 @@ enum Step {
         first: u64,
         flags: u64,
     },
+    /// The pager's pages are unmapped, or the clean ones go.
+    Order {
+        range: (u64, u64),
+        flush: Flush,
+    },
     Settle,
 }
 
@@ -159,6 +164,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (part, 0..WINDOW, prop::sample::select(vec![0, map_flags::COPY])).prop_map(
             |((map, page, count), first, flags)| Step::Supply { map, page, count, first, flags }
         ),
+        2 => (0..WINDOW, 1..6u64, prop::sample::select(vec![Flush::Unmap, Flush::Clean]))
+            .prop_map(|(first, count, flush)| Step::Order { range: (first, count), flush }),
         1 => Just(Step::Settle),
     ]
 }
@@ -303,6 +310,7 @@ impl Program {
                 first,
                 flags,
             } => self.supply((map, page), count, first, flags),
+            Step::Order { range, flush } => self.order(range, flush),
             Step::Settle => self.rig.settle(),
         }
         self.compare();

@@ -1,8 +1,9 @@
 //! Copies of memory that a pager supplies: what they keep, and who pays. The pager is played by the test.
 
+use super::orders::{CLEAN, FLUSH};
 use super::*;
 use crate::base::ids::{MessageKind, PortKind};
-use crate::vm::{Await, Effect, PagerAttributes, PagerId, PagerPorts, STALLED, Terms};
+use crate::vm::{Await, Effect, Order, PagerAttributes, PagerId, PagerPorts, STALLED, Terms};
 use abi::vm::{copy_strategy, map_flags};
 use arena::Arena;
 
@@ -195,6 +196,75 @@ fn forks_and_remaps_of_a_pager_s_memory_are_copies_of_their_moment() {
 
 // covers: V-09
 #[test]
+fn reading_a_private_mapping_takes_no_page_until_the_memory_changes() {
+    let mut rig = Rig::new();
+    let pager = rig.pager(copy_strategy::DELAY);
+    let (writer, reader) = (rig.map(), rig.map());
+    rig.map_pager(writer, pager, (0, 4), 0);
+    rig.map_pager(reader, pager, (0, 4), map_flags::COPY);
+    for page in 0..4 {
+        assert_eq!(rig.get(pager, reader, page), Ok(content(page)));
+    }
+    let child = rig.fork(reader);
+    assert_eq!(rig.get(pager, child, 2), Ok(content(2)));
+    assert_eq!((rig.vm.census()[1], rig.machine.copies), (4, 0));
+    // The same page, which nobody may write there.
+    let shared = rig.touch(writer, at(1), Access::Read);
+    assert_eq!(rig.touch(reader, at(1), Access::Read), shared);
+    let root = rig.vm.root(reader).unwrap();
+    let may = rig.machine.translate(root, at(1), protection::WRITE);
+    assert_eq!(may, None);
+    // Another one's write takes it away from the readers, their own does from nobody.
+    rig.put(pager, writer, 1, 50).unwrap();
+    assert_eq!(rig.machine.copies, 1, "one for both readers");
+    let mapped = rig.machine.translate(root, at(1), protection::READ);
+    assert_eq!(mapped, None);
+    assert_eq!(rig.get(pager, reader, 1), Ok(content(1)));
+    rig.put(pager, reader, 2, 60).unwrap();
+    assert_eq!(rig.get(pager, writer, 2), Ok(content(2)));
+    assert_eq!(rig.get(pager, child, 2), Ok(content(2)));
+    // What the pager takes back, or locks, nobody reads.
+    rig.order(pager, (3, 1), &FLUSH);
+    assert_eq!(rig.machine.translate(root, at(3), protection::READ), None);
+    assert_eq!(rig.get(pager, reader, 3), Ok(content(3)));
+    let lock = Order {
+        lock: Some(protection::READ),
+        ..CLEAN
+    };
+    rig.order(pager, (3, 1), &lock);
+    let locked = rig.with(|vm, context| vm.fault(context, reader, at(3), Access::Read));
+    assert_eq!(locked, Err(STALLED));
+    rig.end_pagers();
+}
+
+// covers: V-09 V-12
+#[test]
+fn wiring_a_private_mapping_gives_it_pages_of_its_own() {
+    for rights in [protection::READ, RW] {
+        let mut rig = Rig::new();
+        let pager = rig.pager(copy_strategy::DELAY);
+        let reader = rig.map();
+        let request = MapRequest {
+            flags: map_flags::COPY,
+            protection: rights,
+            ..rig.request(Source::Pager(pager, 0), 0, 40)
+        };
+        rig.do_map(reader, request).unwrap();
+        assert_eq!(rig.get(pager, reader, 3), Ok(content(3)));
+        let read = protection::READ;
+        rig.wire(reader, (at(0), pages(40)), read).unwrap();
+        rig.order(pager, (0, 40), &FLUSH);
+        assert_eq!(rig.supplied(pager), 0);
+        for page in 0..40 {
+            assert_eq!(rig.load(reader, page), Ok(content(page)));
+        }
+        assert_eq!(rig.supplied(pager), 0, "the pager is asked for nothing");
+        rig.end_pagers();
+    }
+}
+
+// covers: V-09
+#[test]
 fn more_copies_than_a_step_reaches_all_keep_a_page() {
     const COPIES: u64 = 3 * STEP + 5;
     let mut rig = Rig::new();
@@ -275,7 +345,7 @@ fn who_cannot_pay_for_a_copy_loses_it_alone() {
     rig.map_pager(writer, pager, (0, 3), 0);
     rig.map_pager(reader, pager, (0, 3), map_flags::COPY);
     rig.map_pager(rich, pager, (0, 3), map_flags::COPY);
-    assert_eq!(rig.get(pager, reader, 2), Ok(content(2)));
+    rig.put(pager, reader, 2, 60).unwrap();
     rig.allocate(reader, 8, 8);
     let full = (8..16).find(|page| rig.store(reader, *page, 1).is_err());
     assert!(full.is_some());
@@ -283,7 +353,7 @@ fn who_cannot_pay_for_a_copy_loses_it_alone() {
     rig.verify();
     assert_eq!(rig.get(pager, writer, 0), Ok(50));
     assert_eq!(rig.get(pager, rich, 0), Ok(content(0)));
-    assert_eq!(rig.get(pager, reader, 2), Ok(content(2)), "it has that one");
+    assert_eq!(rig.get(pager, reader, 2), Ok(60), "it has that one");
     let lost = Err(KernReturn::MemoryError);
     assert_eq!(rig.get(pager, reader, 0), lost);
     assert_eq!(rig.get(pager, reader, 1), lost);

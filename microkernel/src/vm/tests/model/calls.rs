@@ -3,7 +3,7 @@
 //! When there is no memory in the middle of one, the model takes over what can be seen of it.
 
 use super::*;
-use crate::vm::{Contents, Sharing};
+use crate::vm::{Contents, Order, Returns, Sharing};
 
 impl Program {
     pub(super) fn hold(&mut self, map: usize, page: u64, count: u64, access: u32) {
@@ -157,6 +157,18 @@ impl Program {
                 ..Cell::of(memory)
             };
             self.maps[to.0].insert(at(to.1 + number), cell);
+        }
+    }
+
+    /// Nobody sees a difference: what goes comes back as it was.
+    pub(super) fn order(&mut self, range: (u64, u64), flush: Flush) {
+        let order = Order {
+            returns: Returns::Nothing,
+            flush,
+            lock: None,
+        };
+        if let Some(pager) = self.pager {
+            self.rig.order(pager, range, &order);
         }
     }
 
