@@ -44,11 +44,27 @@ pub(super) fn serve<M: Machine>(
     power: Power,
     request: Request<'_>,
 ) -> Reply {
-    let host = HostObject { core, power };
-    if request.is_of::<dyn MachHost>() {
-        return dispatch::<dyn MachHost, _>(host, request);
+    dispatch::<dyn Host, _>(HostObject { core, power }, request)
+}
+
+/// What else a host is asked: Mach's calls. Apart, since what is asked often would pay for the choice.
+#[cold]
+#[inline(never)]
+pub(super) fn serve_mach<M: Machine>(
+    core: &mut Core<'_, M>,
+    power: Power,
+    request: Request<'_>,
+) -> Reply {
+    dispatch::<dyn MachHost, _>(HostObject { core, power }, request)
+}
+
+/// What the holder of a port may do with the host, if it is a host's.
+pub(super) fn power_of(object: Object) -> Option<Power> {
+    match object {
+        Object::Host => Some(Power::None),
+        Object::HostPrivileged => Some(Power::All),
+        _ => None,
     }
-    dispatch::<dyn Host, _>(host, request)
 }
 
 impl<M: Machine> HostObject<'_, '_, M> {

@@ -37,6 +37,7 @@ pub use transport::{Reply, Scratch, words_of};
 use abi::kern_return::KernReturn;
 use abi::trace::Kind as TraceKind;
 use abi::transport::{Error, Request as _};
+use interfaces::mach_host::MachHost;
 
 use crate::base::KernResult;
 use crate::base::counters::Counters;
@@ -112,6 +113,11 @@ pub fn serve<M: Machine>(
         && let Some(level) = level_of(object)
     {
         return exceptions::serve(core, level, request);
+    }
+    if request.is_of::<dyn MachHost>()
+        && let Some(power) = host::power_of(object)
+    {
+        return host::serve_mach(core, power, request);
     }
     match object {
         Object::Task(id) => task::serve(core, id, request),
