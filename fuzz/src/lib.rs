@@ -5,9 +5,21 @@
 //! ordinary tests.
 #![forbid(unsafe_code)]
 
+mod boot;
+mod crash;
 mod message;
+mod request;
+mod stub;
+mod text;
+mod wire;
 
+pub use boot::boot;
+pub use crash::crash;
 pub use message::message;
+pub use request::request;
+pub use stub::stub;
+pub use text::{log, options, typed};
+pub use wire::wire;
 
 use abi::symbols;
 use archive::{Archive, Bytes};
@@ -25,15 +37,23 @@ const MOST: usize = 1 << 20;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const ALL: [(&str, Target); 8] = [
+pub const ALL: [(&str, Target); 16] = [
     ("acpi", acpi),
     ("archive", archive),
+    ("boot", boot),
     ("channel", channel),
+    ("crash", crash),
     ("elf", elf),
     ("image", image),
+    ("log", log),
     ("manifest", manifest),
     ("message", message),
+    ("options", options),
+    ("request", request),
+    ("stub", stub),
     ("symbols", symbols),
+    ("typed", typed),
+    ("wire", wire),
 ];
 
 /// Physical memory from this address on holds the bytes.
@@ -60,7 +80,7 @@ pub fn acpi(bytes: &[u8]) {
 /// The boot archive, as the stub and as the first task read it.
 pub fn archive(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(MOST)];
-    std::hint::black_box(boot::archive::find(bytes).is_ok());
+    std::hint::black_box(::boot::archive::find(bytes).is_ok());
     let Ok(archive) = Archive::read(bytes.to_vec()) else {
         return;
     };
