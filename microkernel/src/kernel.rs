@@ -374,6 +374,7 @@ impl Kernel {
         }
         let what = (trace::NONE, 0);
         self.sched.note(machine, cpu, TraceKind::Timer, what);
+        self.sched.count_waiting(cpu, now);
         let next = self.ipc.fire_timers(now, STEP);
         self.sched.set_port_deadline(machine, cpu, next);
         self.sched.end_slice(machine, cpu);
@@ -539,6 +540,7 @@ impl Kernel {
             && let Some(task) = self.tasks.arena.get_mut(task)
         {
             task.cpu_time = task.cpu_time.wrapping_add(time);
+            task.events.switches = task.events.switches.wrapping_add(1);
         }
     }
 

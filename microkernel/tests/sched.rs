@@ -1,8 +1,10 @@
 //! Turns on the CPU, waits that end by themselves, futexes.
 
 use abi::kern_return::{KernReturn as K, MessageReturn};
-use abi::notify::pending;
+use abi::names::{Name, disposition, port_type};
+use abi::notify::{self, pending};
 use abi::trap;
+use microkernel::machine::FrameIndex;
 use sim::{Config, Request, Rng, Sim, image};
 
 /// A word that all threads of a task see.
@@ -165,4 +167,83 @@ fn a_port_s_timer_becomes_a_message_at_its_deadline() {
         assert!((deadline..limit).contains(&now), "{now} for {deadline}");
         sim.on(first).destroy(port).unwrap();
     }
+}
+
+fn timed(sim: &mut Sim, first: FrameIndex, timer: u64, deadline: u64) {
+    let armed = sim.on(first).trap(trap::MK_TIMER_ARM, &[timer, deadline]);
+    assert_eq!(armed, Ok(0));
+}
+
+// covers: K-02
+#[test]
+fn a_timer_is_armed_cancelled_and_destroyed_and_has_one_message_at_a_time() {
+    let (mut sim, first) = Sim::single();
+    let timer = sim.on(first).trap(trap::MK_TIMER_CREATE, &[]).unwrap();
+    let port = Name(timer as u32);
+    assert_eq!(sim.on(first).kind(port), Ok(port_type::RECEIVE));
+    assert_eq!(sim.on(first).trap(trap::MK_TIMER_CANCEL, &[timer]), Ok(0));
+    let (soon, later) = (sim.now() + 1_000_000, sim.now() + 30_000_000);
+    timed(&mut sim, first, timer, soon);
+    let cancelled = sim.on(first).trap(trap::MK_TIMER_CANCEL, &[timer]);
+    assert_eq!(cancelled, Ok(soon));
+    sim.pass_time(2_000_000);
+    assert_eq!(
+        sim.on(first).poll(port).code,
+        MessageReturn::ReceiveTimedOut
+    );
+    // Another deadline takes the place of the first; what has passed comes at once, and is told once.
+    timed(&mut sim, first, timer, u64::MAX - 1);
+    timed(&mut sim, first, timer, later);
+    let limit = later + 9_000_000;
+    let reply = sim.on(first).message(&Request::poll(port).until(limit));
+    assert_eq!((reply.id, reply.words[0]), (pending::TIMER, later));
+    for deadline in [1, 2, 3] {
+        timed(&mut sim, first, timer, deadline);
+        sim.pass_time(1_000_000);
+    }
+    let reply = sim.on(first).poll(port);
+    assert_eq!((reply.id, reply.words[0]), (pending::TIMER, 3), "the last");
+    assert_eq!(
+        sim.on(first).poll(port).code,
+        MessageReturn::ReceiveTimedOut
+    );
+    timed(&mut sim, first, timer, later + 1_000_000_000);
+    assert_eq!(sim.on(first).trap(trap::MK_TIMER_DESTROY, &[timer]), Ok(0));
+    assert_eq!(sim.on(first).kind(port), Err(K::InvalidName));
+    for number in [
+        trap::MK_TIMER_ARM,
+        trap::MK_TIMER_CANCEL,
+        trap::MK_TIMER_DESTROY,
+    ] {
+        assert_eq!(sim.on(first).trap(number, &[timer, 1]), Err(K::InvalidName));
+        let plain = sim.on(first).port();
+        let other = sim.on(first).trap(number, &[plain.0.into(), 1]);
+        assert_eq!(other, Err(K::InvalidArgument), "no timer");
+        sim.on(first).destroy(plain).unwrap();
+    }
+    assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+}
+
+// covers: K-02
+#[test]
+fn a_timer_stays_where_it_is_and_nobody_gets_it_in_place_of_its_end() {
+    let (mut sim, first) = Sim::single();
+    let timer = sim.on(first).trap(trap::MK_TIMER_CREATE, &[]).unwrap();
+    let (timer, notes) = (Name(timer as u32), sim.on(first).port());
+    let mut me = sim.on(first);
+    for disposition in [disposition::MAKE_SEND, disposition::MAKE_SEND_ONCE] {
+        let to = Request::send(notes).disposed(disposition::MAKE_SEND);
+        let moves = to.clone().port(timer, disposition::MOVE_RECEIVE);
+        assert_eq!(me.message(&moves).code, MessageReturn::SendInvalidRight);
+        let gives = me.message(&to.port(timer, disposition));
+        assert_eq!(gives.code, MessageReturn::Success, "rights to send do move");
+        let found = me.poll(notes).body.unwrap().descriptors[0].name;
+        me.deallocate(Name(found)).unwrap();
+    }
+    me.poll(timer);
+    let destroyed = me.request(timer, notify::PORT_DESTROYED, 0, notes);
+    assert_eq!(destroyed, Err(K::InvalidRight));
+    let senders = me.request(timer, notify::NO_SENDERS, 0, notes);
+    assert_eq!(senders, Ok(Name::NULL), "another notice may be had");
+    assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
 }

@@ -6,6 +6,7 @@ use abi::names::{Name, disposition, port_type};
 use abi::registers::options;
 use abi::transport::{Argument, Description, Interface, Kind, Method, REQUEST_WORDS};
 use interfaces::ALL;
+use interfaces::clock::Clock;
 use interfaces::exceptions::ExceptionPorts;
 use interfaces::host::Host;
 use interfaces::mach_host::MachHost;
@@ -27,12 +28,11 @@ const LETHAL: [&str; 4] = ["terminate", "suspend", "set_state", "abort"];
 
 /// A request with arguments that are of the right kind, mostly.
 pub(crate) fn request(of: &mut Generator) -> Step {
-    let lacks = of
-        .pool
-        .service_of(<dyn Semaphore>::NAME, &mut of.rng)
-        .is_none();
-    let (service, method) = if lacks && of.rng.one_in(8) {
+    let lacks = |of: &mut Generator, name| of.pool.service_of(name, &mut of.rng).is_none();
+    let (service, method) = if lacks(of, <dyn Semaphore>::NAME) && of.rng.one_in(8) {
         semaphore(of)
+    } else if lacks(of, <dyn Clock>::NAME) && of.rng.one_in(8) {
+        clock(of)
     } else {
         let service = of.pool.service(&mut of.rng);
         (service, method(of, service))
@@ -95,14 +95,25 @@ fn method(of: &mut Generator, service: Service) -> Option<&'static Method> {
 
 /// The way to a semaphore: the traps on them are nothing without one.
 fn semaphore(of: &mut Generator) -> (Service, Option<&'static Method>) {
-    let name = of.pool.service_of(<dyn Task>::NAME, &mut of.rng);
-    let task = Service {
-        name: name.unwrap_or_default(),
-        interface: <dyn Task>::NAME,
-        is_made: false,
-    };
     let make = <dyn Task>::DESCRIPTION.method(<dyn Task>::SEMAPHORE_CREATE.id);
-    (task, make)
+    (known(of, <dyn Task>::NAME), make)
+}
+
+/// The way to a clock.
+fn clock(of: &mut Generator) -> (Service, Option<&'static Method>) {
+    let make = <dyn MachHost>::DESCRIPTION.method(<dyn MachHost>::CLOCK_SERVICE.id);
+    (known(of, <dyn Host>::NAME), make)
+}
+
+fn known(of: &mut Generator, interface: &'static str) -> Service {
+    Service {
+        name: of
+            .pool
+            .service_of(interface, &mut of.rng)
+            .unwrap_or_default(),
+        interface,
+        is_made: false,
+    }
 }
 
 /// One of the interfaces that something answers which is known by one of them.
@@ -230,11 +241,11 @@ fn word(of: &mut Generator, name: &str) -> u64 {
             size.min(of.pool.region(&mut of.rng).size)
         }
         "name" | "after" => of.pool.name(u32::MAX, &mut of.rng).0.into(),
-        "policy" => of.rng.pick(&[0, 0, 0, 1]),
+        "policy" | "which" => of.rng.pick(&[0, 0, 0, 1]),
         "value" => of.rng.pick(&[0, 1, 2, 1 << 31]),
         "inherit" => of.rng.below(3) as u64,
-        "protection" | "right" | "flags" | "index" | "first" | "which" | "kind" | "change"
-        | "flavor" | "count" | "time" => of.rng.below(9) as u64,
+        "protection" | "right" | "flags" | "index" | "first" | "kind" | "change" | "flavor"
+        | "count" | "time" => of.rng.below(9) as u64,
         "disposition" => u64::from(disposition::MOVE_RECEIVE) + of.rng.below(7) as u64,
         "limits" => of.rng.pick(&[1, 2, 4, 4, 4, 4, 16, 32, 1 << 20]),
         // Of a machine's devices, and beyond its memory.

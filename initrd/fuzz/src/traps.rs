@@ -79,7 +79,7 @@ pub enum Argument {
 use Argument as A;
 
 /// Every trap but `mach_msg`, with the meaning of its arguments.
-pub const TRAPS: [(i64, &[Argument]); 53] = [
+pub const TRAPS: [(i64, &[Argument]); 57] = [
     (trap::VM_ALLOCATE, &[A::Address, A::Size, A::Flag]),
     (trap::VM_DEALLOCATE, &[A::Victim, A::Size]),
     (
@@ -147,6 +147,10 @@ pub const TRAPS: [(i64, &[Argument]); 53] = [
         trap::PORT_SET_ATTRIBUTE,
         &[A::Receive, A::Attribute, A::Limit],
     ),
+    (trap::MK_TIMER_CREATE, &[]),
+    (trap::MK_TIMER_DESTROY, &[A::Receive]),
+    (trap::MK_TIMER_ARM, &[A::Receive, A::Deadline]),
+    (trap::MK_TIMER_CANCEL, &[A::Receive]),
     (trap::TIMER_ARM, &[A::Receive, A::Deadline]),
     (trap::PORT_GET_REFS, &[A::Name, A::Right]),
     // Traps on which much stands come twice.

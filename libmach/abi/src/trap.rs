@@ -66,6 +66,8 @@ pub const PORT_GET_ATTRIBUTE: i64 = -40;
 pub const PORT_GUARD: i64 = -41;
 /// `mach_port_unguard(name, guard)`.
 pub const PORT_UNGUARD: i64 = -42;
+/// Traps of XNU that are answered `NotSupported`: `mach_msg2`, and those that make and read vouchers.
+pub const REFUSED: [i64; 3] = [-47, -70, -72];
 /// `thread_switch(thread, option, deadline)`. Options: [`switch_option`].
 pub const THREAD_SWITCH: i64 = -61;
 /// `clock_sleep_trap(clock, kind, seconds, nanoseconds)` → when it woke, in ns since boot. Of the system clock, to a time
@@ -81,6 +83,16 @@ pub const PORT_TYPE: i64 = -76;
 pub const PORT_REQUEST_NOTIFICATION: i64 = -77;
 /// `mach_wait_until(deadline)`: blocks until the absolute time in ns → the time then. `Aborted`.
 pub const WAIT_UNTIL: i64 = -90;
+/// `mk_timer_create()` → name of a receive right that is a timer: it is not moved to other tasks, and nobody gets it in
+/// place of its end. When its time comes it has a message ([`notify::pending::TIMER`](crate::notify::pending::TIMER)),
+/// one at a time.
+pub const MK_TIMER_CREATE: i64 = -91;
+/// `mk_timer_destroy(timer)`. `InvalidArgument`, as of the next two: a receive right that is no timer.
+pub const MK_TIMER_DESTROY: i64 = -92;
+/// `mk_timer_arm(timer, deadline)`, absolute, in ns; in place of an earlier one.
+pub const MK_TIMER_ARM: i64 = -93;
+/// `mk_timer_cancel(timer)` → the deadline that does not come any more; 0: it was not armed.
+pub const MK_TIMER_CANCEL: i64 = -94;
 
 /// Does nothing, successfully: the floor of what a trap costs.
 pub const NULL: i64 = -200;

@@ -70,7 +70,7 @@ pub trait ClockReply {
 }
 
 /// Who hears of changes of the host.
-#[interface(name = "org.mello.host-notify", subsystem = 950)]
+#[interface(name = "org.mello.host-watcher", subsystem = 950)]
 pub trait HostNotify {
     /// The calendar was set.
     #[oneway]

@@ -24,6 +24,7 @@ pub mod log;
 pub mod mach_host;
 pub mod memory;
 pub mod memory_object;
+pub mod processor;
 pub mod semaphore;
 pub mod squares;
 pub mod supervisor;
@@ -38,6 +39,8 @@ use abi::transport::{Description, Interface};
 pub const ALL: &[&Description] = &[
     <dyn host::Host>::DESCRIPTION,
     <dyn mach_host::MachHost>::DESCRIPTION,
+    <dyn processor::Processor>::DESCRIPTION,
+    <dyn processor::ProcessorSet>::DESCRIPTION,
     <dyn task::Task>::DESCRIPTION,
     <dyn thread::Thread>::DESCRIPTION,
     <dyn vm::Vm>::DESCRIPTION,
@@ -70,6 +73,8 @@ pub const ALL: &[&Description] = &[
 pub const KERNEL: &[&Description] = &[
     <dyn host::Host>::DESCRIPTION,
     <dyn mach_host::MachHost>::DESCRIPTION,
+    <dyn processor::Processor>::DESCRIPTION,
+    <dyn processor::ProcessorSet>::DESCRIPTION,
     <dyn task::Task>::DESCRIPTION,
     <dyn thread::Thread>::DESCRIPTION,
     <dyn vm::Vm>::DESCRIPTION,
@@ -110,7 +115,7 @@ mod tests {
 
     #[test]
     fn ids_of_requests_and_replies_are_unique() {
-        let mut ids = [0; 512];
+        let mut ids = [0; 1024];
         let mut count = 0;
         for method in ALL.iter().flat_map(|interface| interface.methods) {
             for id in [method.id, method.id + abi::transport::REPLY_OFFSET] {

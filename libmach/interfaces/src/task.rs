@@ -10,6 +10,7 @@ use macros::{Wire, interface};
 
 use crate::bounded::{Bytes, List, Text};
 use crate::memory::Entry;
+use crate::processor::ProcessorSet;
 use crate::semaphore::Semaphore;
 use crate::thread::Thread;
 
@@ -202,7 +203,8 @@ pub trait Task {
     ) -> Result<SendRight<dyn Semaphore>>;
     /// A port that is kept for the task (`abi::task::special`). A child gets its parent's, except for the own port.
     ///
-    /// `InvalidArgument`: none has that number. `Failure`: there is none, or it died.
+    /// `InvalidArgument`: none has that number. `NotSupported`: one that is less than the control port. `Failure`: there
+    /// is none, or it died.
     async fn special_port(&mut self, which: u32) -> Result<SendRight<Untyped>>;
     /// Sets such a port. `TASK_SELF` and `HOST_SELF` answer what was set.
     async fn set_special_port(&mut self, which: u32, port: SendRight<Untyped>) -> Result<()>;
@@ -224,4 +226,17 @@ pub trait Task {
     /// As [`Task::extract_send`], with a right to send once.
     async fn extract_send_once(&mut self, name: Name, disposition: u8)
     -> Result<SendOnce<Untyped>>;
+    /// `task_assign`: to the right to steer the processor set that it is in; `threads` 1: its threads, too.
+    ///
+    /// `InvalidArgument`: it is another right; there is one set only.
+    async fn assign(&mut self, set: SendRight<dyn ProcessorSet>, threads: u32) -> Result<()>;
+    /// `task_assign_default`: the same, to the set that everything is in.
+    async fn assign_default(&mut self, threads: u32) -> Result<()>;
+    /// `task_get_assignment`: the processor set that it is in, to be asked.
+    async fn assignment(&mut self) -> Result<SendRight<dyn ProcessorSet>>;
+    /// `task_info`, by a flavor of `abi::task::info`, as Mach lays it out in words of 32 bits; `count` is how many words the
+    /// caller has room for.
+    ///
+    /// `InvalidArgument`: no such flavor, or it has more words.
+    async fn info_of(&mut self, flavor: u32, count: u32) -> Result<List<u32, 40>>;
 }

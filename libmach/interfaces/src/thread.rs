@@ -4,6 +4,7 @@ use abi::thread_state::ThreadState;
 use macros::{Wire, interface};
 
 use crate::bounded::{Bytes, List};
+use crate::processor::ProcessorSet;
 
 /// A thread in numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
@@ -57,8 +58,17 @@ pub trait Thread {
     ///
     /// A thread with a time constraint runs at the limit; when it has run for its computation without waiting, it gives
     /// way to all others until its period is over. `InvalidArgument`: no such policy, not so many words, or values
-    /// that make no sense. `NotSupported`: quality of service.
+    /// that make no sense.
     async fn set_policy(&mut self, flavor: u32, words: List<u32, 4>) -> Result<()>;
-    /// What was set. `Failure`: it has no time constraint. `InvalidArgument`, `NotSupported`: as above.
+    /// What was set. `Failure`: it has no time constraint. `InvalidArgument`: as above.
     async fn policy(&self, flavor: u32) -> Result<List<u32, 4>>;
+    /// `thread_assign`, `thread_assign_default`, `thread_get_assignment`: as of tasks
+    /// ([`Task::assign`](crate::task::Task::assign)).
+    async fn assign(&mut self, set: SendRight<dyn ProcessorSet>) -> Result<()>;
+    /// See [`Thread::assign`].
+    async fn assign_default(&mut self) -> Result<()>;
+    /// See [`Thread::assign`].
+    async fn assignment(&mut self) -> Result<SendRight<dyn ProcessorSet>>;
+    /// `thread_info`, by a flavor of `abi::task::thread_info`; as [`Task::info_of`](crate::task::Task::info_of).
+    async fn info_of(&mut self, flavor: u32, count: u32) -> Result<List<u32, 40>>;
 }

@@ -317,6 +317,24 @@ pub fn wait_until(deadline: u64) -> Outcome<()> {
     unit(harmless(number::WAIT_UNTIL, [deadline, 0, 0, 0, 0, 0]))
 }
 
+/// A receive right that is a timer.
+pub fn timer_create() -> Outcome<Name> {
+    name(harmless(number::MK_TIMER_CREATE, [0; 6]))
+}
+
+/// Ends a timer.
+pub fn timer_destroy(timer: Name) -> Outcome<()> {
+    unit(harmless(
+        number::MK_TIMER_DESTROY,
+        [n(timer), 0, 0, 0, 0, 0],
+    ))
+}
+
+/// Disarms a timer; answers the deadline that does not come any more, 0 when it was not armed.
+pub fn timer_cancel(timer: Name) -> Outcome<u64> {
+    harmless(number::MK_TIMER_CANCEL, [n(timer), 0, 0, 0, 0, 0])
+}
+
 /// Sleeps by a clock until a time, or for a span ([`abi::clock::kind`]); answers when it woke, in ns since boot.
 pub fn clock_sleep(clock: Name, kind: u32, (seconds, nanoseconds): (u32, u32)) -> Outcome<u64> {
     let arguments = [

@@ -13,6 +13,12 @@ pub struct Counters {
     pub queued: u64,
     /// Page faults.
     pub faults: u64,
+    /// Pages that were zero-filled for a fault.
+    pub zero_filled: u64,
+    /// Pages that were copied for a fault.
+    pub copied: u64,
+    /// Pages that pagers were asked for.
+    pub paged_in: u64,
     /// Exceptions raised.
     pub exceptions: u64,
     /// Interrupts taken.

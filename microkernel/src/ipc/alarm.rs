@@ -126,12 +126,12 @@ pub struct Clocks {
     ports: [[Option<PortId>; 2]; 2],
 }
 
-/// What a clock's port allows.
+/// What a port of a clock, or of the processor set, allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hand {
     /// To ask.
     Ask,
-    /// To set it, too.
+    /// To set and steer it, too.
     Set,
 }
 

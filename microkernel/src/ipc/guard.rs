@@ -8,7 +8,7 @@ use abi::exception;
 use abi::kern_return::KernReturn;
 use abi::names::Name;
 
-use super::port::Guard;
+use super::port::{Guard, Mark};
 use super::{Context, Ipc};
 use crate::base::KernResult;
 use crate::base::ids::{PortId, SpaceId};
@@ -106,8 +106,10 @@ impl Ipc {
     }
 
     /// Whether the receive right to a port stays where it is.
-    pub(super) fn is_strictly_guarded(&self, port: Option<PortId>) -> bool {
-        let guard = self.ports.find(port).and_then(|port| port.guard);
-        guard.is_some_and(|guard| guard.strict)
+    pub(super) fn stays(&self, port: Option<PortId>) -> bool {
+        let port = self.ports.find(port);
+        port.is_some_and(|port| {
+            port.mark == Mark::Timer || port.guard.is_some_and(|guard| guard.strict)
+        })
     }
 }

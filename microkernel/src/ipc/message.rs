@@ -38,6 +38,13 @@ pub enum Made {
         /// The thread that gave the last one.
         last: ThreadId,
     },
+    /// Rights for the answer, of what lies in a table.
+    Row {
+        /// The rights.
+        array: ArrayId,
+        /// The first index that was not looked at.
+        index: u32,
+    },
     /// Names for the answer, which ends when the request fails.
     Names {
         /// Where they are written.
@@ -47,6 +54,8 @@ pub enum Made {
         /// How many there are so far.
         count: u32,
     },
+    /// The last thread whose counts were taken.
+    Counted(ThreadId),
     /// All below this address, or before this byte, is done.
     At(u64),
     /// The bytes that are mapped of what is to lie at an address.

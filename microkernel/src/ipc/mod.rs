@@ -52,7 +52,7 @@ use crate::base::ids::{ArrayId, PortId, PortKind, TaskId};
 use crate::base::ledger::Ledgers;
 use crate::base::tree::Tree;
 use crate::base::usage::Usage;
-use crate::machine::{Cpu, Machine};
+use crate::machine::{Cpu, MAX_CPUS, Machine};
 use crate::sched::{Sched, ThreadQueue};
 use crate::vm::{self, Vm};
 use agenda::Agenda;
@@ -109,6 +109,12 @@ pub struct Ipc {
     pub specials: Specials,
     /// Who has which interrupt line.
     pub lines: Lines,
+    /// The ports of processors.
+    pub processor_ports: [Option<PortId>; MAX_CPUS],
+    /// The ports of their set, by [`Hand`](alarm::Hand).
+    pub set_ports: [Option<PortId>; 2],
+    /// Pages that were given to pagers since boot.
+    pub paged_out: u64,
     /// The clocks, and who waits for them.
     pub clocks: Clocks,
     agenda: Agenda,
@@ -157,6 +163,9 @@ impl Ipc {
             host_port: None,
             specials: Specials::new(),
             lines: Lines::new(),
+            processor_ports: [None; MAX_CPUS],
+            set_ports: [None; 2],
+            paged_out: 0,
             clocks: Clocks::new(machine),
             agenda: Agenda::default(),
             spent: 0,

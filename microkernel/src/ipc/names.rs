@@ -53,6 +53,8 @@ pub struct Space {
     pub(super) last_kernel_name: Name,
     /// The task's names-used request.
     pub(super) watch: Option<NoticeId>,
+    /// Traps of its threads on the general path that sent no message.
+    pub traps: u64,
     /// Pays for names, ports and messages.
     pub ledger: LedgerId,
     /// The memory that messages to this space's threads carry data to.
@@ -91,6 +93,7 @@ impl Names {
             by_port: Tree::new(),
             last_kernel_name: Name::NULL,
             watch: None,
+            traps: 0,
             ledger,
             map,
         };
@@ -139,6 +142,13 @@ impl Names {
     /// As [`space`](Self::space).
     pub fn space_mut(&mut self, id: SpaceId) -> Option<&mut Space> {
         self.spaces.get_mut(id)
+    }
+
+    /// Counts a trap that sends no message.
+    pub fn count_trap(&mut self, id: SpaceId) {
+        if let Some(space) = self.spaces.get_mut(id) {
+            space.traps = space.traps.wrapping_add(1);
+        }
     }
 
     /// What a name denotes; `None` for a name that denotes nothing (any more).

@@ -9,7 +9,7 @@ use abi::names::Name;
 
 use super::entry::{Entry, Rights};
 use super::ops::PORT_BYTES;
-use super::port::{Kind, Object, Port};
+use super::port::{Kind, Mark, Object, Port};
 use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::Shortage;
@@ -40,6 +40,8 @@ impl Object {
             Self::Task(_)
             | Self::Host
             | Self::HostPrivileged
+            | Self::Processor(_)
+            | Self::ProcessorSet(_)
             | Self::Clock(..)
             | Self::IoRoot
             | Self::InterruptRoot
@@ -126,7 +128,10 @@ impl Ipc {
         let Some(record) = self.ports.get_mut(port) else {
             return;
         };
-        record.idle = idle != Idle::No;
+        record.mark = match idle {
+            Idle::No => Mark::None,
+            Idle::Yet | Idle::Now => Mark::Idle,
+        };
         if idle == Idle::Now {
             self.put_on_agenda(port);
         }
@@ -135,7 +140,7 @@ impl Ipc {
     /// Remembers the task behind a port that leaves the agenda, if it may be deserted.
     pub(super) fn look_for_deserted(&mut self, port: PortId) {
         if let Some(Port {
-            idle: true,
+            mark: Mark::Idle,
             kind: Kind::Kernel(Object::Task(task)),
             ..
         }) = self.ports.get(port)

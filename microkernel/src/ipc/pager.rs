@@ -149,7 +149,7 @@ impl Ipc {
             return Ok(Progress::Done);
         };
         // Pages that earlier steps have looked at, and those of the descriptors before.
-        let (mut done, mut before, mut budget) = (record.awaited, 0, COPY_STEP);
+        let (mut done, mut before, mut budget) = (u64::from(record.awaited), 0, COPY_STEP);
         for index in 0..shape.descriptors() {
             let descriptor = read_descriptor(cx.machine, page, index);
             let size = match descriptor.kind {
@@ -186,7 +186,7 @@ impl Ipc {
     /// Where a send goes on when its trap is done again.
     fn note_awaited<M: Machine>(&self, cx: &mut Context<'_, M>, thread: ThreadId, pages: u64) {
         if let Some(thread) = cx.sched.threads.get_mut(thread) {
-            thread.awaited = pages;
+            thread.awaited = u32::try_from(pages).unwrap_or(u32::MAX);
         }
     }
 
@@ -245,6 +245,7 @@ impl Ipc {
             let [dirty, kept] = [returned.dirty, returned.kept].map(u64::from);
             message.words = [returned.offset, dirty, kept, 0, 0, 0];
         }
+        self.paged_out += returned.size / PAGE_SIZE;
         self.attach_body(message, body, 1);
         let memory = Carried::Memory(Some(returned.copy), returned.size);
         self.carry(message, [memory]);

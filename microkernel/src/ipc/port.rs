@@ -10,7 +10,7 @@ use crate::base::KernResult;
 use crate::base::ids::{MembershipId, NoticeId, PortId, SemaphoreId, SpaceId, TaskId, ThreadId};
 use crate::base::ledger::LedgerId;
 use crate::base::tree::Links;
-use crate::machine::{NEVER, Time};
+use crate::machine::{Cpu, NEVER, Time};
 use crate::sched::ThreadQueue;
 use crate::vm::{MemoryEntryId, PagerId};
 
@@ -43,7 +43,11 @@ pub enum Object {
         /// The line.
         line: u32,
     },
-    /// A clock, and what it allows.
+    /// A processor.
+    Processor(Cpu),
+    /// The set of all processors, and what the port allows.
+    ProcessorSet(Hand),
+    /// A clock, and what the port allows.
     Clock(Clock, Hand),
     /// A semaphore.
     Semaphore(SemaphoreId),
@@ -109,6 +113,18 @@ impl Guard {
             _ => Err(KernReturn::InvalidArgument),
         }
     }
+}
+
+/// What is special about a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Mark {
+    /// Nothing.
+    None,
+    /// It stands for a task all of whose threads are suspended, if it has any: whoever lets go of a send right may have
+    /// been the last who reached it.
+    Idle,
+    /// It is a timer, and nothing else: its receive right stays where it is.
+    Timer,
 }
 
 /// A port or a port set.
@@ -181,9 +197,8 @@ pub struct Port {
     pub(super) on_agenda: bool,
     /// Its receive right is gone: what is left of it is taken apart.
     pub(super) dying: bool,
-    /// It stands for a task all of whose threads are suspended, if it has any: whoever lets go of a send right may have
-    /// been the last who reached it.
-    pub(super) idle: bool,
+    /// See [`Mark`]. One byte: one more would make every port longer, and a look at one cost more.
+    pub(super) mark: Mark,
 }
 
 impl Port {
@@ -224,7 +239,7 @@ impl Port {
             agenda_next: u32::MAX,
             on_agenda: false,
             dying: false,
-            idle: false,
+            mark: Mark::None,
         }
     }
 

@@ -297,9 +297,11 @@ impl Ipc {
                 code.0 = MessageReturn::ReceiveHeaderError.0 | resource::IPC_SPACE;
                 (ReplyKind::None, Name::NULL)
             });
-        let Some(space) = cx.sched.threads.get(thread).map(|thread| thread.space) else {
+        let Some(record) = cx.sched.threads.get_mut(thread) else {
             return;
         };
+        record.counts.received = record.counts.received.wrapping_add(1);
+        let space = record.space;
         let at = self.at(port, space);
         let (local, label) = (at.name, at.label);
         let shape = if message.shape.is_buffered() {

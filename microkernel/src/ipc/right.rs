@@ -3,7 +3,7 @@
 use abi::names::{MAX_UREFS, Name, disposition};
 
 use super::entry::{Entry, Rights};
-use super::port::Kind;
+use super::port::{Kind, Mark};
 use super::{Context, Ipc};
 use crate::base::Shortage;
 use crate::base::ids::{ChunkId, PortId, SpaceId};
@@ -31,7 +31,7 @@ pub enum Right {
 /// Why a name and a disposition do not make a right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
-    /// The name denotes nothing, or not the right that the disposition needs, or a guarded one.
+    /// The name denotes nothing, or not the right that the disposition needs, or one that stays where it is.
     NoRight,
     /// The disposition is none.
     BadDisposition,
@@ -80,7 +80,7 @@ impl Ipc {
         }
         let held = entry.rights.contains(needed);
         let port = entry.port;
-        if !held || disposition == disposition::MOVE_RECEIVE && self.is_strictly_guarded(port) {
+        if !held || disposition == disposition::MOVE_RECEIVE && self.stays(port) {
             Err(Refusal::NoRight)
         } else {
             Ok(false)
@@ -282,7 +282,7 @@ impl Ipc {
                     return;
                 };
                 port.send_rights -= 1;
-                if port.idle {
+                if port.mark == Mark::Idle {
                     self.put_on_agenda(id);
                 } else if port.send_rights == 0 {
                     self.no_senders_left(id);

@@ -172,6 +172,9 @@ impl Ipc {
             let id = self.keep(cx, thread, message)?;
             return Ok(Sent::Kernel(object, id));
         }
+        if let Some(thread) = cx.sched.threads.get_mut(thread) {
+            thread.counts.sent = thread.counts.sent.wrapping_add(1);
+        }
         if let Some(receiver) = receiver
             && self.still_meets(cx.sched, port, receiver)
         {

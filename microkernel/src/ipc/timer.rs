@@ -1,8 +1,9 @@
 //! Timers of ports: a deadline that becomes a pending word, and so a message (K-02).
 
 use abi::kern_return::KernReturn;
-use abi::names::Name;
+use abi::names::{Name, right};
 
+use super::port::Mark;
 use super::{Context, Ipc, Ports};
 use crate::base::KernResult;
 use crate::base::ids::SpaceId;
@@ -54,6 +55,34 @@ impl Ipc {
         cx.sched
             .set_port_deadline(cx.machine, cx.cpu, self.first_timer());
         Ok(())
+    }
+
+    /// `mk_timer_create`.
+    ///
+    /// # Errors
+    /// `ResourceShortage`.
+    pub fn create_timer<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+    ) -> KernResult<Name> {
+        let name = self.allocate(cx, space, right::RECEIVE)?;
+        let id = self.receive_right(space, name)?;
+        if let Some(port) = self.ports.get_mut(id) {
+            port.mark = Mark::Timer;
+        }
+        Ok(name)
+    }
+
+    /// The deadline of a timer; [`NEVER`]: it is not armed.
+    ///
+    /// # Errors
+    /// `InvalidName`, `InvalidRight` · `InvalidArgument`: the receive right is no timer.
+    pub fn timer(&mut self, space: SpaceId, name: Name) -> KernResult<Time> {
+        let id = self.receive_right(space, name)?;
+        let port = self.ports.get(id).filter(|port| port.mark == Mark::Timer);
+        port.map(|port| port.deadline)
+            .ok_or(KernReturn::InvalidArgument)
     }
 
     /// Forgets the timer of a port, if it is armed.

@@ -20,7 +20,7 @@ use crate::base::log::Log;
 use crate::base::{KernResult, Shortage};
 use crate::ipc::Ipc;
 use crate::ipc::alarm::{Clock, Hand};
-use crate::ipc::port::{Kind, Object};
+use crate::ipc::port::{Kind, Object, Port};
 use crate::kobj::Scratch;
 use crate::machine::{Caching, Cpu, Machine, Page};
 use crate::sched::thread::MAX_PRIORITY;
@@ -248,6 +248,7 @@ impl Kernel {
         )?;
         self.ipc.host_port = Some(self.ipc.create_port(Kind::Kernel(Object::Host))?);
         self.make_clocks()?;
+        self.make_processors(boot.cpus)?;
         let task_port = self.tasks.get(task).ok_or(KernReturn::InvalidTask)?.port;
         let mut port = |object| self.ipc.create_port(Kind::Kernel(object));
         let ports: [(&'static str, PortId); 6] = [
@@ -282,6 +283,20 @@ impl Kernel {
             );
         }
         Ok(rights)
+    }
+
+    fn make_processors(&mut self, cpus: u32) -> KernResult<()> {
+        for hand in [Hand::Ask, Hand::Set] {
+            let port = self
+                .ipc
+                .create_port(Kind::Kernel(Object::ProcessorSet(hand)))?;
+            self.ipc.set_ports[hand as usize] = Some(port);
+        }
+        for (cpu, place) in (0..cpus).zip(&mut self.ipc.processor_ports) {
+            let port = Port::new(Kind::Kernel(Object::Processor(Cpu(cpu))));
+            *place = Some(self.ipc.ports.insert(port).map_err(Shortage::from)?);
+        }
+        Ok(())
     }
 
     fn make_clocks(&mut self) -> KernResult<()> {

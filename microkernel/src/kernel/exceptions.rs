@@ -6,7 +6,7 @@ use abi::trace::Kind as TraceKind;
 
 use super::Kernel;
 use super::paging::Pause;
-use crate::base::ids::ThreadId;
+use crate::base::ids::{TaskId, ThreadId};
 use crate::ipc::fast::Hands;
 use crate::machine::{Access, Cpu, Event, FrameIndex, Machine, Next};
 use crate::sched::Flags;
@@ -14,6 +14,14 @@ use crate::task::{Exception, Raised};
 use crate::vm::{self, FaultOutcome};
 
 impl Kernel {
+    #[inline(always)]
+    fn count_copied(&mut self, task: TaskId) {
+        self.counters.copied = self.counters.copied.wrapping_add(1);
+        if let Some(task) = self.tasks.arena.get_mut(task) {
+            task.events.copied = task.events.copied.wrapping_add(1);
+        }
+    }
+
     pub(super) fn fault<M: Machine>(
         &mut self,
         machine: &mut M,
@@ -27,9 +35,11 @@ impl Kernel {
         let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else {
             return;
         };
-        let Some(map) = self.tasks.get(task).map(|task| task.map) else {
+        let Some(record) = self.tasks.arena.get_mut(task) else {
             return;
         };
+        record.events.faults = record.events.faults.wrapping_add(1);
+        let map = record.map;
         let mut context = vm::Context {
             machine,
             ledgers: &mut self.ledgers,
@@ -37,7 +47,15 @@ impl Kernel {
         let outcome: Result<FaultOutcome, KernReturn> =
             self.vm.fault(&mut context, map, address, access);
         let failed = match outcome {
-            Ok(_) => {
+            Ok(outcome) => {
+                match outcome {
+                    FaultOutcome::Mapped => {}
+                    FaultOutcome::ZeroFilled => {
+                        let filled = self.counters.zero_filled;
+                        self.counters.zero_filled = filled.wrapping_add(1);
+                    }
+                    FaultOutcome::Copied => self.count_copied(task),
+                }
                 self.forget_failure(thread);
                 None
             }

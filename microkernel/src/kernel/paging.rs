@@ -39,11 +39,15 @@ impl Kernel {
         let Some(wait) = vm.await_page(&mut context, map, failed)? else {
             return Ok(Pause::Again);
         };
-        if let Some(ask) = &wait.ask
-            && layers.ipc.ask_pager(&mut layers.cx, ask).is_err()
-        {
-            layers.cx.vm.fail_request(ask.request);
-            return Err(KernReturn::ResourceShortage);
+        if let Some(ask) = &wait.ask {
+            if layers.ipc.ask_pager(&mut layers.cx, ask).is_err() {
+                layers.cx.vm.fail_request(ask.request);
+                return Err(KernReturn::ResourceShortage);
+            }
+            self.counters.paged_in += 1;
+            if let Some(task) = self.tasks.arena.get_mut(task) {
+                task.events.paged_in += 1;
+            }
         }
         self.sched.wait_page(thread, wait.key);
         Ok(Pause::Blocked)

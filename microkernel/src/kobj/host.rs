@@ -76,6 +76,11 @@ impl<M: Machine> HostObject<'_, '_, M> {
     }
 }
 
+/// The kernel's name and version.
+pub(super) fn version() -> Text<48> {
+    Text::cut(concat!("MelloOS ", env!("CARGO_PKG_VERSION")))
+}
+
 /// A task as tools list it.
 fn entry<M: Machine>(core: &Core<'_, M>, id: TaskId) -> Option<TaskEntry> {
     let task = core.tasks.get(id)?;
@@ -113,7 +118,7 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
             cpus: cpus as u32,
             pages: self.core.memory,
             free_pages: cx.machine.free_pages(),
-            version: Text::cut(concat!("MelloOS ", env!("CARGO_PKG_VERSION"))),
+            version: version(),
         })
     }
 

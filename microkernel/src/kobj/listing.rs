@@ -10,11 +10,13 @@ use interfaces::task::{Region, RightInfo};
 
 use super::Core;
 use super::transport::{Extent, Series};
+use crate::base::KernResult;
 use crate::base::ids::{ArrayId, PortId, SpaceId, ThreadId};
 use crate::base::ledger::Resource;
 use crate::ipc::Ipc;
 use crate::ipc::entry::Rights;
 use crate::ipc::message::Made;
+use crate::ipc::right::Right;
 use crate::machine::Machine;
 use crate::task::{LABEL_SIZE, Task, Tasks};
 use crate::vm::{CopyId, MapId, Vm};
@@ -133,17 +135,48 @@ pub(super) fn thread_rights<M: Machine>(
             array,
             last: thread,
         });
-        let layers = &mut core.layers;
-        let port = Tasks::thread_port(layers, thread)?;
-        let right = layers.ipc.make_send(port);
-        if let Err(right) = layers.ipc.add_to_array(&mut layers.cx, array, right) {
-            layers.ipc.release(right);
-            return Err(KernReturn::ResourceShortage.into());
-        }
-        let thread = layers.cx.sched.threads.get(thread);
+        let port = Tasks::thread_port(&mut core.layers, thread)?;
+        let right = core.layers.ipc.make_send(port);
+        add(core, array, right)?;
+        let thread = core.layers.cx.sched.threads.get(thread);
         next = thread.and_then(|thread| thread.siblings.next);
     }
     Err(core.again())
+}
+
+/// Rights to ports that something has at the indices below `end`, in steps. What comes or goes meanwhile may be missing.
+pub(super) fn rights<M: Machine>(
+    core: &mut Core<'_, M>,
+    end: u32,
+    port_at: impl Fn(&mut Core<'_, M>, u32) -> KernResult<Option<PortId>>,
+) -> Result<Series> {
+    let (array, first) = match *core.made {
+        Some(Made::Row { array, index }) => (array, index),
+        _ => (new_array(core)?, 0),
+    };
+    let stop = end.min(first + STEP);
+    *core.made = Some(Made::Row { array, index: stop });
+    for index in first..stop {
+        if let Some(port) = port_at(core, index)? {
+            let right = core.layers.ipc.make_send(port);
+            add(core, array, right)?;
+        }
+    }
+    if stop < end {
+        return Err(core.again());
+    }
+    *core.made = None;
+    Ok(Series(array))
+}
+
+/// Adds a right to an array of the answer.
+fn add<M: Machine>(core: &mut Core<'_, M>, array: ArrayId, right: Right) -> KernResult<()> {
+    let layers = &mut core.layers;
+    let added = layers.ipc.add_to_array(&mut layers.cx, array, right);
+    added.map_err(|right| {
+        layers.ipc.release(right);
+        KernReturn::ResourceShortage
+    })
 }
 
 /// An array for the answer, which ends with the request when that fails.

@@ -17,6 +17,7 @@ mod clock;
 mod entry_calls;
 mod exceptions;
 mod host;
+mod info;
 mod interrupt;
 mod io;
 mod listing;
@@ -24,6 +25,7 @@ mod mach_host;
 mod memory;
 mod memory_control;
 mod policy;
+mod processor;
 mod region_info;
 mod semaphore;
 mod task;
@@ -129,6 +131,8 @@ pub fn serve<M: Machine>(
         Object::InterruptRoot => interrupt::serve_root(core, request),
         Object::Interrupt { line } => interrupt::serve_line(core, line, request),
         Object::MemoryRoot => memory::serve_root(core, request),
+        Object::Processor(cpu) => processor::serve_processor(core, cpu, request),
+        Object::ProcessorSet(hand) => processor::serve_set(core, hand, request),
         Object::Clock(clock, hand) => clock::serve(core, (clock, hand), request),
         Object::Semaphore(id) => semaphore::serve(core, id, request),
         Object::Memory(id) => memory::serve_entry(core, id, request),

@@ -19,6 +19,10 @@ enum Asked {
     Constraint(Constraint),
     /// A tag.
     Tag(u32),
+    /// How late it may wake.
+    Latency(u32),
+    /// How much it is to get done.
+    Throughput(u32),
 }
 
 fn decode(thread: &Thread, flavor: u32, words: &[u32]) -> KernResult<Asked> {
@@ -43,15 +47,21 @@ fn decode(thread: &Thread, flavor: u32, words: &[u32]) -> KernResult<Asked> {
                 ..wishes
             }))
         }
-        (policy::LATENCY_QOS | policy::THROUGHPUT_QOS, _) => Err(KernReturn::NotSupported),
+        (policy::LATENCY_QOS, [word]) if is_tier(*word) => Ok(Asked::Latency(*word)),
+        (policy::THROUGHPUT_QOS, [word]) if is_tier(*word) => Ok(Asked::Throughput(*word)),
         _ => Err(KernReturn::InvalidArgument),
     }
+}
+
+/// Whether a word is a tier of quality, or none.
+fn is_tier(word: u32) -> bool {
+    word == 0 || (policy::tier(0)..=policy::tier(policy::LAST_TIER)).contains(&word)
 }
 
 /// Sets a policy of a thread, below its task's limit.
 ///
 /// # Errors
-/// `InvalidArgument`, `NotSupported`: see the interface · `ResourceShortage` · `Terminated`.
+/// `InvalidArgument`: see the interface · `ResourceShortage` · `Terminated`.
 pub(super) fn set<M: Machine>(
     core: &mut Core<'_, M>,
     id: ThreadId,
@@ -72,6 +82,8 @@ pub(super) fn set<M: Machine>(
             Asked::Wishes(wishes) => thread.wishes = wishes,
             Asked::Constraint(_) => thread.wishes.policy = Policy::TimeConstraint,
             Asked::Tag(tag) => thread.tag = tag,
+            Asked::Latency(tier) => thread.latency = tier as u8,
+            Asked::Throughput(tier) => thread.throughput = tier as u8,
         }
         thread.wishes.priority = thread.wishes.priority.min(limit);
     }
@@ -106,10 +118,19 @@ pub(super) fn get<M: Machine>(
         policy::AFFINITY => thread.tag,
         policy::BACKGROUND if wishes.background => policy::DARWIN_BACKGROUND,
         policy::BACKGROUND => 0,
-        policy::LATENCY_QOS | policy::THROUGHPUT_QOS => return Err(KernReturn::NotSupported),
+        policy::LATENCY_QOS => tier_word(thread.latency),
+        policy::THROUGHPUT_QOS => tier_word(thread.throughput),
         _ => return Err(KernReturn::InvalidArgument),
     };
     Ok(list(&[word]))
+}
+
+/// The word of a tier, by what is kept of it.
+fn tier_word(kept: u8) -> u32 {
+    match kept {
+        0 => 0,
+        kept => policy::tier(u32::from(kept) - 1),
+    }
 }
 
 fn list(words: &[u32]) -> List<u32, 4> {

@@ -4,7 +4,7 @@ use abi::exception::MASK_FATAL;
 use abi::kern_return::KernReturn;
 use abi::message;
 use abi::names::{Name, disposition};
-use abi::task::Limits;
+use abi::task::{Limits, info};
 use abi::thread_state::ThreadState;
 use abi::trace::Kind as TraceKind;
 use abi::transport::Result;
@@ -13,10 +13,13 @@ use interfaces::bounded::{Bytes, List, Text};
 use interfaces::task::{FIRST_THREAD, Info, Ledger, Peeked, Region, RightInfo, Task};
 use interfaces::vm::Vm;
 
+use super::info::of_task;
+use super::processor::words;
 use super::transport::{Extent, Held, KernelRights, Reply, Request, Series, serve as dispatch};
 use super::{Core, listing, task_vm};
 use crate::base::KernResult;
 use crate::base::ids::{PortId, SpaceId, TaskId, ThreadId};
+use crate::ipc::alarm::Hand;
 use crate::ipc::message::Made;
 use crate::ipc::port::{Guard, Object};
 use crate::ipc::right::{Refusal, Right};
@@ -523,5 +526,45 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
                 .note(TraceKind::TaskName, index | rest << 32, start);
         }
         Ok(())
+    }
+
+    async fn assign(&mut self, set: Held, threads: u32) -> Result<()> {
+        self.core.steers_set(&set)?;
+        self.assign_default(threads).await
+    }
+
+    async fn assign_default(&mut self, threads: u32) -> Result<()> {
+        self.task()?;
+        // It is there already, with its threads.
+        match threads {
+            0 | 1 => Ok(()),
+            _ => Err(KernReturn::InvalidArgument.into()),
+        }
+    }
+
+    async fn assignment(&mut self) -> Result<Held> {
+        self.task()?;
+        Ok(self.core.give_set(Hand::Ask)?)
+    }
+
+    async fn info_of(&mut self, flavor: u32, count: u32) -> Result<List<u32, 40>> {
+        self.task()?;
+        if flavor == info::EVENTS {
+            let after = match *self.core.made {
+                Some(Made::Counted(thread)) => Some(thread),
+                _ => None,
+            };
+            let core = &mut *self.core;
+            let last = core
+                .tasks
+                .gather_counts(&mut core.layers.cx, self.id, after);
+            if let Some(last) = last {
+                *core.made = Some(Made::Counted(last));
+                return Err(core.again());
+            }
+        }
+        let layers = &self.core.layers;
+        let told = of_task(self.task()?, flavor, layers)?;
+        words(&told, count, KernReturn::InvalidArgument)
     }
 }

@@ -6,11 +6,14 @@ use abi::transport::Result;
 use interfaces::bounded::{Bytes, List};
 use interfaces::thread::{Info, Thread};
 
+use super::info::of_thread;
+use super::processor::words;
 use super::thread_state::{self as state, Checked};
-use super::transport::{Reply, Request, serve as dispatch};
+use super::transport::{Held, KernelRights, Reply, Request, serve as dispatch};
 use super::{Core, policy};
 use crate::base::KernResult;
 use crate::base::ids::ThreadId;
+use crate::ipc::alarm::Hand;
 use crate::ipc::receive::End;
 use crate::machine::{FrameIndex, Machine};
 use crate::sched::{self, Flags, Policy, State, Wait, check_state, get_state};
@@ -135,6 +138,8 @@ impl<M: Machine> ThreadObject<'_, '_, M> {
 }
 
 impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
+    type Rights = KernelRights;
+
     async fn terminate(&mut self) -> Result<()> {
         self.thread()?;
         let core = &mut *self.core;
@@ -265,5 +270,29 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
         } else {
             Err(KernReturn::NotDepressed.into())
         }
+    }
+
+    async fn assign(&mut self, set: Held) -> Result<()> {
+        self.thread()?;
+        Ok(self.core.steers_set(&set)?)
+    }
+
+    async fn assign_default(&mut self) -> Result<()> {
+        self.thread()?;
+        Ok(())
+    }
+
+    async fn assignment(&mut self) -> Result<Held> {
+        self.thread()?;
+        Ok(self.core.give_set(Hand::Ask)?)
+    }
+
+    async fn info_of(&mut self, flavor: u32, count: u32) -> Result<List<u32, 40>> {
+        let now = self.core.layers.cx.machine.now();
+        let thread = self.thread()?;
+        let task = self.core.tasks.get(thread.task);
+        let limit = task.map_or(0, |task| task.priority_limit);
+        let told = of_thread((self.id, thread), limit, flavor, now)?;
+        words(&told, count, KernReturn::InvalidArgument)
     }
 }

@@ -1,6 +1,7 @@
 //! Whose time it was.
 
-use super::Sched;
+use super::load::Load;
+use super::{SLICE, Sched};
 use crate::base::ids::{TaskId, ThreadId};
 use crate::machine::{Cpu, MAX_CPUS, Time};
 
@@ -11,6 +12,10 @@ pub(super) struct Turn {
     since: Time,
     /// The last time.
     at: Time,
+    /// Nanoseconds of it that threads ran.
+    busy: Time,
+    /// When the threads that wait for it were counted.
+    seen: Time,
 }
 
 impl Sched {
@@ -32,8 +37,33 @@ impl Sched {
         let spent = turn.at.wrapping_sub(turn.since);
         turn.since = turn.at;
         let thread = self.threads.find_mut(ran)?;
+        turn.busy = turn.busy.wrapping_add(spent);
         thread.cpu_time = thread.cpu_time.wrapping_add(spent);
         Some((thread.task, spent))
+    }
+
+    /// Nanoseconds that a CPU ran threads, as far as they are accounted.
+    pub fn busy(&self, cpu: Cpu) -> Time {
+        self.turns[cpu.0 as usize % MAX_CPUS].busy
+    }
+
+    /// How busy the machine was lately.
+    pub fn load(&mut self, now: Time) -> &Load {
+        let cpus = self.cpus.iter().filter(|cpu| cpu.online).count();
+        let ran = self.turns.iter().map(|turn| turn.busy).sum();
+        self.load.look(now, ran, cpus as u32);
+        &self.load
+    }
+
+    /// Counts how long threads have waited for their turn on a CPU whose timer has fired. While any do, it fires at the
+    /// end of each slice.
+    pub fn count_waiting(&mut self, cpu: Cpu, now: Time) {
+        let index = cpu.0 as usize % MAX_CPUS;
+        let waiting = self.cpus[index].ready.count();
+        let seen = core::mem::replace(&mut self.turns[index].seen, now);
+        let time = now.saturating_sub(seen).min(SLICE);
+        self.load.add(time.saturating_mul(waiting.into()));
+        self.load(now);
     }
 
     /// As [`account`](Self::account), up to now.

@@ -16,6 +16,7 @@ pub mod cpus;
 mod depress;
 pub mod futex;
 mod lend;
+pub mod load;
 mod policy;
 pub mod queue;
 pub mod run_queue;
@@ -44,6 +45,7 @@ use crate::base::usage::Usage;
 use crate::machine::{Cpu, MAX_CPUS, Machine, NEVER, Time};
 use account::Turn;
 use cpus::CpuState;
+use load::Load;
 
 /// All threads.
 pub type Threads = Arena<Thread, ThreadKind>;
@@ -68,6 +70,8 @@ pub struct Sched {
     pub cpus: [CpuState; MAX_CPUS],
     /// Whose time is accounted until when.
     turns: [Turn; MAX_CPUS],
+    /// How busy the machine is.
+    load: Load,
     /// One past the highest CPU that is online: where a search among them ends.
     cpu_end: usize,
     /// The highest priority that waits in any run queue; −1: none does.
@@ -100,6 +104,7 @@ impl Sched {
             actions: Arena::new(machine.reserve(128 << 20)),
             cpus: [const { CpuState::OFF }; MAX_CPUS],
             turns: [Turn::default(); MAX_CPUS],
+            load: Load::default(),
             cpu_end: 0,
             highest: -1,
             woken: ThreadQueue::default(),

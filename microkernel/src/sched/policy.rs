@@ -7,7 +7,7 @@
 use abi::kern_return::KernReturn;
 use abi::task::{BACKGROUND_PRIORITY, DEFAULT_PRIORITY, policy};
 
-use super::{Flags, Policy, SLICE, Sched};
+use super::{Flags, Policy, SLICE, Sched, Thread};
 use crate::base::KernResult;
 use crate::base::ids::{TaskId, ThreadId};
 use crate::base::tree::scatter;
@@ -86,6 +86,17 @@ impl Constraint {
     fn pause(self) -> Time {
         let whole = self.period.max(self.constraint);
         Time::from(whole - self.computation).max(SLICE)
+    }
+}
+
+impl Thread {
+    /// When a sleep until a time ends, for a thread that may wake late.
+    pub fn sleeps_until(&self, deadline: Time) -> Time {
+        let tier = usize::from(self.latency).checked_sub(1);
+        match tier.and_then(|tier| policy::LATENESS.get(tier)) {
+            Some(step) => deadline.checked_next_multiple_of(*step).unwrap_or(deadline),
+            None => deadline,
+        }
     }
 }
 

@@ -140,6 +140,15 @@ pub enum Policy {
 
 pub use abi::task::{DEFAULT_PRIORITY, MAX_PRIORITY};
 
+/// Messages of a thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Those that it sent.
+    pub sent: u32,
+    /// Those that it received.
+    pub received: u32,
+}
+
 /// One thread.
 #[derive(Debug)]
 pub struct Thread {
@@ -157,6 +166,10 @@ pub struct Thread {
     pub wishes: Wishes,
     /// Threads of its task with the same number belong together; 0: none.
     pub tag: u32,
+    /// How late it may wake from a sleep: a tier of quality and 1; 0: not at all.
+    pub latency: u8,
+    /// How much it is to get done, in the same way.
+    pub throughput: u8,
     /// See [`State`].
     pub state: State,
     /// In whose run queue it is, while it is ready; else where it ran when it last gave its CPU up in here. (The message
@@ -198,7 +211,7 @@ pub struct Thread {
     /// while that is told.
     pub operands: [u64; 2],
     /// Pages that a send has looked at, of the memory in its message, before its trap is done again.
-    pub awaited: u64,
+    pub awaited: u32,
     /// The type of that exception, and above it who is asked (see [`mark`]).
     pub exception: u8,
     /// Counts [`Flags::SUSPENDED`]'s reasons.
@@ -207,6 +220,10 @@ pub struct Thread {
     pub slice: u32,
     /// Nanoseconds that it ran, as far as they are [accounted](super::Sched::account).
     pub cpu_time: Time,
+    /// When it was made, in seconds since boot.
+    pub born: u32,
+    /// Messages that it sent and received on the general path, and that its task has not been told of yet.
+    pub counts: Counts,
     /// Neighbours among its task's threads.
     pub siblings: Link,
     /// What few threads have: a port, exception ports.
@@ -247,6 +264,8 @@ impl Thread {
             policy: Policy::Timeshare,
             wishes: Wishes::NONE,
             tag: 0,
+            latency: 0,
+            throughput: 0,
             state: State::Held,
             cpu: Cpu(0),
             wait: Wait::None,
@@ -271,6 +290,8 @@ impl Thread {
             suspend_count: 0,
             slice: 0,
             cpu_time: 0,
+            born: 0,
+            counts: Counts::default(),
             siblings: Link::default(),
             extra: None,
         }

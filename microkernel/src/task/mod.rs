@@ -9,6 +9,7 @@
 //! Those are the BSD server's.
 
 pub(crate) mod actions;
+mod events;
 mod exception;
 mod special;
 mod suspend;
@@ -16,6 +17,7 @@ mod terminate;
 mod thread;
 
 pub use actions::Level;
+pub use events::Events;
 pub use exception::{Exception, Raised};
 pub use special::Place;
 pub use thread::NewThread;
@@ -81,6 +83,10 @@ pub struct Task {
     pub thread_count: u32,
     /// Nanoseconds that its threads ran, those that have ended included.
     pub cpu_time: Time,
+    /// Of that, what those ran that have ended.
+    pub ended_time: Time,
+    /// See [`Events`].
+    pub events: Events,
     /// How many of them nothing suspends.
     pub(super) awake: u32,
     /// Counts suspensions; its threads run at 0 only.
@@ -232,6 +238,8 @@ impl Tasks {
                 first_thread: None,
                 thread_count: 0,
                 cpu_time: 0,
+                ended_time: 0,
+                events: Events::default(),
                 awake: 0,
                 suspend_count: 0,
                 sweep: Sweep::Done,

@@ -27,12 +27,13 @@ impl Place {
     /// The place of a special port.
     ///
     /// # Errors
-    /// `InvalidArgument`: no port has that number.
+    /// `InvalidArgument`: no port has that number · `NotSupported`: rights to a task that are less than its control port.
     pub fn special(which: u32) -> KernResult<Self> {
         match which {
             special::KERNEL => Ok(Self::KERNEL),
             special::HOST => Ok(Self::HOST),
             special::BOOTSTRAP => Ok(Self(2)),
+            special::NAME | special::INSPECT | special::READ => Err(KernReturn::NotSupported),
             _ => Err(KernReturn::InvalidArgument),
         }
     }

@@ -34,8 +34,9 @@ impl Tasks {
                 let (vm, mut context) = layers.vm();
                 vm.copy_discard(&mut context, copy);
             }
-            Made::Ports { array, .. } => layers.ipc.end_array(array),
+            Made::Ports { array, .. } | Made::Row { array, .. } => layers.ipc.end_array(array),
             Made::At(_)
+            | Made::Counted(_)
             | Made::Mapped { .. }
             | Made::Ordered(_)
             | Made::Synced(..)
@@ -222,10 +223,14 @@ impl Tasks {
         if let Some(made) = layers.ipc.drop_request(&mut layers.cx, id) {
             self.abandon(layers, made);
         }
+        self.take_counts(&mut layers.cx, id);
         let Some(thread) = layers.cx.sched.threads.get_mut(id) else {
             return;
         };
         let (task, reply_port) = (thread.task, thread.reply_port);
+        if let Some(task) = self.arena.get_mut(task) {
+            task.ended_time = task.ended_time.wrapping_add(thread.cpu_time);
+        }
         let buffer = thread.buffer.take();
         thread.buffer_page = None;
         let slot = thread.slot.take().map_or(Right::None, Right::SendOnce);

@@ -1,5 +1,6 @@
 //! Threads of a task: creation, and the ports that stand for them.
 
+use abi::clock::SECOND;
 use abi::kern_return::KernReturn;
 use abi::thread_state::ThreadState;
 use abi::trace::Kind as TraceKind;
@@ -64,6 +65,7 @@ impl Tasks {
         let names = layers.ipc.names.space(task.space).ok_or(shortage)?.first;
         let reply_port = layers.ipc.create_port(Kind::Plain)?;
         let mut thread = Thread::new(new.task, (task.space, names), reply_port, task.identity);
+        thread.born = u32::try_from(layers.cx.machine.now() / SECOND).unwrap_or(u32::MAX);
         let priority = DEFAULT_PRIORITY.min(task.priority_limit);
         thread.base = priority;
         thread.own_priority = priority;

@@ -69,6 +69,7 @@ pub enum Trap {
     Port(PortTrap),
     Memory(MemoryTrap),
     Semaphore(SemaphoreTrap),
+    Refused,
     Unknown,
 }
 
@@ -157,6 +158,20 @@ pub enum PortTrap {
         name: Name,
         deadline: Time,
     },
+    Timer(TimerTrap),
+}
+
+/// A trap on a timer that is nothing else.
+#[derive(Clone, Copy, Debug)]
+#[allow(
+    missing_docs,
+    reason = "`abi::trap` says what each trap and argument is"
+)]
+pub enum TimerTrap {
+    Create,
+    Destroy(Name),
+    Arm(Name, Time),
+    Cancel(Name),
 }
 
 /// A trap on the caller's memory.
@@ -248,6 +263,7 @@ impl Trap {
                 memory
                     .or_else(|| PortTrap::decode(number, arguments).map(Self::Port))
                     .or_else(|| SemaphoreTrap::decode(number, arguments).map(Self::Semaphore))
+                    .or_else(|| trap::REFUSED.contains(&number).then_some(Self::Refused))
                     .unwrap_or(Self::Unknown)
             }
         }
@@ -370,6 +386,10 @@ impl PortTrap {
                 kind: small(a),
                 name: Name(b as u32),
             },
+            trap::MK_TIMER_CREATE => Self::Timer(TimerTrap::Create),
+            trap::MK_TIMER_DESTROY => Self::Timer(TimerTrap::Destroy(name)),
+            trap::MK_TIMER_ARM => Self::Timer(TimerTrap::Arm(name, b)),
+            trap::MK_TIMER_CANCEL => Self::Timer(TimerTrap::Cancel(name)),
             trap::PORT_GUARD => Self::Guard {
                 name,
                 value: b,

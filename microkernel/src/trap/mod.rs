@@ -6,13 +6,13 @@ mod semaphore;
 pub use decode::Trap;
 
 use abi::kern_return::{KernReturn, MessageReturn};
-use abi::names::Name;
+use abi::names::{Name, right};
 use abi::registers::options;
 use abi::trap::switch_option;
 use interfaces::clock::Time;
 
 use crate::base::KernResult;
-use crate::base::ids::{MessageId, PortId, TaskId, ThreadId};
+use crate::base::ids::{MessageId, PortId, SpaceId, TaskId, ThreadId};
 use crate::ipc::alarm::{Clock, deadline};
 use crate::ipc::array::Resumed;
 use crate::ipc::entry::Rights;
@@ -70,10 +70,12 @@ pub fn perform<M: Machine>(
     let Some(task) = tasks.get(caller.task) else {
         return Outcome::Unknown;
     };
+    layers.ipc.names.count_trap(task.space);
     match trap {
         Trap::Null => Outcome::Return(Ok(0)),
         Trap::Clock => Outcome::Return(Ok(layers.cx.machine.now())),
         Trap::Unknown => Outcome::Unknown,
+        Trap::Refused => Outcome::Return(Err(KernReturn::NotSupported)),
         Trap::Port(trap) => {
             let done = slot_trap(layers, task, caller, trap);
             Outcome::Return(done.unwrap_or_else(|| port_trap(layers, task, trap)))
@@ -131,6 +133,10 @@ pub fn perform<M: Machine>(
 pub fn mach_msg<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller) -> Outcome {
     let call = Call::decode(layers.cx.machine.frame(caller.thread.index()));
     if !call.has(options::SEND) {
+        let thread = layers.cx.sched.threads.get(caller.thread);
+        if let Some(space) = thread.map(|thread| thread.space) {
+            layers.ipc.names.count_trap(space);
+        }
         return receive(layers, caller, &call);
     }
     let sent = layers.ipc.send(&mut layers.cx, caller.thread, &call);
@@ -271,6 +277,34 @@ fn port_trap<M: Machine>(
             .map(|()| 0),
         T::RequestNotification(request) => ipc.request_notification(cx, space, request).map(named),
         T::ArmTimer { name, deadline } => ipc.arm_timer(cx, space, name, deadline).map(|()| 0),
+        T::Timer(trap) => timer_trap(layers, space, trap),
+    }
+}
+
+fn timer_trap<M: Machine>(
+    layers: &mut Layers<'_, M>,
+    space: SpaceId,
+    trap: decode::TimerTrap,
+) -> KernResult<u64> {
+    use decode::TimerTrap as T;
+    let (ipc, cx) = (&mut *layers.ipc, &mut layers.cx);
+    match trap {
+        T::Create => ipc.create_timer(cx, space).map(|name| name.0.into()),
+        T::Destroy(name) => {
+            ipc.timer(space, name)?;
+            ipc.mod_refs(cx, space, name, right::RECEIVE, -1)?;
+            Ok(0)
+        }
+        T::Arm(name, deadline) => {
+            ipc.timer(space, name)?;
+            ipc.arm_timer(cx, space, name, deadline)?;
+            Ok(0)
+        }
+        T::Cancel(name) => {
+            let deadline = ipc.timer(space, name)?;
+            ipc.arm_timer(cx, space, name, NEVER)?;
+            Ok(if deadline == NEVER { 0 } else { deadline })
+        }
     }
 }
 
@@ -431,8 +465,10 @@ fn wait_until<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller, deadline: 
     if deadline <= now {
         return Outcome::Return(Ok(now));
     }
+    let mut deadline = deadline;
     if let Some(thread) = cx.sched.threads.get_mut(caller.thread) {
         thread.wait = Wait::Deadline;
+        deadline = thread.sleeps_until(deadline);
     }
     if deadline != NEVER {
         cx.sched.arm(cx.machine, cx.cpu, caller.thread, deadline);

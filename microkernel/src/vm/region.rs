@@ -2,6 +2,7 @@
 
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
+use abi::vm::MAX_ADDRESS;
 
 use super::entry::entry_from;
 use super::{MapId, Vm};
@@ -98,6 +99,14 @@ impl Vm {
             resident,
             object: entry.object.map_or(0, super::ObjectId::to_bits),
         })
+    }
+
+    /// Bytes of a map that may be accessed in any way.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: there is no such map.
+    pub fn virtual_size(&self, map: MapId) -> KernResult<u64> {
+        self.usable_below(map, MAX_ADDRESS)
     }
 
     /// Pages that a map's tables take, and how many regions it has.

@@ -2,6 +2,7 @@
 
 use abi::kern_return::KernReturn as K;
 use abi::names::{Name, disposition};
+use abi::transport::Interface;
 use abi::trap::{self, switch_option};
 use interfaces::thread::{Thread, ThreadClient};
 use microkernel::machine::{Cpu, Event, FrameIndex};
@@ -194,7 +195,8 @@ fn what_threads_do_not_offer_is_refused_and_not_feigned() {
     let child = world.child();
     let (_, right) = child.thread();
     let own = world.trap(trap::TASK_SELF, &[]).unwrap();
-    let beyond = <dyn Thread>::POLICY.id + 1;
+    let last = <dyn Thread>::DESCRIPTION.methods.last().unwrap();
+    let beyond = last.id + 1;
     for id in beyond..beyond + 20 {
         let answer = world.port(right.0).raw(&Request::call(right.0).id(id));
         assert_eq!(answer.words[0], u64::from(K::MigBadId.0));

@@ -123,8 +123,13 @@ fn policies_that_make_no_sense_are_refused() {
         assert_eq!(set, K::InvalidArgument, "{flavor} {words:?}");
     }
     for flavor in [policy::LATENCY_QOS, policy::THROUGHPUT_QOS] {
-        assert_eq!(code(thread.set_policy(flavor, list(&[1]))), K::NotSupported);
-        assert_eq!(code(thread.policy(flavor)), K::NotSupported);
+        let none: &[u32] = &[];
+        let last = policy::tier(policy::LAST_TIER);
+        for words in [none, &[1], &[last + 1], &[0xff_0000], &[last, 0]] {
+            let set = code(thread.set_policy(flavor, list(words)));
+            assert_eq!(set, K::InvalidArgument, "{flavor} {words:?}");
+        }
+        assert_eq!(*thread.policy(flavor).unwrap(), [0], "nothing was set");
     }
     assert_eq!(code(thread.policy(99)), K::InvalidArgument);
     assert_eq!(thread.info().unwrap().priority, DEFAULT_PRIORITY.into());
@@ -208,6 +213,48 @@ fn threads_with_the_same_tag_wake_on_the_same_cpu() {
     for (_, right) in threads {
         world.release(right);
     }
+    child.end();
+    world.at_baseline();
+}
+
+// covers: T-10
+#[test]
+fn tiers_of_quality_are_told_and_a_late_sleeper_wakes_with_others() {
+    let world = World::single();
+    let child = world.child();
+    let (index, right) = child.thread();
+    let thread = world.client::<dyn Thread>(right);
+    for flavor in [policy::LATENCY_QOS, policy::THROUGHPUT_QOS] {
+        for tier in 0..=policy::LAST_TIER {
+            let word = policy::tier(tier);
+            assert_eq!(thread.set_policy(flavor, list(&[word])), Ok(()));
+            assert_eq!(*thread.policy(flavor).unwrap(), [word]);
+        }
+    }
+    // Until when it is to sleep, and when it wakes.
+    let sleep = || {
+        let mut sim = world.sim.borrow_mut();
+        sim.until_runs(index);
+        let until = sim.now() + 1_234_567;
+        assert_eq!(sim.on(index).start(trap::WAIT_UNTIL, &[until]), None);
+        (until, sim.on(index).finish().frame.rdx)
+    };
+    for (tier, step) in (0..).zip(policy::LATENESS) {
+        let word = policy::tier(tier);
+        thread
+            .set_policy(policy::LATENCY_QOS, list(&[word]))
+            .unwrap();
+        let (until, woke) = sleep();
+        let late = until.next_multiple_of(step);
+        assert!(
+            (late..late + MS).contains(&woke),
+            "tier {tier}: {woke} for {until}"
+        );
+    }
+    thread.set_policy(policy::LATENCY_QOS, list(&[0])).unwrap();
+    let (until, woke) = sleep();
+    assert!((until..until + MS).contains(&woke), "{woke} for {until}");
+    world.release(right);
     child.end();
     world.at_baseline();
 }

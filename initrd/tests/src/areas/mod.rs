@@ -12,6 +12,7 @@ mod exhaustion;
 mod failures;
 mod futex;
 mod handlers;
+mod info;
 mod kills;
 mod memory;
 mod messages;
@@ -42,6 +43,7 @@ pub const ALL: &[&[Case]] = &[
     ports::CASES,
     timers::CASES,
     clocks::CASES,
+    info::CASES,
     futex::CASES,
     semaphores::CASES,
     memory::CASES,

@@ -85,7 +85,11 @@ fn special_ports(_: &World) -> Check {
         client.special_port(special::KERNEL)?.name(),
         child.name(),
     )?;
-    for which in [0, 3, 99, u32::MAX] {
+    for which in [special::NAME, special::INSPECT, special::READ] {
+        let lesser = code(client.special_port(which));
+        equal("a right that is less", lesser, K::NotSupported)?;
+    }
+    for which in [0, 7, 99, u32::MAX] {
         equal(
             "a number that is none",
             code(client.special_port(which)),

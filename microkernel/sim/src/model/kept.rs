@@ -50,7 +50,12 @@ impl Model {
             KeptOp::Clear { which } => Kept::Special(which),
         };
         if !which.is_known() {
-            return refuse(seen, &[Code::InvalidArgument]);
+            let lesser = [special::NAME, special::INSPECT, special::READ];
+            let code = match which {
+                Kept::Special(which) if lesser.contains(&which) => Code::NotSupported,
+                _ => Code::InvalidArgument,
+            };
+            return refuse(seen, &[code]);
         }
         match *op {
             KeptOp::Set { name, .. } => {
