@@ -61,6 +61,8 @@ void case_tasks(void);
 void case_semaphores(void);
 void case_threads(void);
 void case_exceptions(void);
+void case_clocks(void);
+void case_info(void);
 /* The names are those under which others find its thread, and then the port that it receives on. */
 void case_interruption(const char *names[2], mach_msg_option_t option, mach_msg_return_t expected);
 

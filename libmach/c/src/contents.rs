@@ -89,6 +89,14 @@ both! {
         code(with(task, |task: &Target| task.memory().inherit(address, size, inherit)))
     }
 
+    /// `vm_wire`: the host does not matter.
+    ///
+    /// # Safety
+    /// Safe in itself.
+    fn vm_wire, mach_vm_wire(_host: u32, task: u32, address: u64, size: u64, access: u32) {
+        code(with(task, |task: &Target| task.memory().wire(address, size, access)))
+    }
+
     /// `vm_behavior_set`.
     ///
     /// # Safety

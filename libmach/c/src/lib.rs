@@ -19,6 +19,7 @@
 extern crate alloc;
 
 pub mod bootstrap;
+pub mod clock;
 #[cfg(target_os = "none")]
 mod console;
 pub mod contents;
@@ -26,6 +27,7 @@ pub mod error;
 pub mod exceptions;
 pub mod host;
 pub mod incoming;
+pub mod info;
 pub mod memory;
 pub mod message;
 #[cfg(not(target_os = "none"))]

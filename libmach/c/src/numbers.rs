@@ -6,10 +6,10 @@ use abi::classic::{self, bits, copy, option, trailer};
 use abi::message::descriptor;
 use abi::names::{disposition, port_type, queue_limit, right};
 use abi::registers::options;
-use abi::task::special;
+use abi::task::{info, special, thread_info};
 use abi::trap::switch_option;
 use abi::vm::{behavior, flags, inherit, map_flags, protection, region, sync};
-use abi::{exception, kern_return, notify, thread_state};
+use abi::{clock, exception, host, kern_return, notify, thread_state};
 use libmach::abi;
 
 use crate::error::{BOOTSTRAP, c_name, upper};
@@ -46,6 +46,8 @@ fn numbers() -> String {
     memory(&mut section);
     uses_of_memory(&mut section);
     tasks(&mut section);
+    infos(&mut section);
+    clocks(&mut section);
     events(&mut section);
     codes(&mut text);
     text += "\n#endif\n";
@@ -309,6 +311,117 @@ fn tasks(section: &mut Section<'_>) {
                 "MACH_EXCEPTION_RAISE_STATE_IDENTITY",
                 exception::WIDE_RAISE as u64 + 2,
             ),
+        ],
+    );
+}
+
+fn infos(section: &mut Section<'_>) {
+    section(
+        "Flavors of task_info and thread_info",
+        &[
+            ("TASK_BASIC_INFO_32", info::BASIC.into()),
+            ("TASK_BASIC_INFO_32_COUNT", info::BASIC_COUNT.into()),
+            ("TASK_BASIC_INFO_64", info::BASIC_64.into()),
+            ("TASK_BASIC_INFO_64_COUNT", info::BASIC_64_COUNT.into()),
+            ("TASK_EVENTS_INFO", info::EVENTS.into()),
+            ("TASK_EVENTS_INFO_COUNT", info::EVENTS_COUNT.into()),
+            ("TASK_THREAD_TIMES_INFO", info::THREAD_TIMES.into()),
+            (
+                "TASK_THREAD_TIMES_INFO_COUNT",
+                info::THREAD_TIMES_COUNT.into(),
+            ),
+            ("TASK_SECURITY_TOKEN", info::SECURITY_TOKEN.into()),
+            (
+                "TASK_SECURITY_TOKEN_COUNT",
+                info::SECURITY_TOKEN_COUNT.into(),
+            ),
+            ("TASK_AUDIT_TOKEN", info::AUDIT_TOKEN.into()),
+            ("TASK_AUDIT_TOKEN_COUNT", info::AUDIT_TOKEN_COUNT.into()),
+            ("TASK_VM_INFO", info::VM_INFO.into()),
+            ("TASK_VM_INFO_COUNT", info::VM_INFO_COUNT.into()),
+            ("THREAD_BASIC_INFO", thread_info::BASIC.into()),
+            ("THREAD_BASIC_INFO_COUNT", thread_info::BASIC_COUNT.into()),
+            ("THREAD_IDENTIFIER_INFO", thread_info::IDENTIFIER.into()),
+            (
+                "THREAD_IDENTIFIER_INFO_COUNT",
+                thread_info::IDENTIFIER_COUNT.into(),
+            ),
+            ("THREAD_EXTENDED_INFO", thread_info::EXTENDED.into()),
+            (
+                "THREAD_EXTENDED_INFO_COUNT",
+                thread_info::EXTENDED_COUNT.into(),
+            ),
+            ("TH_STATE_RUNNING", thread_info::RUNNING.into()),
+            ("TH_STATE_STOPPED", thread_info::STOPPED.into()),
+            ("TH_STATE_WAITING", thread_info::WAITING.into()),
+            (
+                "TH_STATE_UNINTERRUPTIBLE",
+                thread_info::UNINTERRUPTIBLE.into(),
+            ),
+            ("TH_USAGE_SCALE", thread_info::USAGE_SCALE.into()),
+        ],
+    );
+    section(
+        "Flavors of host_info and host_statistics",
+        &[
+            ("HOST_BASIC_INFO", host::info::BASIC.into()),
+            ("HOST_BASIC_INFO_COUNT", host::info::BASIC_COUNT.into()),
+            ("HOST_SCHED_INFO", host::info::SCHED.into()),
+            ("HOST_SCHED_INFO_COUNT", host::info::SCHED_COUNT.into()),
+            ("HOST_PRIORITY_INFO", host::info::PRIORITY.into()),
+            (
+                "HOST_PRIORITY_INFO_COUNT",
+                host::info::PRIORITY_COUNT.into(),
+            ),
+            ("HOST_LOAD_INFO", host::statistics::LOAD.into()),
+            ("HOST_LOAD_INFO_COUNT", host::statistics::LOAD_COUNT.into()),
+            ("HOST_VM_INFO64", host::statistics::VM64.into()),
+            ("HOST_VM_INFO64_COUNT", host::statistics::VM64_COUNT.into()),
+            ("HOST_CPU_LOAD_INFO", host::statistics::CPU_LOAD.into()),
+            (
+                "HOST_CPU_LOAD_INFO_COUNT",
+                host::statistics::CPU_LOAD_COUNT.into(),
+            ),
+        ],
+    );
+}
+
+fn clocks(section: &mut Section<'_>) {
+    section(
+        "Clocks",
+        &[
+            ("SYSTEM_CLOCK", clock::which::SYSTEM.into()),
+            ("CALENDAR_CLOCK", clock::which::CALENDAR.into()),
+            ("TIME_ABSOLUTE", clock::kind::ABSOLUTE.into()),
+            ("TIME_RELATIVE", clock::kind::RELATIVE.into()),
+            (
+                "CLOCK_GET_TIME_RES",
+                clock::attribute::TIME_RESOLUTION.into(),
+            ),
+            (
+                "CLOCK_ALARM_CURRES",
+                clock::attribute::ALARM_RESOLUTION.into(),
+            ),
+            ("CLOCK_ALARM_MINRES", clock::attribute::ALARM_LEAST.into()),
+            ("CLOCK_ALARM_MAXRES", clock::attribute::ALARM_MOST.into()),
+            (
+                "HOST_NOTIFY_CALENDAR_CHANGE",
+                clock::change::CALENDAR_CHANGED.into(),
+            ),
+            (
+                "HOST_NOTIFY_CALENDAR_SET",
+                clock::change::CALENDAR_SET.into(),
+            ),
+            ("CLOCK_ALARM_REPLY", clock::ALARM_REPLY as u64),
+            (
+                "HOST_CALENDAR_CHANGED_REPLYID",
+                clock::CALENDAR_CHANGED as u64,
+            ),
+            (
+                "HOST_CALENDAR_SET_REPLYID",
+                clock::CALENDAR_CHANGED as u64 + 1,
+            ),
+            ("MK_TIMER_EXPIRED", notify::pending::TIMER as u64),
         ],
     );
 }

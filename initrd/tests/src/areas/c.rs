@@ -38,6 +38,8 @@ cases! { "c":
     "semaphores are waited for and signalled" => semaphores,
     "a program has threads, each with its reply port" => threads,
     "a program handles its threads' exceptions" => exceptions,
+    "clocks and timers" => clocks,
+    "what tasks and threads tell, and wired memory" => info,
     "an interrupted receive goes on" => restarted,
     "an interrupted receive ends for whoever asks for it" => interrupted,
     "a client in Rust calls a server in C" => rust_calls,
@@ -116,6 +118,10 @@ client! {
     threads => "threads", 0;
     // covers: X-03 X-04 X-05 X-06
     exceptions => "exceptions", 0;
+    // covers: H-03 K-01 K-02
+    clocks => "clocks", 0;
+    // covers: H-01 T-05 T-10 V-12
+    info => "info", 0;
 }
 
 /// Runs `step` until it answers something; others run meanwhile.

@@ -2,6 +2,7 @@
 #ifndef MACH_MACH_H
 #define MACH_MACH_H
 
+#include <mach/clock.h>
 #include <mach/exception.h>
 #include <mach/host.h>
 #include <mach/kern_return.h>
@@ -13,6 +14,7 @@
 #include <mach/port.h>
 #include <mach/semaphore.h>
 #include <mach/task.h>
+#include <mach/task_info.h>
 #include <mach/thread.h>
 #include <mach/vm_map.h>
 #include <mach/vm_prot.h>

@@ -49,6 +49,8 @@ kern_return_t vm_read_overwrite(vm_map_t task, vm_address_t address, vm_size_t s
 kern_return_t vm_write(vm_map_t task, vm_address_t address, vm_offset_t data, mach_msg_type_number_t count);
 kern_return_t vm_copy(vm_map_t task, vm_address_t source, vm_size_t size, vm_address_t destination);
 kern_return_t vm_inherit(vm_map_t task, vm_address_t address, vm_size_t size, vm_inherit_t inheritance);
+/* Makes pages stay in memory, once more; with VM_PROT_NONE once less. The host does not matter. */
+kern_return_t vm_wire(host_priv_t host, vm_map_t task, vm_address_t address, vm_size_t size, vm_prot_t access);
 kern_return_t vm_behavior_set(vm_map_t task, vm_address_t address, vm_size_t size, vm_behavior_t behavior);
 kern_return_t vm_msync(vm_map_t task, vm_address_t address, vm_size_t size, vm_sync_t flags);
 kern_return_t vm_remap(vm_map_t task, vm_address_t *address, vm_size_t size, vm_address_t mask, int flags, vm_map_t source, vm_address_t source_address,
@@ -61,6 +63,7 @@ kern_return_t mach_vm_read_overwrite(vm_map_t task, mach_vm_address_t address, m
 kern_return_t mach_vm_write(vm_map_t task, mach_vm_address_t address, vm_offset_t data, mach_msg_type_number_t count);
 kern_return_t mach_vm_copy(vm_map_t task, mach_vm_address_t source, mach_vm_size_t size, mach_vm_address_t destination);
 kern_return_t mach_vm_inherit(vm_map_t task, mach_vm_address_t address, mach_vm_size_t size, vm_inherit_t inheritance);
+kern_return_t mach_vm_wire(host_priv_t host, vm_map_t task, mach_vm_address_t address, mach_vm_size_t size, vm_prot_t access);
 kern_return_t mach_vm_behavior_set(vm_map_t task, mach_vm_address_t address, mach_vm_size_t size, vm_behavior_t behavior);
 kern_return_t mach_vm_msync(vm_map_t task, mach_vm_address_t address, mach_vm_size_t size, vm_sync_t flags);
 kern_return_t mach_vm_remap(vm_map_t task, mach_vm_address_t *address, mach_vm_size_t size, mach_vm_address_t mask, int flags, vm_map_t source, mach_vm_address_t source_address,
