@@ -9,11 +9,21 @@ use microkernel::machine::FrameIndex;
 use sim::Request;
 
 use crate::transport::Give;
-use crate::world::{World, code, copy, moved};
+use crate::world::{Child, World, code, copy, moved};
 
 const GUARD: u64 = 0x5eed;
 
 impl World {
+    /// Ends what a test has made: nothing is left.
+    fn end(&self, handler: Name, thread: Give, child: Child<'_>) {
+        let mut sim = self.sim.borrow_mut();
+        sim.on(self.first).destroy(handler).unwrap();
+        drop(sim);
+        self.release(thread);
+        child.end();
+        self.at_baseline();
+    }
+
     fn ask_for_exceptions(&self, of: Give, mask: u32, to: Name) {
         let ports = self.client::<dyn ExceptionPorts>(of);
         assert_eq!(moved(ports.set(mask, copy(to), 0, 0)), K::Success);
@@ -116,15 +126,7 @@ fn who_asks_for_it_is_told_what_was_tried_and_the_thread_goes_on() {
     );
     let kind = world.sim.borrow_mut().on(thread).kind(port);
     assert_eq!(kind, Ok(port_type::RECEIVE), "nothing changed");
-    world
-        .sim
-        .borrow_mut()
-        .on(world.first)
-        .destroy(handler)
-        .unwrap();
-    world.release(right);
-    child.end();
-    world.at_baseline();
+    world.end(handler, right, child);
 }
 
 // covers: P-19
@@ -153,11 +155,8 @@ fn a_guarded_right_that_was_to_move_is_told_of() {
     assert_eq!(answered.code, MessageReturn::Success);
     let code = MessageReturn(sim.on(thread).finish().frame.rax as u32);
     assert_eq!(code, MessageReturn::SendInvalidRight);
-    sim.on(world.first).destroy(handler).unwrap();
     drop(sim);
-    world.release(right);
-    child.end();
-    world.at_baseline();
+    world.end(handler, right, child);
 }
 
 // covers: P-19
@@ -187,13 +186,5 @@ fn what_others_try_and_what_only_the_supervisor_would_hear_is_not_told() {
     world.sim.borrow_mut().until_runs(thread);
     let none = world.sim.borrow_mut().on(world.first).poll(handler);
     assert_eq!(none.code, MessageReturn::ReceiveTimedOut);
-    world
-        .sim
-        .borrow_mut()
-        .on(world.first)
-        .destroy(handler)
-        .unwrap();
-    world.release(right);
-    child.end();
-    world.at_baseline();
+    world.end(handler, right, child);
 }
