@@ -96,6 +96,12 @@ impl Source for Read<'_> {
     }
 }
 
+/// Registers, from the bytes that messages carry them in: so many and no more.
+pub(crate) fn state_of(bytes: &[u8]) -> Option<ThreadState> {
+    let bytes: &[u8; STATE_BYTES] = bytes.try_into().ok()?;
+    ThreadState::take(&mut Read(bytes))
+}
+
 impl Ipc {
     /// Tells the handler at a port of an exception, for a thread that [waits](Wait::Exception) for its answer.
     ///
@@ -234,7 +240,7 @@ impl Ipc {
     ) -> bool {
         let mut bytes = [0; STATE_BYTES];
         self.read_inline(cx, (message, from), &mut bytes);
-        let Some(state) = ThreadState::take(&mut Read(&bytes)) else {
+        let Some(state) = state_of(&bytes) else {
             return false;
         };
         if check_state(&state).is_err() {

@@ -98,18 +98,10 @@ impl Ipc {
                     _ => Watch::DeadName { space, name },
                 };
                 let new = self.optional_notice(cx, space, request, watch)?;
-                let entry = self
-                    .names
-                    .get_mut(space, name)
-                    .ok_or(KernReturn::InvalidName)?;
-                let old = core::mem::replace(&mut entry.request, new);
+                let previous = self.replace_request((space, name), new)?;
                 if let Some(new) = new {
                     self.watch_port(port, new);
                 }
-                let previous = old.map_or(Right::None, |old| {
-                    self.unwatch_port(old);
-                    self.take_notify_right(old)
-                });
                 if request.id == notify::SEND_POSSIBLE && request.sync != 0 {
                     self.arm_for_room(space, name, rights);
                 }
@@ -133,15 +125,7 @@ impl Ipc {
         let port = port.ok_or(KernReturn::InvalidRight)?;
         let watch = Watch::MessageWaiting { space, name };
         let new = self.optional_notice(cx, space, request, watch)?;
-        let entry = self.names.get_mut(space, name);
-        let entry = entry.ok_or(KernReturn::InvalidName)?;
-        let previous = match core::mem::replace(&mut entry.request, new) {
-            None => Right::None,
-            Some(old) => {
-                self.unwatch_port(old);
-                self.take_notify_right(old)
-            }
-        };
+        let previous = self.replace_request((space, name), new)?;
         if let Some(new) = new {
             self.hang(port, new, |port| &mut port.message_request);
             self.put_on_agenda(port);
@@ -168,6 +152,21 @@ impl Ipc {
         if matches!(watch, Some(Watch::MessageWaiting { .. })) {
             self.port_deleted(space, name);
         }
+    }
+
+    /// A name has another request from now on; the right of the one before.
+    fn replace_request(
+        &mut self,
+        (space, name): (SpaceId, Name),
+        new: Option<NoticeId>,
+    ) -> KernResult<Right> {
+        let entry = self.names.get_mut(space, name);
+        let entry = entry.ok_or(KernReturn::InvalidName)?;
+        let old = core::mem::replace(&mut entry.request, new);
+        Ok(old.map_or(Right::None, |old| {
+            self.unwatch_port(old);
+            self.take_notify_right(old)
+        }))
     }
 
     /// A name's request is none any more.

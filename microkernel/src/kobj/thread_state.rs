@@ -8,6 +8,7 @@ use abi::vm::MAX_ADDRESS;
 use interfaces::bounded::Bytes;
 
 use crate::base::KernResult;
+use crate::ipc::exception::state_of;
 use crate::machine::{FrameIndex, Machine, Vectors};
 use crate::sched::{check_state, get_state, set_state};
 
@@ -61,7 +62,7 @@ pub(super) fn check(flavor: u32, bytes: &[u8]) -> KernResult<Checked<'_>> {
     let invalid = KernReturn::InvalidArgument;
     match flavor {
         FLAVOR => {
-            let state = general(&take(bytes).ok_or(invalid)?);
+            let state = state_of(bytes).ok_or(invalid)?;
             check_state(&state)?;
             Ok(Checked::General(state))
         }
@@ -135,53 +136,6 @@ fn general_words(s: &ThreadState) -> [u64; 20] {
         s.rax, s.rbx, s.rcx, s.rdx, s.rdi, s.rsi, s.rbp, s.rsp, s.r8, s.r9, s.r10, s.r11, s.r12,
         s.r13, s.r14, s.r15, s.rip, s.rflags, s.fs_base, s.gs_base,
     ]
-}
-
-fn general(words: &[u64; 20]) -> ThreadState {
-    let [
-        rax,
-        rbx,
-        rcx,
-        rdx,
-        rdi,
-        rsi,
-        rbp,
-        rsp,
-        r8,
-        r9,
-        r10,
-        r11,
-        r12,
-        r13,
-        r14,
-        r15,
-        rip,
-        rflags,
-        fs_base,
-        gs_base,
-    ] = *words;
-    ThreadState {
-        rax,
-        rbx,
-        rcx,
-        rdx,
-        rdi,
-        rsi,
-        rbp,
-        rsp,
-        r8,
-        r9,
-        r10,
-        r11,
-        r12,
-        r13,
-        r14,
-        r15,
-        rip,
-        rflags,
-        fs_base,
-        gs_base,
-    }
 }
 
 fn words<const N: usize>(words: &[u64; N]) -> Option<Bytes<768>> {
