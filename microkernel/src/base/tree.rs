@@ -1,27 +1,110 @@
-//! A search tree whose nodes lie elsewhere: a treap.
+//! A search tree whose nodes lie elsewhere: an AVL tree.
 //!
 //! The tree holds no memory: keys and links lie in the objects that it orders, and the caller's
-//! [`Nodes`] reaches them by index. Balance comes from priorities that [`Nodes::weight`] scatters, so
-//! nothing is stored for it. All walks are loops; their expected length is logarithmic.
+//! [`Nodes`] reaches them by index. Its height is at most 1.44 log2 n whatever keys and indices a user
+//! chooses; a tree balanced by chance would be as deep as whoever knows the chances wants it. All walks are loops.
+//!
+//! An entry of a name table has eight bytes for its links and no more, so they hold which subtree is the higher
+//! one, too. Links to parents would need four more; a removal remembers its way instead.
 
-/// No node.
-pub const NIL: u32 = u32::MAX;
+use core::cmp::Ordering;
+
+/// No node. An index is below it.
+pub const NIL: u32 = HIGHER - 1;
+
+/// Of a link: its subtree is higher than the other one, by one level.
+const HIGHER: u32 = 1 << 31;
+
+/// No AVL tree of 2^31 nodes is higher than 45.
+const DEPTH: usize = 46;
+
+/// The nodes on the way from the root, and where it goes on from each.
+type Path = heapless::Vec<(u32, Side), DEPTH>;
 
 /// Links of one node, kept in the object that it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Links {
-    /// Subtree of smaller keys.
-    pub left: u32,
-    /// Subtree of larger keys.
-    pub right: u32,
+    /// Smaller keys.
+    left: u32,
+    /// Larger keys.
+    right: u32,
+}
+
+/// Which child.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Side {
+    Left,
+    Right,
+}
+
+impl Side {
+    /// Where a key belongs, seen from another one.
+    fn of<K: Ord>(key: &K, other: &K) -> Self {
+        if key < other { Self::Left } else { Self::Right }
+    }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Left => Self::Right,
+            Self::Right => Self::Left,
+        }
+    }
 }
 
 impl Links {
     /// A node without children.
-    pub const LEAF: Self = Self {
-        left: NIL,
-        right: NIL,
-    };
+    pub const LEAF: Self = Self::new(NIL, NIL);
+
+    /// Links for a list, of an object that is in no tree.
+    pub const fn new(left: u32, right: u32) -> Self {
+        Self { left, right }
+    }
+
+    /// The first link.
+    pub const fn left(self) -> u32 {
+        self.left & !HIGHER
+    }
+
+    /// The second link.
+    pub const fn right(self) -> u32 {
+        self.right & !HIGHER
+    }
+
+    const fn child(self, side: Side) -> u32 {
+        match side {
+            Side::Left => self.left(),
+            Side::Right => self.right(),
+        }
+    }
+
+    /// With another child; which subtree is higher stays.
+    const fn with_child(self, side: Side, node: u32) -> Self {
+        let Self { left, right } = self;
+        match side {
+            Side::Left => Self::new(left & HIGHER | node, right),
+            Side::Right => Self::new(left, right & HIGHER | node),
+        }
+    }
+
+    /// The higher subtree.
+    const fn lean(self) -> Option<Side> {
+        if self.left & HIGHER != 0 {
+            Some(Side::Left)
+        } else if self.right & HIGHER != 0 {
+            Some(Side::Right)
+        } else {
+            None
+        }
+    }
+
+    const fn leaning(self, lean: Option<Side>) -> Self {
+        let (left, right) = (self.left(), self.right());
+        match lean {
+            None => Self::new(left, right),
+            Some(Side::Left) => Self::new(left | HIGHER, right),
+            Some(Side::Right) => Self::new(left, right | HIGHER),
+        }
+    }
 }
 
 /// Reaches keys and links by index.
@@ -39,26 +122,6 @@ pub trait Nodes {
     }
     /// Changes the links of a node.
     fn set_links(&mut self, node: u32, links: Links);
-
-    /// A node's weight: heavier nodes lie above lighter ones. Must not change while it is in a tree.
-    fn weight(&self, node: u32) -> u64 {
-        scatter(node.into())
-    }
-}
-
-/// Spreads a number over 64 bits (the finaliser of `SplitMix64`).
-pub fn scatter(value: u64) -> u64 {
-    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ value >> 31
-}
-
-/// Which link of which node (or the root) is to be written next.
-#[derive(Clone, Copy)]
-enum Slot {
-    Root,
-    Left(u32),
-    Right(u32),
 }
 
 /// The root of a tree.
@@ -90,9 +153,9 @@ impl Tree {
         while node != NIL {
             let (here, links) = nodes.key_and_links(node);
             node = match key.cmp(&here) {
-                core::cmp::Ordering::Equal => return Some(node),
-                core::cmp::Ordering::Less => links.left,
-                core::cmp::Ordering::Greater => links.right,
+                Ordering::Equal => return Some(node),
+                Ordering::Less => links.left(),
+                Ordering::Greater => links.right(),
             };
         }
         None
@@ -104,7 +167,7 @@ impl Tree {
         let mut found = None;
         while node != NIL {
             found = Some(node);
-            node = nodes.links(node).left;
+            node = nodes.links(node).left();
         }
         found
     }
@@ -115,10 +178,10 @@ impl Tree {
         while node != NIL {
             let (here, links) = nodes.key_and_links(node);
             node = if here < key {
-                links.right
+                links.right()
             } else {
                 found = Some(node);
-                links.left
+                links.left()
             };
         }
         found
@@ -126,113 +189,157 @@ impl Tree {
 
     /// Adds a node.
     pub fn insert<N: Nodes>(&mut self, nodes: &mut N, node: u32) {
-        let (key, weight) = (nodes.key(node), nodes.weight(node));
-        let (mut slot, mut here) = (Slot::Root, self.root);
-        while here != NIL && nodes.weight(here) >= weight {
+        nodes.set_links(node, Links::LEAF);
+        let key = nodes.key(node);
+        // The lowest node on the way that leans, else the root: above it no height changes.
+        let (mut above, mut top) = (None, self.root);
+        let (mut slot, mut here) = (None, self.root);
+        while here != NIL {
             let (other, links) = nodes.key_and_links(here);
-            (slot, here) = if key < other {
-                (Slot::Left(here), links.left)
-            } else {
-                (Slot::Right(here), links.right)
-            };
+            if links.lean().is_some() {
+                (above, top) = (slot, here);
+            }
+            let side = Side::of(&key, &other);
+            (slot, here) = (Some((here, side)), links.child(side));
         }
-        self.write(nodes, slot, node);
-        self.split(nodes, here, key, node);
+        self.hang(nodes, slot, node);
+        if top != NIL {
+            self.grown(nodes, above, top, node);
+        }
+    }
+
+    /// Corrects what is known of heights between `top`, which hangs at `above`, and the new `node`.
+    fn grown<N: Nodes>(&mut self, nodes: &mut N, above: Option<(u32, Side)>, top: u32, node: u32) {
+        let key = nodes.key(node);
+        let (other, links) = nodes.key_and_links(top);
+        let side = Side::of(&key, &other);
+        let mut here = links.child(side);
+        while here != node {
+            let (other, even) = nodes.key_and_links(here);
+            let side = Side::of(&key, &other);
+            nodes.set_links(here, even.leaning(Some(side)));
+            here = even.child(side);
+        }
+        match links.lean() {
+            None => nodes.set_links(top, links.leaning(Some(side))),
+            Some(lean) if lean != side => nodes.set_links(top, links.leaning(None)),
+            Some(_) => {
+                let (root, _) = rotate(nodes, top, side);
+                self.hang(nodes, above, root);
+            }
+        }
     }
 
     /// Takes the node with this key out.
     pub fn remove<N: Nodes>(&mut self, nodes: &mut N, key: N::Key) -> Option<u32> {
-        let (mut slot, mut here) = (Slot::Root, self.root);
-        let Links { left, right } = loop {
-            if here == NIL {
+        let mut path = Path::new();
+        let mut gone = self.root;
+        let links = loop {
+            if gone == NIL {
                 return None;
             }
-            let (other, links) = nodes.key_and_links(here);
-            (slot, here) = match key.cmp(&other) {
-                core::cmp::Ordering::Equal => break links,
-                core::cmp::Ordering::Less => (Slot::Left(here), links.left),
-                core::cmp::Ordering::Greater => (Slot::Right(here), links.right),
-            };
+            let (other, links) = nodes.key_and_links(gone);
+            if key == other {
+                break links;
+            }
+            let side = Side::of(&key, &other);
+            push(&mut path, (gone, side));
+            gone = links.child(side);
         };
-        nodes.set_links(here, Links::LEAF);
-        self.merge(nodes, slot, left, right);
-        Some(here)
-    }
-
-    /// Hangs the nodes of the subtree `from` under `node`: smaller keys left, larger ones right.
-    fn split<N: Nodes>(&mut self, nodes: &mut N, from: u32, key: N::Key, node: u32) {
-        nodes.set_links(node, Links::LEAF);
-        let (mut smaller, mut larger) = (Slot::Left(node), Slot::Right(node));
-        let mut here = from;
-        while here != NIL {
-            let (other, links) = nodes.key_and_links(here);
-            if other < key {
-                self.write(nodes, smaller, here);
-                smaller = Slot::Right(here);
-                here = links.right;
-            } else {
-                self.write(nodes, larger, here);
-                larger = Slot::Left(here);
-                here = links.left;
+        match (links.left(), links.right()) {
+            (NIL, rest) | (rest, NIL) => self.hang(nodes, path.last().copied(), rest),
+            (_, right) => self.replace(nodes, &mut path, links, right),
+        }
+        nodes.set_links(gone, Links::LEAF);
+        while let Some((node, side)) = path.pop() {
+            let links = nodes.links(node);
+            match links.lean() {
+                None => {
+                    nodes.set_links(node, links.leaning(Some(side.other())));
+                    break;
+                }
+                Some(lean) if lean == side => nodes.set_links(node, links.leaning(None)),
+                Some(_) => {
+                    let (root, lower) = rotate(nodes, node, side.other());
+                    self.hang(nodes, path.last().copied(), root);
+                    if !lower {
+                        break;
+                    }
+                }
             }
         }
-        self.write(nodes, smaller, NIL);
-        self.write(nodes, larger, NIL);
+        Some(gone)
     }
 
-    /// Puts two subtrees, all keys of the first below all of the second, where one node was.
-    fn merge<N: Nodes>(&mut self, nodes: &mut N, slot: Slot, left: u32, right: u32) {
-        let (mut slot, mut left, mut right) = (slot, left, right);
-        loop {
-            let rest = match (left, right) {
-                (NIL, rest) | (rest, NIL) => rest,
-                _ if nodes.weight(left) >= nodes.weight(right) => {
-                    self.write(nodes, slot, left);
-                    slot = Slot::Right(left);
-                    left = nodes.links(left).right;
-                    continue;
-                }
-                _ => {
-                    self.write(nodes, slot, right);
-                    slot = Slot::Left(right);
-                    right = nodes.links(right).left;
-                    continue;
-                }
-            };
-            return self.write(nodes, slot, rest);
+    /// Puts the smallest node of the subtree `right` where a node with `links`, at the end of the path, was.
+    /// The path ends where that smallest node was, then.
+    fn replace<N: Nodes>(&mut self, nodes: &mut N, path: &mut Path, links: Links, right: u32) {
+        let above = path.last().copied();
+        let place = path.len();
+        push(path, (NIL, Side::Right));
+        let (mut next, mut next_links) = (right, nodes.links(right));
+        while next_links.left() != NIL {
+            push(path, (next, Side::Left));
+            next = next_links.left();
+            next_links = nodes.links(next);
         }
+        if let Some(place) = path.get_mut(place) {
+            place.0 = next;
+        }
+        nodes.set_links(next, links);
+        self.hang(nodes, above, next);
+        self.hang(nodes, path.last().copied(), next_links.right());
     }
 
-    fn write<N: Nodes>(&mut self, nodes: &mut N, slot: Slot, node: u32) {
+    /// Makes a node a child, or the root.
+    fn hang<N: Nodes>(&mut self, nodes: &mut N, slot: Option<(u32, Side)>, node: u32) {
         match slot {
-            Slot::Root => self.root = node,
-            Slot::Left(parent) => {
-                let links = nodes.links(parent);
-                nodes.set_links(
-                    parent,
-                    Links {
-                        left: node,
-                        ..links
-                    },
-                );
-            }
-            Slot::Right(parent) => {
-                let links = nodes.links(parent);
-                nodes.set_links(
-                    parent,
-                    Links {
-                        right: node,
-                        ..links
-                    },
-                );
+            None => self.root = node,
+            Some((parent, side)) => {
+                let links = nodes.links(parent).with_child(side, node);
+                nodes.set_links(parent, links);
             }
         }
     }
 }
 
+/// Lifts the subtree at one side of `top`, which is two levels higher than the other: the new root, and whether all is one level lower
+/// than it was.
+fn rotate<N: Nodes>(nodes: &mut N, top: u32, side: Side) -> (u32, bool) {
+    let other = side.other();
+    let links = nodes.links(top);
+    let child = links.child(side);
+    let below = nodes.links(child);
+    if below.lean() != Some(other) {
+        // An even child: only after a removal.
+        let even = below.lean().is_none();
+        let lean = |side| even.then_some(side);
+        let lowered = links.with_child(side, below.child(other));
+        nodes.set_links(top, lowered.leaning(lean(side)));
+        let lifted = below.with_child(other, top);
+        nodes.set_links(child, lifted.leaning(lean(other)));
+        return (child, !even);
+    }
+    let middle = below.child(other);
+    let inner = nodes.links(middle);
+    let lean = |from, to| (inner.lean() == Some(from)).then_some(to);
+    let lowered = links.with_child(side, inner.child(other));
+    nodes.set_links(top, lowered.leaning(lean(side, other)));
+    let lowered = below.with_child(other, inner.child(side));
+    nodes.set_links(child, lowered.leaning(lean(other, side)));
+    let lifted = inner.with_child(side, child).with_child(other, top);
+    nodes.set_links(middle, lifted.leaning(None));
+    (middle, true)
+}
+
+fn push(path: &mut Path, step: (u32, Side)) {
+    assert!(path.push(step).is_ok(), "a tree is too high");
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Links, Nodes, Tree};
+    use super::{Links, NIL, Nodes, Side, Tree};
+    use core::cmp::Ordering;
     use proptest::prelude::{Just, Strategy, any, proptest};
     use std::collections::BTreeMap;
     use std::vec::Vec;
@@ -249,6 +356,47 @@ mod tests {
         }
         fn set_links(&mut self, node: u32, links: Links) {
             self.0[node as usize].1 = links;
+        }
+    }
+
+    /// The height of a subtree, whose heights differ as its links say.
+    fn height(table: &Table, node: u32) -> usize {
+        if node == NIL {
+            return 0;
+        }
+        let links = table.links(node);
+        let (left, right) = (height(table, links.left()), height(table, links.right()));
+        let lean = match left.cmp(&right) {
+            Ordering::Less => Some(Side::Right),
+            Ordering::Equal => None,
+            Ordering::Greater => Some(Side::Left),
+        };
+        assert!(
+            left.abs_diff(right) <= 1 && links.lean() == lean,
+            "{left} and {right} below {links:?}"
+        );
+        left.max(right) + 1
+    }
+
+    #[test]
+    fn no_order_of_keys_and_indices_makes_a_tree_deep() {
+        const NODES: u16 = 10_000;
+        let ascending = (0..NODES).collect();
+        let descending = (0..NODES).rev().collect();
+        let from_both_ends = (0..NODES / 2).flat_map(|n| [n, NODES - 1 - n]).collect();
+        for keys in [ascending, descending, from_both_ends] as [Vec<u16>; 3] {
+            let mut table = Table(keys.iter().map(|key| (*key, Links::LEAF)).collect());
+            let mut tree = Tree::new();
+            for node in 0..u32::from(NODES) {
+                tree.insert(&mut table, node);
+            }
+            // 1.44 log2 10,000 = 19.1.
+            assert!(height(&table, tree.root) <= 19);
+            // What is left of it is balanced as well.
+            for key in (0..NODES).filter(|key| key % 16 != 0) {
+                assert!(tree.remove(&mut table, key).is_some());
+            }
+            assert!(height(&table, tree.root) <= 13);
         }
     }
 
@@ -269,6 +417,7 @@ mod tests {
                 } else if !insert {
                     assert_eq!(tree.remove(&mut table, key), map.remove(&key));
                 }
+                height(&table, tree.root);
                 assert_eq!(tree.first(&table), map.values().next().copied());
                 for key in 0..40 {
                     assert_eq!(tree.find(&table, key), map.get(&key).copied());

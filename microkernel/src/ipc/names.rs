@@ -207,7 +207,7 @@ impl Names {
         let (index, fresh) = (record.free, record.free == NIL);
         let index = if fresh { self.grow(space)? } else { index };
         let slot = self.at_mut(space, index).ok_or(Shortage)?;
-        let next_free = slot.links.left;
+        let next_free = slot.links.left();
         // Generation 0 is skipped at index 0 only, which is never handed out.
         let generation = slot.generation.wrapping_add(1);
         *slot = Entry {
@@ -261,10 +261,7 @@ impl Names {
         };
         let next = core::mem::replace(&mut record.free, index);
         if let Some(entry) = self.at_mut(space, index) {
-            entry.links = Links {
-                left: next,
-                right: NIL,
-            };
+            entry.links = Links::new(next, NIL);
         }
         self.set_before(space, next, index);
     }
@@ -274,7 +271,7 @@ impl Names {
         if index != NIL
             && let Some(entry) = self.at_mut(space, index)
         {
-            entry.links.right = before;
+            entry.links = Links::new(entry.links.left(), before);
         }
     }
 
@@ -282,10 +279,13 @@ impl Names {
     fn take_free(&mut self, space: SpaceId, index: u32) -> Result<(), Shortage> {
         let entry = self.at(space, index).ok_or(Shortage)?;
         debug_assert!(entry.rights.is_empty(), "a name in use");
-        let Links { left, right } = entry.links;
+        let (left, right) = (entry.links.left(), entry.links.right());
         match right {
             NIL => self.spaces.get_mut(space).ok_or(Shortage)?.free = left,
-            before => self.at_mut(space, before).ok_or(Shortage)?.links.left = left,
+            before => {
+                let entry = self.at_mut(space, before).ok_or(Shortage)?;
+                entry.links = Links::new(left, entry.links.right());
+            }
         }
         self.set_before(space, left, right);
         Ok(())

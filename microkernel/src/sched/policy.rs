@@ -10,7 +10,6 @@ use abi::task::{BACKGROUND_PRIORITY, DEFAULT_PRIORITY, policy};
 use super::{Flags, Policy, SLICE, Sched, Thread};
 use crate::base::KernResult;
 use crate::base::ids::{TaskId, ThreadId};
-use crate::base::tree::scatter;
 use crate::machine::{Cpu, Machine, Time};
 
 /// What was asked for a thread.
@@ -143,4 +142,11 @@ impl Sched {
 fn tagged(task: TaskId, tag: u32, cpus: usize) -> Cpu {
     let number = scatter(u64::from(task.index()) << 32 | u64::from(tag));
     Cpu((number % cpus.max(1) as u64) as u32)
+}
+
+/// Spreads a number over 64 bits (the finaliser of `SplitMix64`).
+fn scatter(value: u64) -> u64 {
+    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ value >> 31
 }
