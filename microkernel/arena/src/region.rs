@@ -1,5 +1,7 @@
 //! [`Region`]: addresses that become memory as they are needed.
 
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 /// Growth happens in steps of this many bytes.
@@ -15,7 +17,14 @@ pub struct Region {
     reserved: usize,
     committed: usize,
     commit: Commit,
+    /// What [`Region::on_heap`] took of the heap.
+    #[expect(dead_code, reason = "it is only given back in the end")]
+    owned: Vec<HeapPage>,
 }
+
+/// Memory of the heap that has been written or not.
+#[repr(align(4096))]
+struct HeapPage(#[expect(dead_code, reason = "only its place matters")] [MaybeUninit<u8>; PAGE]);
 
 impl Region {
     /// A region of `reserved` bytes at `base`, none of them committed.
@@ -31,23 +40,22 @@ impl Region {
             reserved: reserved - reserved % PAGE,
             committed: 0,
             commit,
+            owned: Vec::new(),
         }
     }
 
-    /// A region on the heap, for tests and the simulated machine. It is never given back.
+    /// A region on the heap, for tests and the simulated machine.
     pub fn on_heap(reserved: usize) -> Self {
-        let reserved = reserved.next_multiple_of(PAGE).max(PAGE);
-        let Ok(layout) = core::alloc::Layout::from_size_align(reserved, PAGE) else {
+        let pages = reserved.div_ceil(PAGE).max(1);
+        let mut owned = Vec::new();
+        if owned.try_reserve_exact(pages).is_err() {
             return Self::empty();
-        };
-        // SAFETY: the layout's size is not zero.
-        let base = unsafe { alloc::alloc::alloc(layout) };
-        match NonNull::new(base) {
-            // SAFETY: (1) the allocation is fresh, aligned and leaked. (2) `zero` zeroes what it is
-            // given; it touches nothing else.
-            Some(base) => unsafe { Self::new(base, reserved, zero) },
-            None => Self::empty(),
         }
+        let base = NonNull::from(owned.spare_capacity_mut()).cast();
+        // SAFETY: (1) the pages are aligned, and stay the region's own where they are. (2) `zero` zeroes what it is
+        // given; it touches nothing else.
+        let region = unsafe { Self::new(base, pages * PAGE, zero) };
+        Self { owned, ..region }
     }
 
     fn empty() -> Self {
@@ -56,6 +64,7 @@ impl Region {
             reserved: 0,
             committed: 0,
             commit: |_, _| false,
+            owned: Vec::new(),
         }
     }
 
