@@ -132,6 +132,13 @@ pub struct Row {
     next: Option<RowId>,
 }
 
+impl Row {
+    /// Those that were not taken yet.
+    pub(super) fn rights(&self) -> &[Right] {
+        &self.rights
+    }
+}
+
 /// All arrays.
 pub type Arrays = Arena<Array, ArrayKind>;
 /// All rows.

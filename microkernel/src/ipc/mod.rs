@@ -40,6 +40,7 @@ pub mod send;
 pub mod set;
 pub mod slot;
 pub mod special;
+pub mod tally;
 pub mod timer;
 pub mod transit;
 mod weight;

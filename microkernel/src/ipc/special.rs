@@ -25,6 +25,12 @@ impl Specials {
             *place = Some(port);
         }
     }
+
+    /// The ports to which it has send rights: all but the kernel's own.
+    pub(super) fn held(&self) -> impl Iterator<Item = PortId> + '_ {
+        let first = special::LAST_OF_KERNEL as usize + 1;
+        self.0.iter().skip(first).copied().flatten()
+    }
 }
 
 impl Ipc {

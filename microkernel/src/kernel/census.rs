@@ -3,8 +3,9 @@
 use abi::names::Name;
 
 use super::Kernel;
-use crate::base::ids::{PortId, SpaceId};
+use crate::base::ids::SpaceId;
 use crate::ipc::entry::Rights;
+use crate::ipc::tally::{Tally, WINDOW};
 use crate::machine::Machine;
 
 /// How many objects exist.
@@ -77,11 +78,7 @@ impl Kernel {
     pub fn check<M: Machine>(&self, _machine: &M) -> Result<(), Broken> {
         self.sched.check_all()?;
         self.check_spaces()?;
-        for index in 0..self.ipc.ports.end() {
-            if let Some(id) = self.ipc.ports.id_at(index) {
-                self.check_port(id)?;
-            }
-        }
+        self.check_rights()?;
         self.vm.check()?;
         self.check_ledgers()
     }
@@ -97,8 +94,16 @@ impl Kernel {
 
     fn check_spaces(&self) -> Result<(), Broken> {
         for space in self.ipc.names.space_ids() {
-            let count = self.entries(space).count();
-            if count != self.ipc.names.count(space) as usize {
+            let mut count = 0;
+            for (name, entry) in self.entries(space) {
+                count += 1;
+                let receives = entry.rights.intersects(Rights::RECEIVE | Rights::SET);
+                let port = self.ipc.ports.find(entry.port).filter(|_| receives);
+                if port.is_some_and(|port| (port.space, port.name) != (Some(space), name)) {
+                    return Err("a port does not know who holds its receive right");
+                }
+            }
+            if count != self.ipc.names.count(space) {
                 return Err("a space miscounts its names");
             }
         }
@@ -115,32 +120,31 @@ impl Kernel {
         })
     }
 
-    /// A port's counts against the names that hold rights to it, and its receive right against its space.
-    fn check_port(&self, id: PortId) -> Result<(), Broken> {
-        let Some(port) = self.ipc.ports.get(id) else {
-            return Ok(());
-        };
-        let (mut senders, mut receivers) = (0, 0);
-        for space in self.ipc.names.space_ids() {
-            for (name, entry) in self
-                .entries(space)
-                .filter(|(_, entry)| entry.port == Some(id))
-            {
-                senders += u32::from(entry.rights.contains(Rights::SEND));
-                if entry.rights.intersects(Rights::RECEIVE | Rights::SET) {
-                    receivers += 1;
-                    if port.space != Some(space) || port.name != name {
-                        return Err("a port does not know who holds its receive right");
-                    }
-                }
-            }
-        }
-        if receivers > 1 || (receivers == 0 && port.space.is_some()) {
-            return Err("a port has not exactly one receive right");
-        }
-        if senders > port.send_rights {
-            return Err("names hold more send rights than a port counts");
+    /// Every port's counts against all rights that there are.
+    fn check_rights(&self) -> Result<(), Broken> {
+        for first in (0..self.ipc.ports.end()).step_by(WINDOW as usize) {
+            let mut tally = Tally::new(&self.ipc.ports, first);
+            self.ipc.find_rights(&mut tally);
+            self.find_in_threads(&mut tally);
+            self.tasks.find_rights(&mut tally);
+            self.vm.memory_objects().for_each(|port| tally.send(port));
+            tally.compare()?;
         }
         Ok(())
+    }
+
+    fn find_in_threads(&self, tally: &mut Tally<'_>) {
+        let sched = &self.sched;
+        for thread in (0..sched.threads.end()).filter_map(|index| sched.threads.at(index)) {
+            if let Some(port) = thread.slot {
+                tally.send_once(port);
+            }
+            if let Some(message) = thread.parked {
+                self.ipc.find_on_the_way(message, tally);
+            }
+        }
+        for actions in (0..sched.actions.end()).filter_map(|index| sched.actions.at(index)) {
+            actions.ports().for_each(|port| tally.send(port));
+        }
     }
 }

@@ -119,6 +119,11 @@ impl Actions {
         core::mem::replace(place, action)
     }
 
+    /// The port of each type that has one.
+    pub fn ports(&self) -> impl Iterator<Item = PortId> + '_ {
+        self.0.iter().flatten().map(|action| action.port)
+    }
+
     /// The actions of the types in a mask, each with the mask of those types among them that share it.
     pub fn groups(&self, mask: u32) -> impl Iterator<Item = (u32, Action)> + '_ {
         let mut left = mask & MASK_ALL;

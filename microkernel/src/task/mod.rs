@@ -33,6 +33,7 @@ use crate::base::usage::Usage;
 use crate::ipc::object::Idle;
 use crate::ipc::port::{Kind, Object};
 use crate::ipc::right::Right;
+use crate::ipc::tally::Tally;
 use crate::ipc::{Context, Ipc};
 use crate::machine::{Machine, Time};
 use crate::sched::Actions;
@@ -162,6 +163,15 @@ impl Tasks {
             last_dying: None,
             swept: None,
         }
+    }
+
+    /// Finds the rights that are kept for tasks, and those of exception ports of tasks and the host.
+    pub fn find_rights(&self, tally: &mut Tally<'_>) {
+        for task in (0..self.arena.end()).filter_map(|index| self.arena.at(index)) {
+            let ports = task.kept().chain(task.actions.ports());
+            ports.for_each(|port| tally.send(port));
+        }
+        self.host_actions.ports().for_each(|port| tally.send(port));
     }
 
     /// What tasks take.

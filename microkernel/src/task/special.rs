@@ -75,6 +75,11 @@ impl Task {
         ipc.ports.get(port).map(|_| port)
     }
 
+    /// The ports that are kept, a send right each.
+    pub fn kept(&self) -> impl Iterator<Item = PortId> + '_ {
+        self.specials.0.iter().copied().flatten()
+    }
+
     /// Keeps a port, or none; it gets a send right for that.
     pub fn set_special(&mut self, ipc: &mut Ipc, place: Place, port: Option<PortId>) {
         let Some(held) = self.specials.0.get_mut(place.0) else {

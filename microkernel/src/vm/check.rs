@@ -10,6 +10,7 @@ use super::marks::{Content, Marks};
 use super::object::Kind;
 use super::tree::{Node, Tree, height, node};
 use super::{Copied, Entry, Map, MapId, ObjectId, Piece, Vm, cost};
+use crate::base::ids::PortId;
 use crate::base::ledger::LedgerId;
 use crate::machine::Page;
 
@@ -52,6 +53,12 @@ impl Vm {
         self.check_store()?;
         self.check_pagers()?;
         self.check_buffers()
+    }
+
+    /// The ports of all memory objects that have not ended.
+    pub fn memory_objects(&self) -> impl Iterator<Item = PortId> + '_ {
+        let pagers = all(&self.pagers).filter_map(|id| self.pager_ports(id));
+        pagers.map(|ports| ports.object)
     }
 
     fn check_map(&self, map: &Map) -> Result<(), Broken> {
