@@ -18,8 +18,11 @@ const HIGHER: u32 = 1 << 31;
 /// No AVL tree of 2^31 nodes is higher than 45.
 const DEPTH: usize = 46;
 
-/// The nodes on the way from the root, and where it goes on from each.
-type Path = heapless::Vec<(u32, Side), DEPTH>;
+/// A node on a way from the root, and where it goes on.
+type Step = (u32, Side);
+
+/// A way from the root.
+type Path = heapless::Vec<Step, DEPTH>;
 
 /// Links of one node, kept in the object that it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -192,34 +195,32 @@ impl Tree {
         nodes.set_links(node, Links::LEAF);
         let key = nodes.key(node);
         // The lowest node on the way that leans, else the root: above it no height changes.
-        let (mut above, mut top) = (None, self.root);
+        let (mut above, mut top) = (None, None);
         let (mut slot, mut here) = (None, self.root);
         while here != NIL {
             let (other, links) = nodes.key_and_links(here);
-            if links.lean().is_some() {
-                (above, top) = (slot, here);
+            let step = Some((here, Side::of(&key, &other)));
+            if top.is_none() || links.lean().is_some() {
+                (above, top) = (slot, step);
             }
-            let side = Side::of(&key, &other);
-            (slot, here) = (Some((here, side)), links.child(side));
+            (slot, here) = (step, step.map_or(NIL, |(_, side)| links.child(side)));
         }
         self.hang(nodes, slot, node);
-        if top != NIL {
-            self.grown(nodes, above, top, node);
+        if let Some((top, side)) = top {
+            let mut here = nodes.links(top).child(side);
+            while here != node {
+                let (other, even) = nodes.key_and_links(here);
+                let side = Side::of(&key, &other);
+                nodes.set_links(here, even.leaning(Some(side)));
+                here = even.child(side);
+            }
+            self.grown(nodes, above, top, side);
         }
     }
 
-    /// Corrects what is known of heights between `top`, which hangs at `above`, and the new `node`.
-    fn grown<N: Nodes>(&mut self, nodes: &mut N, above: Option<(u32, Side)>, top: u32, node: u32) {
-        let key = nodes.key(node);
-        let (other, links) = nodes.key_and_links(top);
-        let side = Side::of(&key, &other);
-        let mut here = links.child(side);
-        while here != node {
-            let (other, even) = nodes.key_and_links(here);
-            let side = Side::of(&key, &other);
-            nodes.set_links(here, even.leaning(Some(side)));
-            here = even.child(side);
-        }
+    /// The subtree at one side of `top`, which hangs at `above`, is one level higher now.
+    fn grown<N: Nodes>(&mut self, nodes: &mut N, above: Option<Step>, top: u32, side: Side) {
+        let links = nodes.links(top);
         match links.lean() {
             None => nodes.set_links(top, links.leaning(Some(side))),
             Some(lean) if lean != side => nodes.set_links(top, links.leaning(None)),
@@ -292,7 +293,7 @@ impl Tree {
     }
 
     /// Makes a node a child, or the root.
-    fn hang<N: Nodes>(&mut self, nodes: &mut N, slot: Option<(u32, Side)>, node: u32) {
+    fn hang<N: Nodes>(&mut self, nodes: &mut N, slot: Option<Step>, node: u32) {
         match slot {
             None => self.root = node,
             Some((parent, side)) => {
@@ -332,7 +333,7 @@ fn rotate<N: Nodes>(nodes: &mut N, top: u32, side: Side) -> (u32, bool) {
     (middle, true)
 }
 
-fn push(path: &mut Path, step: (u32, Side)) {
+fn push(path: &mut Path, step: Step) {
     assert!(path.push(step).is_ok(), "a tree is too high");
 }
 
