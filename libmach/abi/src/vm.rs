@@ -140,9 +140,9 @@ pub mod sync {
     pub const SYNCHRONOUS: u32 = 2;
     /// Drop pages that are not written.
     pub const INVALIDATE: u32 = 4;
-    /// Drop pages, written or not.
+    /// Drop pages, written or not: what was not written back is lost. All of it must be writable.
     pub const KILL_PAGES: u32 = 8;
-    /// Drop pages that need no writing.
+    /// Let pages go before others when memory is short.
     pub const DEACTIVATE: u32 = 0x10;
     /// A hole is an error.
     pub const CONTIGUOUS: u32 = 0x20;
@@ -170,8 +170,12 @@ pub mod attribute {
 pub mod disposition {
     /// It is in memory.
     pub const PRESENT: u32 = 1;
-    /// Others refer to its object.
+    /// It was used lately, as far as is known.
     pub const REFERENCED: u32 = 4;
+    /// What it holds is nowhere else.
+    pub const DIRTY: u32 = 8;
+    /// It was put away, and comes back when it is used.
+    pub const PAGED_OUT: u32 = 0x10;
     /// It was copied from another object, or will be.
     pub const COPIED: u32 = 0x20;
 }

@@ -101,7 +101,7 @@ pub trait Vm {
     async fn wire(&mut self, address: u64, size: u64, access: u32) -> Result<()>;
     /// How a range will be used, of `abi::vm::behavior`.
     async fn behavior_set(&mut self, address: u64, size: u64, behavior: u32) -> Result<()>;
-    /// Writes a range back to who manages it; flags of `abi::vm::sync`.
+    /// Writes a range back to who manages it, or lets pages of it go; flags of `abi::vm::sync`.
     async fn msync(&mut self, address: u64, size: u64, flags: u32) -> Result<()>;
     /// Flushes caches, of `abi::vm::attribute`; answers the attribute's value.
     async fn machine_attribute(

@@ -58,6 +58,8 @@ pub enum Made {
     Counted(ThreadId),
     /// All below this address, or before this byte, is done.
     At(u64),
+    /// All below this address was looked at, and so many pages more may be asked for.
+    Asked(u64, u32),
     /// The bytes that are mapped of what is to lie at an address.
     Mapped {
         /// The address.

@@ -106,7 +106,7 @@ fn answer(region: &RegionInfo, words: &[u32]) -> Region {
 
 /// Shadow depth (16 bits), external pager (8), share mode (8).
 fn packed_mode(region: &RegionInfo) -> u32 {
-    region.depth.min(0xffff) | mode(region) << 24
+    region.depth.min(0xffff) | u32::from(region.paged) << 16 | mode(region) << 24
 }
 
 fn mode(region: &RegionInfo) -> u32 {

@@ -21,15 +21,11 @@ use crate::ipc::pager::MAX_RETURNS;
 use crate::ipc::port::Object;
 use crate::machine::Machine;
 use crate::task::{self, Stage};
-use crate::vm::{Contents, Cursor, Flush, MapId, MapRequest, Order, OrderStep, PagedPart};
-use crate::vm::{Progress, Remap, Returns, STALLED, SizeLimit, Source};
+use crate::vm::{AHEAD, Aside, Contents, Cursor, MapId, MapRequest, Order, OrderStep, PagedPart};
+use crate::vm::{Progress, Remap, STALLED, SizeLimit, Source, Sync};
 
-/// What the wish to keep memory free makes of memory objects.
-const DROP_CLEAN: Order = Order {
-    returns: Returns::Nothing,
-    flush: Flush::Clean,
-    lock: None,
-};
+/// Looks ahead that a step takes.
+const LOOKS: u32 = 8;
 
 /// A task whose memory is meant.
 struct Memory<'a, 'k, M: Machine> {
@@ -149,8 +145,7 @@ impl<M: Machine> Memory<'_, '_, M> {
         let (map, from) = (self.target()?, self.cursor());
         let (vm, mut context) = self.core.layers.vm();
         let step = vm.discard_step(&mut context, map, range, contents, from);
-        let end = (range.0 - range.0 % PAGE_SIZE).saturating_add(whole_size(range.0, range.1));
-        self.until(end, step)
+        self.until(range_end(range), step)
     }
 
     /// Carries an order out for what a range shows of memory objects.
@@ -181,6 +176,52 @@ impl<M: Machine> Memory<'_, '_, M> {
         Err(self.core.again())
     }
 
+    /// Asks pagers for what a range lacks.
+    fn ask_ahead(&mut self, range: (u64, u64)) -> Result<()> {
+        let map = self.target()?;
+        let (mut at, mut left) = match *self.core.made {
+            Some(Made::Asked(at, left)) => (at, left),
+            _ => {
+                self.core.layers.cx.vm.check_mapped(map, range)?;
+                (range.0, AHEAD)
+            }
+        };
+        for _ in 0..LOOKS {
+            let (vm, mut context) = self.core.layers.vm();
+            let ahead = vm.look_ahead(&mut context, map, range, at)?;
+            if let Some(ask) = ahead.ask {
+                let layers = &mut self.core.layers;
+                if layers.ipc.ask_pager(&mut layers.cx, &ask).is_err() {
+                    // It is a wish.
+                    layers.cx.vm.fail_request(ask.request);
+                    return Ok(());
+                }
+                self.core.counters.paged_in += 1;
+                if let Some(task) = self.core.tasks.arena.get_mut(self.id) {
+                    task.events.paged_in += 1;
+                }
+            }
+            (at, left) = (ahead.next, left - u32::from(ahead.missing));
+            if left == 0 || at >= range_end(range) {
+                return Ok(());
+            }
+        }
+        *self.core.made = Some(Made::Asked(at, left));
+        Err(self.core.again())
+    }
+
+    /// Lets pages of a range go, now or soon: first those of memory objects, then others.
+    fn set_aside(&mut self, range: (u64, u64), aside: Aside) -> Result<()> {
+        if !matches!(*self.core.made, Some(Made::At(_))) {
+            self.order(range, &aside.order())?;
+            *self.core.made = Some(Made::At(range.0));
+        }
+        let (map, from) = (self.target()?, self.cursor());
+        let (vm, mut context) = self.core.layers.vm();
+        let step = vm.set_aside_step(&mut context, map, range, aside, from);
+        self.until(range_end(range), step)
+    }
+
     fn region_of(&self, address: u64) -> KernResult<crate::vm::RegionInfo> {
         self.core.layers.cx.vm.region(self.target()?, address)
     }
@@ -192,6 +233,11 @@ fn whole_size(address: u64, size: u64) -> u64 {
         .saturating_add(size)
         .checked_next_multiple_of(PAGE_SIZE)
         .unwrap_or(u64::MAX)
+}
+
+/// Where the whole pages of a range end, which does not wrap around.
+fn range_end((address, size): (u64, u64)) -> u64 {
+    (address - address % PAGE_SIZE).saturating_add(whole_size(address, size))
 }
 
 impl<M: Machine> VmCalls for Memory<'_, '_, M> {
@@ -379,12 +425,11 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
                 let progress = vm.set_behavior(&mut context, map, range, behavior)?;
                 self.core.done(progress)
             }
-            // A wish: nothing has to be fetched before it is needed.
-            behavior::WILL_NEED => Ok(vm.check_mapped(map, range)?),
+            behavior::WILL_NEED => self.ask_ahead(range),
             behavior::DONT_NEED => {
                 vm.check_mapped(map, range)?;
                 // What is nowhere else stays in memory.
-                self.order(range, &DROP_CLEAN)
+                self.order(range, &Order::DROP_CLEAN)
             }
             behavior::FREE => self.discard(range, Contents::Unneeded),
             behavior::ZERO => self.discard(range, Contents::Zeros),
@@ -394,8 +439,10 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
 
     async fn msync(&mut self, address: u64, size: u64, flags: u32) -> Result<()> {
         let (map, range) = (self.target()?, (address, size));
-        let order = self.core.layers.cx.vm.check_sync(map, range, flags)?;
-        self.order(range, &order)
+        match self.core.layers.cx.vm.check_sync(map, range, flags)? {
+            Sync::Order(order) => self.order(range, &order),
+            Sync::Aside(aside) => self.set_aside(range, aside),
+        }
     }
 
     async fn machine_attribute(

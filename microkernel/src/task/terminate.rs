@@ -36,6 +36,7 @@ impl Tasks {
             }
             Made::Ports { array, .. } | Made::Row { array, .. } => layers.ipc.end_array(array),
             Made::At(_)
+            | Made::Asked(..)
             | Made::Counted(_)
             | Made::Mapped { .. }
             | Made::Ordered(_)

@@ -6,6 +6,9 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::{disposition, protection};
 
+use super::marks::Marks;
+use super::object::{Found, Kind, Shown};
+use super::order::Order;
 use super::pages::Withdraw;
 use super::traits::Traits;
 use super::{COPY_STEP, Context, EntryId, MapId, STEP, Vm, whole_pages};
@@ -19,6 +22,25 @@ pub enum Contents {
     Unneeded,
     /// They are zeros.
     Zeros,
+}
+
+/// What pages are to make room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Aside {
+    /// They go now, and what is nowhere else is lost.
+    Kill,
+    /// They are the first to go when memory is short.
+    Deactivate,
+}
+
+impl Aside {
+    /// What it means for memory objects.
+    pub fn order(self) -> Order {
+        match self {
+            Self::Kill => Order::DROP_ALL,
+            Self::Deactivate => Order::UNMAP,
+        }
+    }
 }
 
 /// The most bytes that a map may hold in regions with any access.
@@ -66,10 +88,7 @@ impl Vm {
         let id = self.find_entry(map, rest.start)?;
         let part = rest.start..self.entry(id).end.min(rest.end);
         if self.drops_to_zeros(id) {
-            let mut budget = STEP;
-            let done = self.withdraw(context, (map, id), part.clone(), Withdraw::All, &mut budget);
-            self.drop_pages(context, id, part.start..done);
-            return Ok(done);
+            return Ok(self.drop_front(context, (map, id), part));
         }
         if contents == Contents::Unneeded {
             return Ok(part.end);
@@ -80,6 +99,50 @@ impl Vm {
             context.machine.zero_page(found.page);
         }
         Ok(end)
+    }
+
+    /// Does with the anonymous memory of a range, from `from` on, what memory objects get an order for. Holes, and what others
+    /// see, too, are passed over. Returns up to where it did, by a step; at the end of the range all is done.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the range wraps around.
+    pub fn set_aside_step<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        (address, size): (u64, u64),
+        aside: Aside,
+        from: u64,
+    ) -> KernResult<u64> {
+        let range = whole_pages(address, size)?;
+        self.map_ref(map)?;
+        let rest = range.start.max(from)..range.end;
+        if size == 0 || rest.is_empty() {
+            return Ok(range.end);
+        }
+        let Some(id) = self.first_in(map, &rest) else {
+            return Ok(range.end);
+        };
+        let entry = self.entry(id);
+        let part = entry.start.max(rest.start)..entry.end.min(rest.end);
+        Ok(match aside {
+            Aside::Kill if self.drops_to_zeros(id) => self.drop_front(context, (map, id), part),
+            Aside::Kill => part.end,
+            Aside::Deactivate => self.idle_front(context, id, part),
+        })
+    }
+
+    /// Frees the pages of an entry's part, which nobody else has, from its beginning on, by a step; up to where it did.
+    fn drop_front<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        (map, id): (MapId, EntryId),
+        part: Range<u64>,
+    ) -> u64 {
+        let mut budget = STEP;
+        let done = self.withdraw(context, (map, id), part.clone(), Withdraw::All, &mut budget);
+        self.drop_pages(context, id, part.start..done);
+        done
     }
 
     /// Whether pages of an entry that are freed read as zeros, and nobody else has them.
@@ -116,18 +179,33 @@ impl Vm {
             return Ok((0, 0));
         };
         let references = self.object(object).references;
-        let mut bits = if references > 1 {
-            disposition::REFERENCED
-        } else {
-            0
+        let (mut bits, holder) = match self.find(object, entry.page_at(address)) {
+            None => return Ok((0, references)),
+            Some(Shown::Stored(stored)) => (disposition::PAGED_OUT, stored.object),
+            Some(Shown::Page(found)) => (self.page_state(&found), found.holder.0),
         };
-        if let Some(found) = self.find_in_memory(object, entry.page_at(address)) {
-            bits |= disposition::PRESENT;
-            if found.depth > 0 || entry.needs_copy {
-                bits |= disposition::COPIED;
-            }
+        if holder != object || entry.needs_copy {
+            bits |= disposition::COPIED;
         }
         Ok((bits, references))
+    }
+
+    /// Bits of [`disposition`] of a page in memory.
+    fn page_state(&self, found: &Found) -> u32 {
+        let (object, index) = found.holder;
+        let dirty = match self.object(object).kind {
+            Kind::Anonymous => true,
+            Kind::Physical { .. } => false,
+            Kind::Paged(_) => self.marks(object, index).contains(Marks::DIRTY),
+        };
+        let mut bits = disposition::PRESENT;
+        if dirty {
+            bits |= disposition::DIRTY;
+        }
+        if !found.idle {
+            bits |= disposition::REFERENCED;
+        }
+        bits
     }
 
     /// A map's limit of size.

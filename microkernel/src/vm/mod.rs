@@ -31,6 +31,7 @@
 
 mod access;
 mod advise;
+mod ahead;
 mod allocate;
 mod buffer;
 mod cache;
@@ -86,7 +87,8 @@ use crate::machine::Machine;
 use abi::kern_return::KernReturn;
 
 pub use access::FutexKey;
-pub use advise::{Contents, SizeLimit};
+pub use advise::{Aside, Contents, SizeLimit};
+pub use ahead::AHEAD;
 pub use allocate::{MapRequest, Source};
 pub use buffer::{BUFFER_PAGES, Buffer};
 pub use check::Broken;
@@ -106,7 +108,7 @@ pub use remap::Remap;
 pub use resident::Node;
 pub use store::Slot;
 pub use supply::{SUPPLY_PAGES, Supplied, Terms};
-pub use sync::PagedPart;
+pub use sync::{PagedPart, Sync};
 
 /// Reaches a map.
 pub type MapId = Id<Map>;

@@ -104,6 +104,25 @@ pub struct Returned {
 }
 
 impl Order {
+    /// Clean pages go.
+    pub const DROP_CLEAN: Self = Self {
+        returns: Returns::Nothing,
+        flush: Flush::Clean,
+        lock: None,
+    };
+
+    /// All pages go, and what was written is lost.
+    pub const DROP_ALL: Self = Self {
+        flush: Flush::All,
+        ..Self::DROP_CLEAN
+    };
+
+    /// Nobody maps any page any more: they are the first to go when memory is short.
+    pub const UNMAP: Self = Self {
+        flush: Flush::Unmap,
+        ..Self::DROP_CLEAN
+    };
+
     /// As `lock_request` says it.
     ///
     /// # Errors

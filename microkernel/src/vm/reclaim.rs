@@ -22,7 +22,7 @@ use abi::kern_return::KernReturn;
 
 use super::marks::{Content, Marks};
 use super::object::Found;
-use super::order::{Flush, Order, OrderStep, Returns};
+use super::order::{Order, OrderStep};
 use super::pager::{Stalled, WaitKey};
 use super::pages::Withdraw;
 use super::{Context, Cursor, EntryId, MapId, ObjectId, PagerId, STALLED, STEP, Vm};
@@ -312,6 +312,33 @@ impl Vm {
         ReclaimStep::Done
     }
 
+    /// Lets up to [`STEP`] pages of an entry's part, from its beginning on, be the first to go when memory is short, if they can
+    /// be put away; up to where it did.
+    pub(super) fn idle_front<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        id: EntryId,
+        part: Range<u64>,
+    ) -> u64 {
+        let Some(pages) = self.evictable(id).filter(|_| self.store.is_some()) else {
+            return part.end;
+        };
+        let entry = self.entry(id);
+        let (mut page, end) = (entry.page_at(part.start), entry.page_at(part.end));
+        let mut budget = STEP;
+        while budget > 0 {
+            let next = self.resident_from(pages.object, page);
+            let Some(next) = next.filter(|next| *next < end) else {
+                return part.end;
+            };
+            let limit = budget.min(end - next);
+            // One that is idle, or put away, is looked at.
+            let run = self.idle_run(context, id, (&pages, next), limit).max(1);
+            (page, budget) = (next + run, budget - run);
+        }
+        self.entry(id).address_of(page)
+    }
+
     /// The part of an entry that can be put away: its object's own pages, which it alone reaches.
     fn evictable(&self, id: EntryId) -> Option<Part> {
         let entry = self.entry(id);
@@ -408,11 +435,6 @@ impl Vm {
         (pager, object): (PagerId, ObjectId),
         first: u64,
     ) {
-        let order = Order {
-            returns: Returns::Nothing,
-            flush: Flush::Unmap,
-            lock: None,
-        };
         let mut end = first + 1;
         while end - first < STEP
             && self.resident_from(object, end) == Some(end)
@@ -425,7 +447,8 @@ impl Vm {
         let cursor = self.reclaim.cursor.take();
         let cursor = cursor.unwrap_or(Cursor::at(range.0));
         self.reclaim.page = end;
-        if let Ok(OrderStep::More(next)) = self.order_step(context, (pager, range), &order, cursor)
+        if let Ok(OrderStep::More(next)) =
+            self.order_step(context, (pager, range), &Order::UNMAP, cursor)
             && !next.is_at_beginning()
         {
             self.reclaim.page = first;

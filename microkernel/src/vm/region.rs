@@ -40,7 +40,7 @@ pub struct RegionInfo {
     pub sharing: Sharing,
     /// Whether a message buffer lies there.
     pub wired: bool,
-    /// Pages of its own that are in memory; what shows through from a copied object does not count.
+    /// Pages of its own, those that were put away, too; what shows through from a copied object does not count.
     pub resident: u64,
     /// How often its pages are wired.
     pub wires: u32,
@@ -52,6 +52,8 @@ pub struct RegionInfo {
     pub references: u32,
     /// Objects behind its object.
     pub depth: u32,
+    /// A pager supplies what is not there.
+    pub paged: bool,
     /// A number that is the same for every region of the same object; 0 before the first touch.
     pub object: u64,
 }
@@ -67,7 +69,7 @@ impl Vm {
             entry_from(&here.entries, &self.entries, address).ok_or(KernReturn::InvalidAddress)?;
         let entry = self.entry(id);
         let (mut sharing, mut resident) = (Sharing::Empty, 0);
-        let (mut references, mut depth) = (0, 0);
+        let (mut references, mut depth, mut paged) = (0, 0, false);
         if let Some(id) = entry.object {
             let object = self.object(id);
             sharing = if entry.needs_copy {
@@ -80,6 +82,7 @@ impl Vm {
                 Sharing::Physical
             };
             (references, depth) = (object.references, self.chain(id));
+            paged = self.paged_behind(id, entry.index).is_some();
             resident = self.resident_below(id, entry.index + entry.size())
                 - self.resident_below(id, entry.index);
         }
@@ -96,6 +99,7 @@ impl Vm {
             offset: entry.index * PAGE_SIZE,
             references,
             depth,
+            paged,
             resident,
             object: entry.object.map_or(0, super::ObjectId::to_bits),
         })

@@ -2,14 +2,25 @@
 
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
-use abi::vm::sync;
+use abi::vm::{protection, sync};
 
+use super::advise::Aside;
 use super::object::Kind;
 use super::order::{Flush, Order, Returns};
 use super::pager::PagerState;
 use super::traits::Traits;
 use super::{MapId, PagerId, STEP, Vm, whole_pages};
 use crate::base::KernResult;
+
+/// What `vm_msync` is to do with a range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sync {
+    /// With what memory objects show there. Other memory is nowhere else: nothing of it is written back, and none of its
+    /// pages is clean.
+    Order(Order),
+    /// With all of it.
+    Aside(Aside),
+}
 
 /// A part of a map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,33 +41,40 @@ pub enum PagedPart {
 }
 
 impl Vm {
-    /// Checks what `vm_msync` is asked to do, and says what it is for memory that a pager supplies. Other memory is
-    /// nowhere else: nothing of it is written back, and none of its pages is clean.
+    /// Checks what `vm_msync` is asked to do, and says what it is.
     ///
     /// # Errors
     /// `InvalidArgument`: unknown flags, synchronous and asynchronous at once, or the range wraps around.
-    /// `InvalidAddress`: a hole, and it was to be contiguous. `NotSupported`: pages that are not written are to go.
+    /// `InvalidAddress`: a hole, and it was to be contiguous. `ProtectionFailure`: what was written is to be lost, and not all of
+    /// it may be written.
     pub fn check_sync(
         &self,
         map: MapId,
         (address, size): (u64, u64),
         flags: u32,
-    ) -> KernResult<Order> {
+    ) -> KernResult<Sync> {
         const BOTH: u32 = sync::SYNCHRONOUS | sync::ASYNCHRONOUS;
         const KNOWN: u32 = BOTH | sync::INVALIDATE | sync::CONTIGUOUS;
-        const LOSES: u32 = sync::KILL_PAGES | sync::DEACTIVATE;
+        const ASIDE: u32 = sync::KILL_PAGES | sync::DEACTIVATE;
         let range = whole_pages(address, size)?;
         self.map_ref(map)?;
-        if flags & !(KNOWN | LOSES) != 0 || flags & BOTH == BOTH {
+        if flags & !(KNOWN | ASIDE) != 0 || flags & BOTH == BOTH {
             return Err(KernReturn::InvalidArgument);
-        }
-        if flags & LOSES != 0 {
-            return Err(KernReturn::NotSupported);
         }
         if size > 0 && flags & sync::CONTIGUOUS != 0 {
             self.check_covered(map, &range, Traits::NONE)?;
         }
-        Ok(Order {
+        if flags & sync::KILL_PAGES != 0 {
+            let writable = Traits::allows(protection::WRITE);
+            return match self.first_where(map, &range, |all, _| !all.contains(writable)) {
+                Some(_) if size > 0 => Err(KernReturn::ProtectionFailure),
+                _ => Ok(Sync::Aside(Aside::Kill)),
+            };
+        }
+        if flags & sync::DEACTIVATE != 0 {
+            return Ok(Sync::Aside(Aside::Deactivate));
+        }
+        Ok(Sync::Order(Order {
             returns: if flags & BOTH == 0 {
                 Returns::Nothing
             } else {
@@ -68,7 +86,7 @@ impl Vm {
                 Flush::Clean
             },
             lock: None,
-        })
+        }))
     }
 
     /// The first part, from an address on, of the whole pages of a range.

@@ -1,12 +1,13 @@
 //! A task's memory through its control port.
 
 use abi::kern_return::KernReturn as K;
-use abi::names::Name;
+use abi::names::{Name, disposition};
 use abi::start::names;
 use abi::task::Limits;
 use abi::trap;
 use abi::vm::{
-    MAX_ADDRESS, attribute, behavior, entry, flags, inherit, map_flags, protection, region, sync,
+    MAX_ADDRESS, attribute, behavior, disposition as state, entry, flags, inherit, map_flags,
+    protection, region, sync,
 };
 use interfaces::memory::Entry;
 use interfaces::task::{Task, TaskClient};
@@ -444,6 +445,26 @@ fn regions_have_flavours_and_counts() {
     world.at_baseline();
 }
 
+// covers: V-08
+#[test]
+fn a_region_says_whether_a_pager_supplies_it() {
+    let world = World::single();
+    let (child, vm) = child(&world);
+    let object = world.sim.borrow_mut().on(world.first).port();
+    let right = Give(object, disposition::MAKE_SEND);
+    let rights = word(flags::ANYWHERE, protection::READ, protection::READ);
+    let shown = vm.map(right, anywhere(PAGE), 0, rights).unwrap();
+    let copied = vm.map(right, anywhere(PAGE), 0, rights | map_flags::COPY);
+    let own = filled(&child.task, 1);
+    for (at, paged) in [(shown, 1), (copied.unwrap(), 1), (own, 0)] {
+        let extended = vm.region(at, region::EXTENDED_INFO, 9).unwrap();
+        assert_eq!(extended.info[7] >> 16 & 0xff, paged);
+        let submap = vm.region_recurse(at, 0, 19).unwrap();
+        assert_eq!(submap.info[11], extended.info[7]);
+    }
+    child.end();
+}
+
 // covers: V-11
 #[test]
 fn a_guard_page_is_there_and_never_to_be_reached() {
@@ -538,7 +559,6 @@ fn cache_and_sync_calls_check_what_they_are_asked() {
     assert_eq!(byte(&child.task, at), 1, "no page of it is clean");
     assert_eq!(sync(u64::MAX, 0), K::InvalidArgument);
     assert_eq!(sync(PAGE, 0x100), K::InvalidArgument);
-    assert_eq!(sync(PAGE, sync::KILL_PAGES), K::NotSupported);
     let cache = |size, what, value| vm.machine_attribute(at, size, what, value);
     for value in [attribute::FLUSH, attribute::DATA_FLUSH, attribute::SYNC] {
         assert_eq!(cache(2 * PAGE, attribute::CACHE, value), Ok(value));
@@ -624,7 +644,8 @@ fn behaviour_contents_queries_and_numbers() {
     vm.behavior_set(at, 90 * PAGE, behavior::FREE).unwrap();
     assert_eq!(vm.statistics().unwrap().charged, before.charged - 90);
     assert_eq!(vm.page_query(at), Ok((0, 1)));
-    assert_eq!(vm.page_query(at + 95 * PAGE), Ok((1, 1)));
+    let there = state::PRESENT | state::DIRTY | state::REFERENCED;
+    assert_eq!(vm.page_query(at + 95 * PAGE), Ok((there, 1)));
     assert_eq!(code(vm.page_query(0)), K::InvalidAddress);
     // Zeros, also where others see the memory.
     let (_, shared) = vm

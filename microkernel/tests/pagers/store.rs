@@ -7,6 +7,7 @@ use abi::kern_return::KernReturn as K;
 use abi::names::{Name, disposition};
 use abi::start::{self, Right};
 use abi::trap;
+use abi::vm::{disposition as state, sync};
 use interfaces::host::Host;
 use interfaces::vm::Vm;
 use microkernel::machine::{Access, FrameIndex};
@@ -415,6 +416,49 @@ fn random_users_find_what_they_wrote_while_memory_is_short() {
 }
 
 /// A page of a pager's that is not used goes, too: a clean one, and a written one to its pager.
+// covers: V-13 V-15
+#[test]
+fn what_was_set_aside_goes_first() {
+    let mut s = Store::with(Config::default(), 4096, 1000);
+    let client = s.f.client;
+    let at = s.allocate(client, 102);
+    for page in 0..100 {
+        s.put(client, at + page * PAGE, byte_of(page));
+    }
+    let call = |s: &mut Store, id, words: [u64; 3]| {
+        let mut request = Request::call(Name::NULL).id(id);
+        request.words[..3].copy_from_slice(&words);
+        s.f.call_task(s.f.client, request)
+    };
+    let of = |s: &mut Store, page: u64| {
+        let query = [at + page * PAGE, 0, 0];
+        call(s, <dyn Vm>::PAGE_QUERY.id, query).words[1] as u32
+    };
+    let aside = [at + 50 * PAGE, 41 * PAGE, sync::DEACTIVATE.into()];
+    assert_eq!(code(&call(&mut s, <dyn Vm>::MSYNC.id, aside)), K::Success);
+    assert_eq!(s.serve(1), 0, "memory is not short");
+    let own = state::PRESENT | state::DIRTY;
+    let used = own | state::REFERENCED;
+    assert_eq!(
+        [49, 50, 90, 91].map(|page| of(&mut s, page)),
+        [used, own, own, used]
+    );
+    // What is used again is like all other memory.
+    assert_eq!(s.f.load(client, at + 90 * PAGE), Some(byte_of(90)));
+    assert_eq!(of(&mut s, 90), used);
+    s.leave_free(0);
+    for page in [100, 101] {
+        s.put(client, at + page * PAGE, 1);
+    }
+    while s.serve(100) > 0 {}
+    let gone = |byte: &u8| (50..90).any(|aside| byte_of(aside) == *byte);
+    assert!(s.kept.len() > 30, "{} went", s.kept.len());
+    // The store gives places out in turn.
+    assert!(s.kept.values().take(30).all(gone));
+    assert_eq!(of(&mut s, 50), state::PAGED_OUT);
+    assert_eq!(s.look(client, at + 50 * PAGE, Access::Read), byte_of(50));
+}
+
 // covers: O-04
 #[test]
 fn pages_of_pagers_go_when_memory_is_short() {

@@ -1,7 +1,9 @@
 //! `vm_msync` and `vm_behavior_set` on memory that a pager supplies.
 
 use abi::kern_return::KernReturn as K;
-use abi::vm::{behavior, sync};
+use abi::trap;
+use abi::vm::{behavior, map_flags, protection, sync};
+use interfaces::memory_object::MemoryControl;
 use interfaces::vm::Vm;
 use microkernel::machine::Access;
 use sim::Request;
@@ -106,4 +108,117 @@ fn msync_goes_over_regions_and_holes_and_fails_with_the_pager() {
         "nothing is dropped"
     );
     assert_eq!(f.load(f.client, at), Some(1));
+}
+
+/// The pages that the pager is asked for, in order.
+fn asked(f: &mut Fixture) -> Vec<u64> {
+    let page = |told| match told {
+        Told::Request { page, access: 1 } => page,
+        other => panic!("no request to read but {other:?}"),
+    };
+    f.all_told().into_iter().map(page).collect()
+}
+
+// covers: V-15 O-03
+#[test]
+fn what_will_be_needed_is_asked_for_before_anybody_waits() {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(8);
+    assert_eq!(f.supply(control, 2, &[3]).0, K::Success);
+    let wish = |f: &mut Fixture, pages| advise(f, (at, pages * PAGE), behavior::WILL_NEED);
+    assert_eq!(wish(&mut f, 9), K::InvalidAddress);
+    assert_eq!(asked(&mut f), []);
+    assert_eq!(wish(&mut f, 5), K::Success, "it waits for nothing");
+    assert_eq!(asked(&mut f), [0, 1, 3, 4], "all that is missing");
+    assert_eq!(wish(&mut f, 5), K::Success);
+    assert_eq!(asked(&mut f), [], "once");
+    // What comes is there; who needs the rest before waits for it, and an error is for who waits alone.
+    assert_eq!(f.supply(control, 0, &[1]).0, K::Success);
+    assert_eq!(f.load(f.client, at), Some(1));
+    assert_eq!(f.load(f.client, at + PAGE), None);
+    assert_eq!(asked(&mut f), []);
+    let error = <dyn MemoryControl>::DATA_ERROR.id;
+    assert_eq!(f.refuse(control, error, 3, 1), K::Success);
+    assert_eq!(f.supply(control, 1, &[2]).0, K::Success);
+    assert_eq!(f.load(f.client, at + PAGE), Some(2));
+    assert_eq!(
+        f.load(f.client, at + 3 * PAGE),
+        None,
+        "it is asked for anew"
+    );
+    assert_eq!(asked(&mut f), [3]);
+    assert_eq!(f.supply(control, 3, &[4, 5]).0, K::Success);
+    assert_eq!(f.load(f.client, at + 3 * PAGE), Some(4));
+    assert_eq!(f.load(f.client, at + 4 * PAGE), Some(5));
+    f.unmap(at, 8);
+    f.terminated();
+}
+
+// covers: V-15
+#[test]
+fn looking_ahead_is_bounded_and_waits_for_a_pager_to_be_ready() {
+    let mut f = Fixture::new();
+    let at = f.map(4096);
+    let range = (at, 4096 * PAGE);
+    assert_eq!(advise(&mut f, range, behavior::WILL_NEED), K::Success);
+    let control = f.init();
+    assert_eq!(f.attributes(control, 0), K::Success);
+    let first = asked(&mut f);
+    assert_eq!(first, (0..32).collect::<Vec<u64>>());
+    // A private copy shows the same pages, and what is asked for already counts.
+    let who = (f.client, f.given);
+    let copy = f.try_map(who, (16, 64), map_flags::COPY).unwrap();
+    let range = (copy, 64 * PAGE);
+    assert_eq!(advise(&mut f, range, behavior::WILL_NEED), K::Success);
+    assert_eq!(asked(&mut f), (32..48).collect::<Vec<u64>>());
+    f.sim.end_task(f.pager);
+    assert_eq!(advise(&mut f, range, behavior::WILL_NEED), K::Success);
+}
+
+// covers: V-13
+#[test]
+fn pages_that_are_killed_lose_what_was_written() {
+    let mut f = Fixture::new();
+    let (at, control) = written(&mut f);
+    let range = (at, 3 * PAGE);
+    assert_eq!(msync(&mut f, range, sync::KILL_PAGES), K::Success);
+    assert_eq!(f.told(), None, "nothing comes back");
+    assert_eq!(f.load(f.client, at + PAGE), None);
+    assert_eq!(f.told(), Some(Told::Request { page: 1, access: 1 }));
+    assert_eq!(f.supply(control, 1, &[2]).0, K::Success);
+    assert_eq!(f.load(f.client, at + PAGE), Some(2), "as its pager has it");
+    // Who may not write the page may not undo what others wrote.
+    assert_eq!(f.touch(f.client, at + PAGE, Access::Write), Some(2));
+    let read = [at + PAGE, PAGE, 0, protection::READ.into()];
+    f.sim.on(f.client).trap(trap::VM_PROTECT, &read).unwrap();
+    let refused = msync(&mut f, range, sync::KILL_PAGES);
+    assert_eq!(refused, K::ProtectionFailure);
+    assert_eq!(f.load(f.client, at + PAGE), Some(2));
+    f.unmap(at, 4);
+    f.written_and_terminated(1);
+}
+
+// covers: V-13
+#[test]
+fn killed_memory_of_ones_own_is_zero() {
+    let mut f = Fixture::new();
+    let arguments = [0, 4 * PAGE, 1];
+    let at = f.sim.on(f.client).trap(trap::VM_ALLOCATE, &arguments);
+    let at = at.unwrap();
+    for page in 0..4 {
+        f.sim.on(f.client).poke(at + page * PAGE, &[page as u8 + 1]);
+    }
+    f.unmap(at + 2 * PAGE, 1);
+    assert_eq!(msync(&mut f, (at, PAGE), sync::KILL_PAGES), K::Success);
+    assert_eq!(f.load(f.client, at), Some(0));
+    assert_eq!(f.load(f.client, at + PAGE), Some(2));
+    let whole = (at, 4 * PAGE);
+    let contiguous = sync::KILL_PAGES | sync::CONTIGUOUS;
+    assert_eq!(msync(&mut f, whole, contiguous), K::InvalidAddress);
+    assert_eq!(msync(&mut f, whole, sync::DEACTIVATE), K::Success);
+    assert_eq!(f.load(f.client, at + 3 * PAGE), Some(4), "it is there");
+    assert_eq!(msync(&mut f, whole, sync::KILL_PAGES), K::Success);
+    assert_eq!(f.load(f.client, at + 3 * PAGE), Some(0), "behind a hole");
+    f.unmap(at, 4);
+    f.at_baseline();
 }

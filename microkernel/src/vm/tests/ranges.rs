@@ -329,6 +329,7 @@ fn region_tells_what_is_at_or_above_an_address() {
         offset: 0,
         references: 2,
         depth: 0,
+        paged: false,
         object: rig.vm.region(map, 0).unwrap().object,
     };
     assert_ne!(expected.object, 0);
