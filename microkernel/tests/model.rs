@@ -37,7 +37,7 @@ fn one_thread_follows_the_rules() {
     }
 }
 
-// covers: P-03 P-04 N-02 N-03 N-04 N-05 N-06 N-07 M-03 M-04 M-05 M-06 M-07 M-08 M-22 M-24 M-25 M-26 M-37 T-06
+// covers: X-03 X-05 P-03 P-04 N-02 N-03 N-04 N-05 N-06 N-07 M-03 M-04 M-05 M-06 M-07 M-08 M-22 M-24 M-25 M-26 M-37 T-06
 #[test]
 fn tasks_that_share_ports_follow_the_rules() {
     for seed in seeds() {

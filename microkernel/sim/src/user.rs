@@ -4,6 +4,7 @@ use abi::kern_return::KernReturn;
 use abi::message::MIN_BUFFER;
 use abi::message::{Descriptor, descriptor};
 use abi::names::Name;
+use abi::start;
 use abi::trap;
 use microkernel::machine::{Cpu, Event, FrameIndex, Next};
 
@@ -368,6 +369,25 @@ impl User<'_> {
         let mut bytes = [0; N];
         assert_eq!(self.sim.read(cpu, address, &mut bytes), Ok(()));
         bytes
+    }
+
+    /// A right from the first task's start page, by its label.
+    ///
+    /// # Panics
+    /// When the page names none.
+    pub fn root(&mut self, label: &str) -> Name {
+        let page: [u8; size_of::<start::Page>()] = self.peek(start::ADDRESS);
+        let rights = &page[std::mem::offset_of!(start::Page, rights)..];
+        let mut rights = rights.chunks_exact(size_of::<start::Right>());
+        let found = rights.find_map(|right| {
+            let (text, rest) = right.split_at(start::NAME_SIZE);
+            let is_it = text.starts_with(label.as_bytes()) && text.get(label.len()) == Some(&0);
+            is_it.then(|| u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]))
+        });
+        match found {
+            Some(name) => Name(name),
+            None => panic!("the start page names no {label}"),
+        }
     }
 
     /// Writes memory that must be there.

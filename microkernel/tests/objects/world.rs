@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use abi::kern_return::KernReturn;
 use abi::names::{Name, disposition};
-use abi::start::{self, Right};
+use abi::start;
 use abi::task::Limits;
 use abi::thread_state::ThreadState;
 use abi::transport::{Error, Interface, Refused};
@@ -65,18 +65,8 @@ impl World {
 
     /// A right from the first task's start page.
     pub(crate) fn root(&self, name: &str) -> Port<'_> {
-        let mut sim = self.sim.borrow_mut();
-        for index in 0..start::MAX_RIGHTS {
-            let at = std::mem::offset_of!(start::Page, rights) + index * size_of::<Right>();
-            let right: [u8; size_of::<Right>()] =
-                sim.on(self.first).peek(start::ADDRESS + at as u64);
-            let (text, rest) = right.split_at(start::NAME_SIZE);
-            if text.starts_with(name.as_bytes()) && text[name.len()] == 0 {
-                let port = u32::from_le_bytes(rest[..4].try_into().unwrap());
-                return self.port(Name(port));
-            }
-        }
-        panic!("the start page names no {name}");
+        let name = self.sim.borrow_mut().on(self.first).root(name);
+        self.port(name)
     }
 
     pub(crate) fn port(&self, name: Name) -> Port<'_> {

@@ -9,9 +9,10 @@
 //! hold one, looked up anew each time. Nothing here is shared with the kernel.
 //!
 //! Deliberately absent: time (a deadline is past or never), memory in messages, messages to the kernel's own ports but
-//! for those that an operation stands for, tasks that die, and what order the messages of one trap come in: they share a *batch* and may come in any.
+//! for those that an operation stands for, tasks that die, exceptions themselves, and what order the messages of one trap come in: they share a *batch* and may come in any.
 
 mod death;
+mod exceptions;
 mod guard;
 mod kept;
 mod members;
@@ -28,6 +29,8 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, port_type, queue_limit};
 
 use crate::message::{Reply, Request};
+pub use exceptions::{Form, HandlerOp, Level};
+use exceptions::{Handler, Owner};
 pub use kept::{Kept, KeptOp};
 use semaphore::Semaphore;
 pub use semaphore::SemaphoreOp;
@@ -133,6 +136,8 @@ pub enum Op {
     Semaphore(SemaphoreOp),
     /// By a message to the task's own port.
     Kept(KeptOp),
+    /// By a message to the port of a thread or task, or to the privileged host port.
+    Handler(Level, HandlerOp),
     Message(Request),
 }
 
@@ -143,6 +148,15 @@ pub enum Seen {
     Trap(KernReturn, u64),
     /// A `mach_msg`.
     Message(Reply),
+    /// An exception port.
+    Handler {
+        /// The types that go there.
+        mask: u32,
+        /// What it is told.
+        form: Form,
+        /// A name of it.
+        name: Name,
+    },
 }
 
 /// A right on its way.
@@ -337,6 +351,8 @@ pub struct Model {
     threads: Vec<Thread>,
     ports: Vec<Port>,
     sets: Vec<Vec<PortId>>,
+    /// By owner and type.
+    handlers: BTreeMap<(Owner, u32), Handler>,
     batch: u64,
 }
 
@@ -349,6 +365,7 @@ impl Model {
             threads: Vec::new(),
             ports: Vec::new(),
             sets: Vec::new(),
+            handlers: BTreeMap::new(),
             batch: 0,
         };
         for task in threads {
@@ -384,6 +401,11 @@ impl Model {
             (Op::Message(request), None) => self.message(thread, request, None),
             (Op::Message(request), Some(Seen::Message(reply))) => {
                 self.message(thread, request, Some(reply))
+            }
+            (Op::Handler(level, op), Some(seen)) => {
+                let task = self.threads[thread].task;
+                self.handler_op(task, (*level, op), seen)
+                    .map_err(|why| format!("{op:?} at {level:?}: {why}"))
             }
             (_, Some(Seen::Trap(code, value))) => self
                 .name_op(thread, op, (*code, *value))
@@ -574,7 +596,8 @@ impl Model {
             |entry| matches!(entry, Entry::Port { port: of, send, .. } if *of == port && *send > 0),
         );
         let kept = self.tasks.iter().flat_map(|task| task.kept.values());
-        let kept = kept.filter(|kept| **kept == port);
+        let handlers = self.handlers.values().map(|handler| &handler.port);
+        let kept = kept.chain(handlers).filter(|kept| **kept == port);
         // A message keeps the send right that it was sent with until it is received (N-02).
         let used = self.messages().map(|message| message.remote);
         let carried = self

@@ -103,7 +103,9 @@ impl Model {
             Op::Notify { name, id, sync, to } => self.notify_op(task, (name, id, sync, to), seen),
             Op::TakeSlot => self.take_slot(thread, seen),
             Op::Kept(ref op) => self.kept_op(task, op, seen),
-            Op::Semaphore(_) | Op::Message(_) => Err("not an ordinary trap".into()),
+            Op::Semaphore(_) | Op::Handler(..) | Op::Message(_) => {
+                Err("not an ordinary trap".into())
+            }
         }
     }
 

@@ -68,7 +68,7 @@ impl Model {
     ) -> Verdict {
         let answer = match seen {
             Some(Seen::Trap(code, value)) => Some((*code, *value)),
-            Some(Seen::Message(_)) => return Err("a trap answered as mach_msg does".into()),
+            Some(other) => return Err(format!("a trap answered {other:?}")),
             None => None,
         };
         if let SemaphoreOp::Wait {

@@ -1,19 +1,22 @@
 //! Operations that are no single trap on names: waits for semaphores, messages to the kernel's own ports, and arrays of
 //! names in messages.
 
+use abi::exception::MASK_ALL;
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::descriptor;
 use abi::names::{Name, disposition, right};
 use abi::task::special;
 use abi::trap;
+use interfaces::exceptions::ExceptionPorts;
 use interfaces::semaphore::Semaphore;
 use interfaces::task::Task;
 use microkernel::machine::FrameIndex;
 
 use super::World;
+use super::world::Selves;
 use crate::image;
 use crate::message::{Reply, Request};
-use crate::model::{Kept, KeptOp, Op, Seen, SemaphoreOp, ThreadId, Verdict};
+use crate::model::{HandlerOp, Kept, KeptOp, Level, Op, Seen, SemaphoreOp, ThreadId, Verdict};
 use crate::sim::{Answer, Sim};
 
 /// The name of the last port of the first task, which programs never choose.
@@ -42,6 +45,24 @@ pub(super) fn touch(sim: &mut Sim, thread: FrameIndex) {
     assert_eq!(freed, Ok(0));
 }
 
+/// Has everything there that the first task's threads need for exception ports of their own, before it is counted.
+pub(super) fn touch_handlers(sim: &mut Sim, thread: FrameIndex, own: &Selves) {
+    let request = clear_handlers(own.thread, MASK_ALL);
+    assert_eq!(sim.on(thread).message(&request).words[0], 0);
+}
+
+fn clear_handlers(port: Name, mask: u32) -> Request {
+    let request = Request::call(port).id(<dyn ExceptionPorts>::CLEAR.id);
+    request.words([mask.into(), 0, 0, 0, 0, 0])
+}
+
+/// A call with numbers and a copy of a send right.
+fn with_right(port: Name, (id, right): (i32, Name), words: &[u64]) -> Request {
+    let data: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let request = Request::call(port).id(id);
+    request.port(right, disposition::COPY_SEND).data(&data)
+}
+
 impl World {
     /// Starts a trap or a call on a semaphore; `None`: it waits.
     pub(super) fn semaphore(&mut self, thread: ThreadId, op: &SemaphoreOp) -> Option<Seen> {
@@ -53,7 +74,7 @@ impl World {
             }
             SemaphoreOp::Destroy { name } => {
                 let request = Request::call(name).id(<dyn Semaphore>::DESTROY.id);
-                return Some(self.call(thread, &request));
+                return Some(self.plain_call(thread, &request));
             }
             SemaphoreOp::Signal { name } => (trap::SEMAPHORE_SIGNAL, vec![word(name)]),
             SemaphoreOp::SignalAll { name } => (trap::SEMAPHORE_SIGNAL_ALL, vec![word(name)]),
@@ -136,6 +157,54 @@ impl World {
         }
     }
 
+    /// A call of a port that has exception ports.
+    pub(super) fn handler(&mut self, thread: ThreadId, level: Level, op: &HandlerOp) -> Seen {
+        let port = match level {
+            Level::Thread(of) => self.selves[of].thread,
+            Level::Task => self.selves[thread].task,
+            Level::Host => self.host,
+        };
+        let request = match *op {
+            HandlerOp::Set { mask, name, form } | HandlerOp::Swap { mask, name, form } => {
+                let id = match op {
+                    HandlerOp::Set { .. } => <dyn ExceptionPorts>::SET.id,
+                    _ => <dyn ExceptionPorts>::SWAP.id,
+                };
+                with_right(
+                    port,
+                    (id, name),
+                    &[mask.into(), form.0.into(), form.1.into()],
+                )
+            }
+            HandlerOp::Clear { mask } => clear_handlers(port, mask),
+            HandlerOp::Get { mask, index } => Request::call(port)
+                .id(<dyn ExceptionPorts>::GET.id)
+                .words([mask.into(), index.into(), 0, 0, 0, 0]),
+        };
+        let (code, name, told) = self.call(thread, &request);
+        match (op, code) {
+            (HandlerOp::Get { .. } | HandlerOp::Swap { .. }, KernReturn::Success) => {
+                let [mask, behavior, flavor] = told;
+                Seen::Handler {
+                    mask,
+                    form: (behavior, flavor),
+                    name,
+                }
+            }
+            _ => Seen::Trap(code, 0),
+        }
+    }
+
+    /// Takes the exception ports away that the first task, its threads and the host have.
+    pub(super) fn handle_nothing(&mut self) -> Verdict {
+        let threads = self.model.threads_of(0).into_iter().map(Level::Thread);
+        for level in threads.chain([Level::Task, Level::Host]) {
+            let mask = MASK_ALL;
+            self.perform(0, &Op::Handler(level, HandlerOp::Clear { mask }))?;
+        }
+        self.settle()
+    }
+
     /// Lets the first task's control port keep no port any more, but rights to one that is about to die: registered ports
     /// can be overwritten only.
     pub(super) fn keep_nothing(&mut self) -> Verdict {
@@ -164,24 +233,30 @@ impl World {
         words: [u64; 2],
         right: Option<Name>,
     ) -> Seen {
-        let request = Request::call(self.selves[thread].task).id(id);
+        let task = self.selves[thread].task;
         let request = match right {
-            None => request.words([words[0], words[1], 0, 0, 0, 0]),
-            Some(name) => {
-                let data: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-                request.port(name, disposition::COPY_SEND).data(&data)
-            }
+            None => Request::call(task)
+                .id(id)
+                .words([words[0], words[1], 0, 0, 0, 0]),
+            Some(name) => with_right(task, (id, name), &words),
         };
-        self.call(thread, &request)
+        self.plain_call(thread, &request)
     }
 
-    /// A call that the kernel answers at once: the code, and the name of the right that came.
-    fn call(&mut self, thread: ThreadId, request: &Request) -> Seen {
+    fn plain_call(&mut self, thread: ThreadId, request: &Request) -> Seen {
+        let (code, name, _) = self.call(thread, request);
+        Seen::Trap(code, name.0.into())
+    }
+
+    /// A call that the kernel answers at once: the code, the name of the right that came, and three words.
+    fn call(&mut self, thread: ThreadId, request: &Request) -> (KernReturn, Name, [u32; 3]) {
         let reply = self.sim.on(self.threads[thread].0).message(request);
         assert_eq!(reply.code, MessageReturn::Success, "{request:x?}");
         let descriptors = reply.body.iter().flat_map(|body| &body.descriptors);
-        let name = descriptors.map(|right| right.name).next();
-        Seen::Trap(KernReturn(reply.words[0] as u32), name.unwrap_or(0).into())
+        let name = descriptors.map(|right| Name(right.name)).next();
+        let code = KernReturn(reply.words[0] as u32);
+        let told = [1, 2, 3].map(|at| reply.words[at] as u32);
+        (code, name.unwrap_or(Name::NULL), told)
     }
 
     /// Writes the names of a message's arrays to memory, and says there where they lie.

@@ -1,18 +1,32 @@
 //! Which trap a step of a random program makes: derived from the step's seed and the model's state, so
 //! that a program from which steps were taken out still makes sense.
 
+use abi::exception::{MASK_FATAL, TYPES, behavior};
 use abi::names::{Name, disposition, port_type, queue_limit, right};
 use abi::notify;
 use abi::registers::options;
 use abi::task::special;
+use abi::thread_state::FLAVOR;
 use abi::trap::{attribute, construct};
 
 use crate::message::Request;
-use crate::model::{Kept, KeptOp, Model, Op, SemaphoreOp, TaskId};
+use crate::model::{Form, HandlerOp, Kept, KeptOp, Level, Model, Op, SemaphoreOp, TaskId};
 use crate::rng::Rng;
 
 /// How many names a task has before its program turns to getting rid of some.
 const MANY_NAMES: usize = 24;
+
+/// What handlers of exceptions are told, mostly: the last two are nothing.
+const FORMS: [Form; 8] = [
+    (behavior::BRIEF, 0),
+    (behavior::BRIEF, 0),
+    (behavior::DEFAULT, 0),
+    (behavior::DEFAULT | behavior::WIDE_CODES, FLAVOR),
+    (behavior::STATE, FLAVOR),
+    (behavior::STATE_IDENTITY | behavior::WIDE_CODES, FLAVOR),
+    (behavior::BRIEF | behavior::WIDE_CODES, 0),
+    (behavior::STATE, 0),
+];
 
 /// What a thread may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +55,7 @@ pub(super) fn op(model: &Model, task: TaskId, patience: Patience, rng: &mut Rng)
         57..59 => Op::TakeSlot,
         59..67 => names.semaphore(patience),
         67..69 => names.kept(),
+        69..74 => names.handler(),
         _ => Op::Message(names.message(patience)),
     }
 }
@@ -337,6 +352,37 @@ impl Names<'_> {
             (3, Kept::Special(which)) => KeptOp::Clear { which },
             _ => KeptOp::Get { which },
         })
+    }
+
+    /// An exception port.
+    fn handler(&mut self) -> Op {
+        let threads = self.model.threads_of(self.task);
+        let level = match self.rng.below(3) {
+            0 => Level::Thread(self.rng.pick(&threads)),
+            // The first task alone knows the host's privileged port.
+            1 if self.task == 0 => Level::Host,
+            _ => Level::Task,
+        };
+        // Programs that mistreat guarded ports would wait for an answer, which the model does not know.
+        let mask = match self.rng.below(8) {
+            0..3 => MASK_FATAL,
+            3..5 => self.rng.pick(&[0b10, 0b110, 0b1010]),
+            5 => self.rng.pick(&[0, 1, 1 << TYPES]),
+            _ => MASK_FATAL & self.rng.word() as u32 & self.rng.word() as u32,
+        };
+        let form = self.rng.pick(&FORMS);
+        let name = self.of_kind(port_type::SEND);
+        let has = self.model.bits(self.task, name) & port_type::SEND != 0;
+        let op = match self.rng.below(8) {
+            0..4 if has => HandlerOp::Set { mask, name, form },
+            4 if has => HandlerOp::Swap { mask, name, form },
+            5 => HandlerOp::Clear { mask },
+            _ => HandlerOp::Get {
+                mask: self.rng.pick(&[mask, MASK_FATAL]),
+                index: self.rng.below(3) as u32,
+            },
+        };
+        Op::Handler(level, op)
     }
 
     fn request(&mut self) -> Op {

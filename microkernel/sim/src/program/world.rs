@@ -2,6 +2,7 @@
 
 use abi::kern_return::KernReturn;
 use abi::names::{Name, disposition, port_type, right};
+use abi::start::names::HOST_PRIVILEGED;
 use abi::trap;
 use microkernel::kernel::Census;
 use microkernel::machine::FrameIndex;
@@ -43,6 +44,8 @@ pub struct World {
     pub(super) threads: Vec<(FrameIndex, usize)>,
     /// By thread of the model: what it knows itself by, which is none of the model's names.
     pub(super) selves: Vec<Selves>,
+    /// The first task's name of the privileged host port.
+    pub(super) host: Name,
     /// What there was before the program and the other tasks.
     baseline: Baseline,
 }
@@ -106,6 +109,10 @@ impl World {
             .iter()
             .map(|(thread, _)| Selves::of(&mut sim, *thread))
             .collect();
+        let host = sim.on(first).root(HOST_PRIVILEGED);
+        for own in &selves {
+            calls::touch_handlers(&mut sim, first, own);
+        }
         let baseline = Baseline::of(&sim);
         for task in 1..setup.tasks {
             let lead = sim.add_task();
@@ -125,6 +132,7 @@ impl World {
             history: Vec::new(),
             threads,
             selves,
+            host,
             baseline,
         };
         world.acquaint(setup.tasks);
@@ -170,6 +178,7 @@ impl World {
     /// What is left.
     pub fn end(&mut self) -> Verdict {
         self.keep_nothing()?;
+        self.handle_nothing()?;
         // A port that is destroyed may come back to who asked for it: until nothing does.
         while let Some(name) = self.model.names(0).0.first().copied() {
             if let Some(guard) = self.model.guard_of(0, name) {
@@ -271,6 +280,7 @@ impl World {
             }
             Op::Semaphore(op) => return self.semaphore(thread, op),
             Op::Kept(op) => return Some(self.kept(thread, op)),
+            Op::Handler(level, op) => return Some(self.handler(thread, *level, op)),
             _ => {}
         }
         let mut user = self.sim.on(frame);
@@ -456,7 +466,7 @@ fn registers(op: &Op) -> (i64, Vec<u64>) {
             vec![name(of), *id as u64, *sync, name(to)],
         ),
         Op::TakeSlot => (trap::REPLY_SLOT_TAKE, Vec::new()),
-        Op::Semaphore(_) | Op::Kept(_) | Op::Message(Request { .. }) => {
+        Op::Semaphore(_) | Op::Kept(_) | Op::Handler(..) | Op::Message(Request { .. }) => {
             unreachable!("no trap on names: {op:?}")
         }
         Op::Guard { .. } | Op::Unguard { .. } | Op::SwapGuard { .. } => guard_registers(op),
@@ -482,6 +492,7 @@ fn outline(seen: Option<&Seen>) -> String {
     match seen {
         None => "waits".into(),
         Some(Seen::Trap(code, _)) => format!("{code:?}"),
+        Some(Seen::Handler { mask, form, .. }) => format!("{mask:#x} {form:x?}"),
         Some(Seen::Message(reply)) => {
             let shape = (reply.shape.size(), reply.shape.descriptors());
             format!("{:?} {} {shape:?} {:?}", reply.code, reply.id, reply.kind)
