@@ -298,10 +298,14 @@ fn insert_right_refuses_what_would_give_a_port_two_names() {
     assert_eq!(me.insert_right(port, port, disposition::MAKE_SEND), Ok(()));
     assert_eq!(me.attribute(port, attribute::MAKE_SEND_COUNT), Ok(2));
     let into_other = me.insert_right(other, port, disposition::MAKE_SEND);
-    assert!(
-        matches!(into_other, Err(K::NameExists | K::RightExists)),
-        "{into_other:?}"
-    );
+    assert_eq!(into_other, Err(K::NameExists));
+    let free = Name::new(40, 9);
+    for how in [disposition::COPY_SEND, disposition::MOVE_RECEIVE] {
+        assert_eq!(me.insert_right(free, port, how), Err(K::RightExists));
+    }
+    let stale = Name::new(other.index(), other.generation() ^ 1);
+    let taken = me.insert_right(stale, port, disposition::COPY_SEND);
+    assert_eq!(taken, Err(K::NameExists));
     let null = me.insert_right(port, Name::NULL, disposition::COPY_SEND);
     assert_eq!(null, Err(K::InvalidCapability));
     let set = me.allocate(right::PORT_SET).unwrap();
@@ -317,6 +321,35 @@ fn insert_right_refuses_what_would_give_a_port_two_names() {
         "failures changed nothing"
     );
     assert_eq!(me.attribute(port, attribute::SEND_ONCE_RIGHTS), Ok(0));
+}
+
+// covers: P-14 P-04
+#[test]
+fn a_right_to_send_once_gets_any_name_that_is_free() {
+    use KernReturn::{self as K};
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let port = me.allocate(right::RECEIVE).unwrap();
+    let [one, two, used] = [Name::new(40, 9), Name::new(41, 0), Name::new(40, 8)];
+    let once = disposition::MAKE_SEND_ONCE;
+    assert_eq!(me.insert_right(one, port, once), Ok(()));
+    assert_eq!(me.insert_right(used, port, once), Err(K::NameExists));
+    assert_eq!(me.insert_right(port, port, once), Err(K::NameExists));
+    for none in [Name::NULL, Name::DEAD] {
+        assert_eq!(me.insert_right(none, port, once), Err(K::InvalidValue));
+    }
+    assert_eq!(me.attribute(port, attribute::SEND_ONCE_RIGHTS), Ok(1));
+    assert_eq!(
+        me.insert_right(two, one, disposition::MOVE_SEND_ONCE),
+        Ok(())
+    );
+    assert_eq!(me.kind(one), Err(K::InvalidName));
+    assert_eq!(me.kind(two), Ok(port_type::SEND_ONCE));
+    let send = Request::send(two).disposed(disposition::MOVE_SEND_ONCE);
+    me.message(&send.id(5));
+    assert_eq!(me.poll(port).id, 5);
+    assert_eq!(me.attribute(port, attribute::SEND_ONCE_RIGHTS), Ok(0));
+    assert_eq!(me.attribute(port, attribute::MESSAGE_COUNT), Ok(0));
 }
 
 // covers: P-18

@@ -4,10 +4,10 @@ use abi::kern_return::KernReturn;
 use abi::names::{Name, disposition};
 use alloc::vec::Vec;
 use interfaces::task::Task;
-use libmach::{ReceiveRight, SendRight, Untyped, abi, trap};
+use libmach::{ReceiveRight, SendOnce, SendRight, Untyped, abi, trap};
 
 use crate::contents::array;
-use crate::own::{code, copied, either, give, named, with};
+use crate::own::{code, copied, either, give, with};
 
 /// `mach_port_allocate_name`.
 #[unsafe(no_mangle)]
@@ -38,6 +38,14 @@ pub extern "C" fn mach_port_insert_right(task: u32, name: u32, right: u32, how: 
 fn insert(task: &SendRight<dyn Task>, name: Name, right: Name, how: u8) -> libmach::Result<()> {
     let receive = ReceiveRight::<Untyped>::from_name(right);
     let send = match how {
+        disposition::MAKE_SEND_ONCE | disposition::MOVE_SEND_ONCE => {
+            let made = match how {
+                disposition::MAKE_SEND_ONCE => receive.make_send_once(),
+                _ => Ok(SendOnce::from_name(right)),
+            };
+            receive.into_name();
+            return insert_once(task, name, made?, how);
+        }
         disposition::MOVE_RECEIVE => {
             return match task.client().insert_receive(name, receive) {
                 Ok(_) => Ok(()),
@@ -71,7 +79,25 @@ fn insert(task: &SendRight<dyn Task>, name: Name, right: Name, how: u8) -> libma
     }
 }
 
-/// `mach_port_extract_right`: a right to send out of a task's space. What `kind` says is always `MOVE_SEND`.
+/// The same for a right to send once.
+fn insert_once(
+    task: &SendRight<dyn Task>,
+    name: Name,
+    right: SendOnce<Untyped>,
+    how: u8,
+) -> libmach::Result<()> {
+    match task.client().insert_send_once(name, right) {
+        Ok(_) => Ok(()),
+        Err(refused) => {
+            if how == disposition::MOVE_SEND_ONCE {
+                refused.rights.map(|(right,)| right.into_name());
+            }
+            Err(refused.error)
+        }
+    }
+}
+
+/// `mach_port_extract_right`: a right out of a task's space. `kind` says which: `MOVE_SEND`, `MOVE_SEND_ONCE` or `MOVE_RECEIVE`.
 ///
 /// # Safety
 /// `right` and `kind` may be written to.
@@ -86,11 +112,21 @@ pub unsafe extern "C" fn mach_port_extract_right(
     let Ok(how) = u8::try_from(how) else {
         return KernReturn::InvalidValue.0;
     };
+    use disposition::{MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE};
+    let name = Name(name);
     let taken = with(task, |task: &SendRight<dyn Task>| {
-        task.client().extract_send(Name(name), how)
+        let task = task.client();
+        Ok(match how {
+            MOVE_RECEIVE => (task.extract_receive(name)?.into_name(), how),
+            MAKE_SEND_ONCE | MOVE_SEND_ONCE => {
+                let once = task.extract_send_once(name, how)?;
+                (once.into_name(), MOVE_SEND_ONCE)
+            }
+            _ => (task.extract_send(name, how)?.into_name(), MOVE_SEND),
+        })
     });
-    let taken = taken.map(named);
-    let moved = taken.map(|_| disposition::MOVE_SEND.into());
+    let moved = taken.map(|(_, kind)| kind.into());
+    let taken = taken.map(|(name, _)| name.0);
     // SAFETY: the caller's promise.
     unsafe { give(moved, kind) };
     // SAFETY: the caller's promise.

@@ -239,4 +239,8 @@ pub trait Task {
     ///
     /// `InvalidArgument`: no such flavor, or it has more words.
     async fn info_of(&mut self, flavor: u32, count: u32) -> Result<List<u32, 40>>;
+    /// Gives the task a right to send once: under `name`, or a fresh name when that is null.
+    async fn insert_send_once(&mut self, name: Name, right: SendOnce<Untyped>) -> Result<Name>;
+    /// Takes a receive right out of the task's space: its sets, its guard, who waits there lose it as if it had been sent away.
+    async fn extract_receive(&mut self, name: Name) -> Result<ReceiveRight<Untyped>>;
 }

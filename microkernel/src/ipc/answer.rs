@@ -357,9 +357,18 @@ impl Ipc {
             .ports
             .get(port)
             .is_some_and(|port| !matches!(port.kind, Kind::Kernel(_)));
-        if !receives || self.messages.make_room().is_err() {
+        let moves = match &answer.carried {
+            Some(Carried::Port(Right::Receive(moved))) => Some(*moved),
+            _ => None,
+        };
+        // A receive right that is sent to itself ends, and with it the answer (M-26).
+        let circle = moves.is_some_and(|moved| self.travels_behind(port, moved));
+        if !receives || circle || self.messages.make_room().is_err() {
             self.end_answer(cx, answer);
             return self.abandon(cx, message);
+        }
+        if let Some(moved) = moves {
+            self.set_carrier(moved, Some(port));
         }
         if answer.shape().is_buffered() {
             self.add_body(cx, &mut message, answer);

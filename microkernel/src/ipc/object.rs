@@ -12,9 +12,9 @@ use super::ops::PORT_BYTES;
 use super::port::{Kind, Mark, Object, Port};
 use super::right::Right;
 use super::{Context, Ipc};
-use crate::base::Shortage;
 use crate::base::ids::{PortId, SpaceId, TaskId};
 use crate::base::ledger::{LedgerId, Resource};
+use crate::base::{KernResult, Shortage};
 use crate::machine::Machine;
 
 /// Whether a task has no threads that nothing suspends.
@@ -74,7 +74,7 @@ impl Ipc {
         Ok(id)
     }
 
-    /// Puts a send or receive right into a space under a name of the caller's choice (P-14).
+    /// Puts a right into a space under a name of the caller's choice (P-14). A right to send once never joins a name.
     ///
     /// # Errors
     /// The right, and `InvalidValue`: a name that none can have · `RightExists`: the space holds the port
@@ -90,36 +90,54 @@ impl Ipc {
         let (port, rights) = match right {
             Right::Send(port) => (port, Rights::SEND),
             Right::Receive(port) => (port, Rights::RECEIVE),
+            Right::SendOnce(port) if self.ports.get(port).is_some() => (port, Rights::SEND_ONCE),
             other => return Err((other, KernReturn::InvalidCapability)),
         };
-        let free = match self.names.name_of(space, port) {
-            Some(held) if held == name => Ok(false),
-            Some(_) => Err(KernReturn::RightExists),
-            None if !name.is_valid() || name.index() == 0 => Err(KernReturn::InvalidValue),
-            None if self.names.is_used(space, name.index()) => Err(KernReturn::NameExists),
-            None => Ok(true),
+        let held = match rights {
+            Rights::SEND_ONCE => None,
+            _ => self.names.name_of(space, port),
         };
-        match free {
-            Err(code) => return Err((right, code)),
-            Ok(false) => {}
-            Ok(true) => {
-                let entry = Entry {
-                    rights,
-                    urefs: u16::from(rights == Rights::SEND),
-                    port: Some(port),
-                    ..Entry::FREE
-                };
-                if self.new_entry(cx, (space, Some(name)), entry).is_err() {
-                    return Err((right, KernReturn::ResourceShortage));
-                }
-                if rights == Rights::RECEIVE {
-                    self.receive_right_arrived(port, space, name);
-                }
-                return Ok(name);
+        match held {
+            None => match self.make_name(cx, (space, name), port, rights) {
+                Ok(()) => Ok(name),
+                Err(code) => Err((right, code)),
+            },
+            Some(held) if held != name => Err((right, KernReturn::RightExists)),
+            Some(_) => {
+                let joined = self.copy_out(cx, space, right);
+                joined.map_err(|right| (right, KernReturn::ResourceShortage))
             }
         }
-        self.copy_out(cx, space, right)
-            .map_err(|right| (right, KernReturn::ResourceShortage))
+    }
+
+    /// Makes a name of the caller's choice for a right, which becomes that name's.
+    ///
+    /// # Errors
+    /// As [`copy_out_as`](Self::copy_out_as).
+    pub(super) fn make_name<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        (space, name): (SpaceId, Name),
+        port: PortId,
+        rights: Rights,
+    ) -> KernResult<()> {
+        if !name.is_valid() || name.index() == 0 {
+            return Err(KernReturn::InvalidValue);
+        }
+        if self.names.is_used(space, name.index()) {
+            return Err(KernReturn::NameExists);
+        }
+        let entry = Entry {
+            rights,
+            urefs: u16::from(rights != Rights::RECEIVE),
+            port: Some(port),
+            ..Entry::FREE
+        };
+        self.new_entry(cx, (space, Some(name)), entry)?;
+        if rights == Rights::RECEIVE {
+            self.receive_right_arrived(port, space, name);
+        }
+        Ok(())
     }
 
     /// Whether a task has threads that nothing suspends: without any, it is looked at whenever somebody lets go of

@@ -265,12 +265,13 @@ impl Ipc {
         })
     }
 
-    /// `mach_port_insert_right`, from the same space: makes `name` denote a right made from `from` (P-14).
+    /// `mach_port_insert_right`, from the same space: makes `name` denote a right made from `from` (P-14). A right to send once
+    /// gets a name that is free, any other joins the one that its port has.
     ///
     /// # Errors
-    /// `InvalidValue`: no such disposition · `InvalidCapability`: the source is null or dead ·
+    /// `InvalidValue`: no such disposition, or a name that none can have · `InvalidCapability`: the source is null or dead ·
     /// `InvalidRight`, `InvalidName`: the source cannot give that right · `NameExists`: `name` denotes another
-    /// thing · `RightExists`: the right has another name here.
+    /// thing · `RightExists`: the right has another name here · `ResourceShortage`. Nothing has changed then.
     pub fn insert_right<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
@@ -290,16 +291,25 @@ impl Ipc {
             Err(super::right::Refusal::NoRight) => return Err(KernReturn::InvalidRight),
             Err(super::right::Refusal::BadDisposition) => return Err(KernReturn::InvalidValue),
         }
-        let held = self.look_up(space, name).ok_or(KernReturn::InvalidName)?;
-        if held.port != source || !held.is_indexed() {
-            return Err(KernReturn::NameExists);
-        }
-        let makes_once = matches!(
+        let once = matches!(
             disposition,
             disposition::MAKE_SEND_ONCE | disposition::MOVE_SEND_ONCE
         );
-        if makes_once {
-            return Err(KernReturn::NameExists);
+        if once && let Some(port) = source {
+            self.make_name(cx, (space, name), port, Rights::SEND_ONCE)?;
+            // The right that is taken out is the new name's.
+            let taken = self.copy_in(cx, space, from, disposition);
+            debug_assert!(matches!(taken, Right::SendOnce(_)));
+            return Ok(());
+        }
+        let held = self.look_up(space, name);
+        let joins = held.map(|held| held.port == source && held.is_indexed());
+        match joins {
+            Some(true) => {}
+            None if !self.names.is_used(space, name.index()) => {
+                return Err(KernReturn::RightExists);
+            }
+            _ => return Err(KernReturn::NameExists),
         }
         let right = self.copy_in(cx, space, from, disposition);
         self.copy_out(cx, space, right)

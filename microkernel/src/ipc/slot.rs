@@ -102,14 +102,15 @@ impl Ipc {
         }
     }
 
-    /// `mach_port_insert_right` out of the slot: as with any send-once right, no name that is in use takes it (P-14).
+    /// `mach_port_insert_right` out of the slot: as with any send-once right, it gets a name that is free (P-14).
     ///
     /// # Errors
-    /// Always: `InvalidName`: the slot is empty, or `name` denotes nothing · `InvalidCapability`: the right is dead ·
-    /// `InvalidValue`: no such disposition · `InvalidRight`: one for another kind of right · `NameExists`.
+    /// `InvalidName`: the slot is empty · `InvalidCapability`: the right is dead ·
+    /// `InvalidValue`: no such disposition, or a name that none can have · `InvalidRight`: one for another kind of right ·
+    /// `NameExists` · `ResourceShortage`. The right is in the slot then.
     pub fn insert_from_slot<M: Machine>(
         &mut self,
-        cx: &Context<'_, M>,
+        cx: &mut Context<'_, M>,
         thread: ThreadId,
         (space, name): (SpaceId, Name),
         disposition: u8,
@@ -122,7 +123,13 @@ impl Ipc {
         if disposition != disposition::MOVE_SEND_ONCE {
             return Err(KernReturn::InvalidRight);
         }
-        self.look_up(space, name).ok_or(KernReturn::InvalidName)?;
-        Err(KernReturn::NameExists)
+        let record = cx.sched.threads.get(thread);
+        let port = record.and_then(|thread| thread.slot);
+        let port = port.ok_or(KernReturn::InvalidName)?;
+        self.make_name(cx, (space, name), port, Rights::SEND_ONCE)?;
+        // The right is the new name's.
+        let taken = Self::empty_slot(cx, thread);
+        debug_assert!(matches!(taken, Right::SendOnce(_)));
+        Ok(())
     }
 }

@@ -258,6 +258,15 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
         self.extract(name, disposition, &[MOVE_SEND_ONCE, MAKE_SEND_ONCE])
     }
 
+    async fn extract_receive(&mut self, name: Name) -> Result<Held> {
+        let how = disposition::MOVE_RECEIVE;
+        self.extract(name, how, &[how])
+    }
+
+    async fn insert_send_once(&mut self, name: Name, right: Held) -> Result<Name> {
+        Ok(self.insert(name, right)?)
+    }
+
     async fn port_allocate(&mut self, right: u32) -> Result<Name> {
         let space = self.space()?;
         let layers = &mut self.core.layers;

@@ -9,7 +9,8 @@ use interfaces::task::{Peeked, Task};
 use interfaces::thread::Thread;
 use sim::Request;
 
-use crate::world::{LIMITS, World, code, state};
+use crate::transport::Give;
+use crate::world::{LIMITS, World, code, moved, state};
 
 // covers: P-37
 #[test]
@@ -195,11 +196,59 @@ fn rights_to_send_once_are_made_and_moved_out_of_a_task() {
             }
         );
     }
-    world.trap(trap::PORT_DEALLOCATE, &[made.0.into()]).unwrap();
+    // It goes back under a name that was chosen, which no other right joins.
+    let give = || Give(made, disposition::MOVE_SEND_ONCE);
+    let chosen = Name::new(30, 5);
+    assert_eq!(task.insert_send_once(chosen, give()), Ok(chosen));
+    let made = task.extract_send_once(mailbox, disposition::MAKE_SEND_ONCE);
+    let second = made.unwrap();
+    assert_eq!(moved(task.insert_send_once(chosen, second)), K::NameExists);
     assert_eq!(
         task.port_peek(mailbox, 0).unwrap().id,
-        abi::notify::SEND_ONCE as u32
+        abi::notify::SEND_ONCE as u32,
+        "what was refused is destroyed"
     );
+    let back = task.extract_send_once(chosen, disposition::MOVE_SEND_ONCE);
+    let back = back.unwrap().0.0.into();
+    assert_eq!(world.trap(trap::PORT_DEALLOCATE, &[back]), Ok(0));
+    // The receive right comes with what is queued.
+    assert_eq!(code(task.extract_receive(chosen)), K::InvalidName);
+    let here = task.extract_receive(mailbox).unwrap().0;
+    assert_eq!(code(task.extract_receive(mailbox)), K::InvalidName);
+    let queued = world.sim.borrow_mut().on(world.first).poll(here);
+    assert_eq!(queued.id, abi::notify::SEND_ONCE);
+    world.trap(trap::PORT_DESTROY, &[here.0.into()]).unwrap();
+    child.end();
+    world.at_baseline();
+}
+
+// covers: P-15 M-26
+#[test]
+fn a_receive_right_that_is_taken_out_travels_in_the_answer_and_never_to_itself() {
+    let world = World::single();
+    let child = world.child();
+    let [inner, mailbox] = [0, 1].map(|_| child.task.port_allocate(right::RECEIVE).unwrap());
+    let reply = world.sim.borrow_mut().on(world.first).port();
+    let ask = |to: Name, name: Name, reply: Name| {
+        let mut request = Request::send(to).replying(reply, disposition::MAKE_SEND_ONCE);
+        request.words[0] = name.0.into();
+        let request = request.id(<dyn Task>::EXTRACT_RECEIVE.id);
+        let sent = world.sim.borrow_mut().on(world.first).message(&request);
+        assert_eq!(sent.code, Code::Success);
+        let checked = world.sim.borrow();
+        assert_eq!(checked.kernel.check(&checked.machine), Ok(()));
+    };
+    let poll = |name| world.sim.borrow_mut().on(world.first).poll(name);
+    ask(child.right.0, inner, reply);
+    let inner = Name(poll(reply).right().name);
+    ask(child.right.0, mailbox, inner);
+    // The port that waits for the answer, and one whose right lies in its queue.
+    let own = world.trap(trap::TASK_SELF, &[]).unwrap();
+    ask(Name(own as u32), inner, inner);
+    let gone = world.trap(trap::PORT_TYPE, &[inner.0.into()]);
+    assert_eq!(gone, Err(K::InvalidName));
+    world.trap(trap::PORT_DEALLOCATE, &[own]).unwrap();
+    world.trap(trap::PORT_DESTROY, &[reply.0.into()]).unwrap();
     child.end();
     world.at_baseline();
 }

@@ -208,7 +208,9 @@ impl Incoming<Names> for In {
     }
 
     fn receive<I: ?Sized + 'static>(&mut self) -> Result<Give> {
-        Err(Error::BadReply)
+        let right = self.descriptors.pop().ok_or(Error::BadReply)?;
+        assert_eq!(right.disposition, disposition::MOVE_RECEIVE);
+        Ok(Give(Name(right.name), disposition::MOVE_RECEIVE))
     }
 
     fn sends<I: ?Sized + 'static>(&mut self) -> Result<Array> {
