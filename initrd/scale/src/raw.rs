@@ -7,7 +7,7 @@ use core::sync::atomic::AtomicU32;
 
 use libmach::abi::message::Descriptor;
 use libmach::abi::names::Name;
-use libmach::abi::vm::flags;
+use libmach::abi::vm::{flags, map_flags, protection};
 use libmach::abi::{PAGE_SIZE, thread_state::ThreadState};
 use libmach::trap;
 
@@ -25,6 +25,17 @@ impl Pages {
     pub(crate) fn new(count: u64) -> Result<Self> {
         // SAFETY: anywhere: the kernel picks a range that is not in use.
         let address = unsafe { trap::vm_allocate(0, count * PAGE_SIZE, flags::ANYWHERE)? };
+        Ok(Self { address, count })
+    }
+
+    /// Those of a memory entry, to be read.
+    pub(crate) fn of(entry: Name, count: u64) -> Result<Self> {
+        const READ: u64 = protection::READ as u64;
+        let flags = map_flags::ANYWHERE
+            | READ << map_flags::CURRENT_SHIFT
+            | READ << map_flags::MAXIMUM_SHIFT;
+        // SAFETY: anywhere: the kernel picks a range that is not in use.
+        let address = unsafe { trap::vm_map(entry, 0, count * PAGE_SIZE, 0, flags)? };
         Ok(Self { address, count })
     }
 
@@ -161,9 +172,50 @@ extern "C" fn sleep() -> ! {
     )
 }
 
+/// A new thread's registers: it waits for a semaphore, adds 1 to the word at `done` if that let it go, else to the one a
+/// page behind, and ends.
+#[cfg(target_os = "none")]
+pub(crate) fn at_semaphore(semaphore: Name, done: u64) -> ThreadState {
+    ThreadState {
+        rip: wait_semaphore as *const () as u64,
+        rdi: semaphore.0.into(),
+        rbx: done,
+        rflags: libmach::abi::thread_state::FIXED_FLAGS,
+        ..ThreadState::default()
+    }
+}
+
+#[cfg(target_os = "none")]
+#[unsafe(naked)]
+extern "C" fn wait_semaphore() -> ! {
+    core::arch::naked_asm!(
+        "mov eax, {semaphore_wait}",
+        "cdqe",
+        "syscall",
+        "test eax, eax",
+        "jz 2f",
+        "add rbx, {page}",
+        "2:",
+        "lock inc qword ptr [rbx]",
+        "mov eax, {thread_exit}",
+        "cdqe",
+        "syscall",
+        "ud2",
+        semaphore_wait = const libmach::abi::trap::SEMAPHORE_WAIT as i32,
+        page = const PAGE_SIZE,
+        thread_exit = const libmach::abi::trap::THREAD_EXIT as i32,
+    )
+}
+
 /// The host has no such threads.
 #[cfg(not(target_os = "none"))]
 pub(crate) fn waiter(_: Name, _: u64, _: u64) -> ThreadState {
+    ThreadState::default()
+}
+
+/// Nor these.
+#[cfg(not(target_os = "none"))]
+pub(crate) fn at_semaphore(_: Name, _: u64) -> ThreadState {
     ThreadState::default()
 }
 

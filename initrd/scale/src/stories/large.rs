@@ -9,7 +9,7 @@ use libmach::abi::names::{Name, disposition, right};
 use libmach::abi::registers::Shape;
 use libmach::abi::task::Limits;
 use libmach::abi::trap::construct;
-use libmach::abi::vm::protection;
+use libmach::abi::vm::{entry, protection};
 use libmach::{buffer, message, trap};
 
 use super::{Peak, Scene, Table};
@@ -28,13 +28,7 @@ pub(super) fn array(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
         ports.set(n, trap::port_construct(0, 0, 0)?);
     }
     let port = trap::port_construct(construct::INSERT_SEND, 0, 0)?;
-    let rights = Descriptor {
-        kind: descriptor::OUT_OF_LINE_PORTS,
-        disposition: disposition::MAKE_SEND,
-        name: count as u32,
-        address: ports.address(),
-        ..Descriptor::default()
-    };
+    let rights = rights_in(&ports, count, disposition::MAKE_SEND);
     send(port, &[rights])?;
     peak.note(scene)?;
     receive(port)?;
@@ -146,7 +140,45 @@ pub(super) fn regions(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> 
     split()
 }
 
-fn send(port: Name, content: &[Descriptor]) -> Result<()> {
+/// Memory entries over so many pages: shared, and a copy as of now, of as many regions as pages. Each is mapped and given back.
+pub(super) fn entries(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let pages = Pages::new(count)?;
+    for page in 0..count {
+        pages.write(page, page);
+    }
+    let mut show = |kind: u32| -> Result<()> {
+        let parent = scene.own.duplicate()?.cast();
+        let (size, permission) = (count * PAGE_SIZE, protection::READ | kind);
+        let memory = scene.own.memory();
+        let (_, made) = memory.make_entry(parent, size, pages.page(0), permission)?;
+        let seen = Pages::of(made.name(), count)?;
+        peak.note(scene)?;
+        for page in 0..count {
+            let found = seen.read(page);
+            ensure(found == page, || format!("page {found}"))?;
+        }
+        Ok(())
+    };
+    show(entry::SHARE)?;
+    for page in (1..count).step_by(2) {
+        let own = scene.own.client();
+        own.vm_protect(pages.page(page), PAGE_SIZE, 0, protection::READ)?;
+    }
+    show(entry::COPY)
+}
+
+/// The descriptor of an array of rights.
+pub(super) fn rights_in(names: &Table, count: u64, how: u8) -> Descriptor {
+    Descriptor {
+        kind: descriptor::OUT_OF_LINE_PORTS,
+        disposition: how,
+        name: count as u32,
+        address: names.address(),
+        ..Descriptor::default()
+    }
+}
+
+pub(super) fn send(port: Name, content: &[Descriptor]) -> Result<()> {
     for (index, descriptor) in content.iter().enumerate() {
         buffer::set_descriptor(index, *descriptor);
     }
@@ -155,7 +187,7 @@ fn send(port: Name, content: &[Descriptor]) -> Result<()> {
     ensure(code == MessageReturn::Success, || format!("send: {code}"))
 }
 
-fn receive(port: Name) -> Result<()> {
+pub(super) fn receive(port: Name) -> Result<()> {
     let (code, _) = message::receive(port);
     ensure(code == MessageReturn::Success, || {
         format!("receive: {code}")

@@ -47,7 +47,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const ALL: [Story; 14] = [
+pub const ALL: [Story; 17] = [
     Story {
         name: "threads",
         count: 50_000,
@@ -64,6 +64,11 @@ pub const ALL: [Story; 14] = [
         run: threads::at_words,
     },
     Story {
+        name: "threads at semaphores",
+        count: 20_000,
+        run: threads::at_semaphores,
+    },
+    Story {
         name: "threads listed",
         count: 10_000,
         run: threads::listed,
@@ -77,6 +82,11 @@ pub const ALL: [Story; 14] = [
         name: "ports of a task",
         count: 100_000,
         run: ports::with_their_task,
+    },
+    Story {
+        name: "notifications of a port",
+        count: 10_000,
+        run: ports::watched_by_many,
     },
     Story {
         name: "messages",
@@ -102,6 +112,11 @@ pub const ALL: [Story; 14] = [
         name: "regions",
         count: 16_000,
         run: large::regions,
+    },
+    Story {
+        name: "memory entries",
+        count: 16_000,
+        run: large::entries,
     },
     Story {
         name: "tasks",

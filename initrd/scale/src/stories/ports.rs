@@ -11,7 +11,9 @@ use libmach::abi::task::Limits;
 use libmach::abi::trap::{attribute, construct};
 use libmach::{buffer, message, trap};
 
+use super::large::{receive, rights_in, send};
 use super::{Peak, Scene, Table};
+use crate::raw::Pages;
 use crate::{Result, ensure};
 
 /// Kernel memory for a task with so many ports.
@@ -31,12 +33,46 @@ pub(super) fn one_by_one(scene: &Scene, count: u64, peak: &mut Peak) -> Result<(
         trap::port_request_notification(port, notify::NO_SENDERS, 1, notes)?;
     }
     peak.note(scene)?;
+    let (names, found) = scene.own.client().port_names()?;
+    ensure(u64::from(found) >= count, || format!("{found} names"))?;
+    drop(names);
     trap::port_destroy(set)?;
     for n in scene.order(count).iter() {
         let port = ports.get(n);
         trap::port_mod_refs(port, right::RECEIVE, -1)?;
         expect(notes, notify::DEAD_NAME, port)?;
         trap::port_destroy(port)?;
+    }
+    trap::port_destroy(notes)?;
+    Ok(())
+}
+
+/// So many send-once rights to one port, each watched for its death, are told of it when the port ends.
+pub(super) fn watched_by_many(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let port = trap::port_construct(construct::INSERT_SEND, 0, 0)?;
+    let notes = trap::port_allocate(right::RECEIVE)?;
+    let same = Table::new(count)?;
+    for n in 0..count {
+        same.set(n, port);
+    }
+    let rights = rights_in(&same, count, disposition::MAKE_SEND_ONCE);
+    send(port, &[rights])?;
+    receive(port)?;
+    let names = Pages::brought(&buffer::descriptor(0));
+    for n in 0..count {
+        let name = Name(names.read_u32(n));
+        trap::port_request_notification(name, notify::DEAD_NAME, 0, notes)?;
+    }
+    peak.note(scene)?;
+    trap::port_destruct(port, -1)?;
+    for _ in 0..count {
+        let (code, found) = message::receive_until(notes, 0);
+        ensure(code == MessageReturn::Success, || format!("{code}"))?;
+        ensure(found.id() == notify::DEAD_NAME, || {
+            format!("{}", found.id())
+        })?;
+        // The notification gave the dead name a reference of its own.
+        trap::port_mod_refs(Name(found.words[0] as u32), right::DEAD_NAME, -2)?;
     }
     trap::port_destroy(notes)?;
     Ok(())

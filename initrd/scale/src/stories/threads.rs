@@ -16,7 +16,7 @@ use libmach::abi::trap::construct;
 use libmach::{message, trap};
 
 use super::{Peak, Scene, Table};
-use crate::raw::{Pages, sleeper, waiter};
+use crate::raw::{Pages, at_semaphore, sleeper, waiter};
 use crate::{Result, ensure};
 
 /// Words of a page.
@@ -104,6 +104,31 @@ pub(super) fn at_words(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()>
     })?;
     let heard = done.read(0);
     ensure(heard == count, || format!("{heard} threads were woken"))
+}
+
+/// Half of them wait for a semaphore that lets all go at once, the others for one that ends.
+pub(super) fn at_semaphores(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let done = Pages::new(2)?;
+    let others = scene.host.client().statistics()?.threads;
+    let own = scene.own.client();
+    let semaphores = [own.semaphore_create(0, 0)?, own.semaphore_create(0, 0)?];
+    for n in 0..count {
+        let semaphore = semaphores[(n % 2) as usize].name();
+        let thread = own.thread_create(at_semaphore(semaphore, done.page(0)))?;
+        thread.client().resume()?;
+    }
+    scene.until("threads to wait", || {
+        Ok(in_wait(scene, wait::SEMAPHORE)? == count)
+    })?;
+    peak.note(scene)?;
+    semaphores[0].client().signal_all()?;
+    semaphores[1].client().destroy()?;
+    scene.until("threads to end", || {
+        Ok(scene.host.client().statistics()?.threads == others)
+    })?;
+    let ended = [done.read(0), done.read(1)];
+    let expected = [count.div_ceil(2), count / 2];
+    ensure(ended == expected, || format!("{ended:?} threads ended"))
 }
 
 /// They never run; they are listed, and this task gets a right to each and lists its names.
