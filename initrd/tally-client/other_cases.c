@@ -167,6 +167,28 @@ void case_names(void)
     EQUAL(memcmp(bootstrap_strerror(BOOTSTRAP_UNKNOWN_SERVICE), "BOOTSTRAP_UNKNOWN_SERVICE", 26), 0);
 }
 
+/* Services of this task alone: found by who names it. */
+static void own_services(mach_port_t port)
+{
+    static const char name[] = "org.mello.tally-client.own";
+    const uint64_t own = BOOTSTRAP_PER_PID_SERVICE;
+    security_token_t token;
+    mach_msg_type_number_t count = TASK_SECURITY_TOKEN_COUNT;
+    mach_port_t made, found;
+
+    WORKS(task_info(mach_task_self(), TASK_SECURITY_TOKEN, (task_info_t)&token, &count));
+    uint64_t me = token.val[0] | (uint64_t)token.val[1] << 32;
+    WORKS(bootstrap_check_in2(bootstrap_port, name, &made, own));
+    EQUAL(bootstrap_check_in2(bootstrap_port, name, &found, own), BOOTSTRAP_SERVICE_ACTIVE);
+    EQUAL(bootstrap_register2(bootstrap_port, name, port, own), BOOTSTRAP_NAME_IN_USE);
+    WORKS(bootstrap_look_up2(bootstrap_port, name, &found, me, own));
+    EQUAL(found, made);
+    EQUAL(bootstrap_look_up2(bootstrap_port, name, &found, me + 1, own), BOOTSTRAP_UNKNOWN_SERVICE);
+    EQUAL(bootstrap_look_up2(bootstrap_port, name, &found, me, 0), BOOTSTRAP_UNKNOWN_SERVICE);
+    EQUAL(bootstrap_look_up2(bootstrap_port, name, &found, me, 2), KERN_INVALID_ARGUMENT);
+    WORKS(mach_port_destroy(mach_task_self(), made));
+}
+
 void case_subsets(void)
 {
     static const char inner[] = "org.mello.tally-client.inner";
@@ -185,6 +207,7 @@ void case_subsets(void)
     WORKS(bootstrap_unprivileged(subset, &weak));
     WORKS(bootstrap_look_up(weak, inner, &found));
     EQUAL(bootstrap_register(weak, "org.mello.tally-client.weak", port), BOOTSTRAP_NOT_PRIVILEGED);
+    own_services(port);
     /* It ends with its requestor, not by losing its names only. */
     WORKS(mach_port_destroy(mach_task_self(), requestor));
     do {

@@ -3,8 +3,8 @@
 use abi::kern_return::KernReturn;
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::AtomicU32;
-use interfaces::bootstrap::{Bootstrap, MAX_NAME};
-use libmach::{SendRight, abi};
+use interfaces::bootstrap::{Bootstrap, MAX_NAME, refusal};
+use libmach::{Error, ReceiveRight, SendRight, Untyped, abi};
 
 use crate::own::{code, copied, give, named, with};
 
@@ -116,4 +116,101 @@ pub unsafe extern "C" fn bootstrap_unprivileged(service: u32, unprivileged: *mut
     let found = ask(service, |bootstrap| bootstrap.client().unprivileged());
     // SAFETY: the caller's promise.
     unsafe { give(found.map(named), unprivileged) }
+}
+
+/// `BOOTSTRAP_PER_PID_SERVICE`: the service is of one task.
+const OF_TASK: u64 = 1;
+
+/// Whether a service of one task is meant.
+fn is_of_task(flags: u64) -> Result<bool, KernReturn> {
+    match flags {
+        0 | OF_TASK => Ok(flags == OF_TASK),
+        _ => Err(KernReturn::InvalidArgument),
+    }
+}
+
+/// `bootstrap_check_in2`: with `BOOTSTRAP_PER_PID_SERVICE` the receive right of a new service of the program's own, which ends with
+/// it.
+///
+/// # Safety
+/// As for [`bootstrap_look_up`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bootstrap_check_in2(
+    service: u32,
+    name: *const c_char,
+    port: *mut u32,
+    flags: u64,
+) -> u32 {
+    // SAFETY: the caller's promise.
+    let found = unsafe { text(name) }.and_then(|name| {
+        let of_task = is_of_task(flags)?;
+        ask(service, |bootstrap| match of_task {
+            false => Ok(bootstrap.client().check_in(name)?),
+            true => check_in_own(bootstrap, name),
+        })
+    });
+    // SAFETY: the caller's promise.
+    unsafe { give(found.map(|right| right.into_name().0), port) }
+}
+
+fn check_in_own(
+    bootstrap: &SendRight<dyn Bootstrap>,
+    name: &str,
+) -> libmach::Result<ReceiveRight<Untyped>> {
+    let receive = ReceiveRight::new()?;
+    let entered = bootstrap.client().register_own(name, receive.make_send()?);
+    match entered.map_err(Error::from) {
+        Ok(()) => Ok(receive),
+        Err(Error::Code(refusal::NAME_IN_USE)) => Err(refusal::SERVICE_ACTIVE.into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// `bootstrap_look_up2`: with `BOOTSTRAP_PER_PID_SERVICE` a send right to the service that the task with this identity token has
+/// entered as its own.
+///
+/// # Safety
+/// As for [`bootstrap_look_up`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bootstrap_look_up2(
+    service: u32,
+    name: *const c_char,
+    port: *mut u32,
+    identity: u64,
+    flags: u64,
+) -> u32 {
+    // SAFETY: the caller's promise.
+    let found = unsafe { text(name) }.and_then(|name| {
+        let of_task = is_of_task(flags)?;
+        ask(service, |bootstrap| match of_task {
+            false => bootstrap.client().look_up(name),
+            true => bootstrap.client().look_up_of(identity, name),
+        })
+    });
+    // SAFETY: the caller's promise.
+    unsafe { give(found.map(named), port) }
+}
+
+/// `bootstrap_register2`: as `bootstrap_register`, with `BOOTSTRAP_PER_PID_SERVICE` as a service of the program's own.
+///
+/// # Safety
+/// `name` is a string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bootstrap_register2(
+    service: u32,
+    name: *const c_char,
+    port: u32,
+    flags: u64,
+) -> u32 {
+    // SAFETY: the caller's promise.
+    code(unsafe { text(name) }.and_then(|name| {
+        let of_task = is_of_task(flags)?;
+        ask(service, |bootstrap| {
+            let (names, port) = (bootstrap.client(), copied(port)?);
+            Ok(match of_task {
+                false => names.register(name, port)?,
+                true => names.register_own(name, port)?,
+            })
+        })
+    }))
 }

@@ -77,4 +77,15 @@ pub trait Bootstrap {
     /// reports of violations, subsets and the parent are `NOT_PRIVILEGED` through it. A subset does
     /// not live on for it.
     async fn unprivileged(&self) -> Result<SendRight<dyn Bootstrap>>;
+    /// Enters a service of the caller's own: the same name may be many tasks', and [`look_up_of`](Self::look_up_of) alone
+    /// finds it. For the rest as `register`; `RESOURCE_SHORTAGE` beyond 16 of a task.
+    async fn register_own(
+        &mut self,
+        caller: Caller,
+        service: &str,
+        port: SendRight<Untyped>,
+    ) -> Result<()>;
+    /// A send right to the service that the task with this identity token has entered as its own, here or above.
+    #[idempotent]
+    async fn look_up_of(&self, identity: u64, service: &str) -> Result<SendRight<Untyped>>;
 }

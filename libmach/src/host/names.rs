@@ -189,4 +189,12 @@ impl Bootstrap for Server {
     async fn unprivileged(&self) -> Result<SendRight<dyn Bootstrap>> {
         Err(KernReturn::NotSupported.into())
     }
+
+    async fn register_own(&mut self, _: Caller, _: &str, _: SendRight) -> Result<()> {
+        Err(KernReturn::NotSupported.into())
+    }
+
+    async fn look_up_of(&self, _identity: u64, _: &str) -> Result<SendRight> {
+        Err(refusal::UNKNOWN_SERVICE.into())
+    }
 }

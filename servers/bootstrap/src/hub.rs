@@ -314,7 +314,7 @@ impl<L: Launcher> Hub<L> {
     fn unit_of(&self, service: &str) -> Result<usize> {
         match self.registry.find(service)?.owner() {
             Owner::Unit(index) => Ok(index),
-            Owner::Task(_) | Owner::Own => {
+            Owner::Task(_) | Owner::Private(_) | Owner::Own => {
                 Err(interfaces::bootstrap::refusal::NOT_PRIVILEGED.into())
             }
         }

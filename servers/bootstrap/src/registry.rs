@@ -1,6 +1,7 @@
 //! Services by name, and where their ports are (MACH.md B-01 to B-05).
 //!
-//! Invariants: a name is entered once in a namespace; in a subset it hides the same name above.
+//! Invariants: a name is entered once in a namespace; in a subset it hides the same name above. Tasks' private names are
+//! apart from those, and each task's from all others'.
 //! Only the root has declared services. Of a declared service this task made the port, keeps a send
 //! right for ever, and holds the receive right whenever no server does.
 
@@ -20,6 +21,8 @@ pub use spaces::{Face, MAX_SUBSETS, MAX_SUBSETS_OF_TASK, Space, Spaces};
 pub const MAX_REGISTERED: usize = 256;
 /// The most names that tasks may register in one subset.
 pub const MAX_REGISTERED_IN_SUBSET: usize = 32;
+/// The most private names that one task may register.
+pub const MAX_PRIVATE: usize = 16;
 /// Messages that a service's queue takes: clients of a restarting server wait in it.
 const QUEUE: u32 = 64;
 
@@ -30,8 +33,28 @@ pub enum Owner {
     Unit(usize),
     /// Registered by the task with this identity token, as long as the task and the port live: some ports never die.
     Task(u64),
+    /// The same, and found by who asks for that task's alone (XNU's per-pid services).
+    Private(u64),
     /// Served by this task itself, and only for whom a manifest names it.
     Own,
+}
+
+impl Owner {
+    /// Identity token of the task that registered the name, if one did.
+    pub fn maker(self) -> Option<u64> {
+        match self {
+            Self::Task(maker) | Self::Private(maker) => Some(maker),
+            Self::Unit(_) | Self::Own => None,
+        }
+    }
+
+    /// Whose names a name must differ from: everybody's that are found by name alone, or this task's own.
+    fn scope(self) -> Option<u64> {
+        match self {
+            Self::Private(maker) => Some(maker),
+            Self::Task(_) | Self::Unit(_) | Self::Own => None,
+        }
+    }
 }
 
 /// One service.
@@ -116,30 +139,36 @@ impl Registry {
         Ok(())
     }
 
-    /// Enters a service that the task with the identity token `maker` has made into a namespace.
+    /// Enters a service that a task has made into a namespace.
     ///
     /// # Errors
     /// [`refusal::NAME_IN_USE`]; `InvalidArgument` for an empty name or one beyond [`MAX_NAME`]
-    /// bytes; `ResourceShortage` beyond [`MAX_REGISTERED`], or [`MAX_REGISTERED_IN_SUBSET`].
+    /// bytes; `ResourceShortage` beyond [`MAX_REGISTERED`], or [`MAX_REGISTERED_IN_SUBSET`], or [`MAX_PRIVATE`].
     pub fn register(
         &mut self,
-        (space, maker): (Space, u64),
+        (space, owner): (Space, Owner),
         name: &str,
         send: SendRight,
     ) -> Result<()> {
         if name.is_empty() || name.len() > MAX_NAME {
             return Err(KernReturn::InvalidArgument.into());
         }
-        self.check_free(space, name)?;
+        if self.position(space, owner.scope(), name).is_some() {
+            return Err(refusal::NAME_IN_USE.into());
+        }
         let most = match space {
             Space::ROOT => MAX_REGISTERED,
             _ => MAX_REGISTERED_IN_SUBSET,
         };
-        let own = |s: &&Service| matches!(s.owner, Owner::Task(_)) && s.space == space;
-        if self.services.iter().filter(own).count() >= most {
+        let registered = |s: &&Service| s.owner.maker().is_some() && s.space == space;
+        let private = |s: &&Service| owner.scope().is_some() && s.owner == owner;
+        let all = self.services.iter();
+        if all.clone().filter(registered).count() >= most
+            || all.filter(private).count() >= MAX_PRIVATE
+        {
             return Err(KernReturn::ResourceShortage.into());
         }
-        self.push(space, name, Owner::Task(maker), send);
+        self.push(space, name, owner, send);
         Ok(())
     }
 
@@ -154,22 +183,24 @@ impl Registry {
     }
 
     fn check_free(&self, space: Space, name: &str) -> Result<()> {
-        match self.position(space, name) {
+        match self.position(space, None, name) {
             Some(_) => Err(refusal::NAME_IN_USE.into()),
             None => Ok(()),
         }
     }
 
-    /// Where the service is that this namespace itself has under this name.
-    fn position(&self, space: Space, name: &str) -> Option<usize> {
-        let is_it = |service: &Service| service.space == space && service.name == name;
+    /// Where the service is that this namespace itself has under this name, of a [scope](Owner::scope).
+    fn position(&self, space: Space, scope: Option<u64>, name: &str) -> Option<usize> {
+        let is_it = |service: &Service| {
+            service.space == space && service.owner.scope() == scope && service.name == name
+        };
         self.services.iter().position(is_it)
     }
 
     /// Where the service is that the name means in this namespace: its own, or the nearest above.
-    fn seen(&self, space: Space, name: &str) -> Result<usize> {
+    fn seen(&self, space: Space, scope: Option<u64>, name: &str) -> Result<usize> {
         let mut path = self.spaces.path(space);
-        let found = path.find_map(|space| self.position(space, name));
+        let found = path.find_map(|space| self.position(space, scope, name));
         found.ok_or(refusal::UNKNOWN_SERVICE.into())
     }
 
@@ -178,7 +209,15 @@ impl Registry {
     /// # Errors
     /// [`refusal::UNKNOWN_SERVICE`].
     pub fn find_in(&self, space: Space, name: &str) -> Result<&Service> {
-        Ok(&self.services[self.seen(space, name)?])
+        Ok(&self.services[self.seen(space, None, name)?])
+    }
+
+    /// The service that the name means in a namespace among those of `owner`, if those are private.
+    ///
+    /// # Errors
+    /// [`refusal::UNKNOWN_SERVICE`].
+    pub fn find_of(&self, space: Space, owner: Owner, name: &str) -> Result<&Service> {
+        Ok(&self.services[self.seen(space, owner.scope(), name)?])
     }
 
     /// The service of this name in the root.
@@ -200,7 +239,7 @@ impl Registry {
         name: &str,
         unit: Option<usize>,
     ) -> Result<&mut Service> {
-        let index = self.seen(space, name)?;
+        let index = self.seen(space, None, name)?;
         let service = &mut self.services[index];
         if unit.map(Owner::Unit) != Some(service.owner) {
             return Err(refusal::NOT_PRIVILEGED.into());
@@ -235,13 +274,13 @@ impl Registry {
     pub fn forget(&mut self, port: Name) -> bool {
         let before = self.services.len();
         self.services
-            .retain(|s| !matches!(s.owner, Owner::Task(_)) || s.send.name() != port);
+            .retain(|s| s.owner.maker().is_none() || s.send.name() != port);
         before != self.services.len()
     }
 
     /// Forgets what the task with this identity token registered.
     pub fn forget_of(&mut self, maker: u64) {
-        self.services.retain(|s| s.owner != Owner::Task(maker));
+        self.services.retain(|s| s.owner.maker() != Some(maker));
     }
 }
 

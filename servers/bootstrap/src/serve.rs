@@ -21,7 +21,7 @@ use libmach::{
 
 use crate::hub::{Hub, Ports, Shared};
 use crate::launch::Launcher;
-use crate::registry::{Face, Space};
+use crate::registry::{Face, Owner, Space};
 
 /// Id of the messages by which the watching thread tells of a first message; word 0: the port.
 const ARRIVED: i32 = 4090;
@@ -208,7 +208,7 @@ impl<L: Launcher + 'static> Bootstrap for Names<L> {
     async fn register(&mut self, caller: Caller, service: &str, port: SendRight) -> Result<()> {
         self.full()?;
         let mut hub = self.hub.borrow_mut();
-        hub.register(self.space, caller.identity, (service, port))
+        hub.register(self.space, Owner::Task(caller.identity), (service, port))
     }
 
     async fn alive(&mut self, caller: Caller) {
@@ -257,6 +257,18 @@ impl<L: Launcher + 'static> Bootstrap for Names<L> {
             Some(port) => self.runtime.exported(port),
             None => self.open(self.space, Face::Unprivileged),
         }
+    }
+
+    async fn register_own(&mut self, caller: Caller, service: &str, port: SendRight) -> Result<()> {
+        self.full()?;
+        let owner = Owner::Private(caller.identity);
+        let mut hub = self.hub.borrow_mut();
+        hub.register(self.space, owner, (service, port))
+    }
+
+    async fn look_up_of(&self, identity: u64, service: &str) -> Result<SendRight> {
+        let hub = self.hub.borrow();
+        hub.look_up_of(self.space, identity, service)
     }
 }
 

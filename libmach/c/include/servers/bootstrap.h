@@ -25,6 +25,18 @@ kern_return_t bootstrap_parent(mach_port_t bootstrap, mach_port_t *parent);
 /* A port to the same namespace that allows looking up only. */
 kern_return_t bootstrap_unprivileged(mach_port_t bootstrap, mach_port_t *unprivileged);
 
+/* With this flag, a service is of one task: the names of a task are apart from all others', and found by who names it. */
+#define BOOTSTRAP_PER_PID_SERVICE 1
+
+/* The same as without 2, but for the flag. A task is named by its identity token (0 without the flag), which messages
+ * from it carry, and with the flag a program checks any name in, which makes its port. */
+kern_return_t bootstrap_check_in2(
+    mach_port_t bootstrap, const char *name, mach_port_t *port, uint64_t flags);
+kern_return_t bootstrap_look_up2(
+    mach_port_t bootstrap, const char *name, mach_port_t *port, uint64_t identity, uint64_t flags);
+kern_return_t bootstrap_register2(
+    mach_port_t bootstrap, const char *name, mach_port_t port, uint64_t flags);
+
 const char *bootstrap_strerror(kern_return_t code);
 
 #endif

@@ -45,7 +45,7 @@ impl<L: Launcher> Hub<L> {
                     return Err(refusal::SERVICE_FAILED.into());
                 }
             }
-            Owner::Own | Owner::Task(_) => {}
+            Owner::Own | Owner::Task(_) | Owner::Private(_) => {}
         }
         self.registry.find_in(space, name)?.send_right()
     }
@@ -71,7 +71,16 @@ impl<L: Launcher> Hub<L> {
         Ok(port)
     }
 
-    /// `register`.
+    /// `look_up_of`.
+    ///
+    /// # Errors
+    /// `UNKNOWN_SERVICE`.
+    pub fn look_up_of(&self, space: Space, identity: u64, name: &str) -> Result<SendRight> {
+        let owner = Owner::Private(identity);
+        self.registry.find_of(space, owner, name)?.send_right()
+    }
+
+    /// `register` and `register_own`, as the owner says.
     ///
     /// # Errors
     /// `NAME_IN_USE`; `InvalidArgument`, also for a subset's port; `InvalidCapability` for a dead one; `NOT_PRIVILEGED`
@@ -79,19 +88,20 @@ impl<L: Launcher> Hub<L> {
     pub fn register(
         &mut self,
         space: Space,
-        identity: u64,
+        owner: Owner,
         (name, port): (&str, SendRight),
     ) -> Result<()> {
         let known = port.name();
         if self.registry.spaces.has(known) {
             return Err(KernReturn::InvalidArgument.into());
         }
-        if space == Space::ROOT && self.who(identity).is_none() {
+        let here = owner.maker().is_some_and(|maker| self.who(maker).is_some());
+        if space == Space::ROOT && !here {
             return Err(refusal::NOT_PRIVILEGED.into());
         }
-        self.registry.register((space, identity), name, port)?;
-        let entered = self.registry.find_in(space, name)?;
-        let armed = arm_death(&entered.send_right()?, self.ports.notify);
+        let watched = port.duplicate();
+        self.registry.register((space, owner), name, port)?;
+        let armed = watched.and_then(|port| arm_death(&port, self.ports.notify));
         if armed.is_err() {
             self.registry.forget(known);
             return Err(KernReturn::InvalidCapability.into());

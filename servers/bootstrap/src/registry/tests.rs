@@ -45,29 +45,29 @@ fn registering_has_its_bounds() {
     let mut registry = Registry::default();
     let invalid = KernReturn::InvalidArgument;
     assert_eq!(
-        refused(registry.register((Space::ROOT, 1), "", send())),
+        refused(registry.register((Space::ROOT, Owner::Task(1)), "", send())),
         invalid
     );
     let long = "x".repeat(MAX_NAME + 1);
     assert_eq!(
-        refused(registry.register((Space::ROOT, 1), &long, send())),
+        refused(registry.register((Space::ROOT, Owner::Task(1)), &long, send())),
         invalid
     );
     registry
-        .register((Space::ROOT, 1), &long[..MAX_NAME], send())
+        .register((Space::ROOT, Owner::Task(1)), &long[..MAX_NAME], send())
         .unwrap();
-    let again = registry.register((Space::ROOT, 1), &long[..MAX_NAME], send());
+    let again = registry.register((Space::ROOT, Owner::Task(1)), &long[..MAX_NAME], send());
     assert_eq!(refused(again), refusal::NAME_IN_USE);
     for index in 1..MAX_REGISTERED {
         registry
-            .register((Space::ROOT, 1), &format!("n{index}"), send())
+            .register((Space::ROOT, Owner::Task(1)), &format!("n{index}"), send())
             .unwrap();
     }
-    let full = registry.register((Space::ROOT, 1), "one-more", send());
+    let full = registry.register((Space::ROOT, Owner::Task(1)), "one-more", send());
     assert_eq!(refused(full), KernReturn::ResourceShortage);
     assert!(registry.forget(port.name()));
     registry
-        .register((Space::ROOT, 1), "one-more", send())
+        .register((Space::ROOT, Owner::Task(1)), "one-more", send())
         .unwrap();
 }
 
@@ -81,4 +81,37 @@ fn a_declared_port_is_known_by_its_name_and_never_forgotten() {
     assert!(!registry.forget(port));
     assert_eq!(registry.of_unit(0).count(), 2);
     assert_eq!(registry.of_unit(1).count(), 0);
+}
+
+// covers: B-04
+#[test]
+fn private_names_are_each_tasks_own() {
+    let port = ReceiveRight::<libmach::Untyped>::new().unwrap();
+    let send = || port.make_send().unwrap();
+    let mut registry = Registry::default();
+    let enter = |registry: &mut Registry, owner, name: &str| {
+        registry.register((Space::ROOT, owner), name, send())
+    };
+    let [one, two] = [1, 2].map(Owner::Private);
+    for owner in [one, two, Owner::Task(1)] {
+        enter(&mut registry, owner, "a").unwrap();
+        let again = enter(&mut registry, owner, "a");
+        assert_eq!(refused(again), refusal::NAME_IN_USE);
+    }
+    enter(&mut registry, one, "b").unwrap();
+    let unknown = refused(registry.find("b").map(drop));
+    assert_eq!(unknown, refusal::UNKNOWN_SERVICE);
+    let others = refused(registry.find_of(Space::ROOT, two, "b").map(drop));
+    assert_eq!(others, refusal::UNKNOWN_SERVICE);
+    for index in 2..MAX_PRIVATE {
+        enter(&mut registry, one, &format!("n{index}")).unwrap();
+    }
+    let full = enter(&mut registry, one, "one-more");
+    assert_eq!(refused(full), KernReturn::ResourceShortage);
+    enter(&mut registry, two, "one-more").unwrap();
+    // They end with their task.
+    registry.forget_of(1);
+    assert!(registry.find_of(Space::ROOT, one, "b").is_err());
+    assert!(registry.find("a").is_err());
+    assert!(registry.find_of(Space::ROOT, two, "a").is_ok());
 }

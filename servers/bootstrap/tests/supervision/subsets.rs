@@ -1,12 +1,13 @@
 //! Subsets of the name service and its unprivileged ports (MACH.md B-04).
 
 use std::fmt::Debug;
+use std::sync::Mutex;
 
 use bootstrap::registry::{MAX_REGISTERED_IN_SUBSET, MAX_SUBSETS_OF_TASK};
 use interfaces::bootstrap::{Bootstrap, refusal};
 use interfaces::supervisor::State;
 use libmach::abi::kern_return::KernReturn;
-use libmach::{Error, ReceiveRight, SendRight, Untyped, ms, time};
+use libmach::{Context, Error, ReceiveRight, SendRight, Untyped, ms, time};
 
 use super::system::{BOOT, System, serve_echo};
 
@@ -196,6 +197,57 @@ fn subsets_and_their_names_are_bounded() {
     // Its end makes room again.
     all.pop();
     wait_until(|| more().is_ok());
+}
+
+/// Identity tokens of the tasks that did all that [`enter_own`] does.
+static OWNERS: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+
+/// Enters ports of its own, in the root and in a subset, and lives on.
+fn enter_own(context: Context) {
+    let root = context.send_right::<dyn Bootstrap>("bootstrap").unwrap();
+    let (outer, inner, me) = (port(), port(), context.identity());
+    let enter = |names: &Names, name, port: &Port| {
+        let entered = names.client().register_own(name, port.make_send().unwrap());
+        entered.map_err(Error::from)
+    };
+    enter(&root, "my.own", &outer).unwrap();
+    refused(enter(&root, "my.own", &inner), refusal::NAME_IN_USE);
+    let names = subset(&root, &outer);
+    let weak = names.client().unprivileged().unwrap();
+    refused(enter(&weak, "my.own", &inner), refusal::NOT_PRIVILEGED);
+    enter(&names, "my.own", &inner).unwrap();
+    enter(&names, "below", &inner).unwrap();
+    let found = |names: &Names, name| names.client().look_up_of(me, name);
+    for (names, port) in [(&root, &outer), (&names, &inner), (&weak, &inner)] {
+        assert_eq!(found(names, "my.own").unwrap().name(), port.name());
+    }
+    refused(found(&root, "below"), refusal::UNKNOWN_SERVICE);
+    OWNERS.lock().unwrap().push(me);
+    time::sleep(ms(600_000));
+}
+
+// covers: B-04
+#[test]
+fn a_service_of_one_task_is_found_by_who_names_the_task() {
+    const ONE: &str = "name = 'one'\nstart = 'boot'\nrestart = 'never'\nservices = []";
+    const TWO: &str = "name = 'two'\nstart = 'boot'\nrestart = 'never'\nservices = []";
+    let system = System::start(&[(ONE, enter_own), (TWO, enter_own)], &[]);
+    let root = &system.bootstrap;
+    wait_until(|| OWNERS.lock().unwrap().len() == 2);
+    let both = OWNERS.lock().unwrap().clone();
+    let found = |task| root.client().look_up_of(task, "my.own");
+    assert!(both.iter().all(|task| found(*task).is_ok()));
+    refused(found(0), refusal::UNKNOWN_SERVICE);
+    refused(root.client().look_up("my.own"), refusal::UNKNOWN_SERVICE);
+    let unknown = root
+        .client()
+        .register_own("other", port().make_send().unwrap());
+    refused(unknown, refusal::NOT_PRIVILEGED);
+    // They end with their task.
+    let name = root.client().name_of(both[0]).unwrap();
+    system.supervisor.client().kill(&name).unwrap();
+    wait_until(|| found(both[0]).is_err());
+    assert!(found(both[1]).is_ok());
 }
 
 // covers: B-04
