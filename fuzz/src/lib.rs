@@ -18,7 +18,7 @@ pub use crash::crash;
 pub use message::message;
 pub use request::request;
 pub use stub::stub;
-pub use text::{log, options, typed};
+pub use text::{log, options, trace, typed};
 pub use wire::wire;
 
 use abi::symbols;
@@ -37,7 +37,7 @@ const MOST: usize = 1 << 20;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const ALL: [(&str, Target); 16] = [
+pub const ALL: [(&str, Target); 17] = [
     ("acpi", acpi),
     ("archive", archive),
     ("boot", boot),
@@ -52,6 +52,7 @@ pub const ALL: [(&str, Target); 16] = [
     ("request", request),
     ("stub", stub),
     ("symbols", symbols),
+    ("trace", trace),
     ("typed", typed),
     ("wire", wire),
 ];

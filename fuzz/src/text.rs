@@ -1,4 +1,4 @@
-//! Texts: the kernel's command line and log, and what is typed at a terminal.
+//! Texts: the kernel's command line and log, the guest's trace report, and what is typed at a terminal.
 
 use log::kernel::{Reader, split_time};
 use microkernel_x86_64::command_line::Options;
@@ -14,6 +14,22 @@ pub fn options(bytes: &[u8]) {
     let count = kept.iter().filter(|byte| **byte == 0).count();
     assert_eq!(count, options.variables.count() as usize);
     assert!(unknown + count <= line.split_ascii_whitespace().count());
+}
+
+/// What a traced guest writes, as the tool reads and draws it.
+pub fn trace(bytes: &[u8]) {
+    // What has no head, which is hard to guess, counts as a report, too.
+    let (own, report) = ::trace::split(bytes).unwrap_or((&[], bytes));
+    assert!(bytes.starts_with(own) && bytes.ends_with(report));
+    assert!(own.len() + report.len() <= bytes.len());
+    let text = String::from_utf8_lossy(report);
+    let Ok(report) = ::trace::Report::parse(&text) else {
+        return;
+    };
+    assert!(report.events.len() <= text.lines().count());
+    let (_, size) = ::trace::draw(&report);
+    assert_eq!(size.events, report.events.len());
+    assert!(size.calls <= size.events, "a call without an event");
 }
 
 /// Keys, as the line editor has them, and the words of the lines that come of them.

@@ -17,7 +17,7 @@ const RING_3: [&str; 7] = [
 
 /// A folder of the tree and what the crates in it may import. The first row that fits counts; a row
 /// that ends in `/` fits every crate below.
-const RULES: [(&str, &[&str]); 22] = [
+const RULES: [(&str, &[&str]); 23] = [
     ("libmach/abi", &[]),
     ("libmach/archive", &["libmach"]),
     ("libmach/c", &["interfaces", "libmach"]),
@@ -58,7 +58,11 @@ const RULES: [(&str, &[&str]); 22] = [
             "manifest",
         ],
     ),
-    ("xtask", &["abi", "channel", "interfaces", "manifest"]),
+    ("xtask/trace", &["abi"]),
+    (
+        "xtask",
+        &["abi", "channel", "interfaces", "manifest", "trace"],
+    ),
     // Fuzz targets lie beside what they fuzz and are no part of the system.
     (
         "fuzz",
@@ -78,6 +82,7 @@ const RULES: [(&str, &[&str]); 22] = [
             "microkernel-x86_64",
             "monitor",
             "sim",
+            "trace",
         ],
     ),
 ];

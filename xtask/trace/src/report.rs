@@ -1,8 +1,8 @@
 //! What the guest's `trace --report` prints (its format stands in `initrd/monitor`), read back.
 
-use crate::fault::{Fault, Result};
 use abi::trace::Kind;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::SplitWhitespace;
 
 /// The report's first line, with the newline of its own before it.
@@ -10,39 +10,59 @@ const HEAD: &[u8] = b"\nmello-trace 1\n";
 
 /// What a message is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Role {
+pub enum Role {
+    /// A call.
     Request,
+    /// Its answer.
     Reply,
+    /// Neither.
     Notice,
 }
 
 /// A record of the kernel's ring; `a` and `b` as [`Kind`] has them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Event {
-    pub(super) time: u64,
-    pub(super) cpu: u32,
-    pub(super) kind: Kind,
-    pub(super) thread: u32,
-    pub(super) a: u64,
-    pub(super) b: u64,
+pub struct Event {
+    /// When, in ns since boot.
+    pub time: u64,
+    /// On which CPU.
+    pub cpu: u32,
+    /// What happened.
+    pub kind: Kind,
+    /// The thread that ran.
+    pub thread: u32,
+    /// The first fact.
+    pub a: u64,
+    /// The second one.
+    pub b: u64,
 }
 
 /// A report.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Report {
+pub struct Report {
     /// Names of tasks when the trace began.
-    pub(super) tasks: BTreeMap<u32, String>,
+    pub tasks: BTreeMap<u32, String>,
     /// Tasks of threads when the trace began.
-    pub(super) threads: BTreeMap<u32, u32>,
+    pub threads: BTreeMap<u32, u32>,
     /// What message ids mean.
-    pub(super) messages: BTreeMap<i32, (Role, String)>,
+    pub messages: BTreeMap<i32, (Role, String)>,
     /// How many events were overwritten.
-    pub(super) lost: u64,
-    pub(super) events: Vec<Event>,
+    pub lost: u64,
+    /// All that are known, in order.
+    pub events: Vec<Event>,
+}
+
+/// A line that the guest should not have printed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BadLine(String);
+
+impl fmt::Display for BadLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the guest's trace has a bad line: {}", self.0)
+    }
 }
 
 /// Takes the report off the end of what the guest wrote; the rest is the traced command's.
-pub(super) fn split(output: &[u8]) -> Option<(&[u8], &[u8])> {
+pub fn split(output: &[u8]) -> Option<(&[u8], &[u8])> {
     let windows = output.windows(HEAD.len());
     let at = windows.enumerate().rev().find(|(_, part)| *part == HEAD)?.0;
     Some((&output[..at], &output[at + HEAD.len()..]))
@@ -50,11 +70,14 @@ pub(super) fn split(output: &[u8]) -> Option<(&[u8], &[u8])> {
 
 impl Report {
     /// Reads the lines after the first one.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// The first line that is none.
+    pub fn parse(text: &str) -> Result<Self, BadLine> {
         let mut report = Self::default();
         for line in text.lines() {
             let read = report.take(line);
-            read.ok_or_else(|| Fault::new(format!("the guest's trace has a bad line: {line}")))?;
+            read.ok_or_else(|| BadLine(line.to_owned()))?;
         }
         Ok(report)
     }

@@ -1,20 +1,15 @@
 //! `trace`: every hop of what a command makes the system do, as a file that Perfetto opens.
 //!
 //! The guest's `trace --report` runs the command and prints the kernel's records behind the command's own
-//! output; here they become tracks, slices and flows.
-
-mod lanes;
-mod perfetto;
-mod report;
-mod timeline;
+//! output; the crate `trace` makes tracks, slices and flows of them.
 
 use crate::fault::{Doing, Fault, Result};
 use crate::place::Place;
 use crate::run::{Options, Stream, attend, prepare, show};
 use lexopt::{Arg, Parser, ValueExt};
-use report::Report;
 use std::fs;
 use std::path::PathBuf;
+use trace::Report;
 
 /// What to trace.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,7 +68,7 @@ pub(crate) fn trace(place: &Place, request: Request) -> Result<u8> {
         }
         Ok(())
     })?;
-    let Some((own, lines)) = report::split(&output) else {
+    let Some((own, lines)) = trace::split(&output) else {
         show(Stream::Stdout, &output)?;
         return match status {
             0 => Err(Fault::new("the guest printed no trace")),
@@ -81,8 +76,9 @@ pub(crate) fn trace(place: &Place, request: Request) -> Result<u8> {
         };
     };
     show(Stream::Stdout, own)?;
-    let report = Report::parse(&String::from_utf8_lossy(lines))?;
-    let (bytes, size) = timeline::draw(&report);
+    let report = Report::parse(&String::from_utf8_lossy(lines));
+    let report = report.map_err(|bad| Fault::new(bad.to_string()))?;
+    let (bytes, size) = trace::draw(&report);
     let file = request
         .file
         .unwrap_or_else(|| place.output().join("trace.perfetto"));
@@ -131,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_call_is_a_slice_at_both_ends_joined_by_a_flow() {
-        let (bytes, size) = timeline::draw(&Report::parse(REPORT).unwrap());
+        let (bytes, size) = trace::draw(&Report::parse(REPORT).unwrap());
         assert_eq!((size.events, size.calls), (8, 2));
         let trace = perfetto::decode(&bytes).unwrap();
         let found = |track: &str| -> Vec<&Slice> {
@@ -175,7 +171,7 @@ mod tests {
             event 200 0 4 7 25769803785 18446744069414588620\n\
             event 300 0 4 6 30064771112 18446744069414588520\n\
             event 340 0 2 7 6 4300\n";
-        let (bytes, size) = timeline::draw(&Report::parse(text).unwrap());
+        let (bytes, size) = trace::draw(&Report::parse(text).unwrap());
         assert_eq!(size.calls, 2);
         let trace = perfetto::decode(&bytes).unwrap();
         let of = |track: &str| -> Vec<_> {
@@ -193,7 +189,7 @@ mod tests {
         let text = "task 1 a\nthread 6 1\nmessage 4200 request x\nlost 0\n\
             event 1 0 2 6 9 4200\nevent 2 0 11 9 2 0\nevent 3 0 18 9 2 98\nevent 4 0 16 9 6 2\n\
             event 5 0 8 6 0 0\n";
-        let (bytes, _) = timeline::draw(&Report::parse(text).unwrap());
+        let (bytes, _) = trace::draw(&Report::parse(text).unwrap());
         let trace = perfetto::decode(&bytes).unwrap();
         let open = trace.slices.iter().find(|slice| slice.track == "a/6");
         assert_eq!(open.unwrap().name, "x (no answer yet)");

@@ -55,13 +55,15 @@ struct Timeline<'a> {
 
 /// How much a trace shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Size {
-    pub(super) events: usize,
-    pub(super) calls: usize,
+pub struct Size {
+    /// Its events.
+    pub events: usize,
+    /// Its calls, answered or not.
+    pub calls: usize,
 }
 
 /// Writes a report as a trace file.
-pub(super) fn draw(report: &Report) -> (Vec<u8>, Size) {
+pub fn draw(report: &Report) -> (Vec<u8>, Size) {
     let mut timeline = Timeline {
         report,
         names: report.tasks.clone(),
