@@ -21,10 +21,6 @@ const SEED: u64 = 1;
 /// Seconds that the engine gets for each target.
 const SECONDS: u32 = 6;
 
-/// The most inputs of the targets that make kernels: a kernel's arenas are never given back, which is up to
-/// 0.2 MiB for an input that boots.
-const MOST: [(&str, u32); 3] = [("image", 10_000), ("message", 5_000), ("request", 5_000)];
-
 /// What the targets are compiled for.
 const HOST: &str = "x86_64-unknown-linux-gnu";
 /// What makes a program count which of its edges run, for the engine.
@@ -132,9 +128,6 @@ fn engine_on(place: &Place, name: &str) -> Result<Command> {
     let mut command = Command::new(folder.join(HOST).join("release").join(name));
     command.arg(format!("-max_total_time={SECONDS}"));
     command.args(["-verbosity=0", "-timeout=20"]);
-    if let Some((_, most)) = MOST.iter().find(|(target, _)| *target == name) {
-        command.arg(format!("-runs={most}"));
-    }
     let prefix = folder.join(format!("{name}-"));
     command.arg(format!("-artifact_prefix={}", prefix.display()));
     command
