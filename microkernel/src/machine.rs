@@ -5,10 +5,12 @@
 
 use core::ops::Range;
 
+use abi::PAGE_SIZE;
 use abi::names::disposition;
 use abi::registers::{Shape, options, send_word};
 use abi::thread_state::{AVX_SIZE, DebugState};
 use abi::trap::MACH_MSG;
+use abi::vm::LARGE_PAGE_SIZE;
 use arena::Region;
 
 /// A processor, numbered from 0 in the order in which they started.
@@ -27,6 +29,9 @@ pub const NEVER: Time = u64::MAX;
 /// A page of physical memory: its address divided by 4096.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct Page(pub u32);
+
+/// Pages that hardware can map by one entry, if they lie together: 2 MiB.
+pub const LARGE: u64 = LARGE_PAGE_SIZE / PAGE_SIZE;
 
 /// An address space as the hardware knows it (x86_64: what CR3 takes). Never 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -311,6 +316,11 @@ pub trait Machine {
     fn allocate_page(&mut self) -> Option<Page>;
     /// Gives a page back.
     fn free_page(&mut self, page: Page);
+    /// A large page for the caller alone: [`LARGE`] pages next to each other, from this one on, whose number is a multiple of
+    /// that. Their content is undefined; each may be freed on its own.
+    fn allocate_large(&mut self) -> Option<Page>;
+    /// Gives all pages of a large one back, as a large one.
+    fn free_large(&mut self, first: Page);
     /// How many pages can still be allocated.
     fn free_pages(&self) -> u64;
     /// How many pages the machine took for the kernel's own use, such as arenas and threads' frames. It never gives
@@ -365,9 +375,25 @@ pub trait Machine {
         protection: u32,
         caching: Caching,
     ) -> Result<(), OutOfPages>;
-    /// Removes the mappings of a range, whatever of it is mapped. At most 64 pages.
+    /// Maps a large page, or changes its mapping; `true` when a table may have to be forgotten, so that the range must be
+    /// flushed. Whatever [`map`](Self::map), `unmap` and `protect` do to a part of it leaves the rest as it is, and
+    /// needs no memory.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map).
+    fn map_large(
+        &mut self,
+        root: Root,
+        address: u64,
+        first: Page,
+        protection: u32,
+        caching: Caching,
+    ) -> Result<bool, OutOfPages>;
+    /// How many large pages an address space maps.
+    fn large_pages(&self, root: Root) -> u64;
+    /// Removes the mappings of a range, whatever of it is mapped. At most 64 pages, or those of a large one.
     fn unmap(&mut self, root: Root, range: Range<u64>);
-    /// Takes rights away from the mappings of a range (never adds). At most 64 pages.
+    /// Takes rights away from the mappings of a range (never adds). At most 64 pages, or those of a large one.
     fn protect(&mut self, root: Root, range: Range<u64>, protection: u32);
     /// After `unmap`, `protect` or a `map` that replaced: forget the old mappings of the range everywhere.
     fn flush(&mut self, root: Root, range: Range<u64>);

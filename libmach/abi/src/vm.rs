@@ -58,6 +58,9 @@ pub mod returns {
     pub const ALL: u32 = 2;
 }
 
+/// Bytes of a large page.
+pub const LARGE_PAGE_SIZE: u64 = 2 << 20;
+
 /// Flags of `vm_allocate`.
 pub mod flags {
     /// At exactly this address, or not at all.

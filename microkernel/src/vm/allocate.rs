@@ -130,6 +130,7 @@ impl Vm {
     ) -> KernResult<Progress<u64>> {
         self.check_request(map, &request)?;
         let window = self.check_source(&request)?;
+        let request = self.align_large(request, window.object, window.index);
         let range = self.find_place(map, &request)?;
         self.check_growth(map, &range, request.maximum)?;
         self.check_room(context, map)?;

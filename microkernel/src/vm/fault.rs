@@ -6,6 +6,7 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::protection;
 
+use super::large::could_be_large;
 use super::object::{Found, Kind};
 use super::pages::{Mapping, mapped_rights};
 use super::shadow::Backing;
@@ -59,9 +60,28 @@ impl Vm {
         address: u64,
         access: Access,
     ) -> KernResult<FaultOutcome> {
+        self.fault_up_to(context, map, address, access)
+            .map(|(outcome, _)| outcome)
+    }
+
+    /// As [`fault`](Self::fault); also says up to where the hardware maps what it mapped.
+    #[inline(always)]
+    pub(super) fn fault_up_to<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        address: u64,
+        access: Access,
+    ) -> KernResult<(FaultOutcome, u64)> {
         let address = address - address % PAGE_SIZE;
         let resolved = self.resolve(context, map, address, access);
         let resolved = resolved.map_err(|code| self.wait_for_memory(context, map, code))?;
+        if resolved.outcome == FaultOutcome::Mapped
+            && could_be_large(address, resolved.mapping.page)
+            && let Some(end) = self.install_large(context, map, address, resolved.mapping)
+        {
+            return Ok((resolved.outcome, end));
+        }
         let installed = self.install(context, map, address, resolved.mapping);
         if resolved.replaces {
             if installed.is_err() {
@@ -70,7 +90,7 @@ impl Vm {
                 context.machine.flush(root, address..address + PAGE_SIZE);
             }
         }
-        installed.map(|()| resolved.outcome)
+        installed.map(|()| (resolved.outcome, address + PAGE_SIZE))
     }
 
     /// As [`fault`](Self::fault), for the kernel's own access: the hardware need not map the page.

@@ -43,6 +43,7 @@ mod fault;
 mod fork;
 mod gather;
 mod hold;
+mod large;
 mod map;
 mod mappers;
 mod marks;

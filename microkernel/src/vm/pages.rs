@@ -12,7 +12,7 @@ use super::object::Kind;
 use super::tree::{node, node_mut};
 use super::{COPY_STEP, Context, EntryId, MapId, ObjectId, STEP, Vm};
 use crate::base::KernResult;
-use crate::base::ledger::Resource;
+use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Access, Caching, Machine, Page, Root};
 
 /// One mapping never needs more new tables than this: four levels, of which the root exists.
@@ -55,11 +55,7 @@ impl Vm {
         let root = here.root.ok_or(KernReturn::InvalidTask)?;
         let covered = here.covered == address / COVERED;
         if !covered {
-            let used = context.ledgers.used(here.ledger, Resource::Pages);
-            let limit = context.ledgers.limit(here.ledger, Resource::Pages);
-            if limit.saturating_sub(used) < MAX_NEW_TABLES {
-                return Err(KernReturn::ResourceShortage);
-            }
+            check_tables(context, here.ledger)?;
         }
         let Mapping {
             page,
@@ -82,7 +78,12 @@ impl Vm {
     }
 
     /// Brings the charge for page tables up to date.
-    fn charge_tables<M: Machine>(&mut self, context: &mut Context<'_, M>, map: MapId, root: Root) {
+    pub(super) fn charge_tables<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        root: Root,
+    ) {
         let now = context.machine.table_pages(root);
         let here = node_mut(&mut self.maps, map);
         if now > here.tables {
@@ -115,8 +116,9 @@ impl Vm {
         let mut touched = false;
         let weight = self.weight(object);
         while *budget > 0 && cursor < last {
+            let large = self.large_run(id, cursor..last);
             let pages = (STEP.min(*budget) / weight).max(1);
-            let Some(run) = self.next_run(object, cursor..last, pages) else {
+            let Some(run) = large.or_else(|| self.next_run(object, cursor..last, pages)) else {
                 cursor = last;
                 break;
             };
@@ -224,6 +226,19 @@ impl Vm {
             return;
         };
         while self.drop_run(context, object, first..=last, STEP) > 0 {}
+    }
+}
+
+/// Whether a ledger can pay for the tables that a mapping may take.
+pub(super) fn check_tables<M: Machine>(
+    context: &Context<'_, M>,
+    ledger: LedgerId,
+) -> KernResult<()> {
+    let used = context.ledgers.used(ledger, Resource::Pages);
+    let limit = context.ledgers.limit(ledger, Resource::Pages);
+    match limit.saturating_sub(used) < MAX_NEW_TABLES {
+        true => Err(KernReturn::ResourceShortage),
+        false => Ok(()),
     }
 }
 

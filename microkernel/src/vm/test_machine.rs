@@ -8,11 +8,11 @@ use core::ops::Range;
 
 use abi::PAGE_SIZE;
 use abi::thread_state::DebugState;
-use abi::vm::protection;
+use abi::vm::{LARGE_PAGE_SIZE, protection};
 use arena::Region;
 
 use crate::machine::{
-    Caching, Cpu, Frame, FrameIndex, Machine, OutOfPages, Page, Root, Time, Vectors,
+    Caching, Cpu, Frame, FrameIndex, LARGE, Machine, OutOfPages, Page, Root, Time, Vectors,
 };
 
 const BYTES: usize = PAGE_SIZE as usize;
@@ -28,6 +28,25 @@ pub(super) struct Space {
     pub(super) mapped: BTreeMap<u64, (Page, u32, Caching)>,
     tables: BTreeSet<(u32, u64)>,
     stale: BTreeSet<u64>,
+    /// Where large pages lie of which no part was changed.
+    pub(super) large: BTreeSet<u64>,
+}
+
+impl Space {
+    fn split(&mut self, range: Range<u64>) {
+        self.large
+            .retain(|large| *large + LARGE_PAGE_SIZE <= range.start || range.end <= *large);
+    }
+}
+
+/// What changes in one step is small, or a large page.
+fn check_step(range: &Range<u64>) {
+    let small = range.end - range.start <= 64 * PAGE_SIZE;
+    assert!(small || is_large(range), "more than 64 pages");
+}
+
+fn is_large(range: &Range<u64>) -> bool {
+    range.start.is_multiple_of(LARGE_PAGE_SIZE) && range.end - range.start == LARGE_PAGE_SIZE
 }
 
 pub(super) struct TestMachine {
@@ -139,6 +158,25 @@ impl Machine for TestMachine {
         self.free.push(page.0);
     }
 
+    fn allocate_large(&mut self) -> Option<Page> {
+        let free: BTreeSet<u32> = self.free.iter().copied().collect();
+        let pages = |first: u32| first..first + LARGE as u32;
+        let mut starts = (0..PHYSICAL / LARGE as u32).map(|n| n * LARGE as u32);
+        let first = starts.find(|n| free.range(pages(*n)).count() as u64 == LARGE)?;
+        self.free.retain(|page| !pages(first).contains(page));
+        for page in pages(first) {
+            assert!(self.allocated.insert(page));
+            self.contents.insert(page, [0xaa; BYTES]);
+        }
+        Some(Page(first))
+    }
+
+    fn free_large(&mut self, first: Page) {
+        for page in 0..LARGE as u32 {
+            self.free_page(Page(first.0 + page));
+        }
+    }
+
     fn free_pages(&self) -> u64 {
         self.free.len() as u64
     }
@@ -209,6 +247,7 @@ impl Machine for TestMachine {
         for (level, shift) in [(1, 39), (2, 30), (3, 21)] {
             space.tables.insert((level, address >> shift));
         }
+        space.split(address..address + PAGE_SIZE);
         let old = space.mapped.insert(address, (page, protection, caching));
         if old.is_some_and(|(old, rights, _)| old != page || rights & !protection != 0) {
             space.stale.insert(address);
@@ -216,12 +255,37 @@ impl Machine for TestMachine {
         Ok(())
     }
 
-    fn unmap(&mut self, root: Root, range: Range<u64>) {
-        assert!(
-            range.end - range.start <= 64 * PAGE_SIZE,
-            "more than 64 pages"
-        );
+    fn map_large(
+        &mut self,
+        root: Root,
+        address: u64,
+        first: Page,
+        protection: u32,
+        caching: Caching,
+    ) -> Result<bool, OutOfPages> {
+        let range = address..address + LARGE_PAGE_SIZE;
+        assert!(is_large(&range) && u64::from(first.0).is_multiple_of(LARGE));
+        let replaces = self.space(root).tables.contains(&(3, address >> 21));
+        for (page, address) in (first.0..).zip(range.step_by(BYTES)) {
+            self.map(root, address, Page(page), protection, caching)?;
+        }
         let space = self.space(root);
+        space.large.insert(address);
+        if replaces {
+            // Even where nothing else changed: what led there did.
+            space.stale.insert(address);
+        }
+        Ok(replaces)
+    }
+
+    fn large_pages(&self, root: Root) -> u64 {
+        self.spaces[&root.0].large.len() as u64
+    }
+
+    fn unmap(&mut self, root: Root, range: Range<u64>) {
+        check_step(&range);
+        let space = self.space(root);
+        space.split(range.clone());
         for address in range.step_by(BYTES) {
             if space.mapped.remove(&address).is_some() {
                 space.stale.insert(address);
@@ -230,11 +294,11 @@ impl Machine for TestMachine {
     }
 
     fn protect(&mut self, root: Root, range: Range<u64>, protection: u32) {
-        assert!(
-            range.end - range.start <= 64 * PAGE_SIZE,
-            "more than 64 pages"
-        );
+        check_step(&range);
         let space = self.space(root);
+        if !is_large(&range) {
+            space.split(range.clone());
+        }
         for (address, (_, rights, _)) in space.mapped.range_mut(range) {
             if *rights & !protection != 0 {
                 *rights &= protection;

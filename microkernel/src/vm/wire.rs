@@ -53,16 +53,23 @@ impl Vm {
         let end = entry.end.min(rest.end);
         let mut part = rest.start..end.min(rest.start + COPY_STEP * PAGE_SIZE);
         let access = self.wiring_access(entry, access);
-        for page in part.clone().step_by(PAGE_SIZE as usize) {
-            let found = self.fault(context, map, page, access);
-            match found.and_then(|_| self.settle_page(context, map, page, access)) {
+        let mut page = part.start;
+        while page < part.end {
+            let found = self.fault_up_to(context, map, page, access);
+            let settled = found.and_then(|(_, end)| {
+                self.settle_page(context, map, page, access)?;
+                Ok(end)
+            });
+            page = match settled {
                 // What is there is wired before it may go again.
                 Err(STALLED) if page > part.start => {
                     part.end = page;
                     break;
                 }
-                found => found?,
+                mapped => mapped?,
             };
+            // A large page stays one.
+            part.end = part.end.max(page.min(end));
         }
         let id = self.clip(context, map, id, &part)?;
         let held = match self.entry(id).wires {

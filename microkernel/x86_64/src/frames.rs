@@ -3,11 +3,16 @@
 //! Pages that were never used lie in ranges of the memory map and are taken from their front; pages that
 //! came back are a list through the pages themselves. Both are O(1), and nothing is touched at boot.
 //!
+//! Large pages come from the other end of the ranges, the highest range first, and those that come back whole are a list of their own. One is
+//! broken up when there is no other page left.
+//!
+//! Deliberately absent: making a large page of pages that came back one by one.
+//!
 //! [`Chain`] is such a list on its own: the quarantine of pages that some CPU may still have mappings of.
 
 use core::ops::Range;
 
-use crate::layout::PAGE;
+use crate::layout::{LARGE_PAGE, PAGE};
 use crate::memory_map::{MAX_RANGES, Ranges};
 use crate::physical::Physical;
 
@@ -87,9 +92,12 @@ impl Chain {
 /// All free pages.
 #[derive(Debug)]
 pub struct Frames {
-    fresh: heapless::Vec<Range<u64>, MAX_RANGES>,
+    /// Each ends where a large page does, or is too small for one.
+    fresh: heapless::Vec<Range<u64>, { 2 * MAX_RANGES }>,
     fresh_pages: u64,
     returned: Chain,
+    /// Large pages.
+    large: Chain,
 }
 
 impl Default for Frames {
@@ -105,6 +113,7 @@ impl Frames {
             fresh: heapless::Vec::new(),
             fresh_pages: 0,
             returned: Chain::new(),
+            large: Chain::new(),
         }
     }
 
@@ -114,21 +123,28 @@ impl Frames {
         // below 4 GiB (the tables of the kernel) is allocated first.
         for range in ranges.iter() {
             let range = range.start.max(PAGE)..range.end;
-            if range.start < range.end && self.fresh.insert(0, range.clone()).is_ok() {
-                self.fresh_pages += (range.end - range.start) / PAGE;
+            let end = range.end / LARGE_PAGE * LARGE_PAGE;
+            let end = end.max(range.start);
+            for part in [range.start..end, end..range.end] {
+                if part.start < part.end && self.fresh.insert(0, part.clone()).is_ok() {
+                    self.fresh_pages += (part.end - part.start) / PAGE;
+                }
             }
         }
     }
 
     /// How many pages are free.
     pub fn free(&self) -> u64 {
-        self.fresh_pages + self.returned.len()
+        self.fresh_pages + self.returned.len() + self.large.len() * (LARGE_PAGE / PAGE)
     }
 
     /// A page, its content undefined.
     pub fn allocate(&mut self, memory: &impl Physical) -> Option<u64> {
         if let Some(page) = self.returned.pop(memory) {
             return Some(page);
+        }
+        if self.fresh.is_empty() {
+            self.break_up(memory)?;
         }
         let range = self.fresh.last_mut()?;
         let page = range.start;
@@ -138,6 +154,37 @@ impl Frames {
         }
         self.fresh_pages -= 1;
         Some(page)
+    }
+
+    /// Lets a large page be given out as small ones. There are no fresh ranges.
+    fn break_up(&mut self, memory: &impl Physical) -> Option<()> {
+        let page = self.large.pop(memory)?;
+        self.fresh_pages += LARGE_PAGE / PAGE;
+        self.fresh.push(page..page + LARGE_PAGE).ok()
+    }
+
+    /// A large page, its content undefined.
+    pub fn allocate_large(&mut self, memory: &impl Physical) -> Option<u64> {
+        if let Some(page) = self.large.pop(memory) {
+            return Some(page);
+        }
+        let has_one = |range: &Range<u64>| {
+            range.end.is_multiple_of(LARGE_PAGE) && range.end - range.start >= LARGE_PAGE
+        };
+        let place = self.fresh.iter().position(has_one)?;
+        let range = self.fresh.get_mut(place)?;
+        range.end -= LARGE_PAGE;
+        let page = range.end;
+        if range.start == range.end {
+            self.fresh.remove(place);
+        }
+        self.fresh_pages -= LARGE_PAGE / PAGE;
+        Some(page)
+    }
+
+    /// Gives large pages back that no CPU has a mapping of any more.
+    pub fn free_large(&mut self, memory: &mut impl Physical, pages: &mut Chain) {
+        self.large.append(memory, pages);
     }
 
     /// Gives a page back that no CPU has a mapping of any more.
@@ -156,6 +203,7 @@ mod tests {
     use super::*;
     use crate::physical::Simulated;
     use std::collections::BTreeSet;
+    use std::vec::Vec;
 
     fn some() -> Frames {
         let mut ranges = Ranges::new();
@@ -171,9 +219,41 @@ mod tests {
         let memory = Simulated::default();
         let mut frames = some();
         assert_eq!(frames.free(), 4);
-        let pages: std::vec::Vec<_> = core::iter::from_fn(|| frames.allocate(&memory)).collect();
+        let pages: Vec<_> = core::iter::from_fn(|| frames.allocate(&memory)).collect();
         assert_eq!(pages, [0x1000, 0x2000, 0x8000, 0x9000]);
         assert_eq!(frames.free(), 0);
+    }
+
+    #[test]
+    fn large_pages_lie_where_they_can_be_mapped_and_are_broken_up_last() {
+        let mut memory = Simulated::default();
+        let mut ranges = Ranges::new();
+        ranges.add(LARGE_PAGE - 2 * PAGE..3 * LARGE_PAGE + PAGE);
+        ranges.add(8 * LARGE_PAGE..9 * LARGE_PAGE);
+        ranges.add(11 * LARGE_PAGE - PAGE..12 * LARGE_PAGE - PAGE);
+        let mut frames = Frames::new();
+        frames.add(&ranges);
+        let all = 4 * 512 + 3;
+        assert_eq!(frames.free(), all);
+        let mut large = Vec::new();
+        while let Some(page) = frames.allocate_large(&memory) {
+            large.push(page);
+        }
+        assert_eq!(large, [8, 2, 1].map(|n| n * LARGE_PAGE));
+        assert_eq!(frames.free(), all - 3 * 512);
+        let mut chain = Chain::new();
+        chain.push(&mut memory, large[1]);
+        frames.free_large(&mut memory, &mut chain);
+        assert_eq!(frames.allocate_large(&memory), Some(large[1]));
+        chain.push(&mut memory, large[2]);
+        frames.free_large(&mut memory, &mut chain);
+        assert_eq!(frames.free(), all - 2 * 512);
+        let small: Vec<_> = core::iter::from_fn(|| frames.allocate(&memory)).collect();
+        assert_eq!(small.len() as u64, all - 2 * 512);
+        assert_eq!(small[0], LARGE_PAGE - 2 * PAGE);
+        assert!(small.ends_with(&[2 * LARGE_PAGE - 2 * PAGE, 2 * LARGE_PAGE - PAGE]));
+        assert_eq!(small.iter().collect::<BTreeSet<_>>().len(), small.len());
+        assert_eq!((frames.free(), frames.allocate_large(&memory)), (0, None));
     }
 
     #[test]

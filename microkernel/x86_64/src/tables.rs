@@ -8,6 +8,13 @@
 //! How many tables a root has is kept in one of its own unused entries ([`COUNT_SLOT`]), not present for
 //! the hardware.
 //!
+//! A user's large page ([`Tables::map_splittable`]) is one entry of a directory. It comes with a *spare*: a table, empty and
+//! counted like any other, that is linked to the root ([`SPARE_SLOT`]) until a part of the large page gets other rights, or goes. Then
+//! the spare takes the entry's place. So no change of a part can fail, or has to wait for memory. Which spare that is does not
+//! matter: no CPU has ever walked one.
+//!
+//! Invariant: there are as many spares as large pages below a root.
+//!
 //! Deliberately absent: flushing. Whoever changes a mapping knows which CPUs may remember the old one.
 
 use core::ops::Range;
@@ -15,7 +22,7 @@ use core::ops::Range;
 use abi::vm::protection;
 use microkernel::machine::Caching;
 
-use crate::layout::PAGE;
+use crate::layout::{LARGE_PAGE, PAGE};
 use crate::physical::Physical;
 
 /// Bits of an entry.
@@ -54,6 +61,10 @@ pub mod flags {
 /// The entry of a root whose address bits count the root's tables. It lies in the upper half, between
 /// the ranges of [`layout`](crate::layout).
 pub const COUNT_SLOT: u64 = 480;
+/// The entry of a root whose address bits lead to its first spare; the first word of each leads to the next one.
+const SPARE_SLOT: u64 = 482;
+/// The entry of a root whose address bits count its spares.
+const LARGE_SLOT: u64 = 483;
 /// The first entry of the upper half.
 const UPPER: u64 = 256;
 /// Entries of a table.
@@ -69,6 +80,13 @@ const LEAF: u32 = 1;
 /// The level whose entries may map pages of 2 MiB.
 const LARGE: u32 = 2;
 const TOP: u32 = 4;
+
+/// What a step of freeing tables works on.
+struct Sweep {
+    root: u64,
+    /// Entries that it may still look at.
+    left: u32,
+}
 
 /// No page for a table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -161,7 +179,10 @@ impl<'a, M: Physical> Tables<'a, M> {
         entry: u64,
         pages: &mut impl TablePages,
     ) -> Result<u64, NoTable> {
-        let table = self.table(root, address, LEAF, pages)?;
+        let table = match self.find(root, address) {
+            Some(table) => table,
+            None => self.table(root, address, LEAF, pages)?,
+        };
         let slot = table + index(address, LEAF) * 8;
         let old = self.memory.load(slot);
         self.memory.store(slot, entry);
@@ -183,6 +204,78 @@ impl<'a, M: Physical> Tables<'a, M> {
         self.memory
             .store(table + index(address, LARGE) * 8, entry | flags::LARGE);
         Ok(())
+    }
+
+    /// Maps a page of 2 MiB of a user by one entry, in place of whatever is mapped there; whether a table was, or a large page.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map).
+    pub fn map_splittable(
+        &mut self,
+        root: u64,
+        address: u64,
+        entry: u64,
+        pages: &mut impl TablePages,
+    ) -> Result<bool, NoTable> {
+        let directory = self.table(root, address, LARGE, pages)?;
+        let slot = directory + index(address, LARGE) * 8;
+        let old = self.memory.load(slot);
+        if old & (flags::PRESENT | flags::LARGE) != flags::PRESENT | flags::LARGE {
+            let spare = pages.allocate().ok_or(NoTable)?;
+            self.memory.clear_page(spare);
+            self.add_spare(root, spare);
+            if old & flags::PRESENT == 0 {
+                self.add_to_count(root, PAGE);
+            } else {
+                // Some CPU may still walk it: it is no spare.
+                pages.release(old & flags::ADDRESS);
+            }
+        }
+        self.memory.store(slot, entry | flags::LARGE);
+        Ok(old & flags::PRESENT != 0)
+    }
+
+    /// How many large pages a root has, other than the kernel's.
+    pub fn large_pages(&self, root: u64) -> u64 {
+        self.memory.load(root + LARGE_SLOT * 8) / PAGE
+    }
+
+    fn add_spare(&mut self, root: u64, spare: u64) {
+        let first = self.memory.load(root + SPARE_SLOT * 8);
+        self.memory.store(spare, first);
+        self.memory.store(root + SPARE_SLOT * 8, spare);
+        let count = self.memory.load(root + LARGE_SLOT * 8);
+        self.memory.store(root + LARGE_SLOT * 8, count + PAGE);
+    }
+
+    /// A table without entries, for a large page that is one no longer.
+    fn take_spare(&mut self, root: u64) -> u64 {
+        let spare = self.memory.load(root + SPARE_SLOT * 8);
+        debug_assert!(spare != 0, "a large page without a spare");
+        let next = self.memory.load(spare);
+        self.memory.store(root + SPARE_SLOT * 8, next);
+        self.memory.store(spare, 0);
+        let count = self.memory.load(root + LARGE_SLOT * 8);
+        self.memory.store(root + LARGE_SLOT * 8, count - PAGE);
+        spare
+    }
+
+    /// Maps a large page by a table from now on, which is returned: the same pages with the same rights.
+    #[cold]
+    fn split(&mut self, root: u64, slot: u64) -> u64 {
+        let first = self.memory.load(slot) & !flags::LARGE;
+        let table = self.take_spare(root);
+        for page in 0..ENTRIES {
+            self.memory.store(table + page * 8, first + page * PAGE);
+        }
+        self.memory.store(slot, table | flags::TABLE | flags::USER);
+        table
+    }
+
+    fn add_to_count(&mut self, root: u64, bytes: u64) {
+        let count = self.memory.load(root + COUNT_SLOT * 8);
+        self.memory
+            .store(root + COUNT_SLOT * 8, count.wrapping_add(bytes));
     }
 
     /// The entry that maps an address, 4 KiB or large, if one does.
@@ -218,8 +311,8 @@ impl<'a, M: Physical> Tables<'a, M> {
 
     /// Frees tables of the lower half, as many as a step finds; then the root itself. `true` when the root is gone.
     pub fn destroy_step(&mut self, root: u64, pages: &mut impl TablePages) -> bool {
-        let mut left = STEP;
-        let gone = self.free_below((root, TOP), 0..UPPER, &mut left, pages);
+        let mut sweep = Sweep { root, left: STEP };
+        let gone = self.free_below((root, TOP), 0..UPPER, &mut sweep, pages);
         if gone {
             pages.release(root);
         }
@@ -231,25 +324,30 @@ impl<'a, M: Physical> Tables<'a, M> {
         &mut self,
         (table, level): (u64, u32),
         slots: Range<u64>,
-        left: &mut u32,
+        sweep: &mut Sweep,
         pages: &mut impl TablePages,
     ) -> bool {
         for slot in slots {
-            if *left == 0 {
+            if sweep.left == 0 {
                 return false;
             }
-            *left -= 1;
+            sweep.left -= 1;
             let entry = self.memory.load(table + slot * 8);
             if entry & flags::PRESENT == 0 {
                 continue;
             }
-            let below = (entry & flags::ADDRESS, level - 1);
-            if below.1 > LEAF && !self.free_below(below, 0..ENTRIES, left, pages) {
-                return false;
-            }
+            let below = if entry & flags::LARGE != 0 {
+                self.take_spare(sweep.root)
+            } else {
+                let below = (entry & flags::ADDRESS, level - 1);
+                if below.1 > LEAF && !self.free_below(below, 0..ENTRIES, sweep, pages) {
+                    return false;
+                }
+                below.0
+            };
             self.memory.store(table + slot * 8, 0);
-            pages.release(below.0);
-            *left = left.saturating_sub(RELEASE);
+            pages.release(below);
+            sweep.left = sweep.left.saturating_sub(RELEASE);
         }
         true
     }
@@ -257,26 +355,56 @@ impl<'a, M: Physical> Tables<'a, M> {
     fn change(&mut self, root: u64, range: Range<u64>, new: impl Fn(u64) -> u64) {
         let mut address = range.start;
         while address < range.end {
-            let Some(table) = self.find(root, address) else {
-                // Nothing is mapped up to the next table's range.
-                address = (address | (PAGE * 512 - 1)) + 1;
-                continue;
-            };
-            let slot = table + index(address, LEAF) * 8;
-            let old = self.memory.load(slot);
-            if old & flags::PRESENT != 0 {
-                self.memory.store(slot, new(old));
+            let end = range.end.min((address | (LARGE_PAGE - 1)) + 1);
+            if let Some(table) = self.lowest(root, address..end, &new) {
+                for address in (address..end).step_by(PAGE as usize) {
+                    let slot = table + index(address, LEAF) * 8;
+                    let old = self.memory.load(slot);
+                    if old & flags::PRESENT != 0 {
+                        self.memory.store(slot, new(old));
+                    }
+                }
             }
-            address += PAGE;
+            address = end;
         }
     }
 
-    /// The lowest table on the way to an address, if it is there.
+    /// The lowest table on the way to a range, in which its pages are to be changed. `None`: there is none, or they are one large
+    /// page, which was changed.
+    fn lowest(&mut self, root: u64, range: Range<u64>, new: impl Fn(u64) -> u64) -> Option<u64> {
+        let mut slot = root + index(range.start, TOP) * 8;
+        for level in (LARGE..TOP).rev() {
+            let entry = self.memory.load(slot);
+            if entry & flags::PRESENT == 0 {
+                return None;
+            }
+            slot = (entry & flags::ADDRESS) + index(range.start, level) * 8;
+        }
+        let entry = self.memory.load(slot);
+        if entry & flags::PRESENT == 0 {
+            return None;
+        }
+        if entry & flags::LARGE == 0 {
+            return Some(entry & flags::ADDRESS);
+        }
+        if range.end - range.start < LARGE_PAGE {
+            return Some(self.split(root, slot));
+        }
+        let changed = match new(entry) {
+            0 => self.take_spare(root) | flags::TABLE | flags::USER,
+            entry => entry,
+        };
+        self.memory.store(slot, changed);
+        None
+    }
+
+    /// The lowest table on the way to an address, if it is there: mostly it is.
+    #[inline(always)]
     fn find(&self, root: u64, address: u64) -> Option<u64> {
         let mut table = root;
-        for level in (LEAF + 1..=TOP).rev() {
+        for level in [TOP, TOP - 1, LARGE] {
             let entry = self.memory.load(table + index(address, level) * 8);
-            if entry & flags::PRESENT == 0 || entry & flags::LARGE != 0 {
+            if entry & (flags::PRESENT | flags::LARGE) != flags::PRESENT {
                 return None;
             }
             table = entry & flags::ADDRESS;
@@ -285,6 +413,7 @@ impl<'a, M: Physical> Tables<'a, M> {
     }
 
     /// The table of a level on the way to an address; makes what is missing.
+    #[cold]
     fn table(
         &mut self,
         root: u64,
@@ -301,14 +430,15 @@ impl<'a, M: Physical> Tables<'a, M> {
         for level in (wanted + 1..=TOP).rev() {
             let slot = table + index(address, level) * 8;
             let entry = self.memory.load(slot);
-            table = if entry & flags::PRESENT != 0 {
+            table = if entry & (flags::PRESENT | flags::LARGE) == flags::PRESENT {
                 entry & flags::ADDRESS
+            } else if entry & flags::PRESENT != 0 {
+                self.split(root, slot)
             } else {
                 let new = pages.allocate().ok_or(NoTable)?;
                 self.memory.clear_page(new);
                 self.memory.store(slot, new | flags::TABLE | user);
-                let count = self.memory.load(root + COUNT_SLOT * 8);
-                self.memory.store(root + COUNT_SLOT * 8, count + PAGE);
+                self.add_to_count(root, PAGE);
                 new
             };
         }

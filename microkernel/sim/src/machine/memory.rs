@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use abi::PAGE_SIZE;
-use microkernel::machine::Page;
+use microkernel::machine::{LARGE, Page};
 
 /// What an allocated page holds before anybody wrote it.
 pub const POISON: u8 = 0xdb;
@@ -73,6 +73,23 @@ impl Memory {
         let n = self.free.pop_first()?;
         self.pages[n as usize] = Some(Box::new([POISON; SIZE]));
         Some(Page(n + FIRST))
+    }
+
+    /// A large page, poisoned: the highest one that is free.
+    pub fn allocate_large(&mut self) -> Option<Page> {
+        let last = (self.pages.len() as u32 + FIRST) / LARGE as u32;
+        let first = (1..last).rev().map(|n| n * LARGE as u32 - FIRST);
+        let pages = |first: u32| first..first + LARGE as u32;
+        let mut whole = first.filter(|n| self.free.range(pages(*n)).count() as u64 == LARGE);
+        let found = whole.next()?;
+        if let Some(budget) = &mut self.budget {
+            *budget = budget.checked_sub(LARGE)?;
+        }
+        for n in pages(found) {
+            self.free.remove(&n);
+            self.pages[n as usize] = Some(Box::new([POISON; SIZE]));
+        }
+        Some(Page(found + FIRST))
     }
 
     /// Puts a page into quarantine.

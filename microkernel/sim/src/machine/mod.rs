@@ -22,15 +22,15 @@ use std::ops::Range;
 
 use abi::PAGE_SIZE;
 use abi::thread_state::DebugState;
-use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, protection};
+use abi::vm::{LARGE_PAGE_SIZE, MAX_ADDRESS, MIN_ADDRESS, protection};
 use arena::Region;
 use microkernel::machine::{
-    Access, Caching, Cpu, Frame, FrameIndex, Machine, NEVER, Next, OutOfPages, Page, Resume, Root,
-    Time, Vectors,
+    Access, Caching, Cpu, Frame, FrameIndex, LARGE, Machine, NEVER, Next, OutOfPages, Page, Resume,
+    Root, Time, Vectors,
 };
 
 use memory::Memory;
-use space::Spaces;
+use space::{Spaces, lowest};
 
 /// The most pages that one `unmap` or `protect` may touch.
 const STEP: u64 = 64;
@@ -330,6 +330,15 @@ fn check_range(range: &Range<u64>, limit: u64) {
     assert!(pages <= limit, "{pages} pages in one step");
 }
 
+/// What changes in one step is small, or a large page.
+fn check_step(range: &Range<u64>) {
+    check_range(range, if is_large(range) { LARGE } else { STEP });
+}
+
+fn is_large(range: &Range<u64>) -> bool {
+    range.start.is_multiple_of(LARGE_PAGE_SIZE) && range.end - range.start == LARGE_PAGE_SIZE
+}
+
 impl SimMachine {
     /// What is a thread's alone may be touched by the CPU in the kernel only, and while no other one runs it.
     fn assert_free(&self, thread: FrameIndex) {
@@ -405,6 +414,17 @@ impl Machine for SimMachine {
 
     fn free_page(&mut self, page: Page) {
         self.memory.free(page);
+    }
+
+    fn allocate_large(&mut self) -> Option<Page> {
+        self.memory.allocate_large()
+    }
+
+    fn free_large(&mut self, first: Page) {
+        assert!(u64::from(first.0).is_multiple_of(LARGE), "no large page");
+        for page in 0..LARGE as u32 {
+            self.memory.free(Page(first.0 + page));
+        }
     }
 
     fn free_pages(&self) -> u64 {
@@ -491,13 +511,43 @@ impl Machine for SimMachine {
         Ok(())
     }
 
+    fn map_large(
+        &mut self,
+        root: Root,
+        address: u64,
+        first: Page,
+        allowed: u32,
+        caching: Caching,
+    ) -> Result<bool, OutOfPages> {
+        let range = address..address + LARGE_PAGE_SIZE;
+        assert!(
+            is_large(&range) && u64::from(first.0).is_multiple_of(LARGE),
+            "{address:#x} or {first:?} is no large page's"
+        );
+        let table = self.spaces.lowest_table(root, address);
+        if let Some(old) = table.filter(|_| !self.spaces.is_large(root, address)) {
+            let new = self.memory.allocate().ok_or(OutOfPages)?;
+            self.memory.free(old);
+            self.spaces.add_table(root, lowest(address), new);
+        }
+        for (page, address) in (first.0..).zip(range.step_by(PAGE_SIZE as usize)) {
+            self.map(root, address, Page(page), allowed, caching)?;
+        }
+        self.spaces.set_large(root, address);
+        Ok(table.is_some())
+    }
+
+    fn large_pages(&self, root: Root) -> u64 {
+        self.spaces.large_pages(root)
+    }
+
     fn unmap(&mut self, root: Root, range: Range<u64>) {
-        check_range(&range, STEP);
+        check_step(&range);
         self.spaces.unmap(root, range);
     }
 
     fn protect(&mut self, root: Root, range: Range<u64>, protection: u32) {
-        check_range(&range, STEP);
+        check_step(&range);
         self.spaces.protect(root, range, protection);
     }
 

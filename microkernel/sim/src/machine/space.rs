@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use abi::PAGE_SIZE;
-use abi::vm::protection;
+use abi::vm::{LARGE_PAGE_SIZE, protection};
 use microkernel::machine::{Access, Cpu, Page, Root};
 
 /// Where an address leads, and what may be done there.
@@ -20,6 +20,8 @@ pub struct Space {
     mappings: BTreeMap<u64, Mapping>,
     /// Pages that hold its tables, by level and by the address bits that choose them.
     tables: BTreeMap<(u32, u64), Page>,
+    /// Where large pages lie that no part of was changed.
+    large: BTreeSet<u64>,
 }
 
 /// All of them.
@@ -102,6 +104,36 @@ impl Spaces {
             .collect()
     }
 
+    /// The table that maps the page at an address, or would if a large page there were split.
+    pub fn lowest_table(&self, root: Root, address: u64) -> Option<Page> {
+        self.space(root).tables.get(&lowest(address)).copied()
+    }
+
+    /// How many large pages a space maps.
+    pub fn large_pages(&self, root: Root) -> u64 {
+        self.space(root).large.len() as u64
+    }
+
+    /// Whether a large page lies at an address.
+    pub fn is_large(&self, root: Root, address: u64) -> bool {
+        let large = &self.space(root).large;
+        large.contains(&(address - address % LARGE_PAGE_SIZE))
+    }
+
+    /// The pages at an address are mapped as a large one.
+    pub fn set_large(&mut self, root: Root, address: u64) {
+        self.space_mut(root).large.insert(address);
+    }
+
+    /// Those of which a range has a part only are large no more.
+    fn split(&mut self, root: Root, range: &Range<u64>) {
+        let touched = |large: u64| large < range.end && range.start < large + LARGE_PAGE_SIZE;
+        let whole = |large: u64| range.start <= large && large + LARGE_PAGE_SIZE <= range.end;
+        self.space_mut(root)
+            .large
+            .retain(|large| !touched(*large) || whole(*large));
+    }
+
     /// Adds a table.
     pub fn add_table(&mut self, root: Root, key: (u32, u64), page: Page) {
         self.space_mut(root).tables.insert(key, page);
@@ -114,6 +146,7 @@ impl Spaces {
 
     /// Sets a mapping. CPUs that run the space may cache it at once.
     pub fn map(&mut self, root: Root, address: u64, mapping: Mapping) {
+        self.split(root, &(address..address + PAGE_SIZE));
         let old = self.space_mut(root).mappings.insert(address, mapping);
         self.reduced |= old.is_some();
         for (loaded, cached) in self.loaded.iter().zip(&mut self.cached) {
@@ -126,14 +159,16 @@ impl Spaces {
     /// Removes mappings; caches keep them.
     pub fn unmap(&mut self, root: Root, range: Range<u64>) {
         self.reduced = true;
-        self.space_mut(root)
-            .mappings
-            .retain(|address, _| !range.contains(address));
+        let space = self.space_mut(root);
+        let touched = |large: u64| large < range.end && range.start < large + LARGE_PAGE_SIZE;
+        space.large.retain(|large| !touched(*large));
+        space.mappings.retain(|address, _| !range.contains(address));
     }
 
     /// Takes rights away; caches keep them.
     pub fn protect(&mut self, root: Root, range: Range<u64>, allowed: u32) {
         self.reduced = true;
+        self.split(root, &range);
         for (_, (_, protection)) in self.space_mut(root).mappings.range_mut(range) {
             *protection &= allowed;
         }
@@ -252,6 +287,11 @@ impl Spaces {
             None => panic!("{root:?} is no address space"),
         }
     }
+}
+
+/// The key of the table that maps the page at an address.
+pub(super) fn lowest(address: u64) -> (u32, u64) {
+    (1, address / LARGE_PAGE_SIZE)
 }
 
 fn needed(access: Access) -> u32 {

@@ -3,6 +3,7 @@
 mod calls;
 mod copies;
 mod faults;
+mod large;
 mod model;
 mod orders;
 mod paged;

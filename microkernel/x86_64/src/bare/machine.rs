@@ -140,6 +140,15 @@ impl Machine for Hardware {
         shootdown::quarantine(percpu::this(), address_of(page));
     }
 
+    fn allocate_large(&mut self) -> Option<Page> {
+        let address = MEMORY.lock().allocate_large()?;
+        Some(Page((address / PAGE) as u32))
+    }
+
+    fn free_large(&mut self, first: Page) {
+        shootdown::quarantine_large(percpu::this(), address_of(first));
+    }
+
     fn free_pages(&self) -> u64 {
         MEMORY.lock().free_pages()
     }
@@ -215,6 +224,28 @@ impl Machine for Hardware {
         let old =
             Tables::new(&mut { Direct::KERNEL }).map(table_of(root.0), address, entry, &mut pages);
         old.map(|_| ()).map_err(|NoTable| OutOfPages)
+    }
+
+    fn map_large(
+        &mut self,
+        root: Root,
+        address: u64,
+        first: Page,
+        protection: u32,
+        caching: Caching,
+    ) -> Result<bool, OutOfPages> {
+        let Some(entry) = user_entry(address_of(first), protection, caching) else {
+            return Ok(false);
+        };
+        let mut memory = Direct::KERNEL;
+        let (mut tables, root) = (Tables::new(&mut memory), table_of(root.0));
+        let mut pages = UserTables(percpu::this());
+        let mapped = tables.map_splittable(root, address, entry, &mut pages);
+        mapped.map_err(|NoTable| OutOfPages)
+    }
+
+    fn large_pages(&self, root: Root) -> u64 {
+        Tables::new(&mut { Direct::KERNEL }).large_pages(table_of(root.0))
     }
 
     fn unmap(&mut self, root: Root, range: Range<u64>) {

@@ -292,6 +292,16 @@ impl Memory {
         self.frames.allocate(&self.direct)
     }
 
+    /// A large page, its content undefined.
+    pub(crate) fn allocate_large(&mut self) -> Option<u64> {
+        self.frames.allocate_large(&self.direct)
+    }
+
+    /// Takes large pages back that no CPU has mappings of.
+    pub(crate) fn free_large(&mut self, pages: &mut Chain) {
+        self.frames.free_large(&mut self.direct, pages);
+    }
+
     /// Takes pages back that no CPU has mappings of.
     pub(crate) fn free(&mut self, pages: &mut Chain) {
         self.frames.free_chain(&mut self.direct, pages);

@@ -28,7 +28,8 @@ use super::{apic, asm};
 
 /// The most ranges in a batch; beyond, the last one grows to everything.
 const RANGES: usize = 16;
-/// From this many pages on, forgetting everything is cheaper than page by page.
+/// From this many pages on, forgetting everything is cheaper than page by page: so it is for a large page that
+/// changed as a whole. Of one that changed in part, any address makes a CPU forget all it remembers as one.
 const MANY: u64 = 32;
 /// The most contexts that come back at once; one that is too many is never used again.
 const RETIRED: usize = 64;
@@ -50,6 +51,8 @@ pub(crate) struct Batch {
     overflow: bool,
     /// Pages freed meanwhile.
     quarantine: Chain,
+    /// Large ones.
+    large: Chain,
     /// Contexts (PCID) of spaces destroyed meanwhile.
     contexts: heapless::Vec<u64, RETIRED>,
 }
@@ -61,6 +64,7 @@ impl Batch {
             ranges: heapless::Vec::new(),
             overflow: false,
             quarantine: Chain::new(),
+            large: Chain::new(),
             contexts: heapless::Vec::new(),
         }
     }
@@ -141,6 +145,15 @@ pub(crate) fn quarantine(area: &PerCpu, page: u64) {
     area.attention.set(area.attention.get() | attention::FLUSH);
 }
 
+/// As [`quarantine`], for a large page.
+pub(crate) fn quarantine_large(area: &PerCpu, page: u64) {
+    // SAFETY: as in `add`.
+    unsafe { batch_of(area) }
+        .large
+        .push(&mut { Direct::KERNEL }, page);
+    area.attention.set(area.attention.get() | attention::FLUSH);
+}
+
 /// Keeps a context from being used until nobody remembers translations of it.
 pub(crate) fn retire(area: &PerCpu, context: u64) {
     if context != 0 {
@@ -176,11 +189,12 @@ pub(crate) fn complete(area: &PerCpu) {
     let batch = unsafe { batch_of(area) };
     batch.ranges.clear();
     batch.overflow = false;
-    if batch.quarantine.is_empty() && batch.contexts.is_empty() {
+    if batch.quarantine.is_empty() && batch.large.is_empty() && batch.contexts.is_empty() {
         return;
     }
     let mut memory = MEMORY.lock();
     memory.free(&mut batch.quarantine);
+    memory.free_large(&mut batch.large);
     while let Some(context) = batch.contexts.pop() {
         memory.contexts.release(context);
     }

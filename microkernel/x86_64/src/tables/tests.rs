@@ -89,6 +89,100 @@ fn large_pages_are_found_by_any_address_in_them() {
     assert_eq!(tables.entry(0, IMAGE), None);
 }
 
+/// What maps a page of a large page that begins at a physical address.
+fn piece(at: u64, rights: u32) -> Option<u64> {
+    user_entry(at, rights, Caching::WriteBack)
+}
+
+/// As [`piece`], without the bit that says how large the page is.
+fn small(tables: &Tables<'_, Simulated>, address: u64) -> Option<u64> {
+    let entry = tables.entry(0, address)?;
+    match entry & flags::LARGE {
+        0 => Some(entry),
+        _ => Some((entry & !flags::LARGE) + address % LARGE_PAGE / PAGE * PAGE),
+    }
+}
+
+#[test]
+fn a_large_page_is_split_when_a_part_of_it_changes() {
+    let (mut memory, mut pages) = (Simulated::default(), Pages::new(100));
+    let mut tables = Tables::new(&mut memory);
+    let (place, page) = (4 * LARGE_PAGE, 8 * LARGE_PAGE);
+    let map = |tables: &mut Tables<'_, Simulated>, pages: &mut Pages| {
+        tables.map_splittable(0, place, entry(page, RW), pages)
+    };
+    assert_eq!(map(&mut tables, &mut pages), Ok(false));
+    assert_eq!((tables.large_pages(0), tables.count(0)), (1, 3));
+    // As a whole it stays one.
+    tables.protect(0, place..place + LARGE_PAGE, protection::READ);
+    assert_eq!(map(&mut tables, &mut pages), Ok(true));
+    assert_eq!((tables.large_pages(0), tables.count(0)), (1, 3));
+    // No page is needed to split it.
+    pages.limit = 0;
+    tables.protect(0, place + PAGE..place + 3 * PAGE, RX);
+    assert_eq!((tables.large_pages(0), tables.count(0)), (0, 3));
+    for n in 0..512 {
+        let rights = if n == 1 || n == 2 {
+            protection::READ
+        } else {
+            RW
+        };
+        let at = n * PAGE;
+        assert_eq!(tables.entry(0, place + at), piece(page + at, rights), "{n}");
+    }
+    // It becomes one again, without the table that some CPU may still walk.
+    pages.limit = 100;
+    let before = pages.out.clone();
+    assert_eq!(map(&mut tables, &mut pages), Ok(true));
+    assert_eq!((tables.large_pages(0), tables.count(0)), (1, 3));
+    assert_eq!(before.difference(&pages.out).count(), 1);
+    pages.limit = 0;
+    tables
+        .map(0, place + PAGE, entry(0x9000, RW), &mut pages)
+        .unwrap();
+    assert_eq!(tables.entry(0, place + PAGE), piece(0x9000, RW));
+    assert_eq!(tables.entry(0, place), piece(page, RW));
+    assert_eq!(tables.large_pages(0), 0);
+}
+
+#[test]
+fn a_large_page_that_goes_leaves_its_table() {
+    let (mut memory, mut pages) = (Simulated::default(), Pages::new(100));
+    let mut tables = Tables::new(&mut memory);
+    let root = tables.create(0, &mut pages).unwrap();
+    for n in 1..5 {
+        let large = entry(n * LARGE_PAGE, RW);
+        tables
+            .map_splittable(root, n * LARGE_PAGE, large, &mut pages)
+            .unwrap();
+    }
+    tables.unmap(root, 2 * LARGE_PAGE..3 * LARGE_PAGE);
+    assert_eq!(tables.entry(root, 2 * LARGE_PAGE), None);
+    assert_eq!((tables.large_pages(root), tables.count(root)), (3, 7));
+    pages.limit = 0;
+    tables
+        .map(root, 2 * LARGE_PAGE + PAGE, entry(0x9000, RW), &mut pages)
+        .unwrap();
+    assert_eq!(tables.entry(root, 2 * LARGE_PAGE), None);
+    assert_eq!(tables.count(root), pages.out.len() as u64);
+    while !tables.destroy_step(root, &mut pages) {}
+    assert!(pages.out.is_empty());
+}
+
+#[test]
+fn without_a_page_for_its_table_no_large_page_is_mapped() {
+    let (mut memory, mut pages) = (Simulated::default(), Pages::new(3));
+    let mut tables = Tables::new(&mut memory);
+    tables.map(0, PAGE, entry(0x9000, RW), &mut pages).unwrap();
+    for place in [0, LARGE_PAGE] {
+        let large = entry(LARGE_PAGE, RW);
+        let failed = tables.map_splittable(0, place, large, &mut pages);
+        assert_eq!(failed, Err(NoTable));
+    }
+    assert_eq!(tables.entry(0, PAGE), Some(entry(0x9000, RW)));
+    assert_eq!((tables.large_pages(0), tables.count(0)), (0, 3));
+}
+
 #[test]
 fn protecting_only_takes_away() {
     let (mut memory, mut pages) = (Simulated::default(), Pages::new(100));
@@ -166,7 +260,7 @@ proptest! {
 
     /// Random mapping, unmapping and protecting gives what a map of pages to rights gives.
     #[test]
-    fn the_walk_agrees_with_a_map(steps in proptest::collection::vec((0..3u8, 0..64u64, 0..8u64, 0..8u32), 1..programs().1)) {
+    fn the_walk_agrees_with_a_map(steps in proptest::collection::vec((0..4u8, 0..64u64, 0..8u64, 0..8u32), 1..programs().1)) {
         let (mut memory, mut pages) = (Simulated::default(), Pages::new(1000));
         let mut tables = Tables::new(&mut memory);
         let mut model: BTreeMap<u64, u32> = BTreeMap::new();
@@ -188,6 +282,13 @@ proptest! {
                         model.remove(&page);
                     }
                 }
+                2 => if let Some(entry) = user_entry(start / LARGE_PAGE * LARGE_PAGE, rights, Caching::WriteBack) {
+                    let first = start / LARGE_PAGE * LARGE_PAGE;
+                    tables.map_splittable(0, first, entry, &mut pages).unwrap();
+                    for n in (0..80).filter(|n| place(*n) / LARGE_PAGE == start / LARGE_PAGE) {
+                        model.insert(place(n), rights | 1);
+                    }
+                },
                 _ => {
                     tables.protect(0, start..start + length * PAGE, rights);
                     for page in covered {
@@ -201,7 +302,7 @@ proptest! {
             }
             for n in 0..80 {
                 let expected = model.get(&place(n)).and_then(|rights| user_entry(place(n), *rights, Caching::WriteBack));
-                prop_assert_eq!(tables.entry(0, place(n)), expected);
+                prop_assert_eq!(small(&tables, place(n)), expected);
             }
         }
     }
