@@ -39,6 +39,14 @@ impl Pages {
         Ok(Self { address, count })
     }
 
+    /// The same by large pages, whose number of small ones is a multiple of theirs. They are resident.
+    pub(crate) fn large(count: u64) -> Result<Self> {
+        const FLAGS: u64 = flags::ANYWHERE | flags::SUPERPAGE_SIZE_2MB;
+        // SAFETY: as in `new`.
+        let address = unsafe { trap::vm_allocate(0, count * PAGE_SIZE, FLAGS)? };
+        Ok(Self { address, count })
+    }
+
     /// Those that a message brought, with the descriptor that it was received with.
     pub(crate) fn brought(found: &Descriptor) -> Self {
         Self {

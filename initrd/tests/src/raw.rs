@@ -14,6 +14,12 @@ pub(crate) fn allocate(size: u64) -> trap::Outcome<u64> {
     unsafe { trap::vm_allocate(0, size, flags::ANYWHERE) }
 }
 
+/// Fresh memory by large pages; its address.
+pub(crate) fn allocate_large(size: u64) -> trap::Outcome<u64> {
+    // SAFETY: as in `allocate`.
+    unsafe { trap::vm_allocate(0, size, flags::ANYWHERE | flags::SUPERPAGE_SIZE_2MB) }
+}
+
 /// Asks for memory at a fixed place that is no usable one.
 pub(crate) fn allocate_at(address: u64, size: u64) -> trap::Outcome<u64> {
     // SAFETY: nothing is replaced; callers name ranges that are taken or not to be had.

@@ -67,6 +67,12 @@ pub mod flags {
     pub const FIXED: u64 = 0;
     /// Anywhere at or above the address.
     pub const ANYWHERE: u64 = 1;
+    /// By large pages, of whatever size the kernel has; as many as hold the size.
+    pub const SUPERPAGE_SIZE_ANY: u64 = 1 << 16;
+    /// By pages of [`LARGE_PAGE_SIZE`](super::LARGE_PAGE_SIZE): the size, and an address that is to be exact, are multiples of it.
+    pub const SUPERPAGE_SIZE_2MB: u64 = 2 << 16;
+    /// Where the size of pages lies.
+    pub const SUPERPAGE_MASK: u64 = 7 << 16;
 }
 
 /// The last argument of the `vm_map` trap: flags, protections and inheritance in one word.
@@ -83,6 +89,8 @@ pub mod map_flags {
     pub const MAXIMUM_SHIFT: u32 = 20;
     /// Where the inheritance lies (2 bits).
     pub const INHERIT_SHIFT: u32 = 24;
+    /// Where the size of pages lies (3 bits), as in [`SUPERPAGE_MASK`](super::flags::SUPERPAGE_MASK).
+    pub const SUPERPAGE_SHIFT: u32 = 28;
 }
 
 /// Flavours of `vm_region`, each with the words that it has.

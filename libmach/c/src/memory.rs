@@ -108,7 +108,8 @@ pub(crate) fn map_word(
     (copy, protection, maximum, inherit): (i32, u32, u32, u32),
 ) -> Outcome<u64> {
     let how = i64::from(how).cast_unsigned();
-    if how & !MAP_FLAGS != 0 {
+    let large = how & flags::SUPERPAGE_MASK;
+    if how & !(MAP_FLAGS | flags::SUPERPAGE_MASK) != 0 {
         return Err(KernReturn::NotSupported);
     }
     if protection > abi::vm::protection::ALL
@@ -118,8 +119,9 @@ pub(crate) fn map_word(
         return Err(KernReturn::InvalidArgument);
     }
     let copy = if copy != 0 { map_flags::COPY } else { 0 };
-    Ok(how
+    Ok(how & MAP_FLAGS
         | copy
+        | (large / flags::SUPERPAGE_SIZE_ANY) << map_flags::SUPERPAGE_SHIFT
         | u64::from(protection) << map_flags::CURRENT_SHIFT
         | u64::from(maximum) << map_flags::MAXIMUM_SHIFT
         | u64::from(inherit) << map_flags::INHERIT_SHIFT)

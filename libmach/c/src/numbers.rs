@@ -216,6 +216,8 @@ fn memory(section: &mut Section<'_>) {
             ("VM_INHERIT_NONE", inherit::NONE.into()),
             ("VM_FLAGS_FIXED", flags::FIXED),
             ("VM_FLAGS_ANYWHERE", flags::ANYWHERE),
+            ("VM_FLAGS_SUPERPAGE_SIZE_ANY", flags::SUPERPAGE_SIZE_ANY),
+            ("VM_FLAGS_SUPERPAGE_SIZE_2MB", flags::SUPERPAGE_SIZE_2MB),
             ("VM_FLAGS_OVERWRITE", map_flags::OVERWRITE),
             ("PAGE_SIZE", abi::PAGE_SIZE),
         ],

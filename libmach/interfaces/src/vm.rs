@@ -57,6 +57,8 @@ pub struct Statistics {
     pub tables: u64,
     /// Regions of the task.
     pub regions: u64,
+    /// Large pages that the task's tables map by one entry each.
+    pub large: u64,
 }
 
 /// Operations on a task's memory.

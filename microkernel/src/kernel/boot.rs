@@ -323,7 +323,7 @@ impl Kernel {
             ledgers: &mut self.ledgers,
         };
         self.vm
-            .allocate(&mut context, map, address, size, flags::FIXED)
+            .allocate(&mut context, map, (address, size), flags::FIXED)
             .map(|_| ())
     }
 

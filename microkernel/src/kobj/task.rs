@@ -317,7 +317,8 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
     async fn vm_allocate(&mut self, address: u64, size: u64, flags: u64) -> Result<u64> {
         let map = self.map()?;
         let (vm, mut context) = self.core.layers.vm();
-        Ok(vm.allocate(&mut context, map, address, size, flags)?)
+        let progress = vm.allocate(&mut context, map, (address, size), flags)?;
+        self.core.done(progress)
     }
 
     async fn vm_deallocate(&mut self, address: u64, size: u64) -> Result<()> {

@@ -473,7 +473,8 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
 
     async fn statistics(&self) -> Result<Statistics> {
         let cx = &self.core.layers.cx;
-        let size = cx.vm.map_size(self.target()?);
+        let map = self.target()?;
+        let (size, root) = (cx.vm.map_size(map), cx.vm.root(map));
         let (tables, regions) = size.ok_or(KernReturn::InvalidTask)?;
         Ok(Statistics {
             page_size: PAGE_SIZE,
@@ -481,6 +482,7 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
             charged: cx.ledgers.used(self.ledger()?, Resource::Pages),
             tables,
             regions: regions.into(),
+            large: root.map_or(0, |root| cx.machine.large_pages(root)),
         })
     }
 

@@ -334,9 +334,7 @@ fn memory_trap<M: Machine>(
             address,
             size,
             flags,
-        } => {
-            return Outcome::Return(vm.allocate(&mut context, task.map, address, size, flags));
-        }
+        } => vm.allocate(&mut context, task.map, (address, size), flags),
         T::Deallocate { address, size } => vm
             .deallocate(&mut context, task.map, address, size)
             .map(done_with_nothing),

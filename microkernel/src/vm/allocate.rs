@@ -8,6 +8,7 @@ use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, behavior, flags, inherit, map_flags, pro
 
 use super::copy::COPY_PAGES;
 use super::entry::{Attributes, find_gap};
+use super::filling::of_whole_pages;
 use super::pages::Withdraw;
 use super::snapshot::Wanted;
 use super::traits::Traits;
@@ -40,7 +41,7 @@ pub struct MapRequest {
     pub size: u64,
     /// Bits that the address must not have.
     pub mask: u64,
-    /// `ANYWHERE`, `COPY` and `OVERWRITE` of [`map_flags`].
+    /// `ANYWHERE`, `COPY` and `OVERWRITE` of [`map_flags`], and a size of pages of [`flags`].
     pub flags: u64,
     /// What is mapped.
     pub source: Source,
@@ -69,7 +70,7 @@ impl MapRequest {
             address,
             size,
             mask: 0,
-            flags: word & 0xffff,
+            flags: word & 0xffff | (word >> map_flags::SUPERPAGE_SHIFT & 7) << 16,
             source,
             protection: bits(map_flags::CURRENT_SHIFT, 7),
             maximum: bits(map_flags::MAXIMUM_SHIFT, 7),
@@ -83,20 +84,20 @@ impl Vm {
     ///
     /// # Errors
     /// `InvalidArgument`: unknown flags, or a size that overflows. `InvalidAddress`: a fixed range outside what a
-    /// task may use. `NoSpace`: it is taken, or no hole is large enough. `ResourceShortage`.
+    /// task may use. `NoSpace`: it is taken, or no hole is large enough. `ResourceShortage`: an account is full, or no frames for a
+    /// large page lie together.
     pub fn allocate<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
-        address: u64,
-        size: u64,
+        (address, size): (u64, u64),
         flags: u64,
-    ) -> KernResult<u64> {
-        if flags & !flags::ANYWHERE != 0 {
+    ) -> KernResult<Progress<u64>> {
+        if flags & !(flags::ANYWHERE | flags::SUPERPAGE_MASK) != 0 {
             return Err(KernReturn::InvalidArgument);
         }
         if size == 0 {
-            return Ok(0);
+            return Ok(Progress::Done(0));
         }
         let request = MapRequest {
             address,
@@ -108,15 +109,12 @@ impl Vm {
             maximum: protection::ALL,
             inheritance: inherit::COPY,
         };
-        match self.map(context, map, request)? {
-            Progress::Done(address) => Ok(address),
-            // Only what replaces has steps.
-            Progress::More => Err(KernReturn::Failure),
-        }
+        self.map(context, map, request)
     }
 
     /// Maps anonymous memory or a memory entry; returns the address. With `OVERWRITE` what is there goes first, in
-    /// steps.
+    /// steps. With a size of pages, anonymous memory has large ones from the beginning, and they are wired
+    /// (`filling.rs`).
     ///
     /// # Errors
     /// As [`allocate`](Self::allocate); size 0 is `InvalidArgument`. `InvalidRight`: the memory entry does not give that
@@ -128,6 +126,7 @@ impl Vm {
         map: MapId,
         request: MapRequest,
     ) -> KernResult<Progress<u64>> {
+        let request = of_whole_pages(request)?;
         self.check_request(map, &request)?;
         let window = self.check_source(&request)?;
         let request = self.align_large(request, window.object, window.index);
@@ -141,13 +140,20 @@ impl Vm {
         {
             return Ok(Progress::More);
         }
+        let large = request.flags & flags::SUPERPAGE_MASK != 0;
+        if large && self.fill_step(context, map, pages)? == Progress::More {
+            return Ok(Progress::More);
+        }
         if request.flags & map_flags::OVERWRITE != 0
             && self.deallocate(context, map, range.start, range.end - range.start)?
                 == Progress::More
         {
             return Ok(Progress::More);
         }
-        let window = self.open_window(map, window, at_once)?;
+        let mut window = self.open_window(map, window, at_once)?;
+        if large {
+            window.object = Some(self.take_filled(map, pages)?);
+        }
         let attributes = Attributes {
             protection: request.protection,
             maximum: window.maximum,
@@ -158,6 +164,7 @@ impl Vm {
         entry.object = window.object;
         entry.index = window.index;
         entry.needs_copy = window.needs_copy;
+        entry.wires = u32::from(large);
         if let Err(error) = self.add_entry(context, map, entry) {
             if let Some(object) = window.object {
                 self.dereference(object);
@@ -170,7 +177,8 @@ impl Vm {
     }
 
     pub(super) fn check_request(&self, map: MapId, request: &MapRequest) -> KernResult<()> {
-        const FLAGS: u64 = map_flags::ANYWHERE | map_flags::COPY | map_flags::OVERWRITE;
+        const FLAGS: u64 =
+            map_flags::ANYWHERE | map_flags::COPY | map_flags::OVERWRITE | flags::SUPERPAGE_MASK;
         let rights = request.protection | request.maximum;
         if request.flags & !FLAGS != 0
             || rights & !protection::ALL != 0

@@ -136,6 +136,10 @@ impl Vm {
             .filter_map(|map| node(&self.maps, map).snapshot)
             .filter(|snapshot| snapshot.to == id)
             .count() as u32;
+        references += all(&self.maps)
+            .filter_map(|map| node(&self.maps, map).filling)
+            .filter(|filling| filling.to == id)
+            .count() as u32;
         let store = self.store().and_then(|store| self.pagers.get(store));
         references += u32::from(store.is_some_and(|pager| pager.object == id));
         if references != object.references {
@@ -424,7 +428,7 @@ impl Vm {
         let (mut pages, mut bytes) = (0, 0);
         for map in all(&self.maps).map(|map| node(&self.maps, map)) {
             if map.ledger == ledger {
-                pages += map.tables;
+                pages += map.tables + map.filling.map_or(0, |filling| filling.unfilled());
                 bytes += cost::<Map>() + u64::from(map.count) * cost::<Entry>();
             }
         }
@@ -455,13 +459,24 @@ impl Vm {
         (pages, bytes)
     }
 
+    fn resident(&self) -> u64 {
+        let objects = all(&self.objects).map(|id| self.object(id));
+        objects.map(|object| object.pages.len()).sum()
+    }
+
+    /// Pages that will be in an object of large pages.
+    fn unfilled(&self) -> u64 {
+        let maps = all(&self.maps).map(|id| node(&self.maps, id));
+        maps.filter_map(|map| map.filling)
+            .map(|filling| filling.unfilled())
+            .sum()
+    }
+
     /// Objects, pages, copies, memory entries and buffers that exist: a test's leak detector.
     pub fn census(&self) -> [u32; 5] {
         [
             self.objects.len(),
-            all(&self.objects)
-                .map(|id| self.object(id).pages.len() as u32)
-                .sum(),
+            (self.resident() + self.unfilled()) as u32,
             self.copies.len() + self.pieces.len(),
             self.memory_entries.len(),
             self.buffers.len(),

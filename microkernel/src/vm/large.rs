@@ -5,11 +5,12 @@
 //! machine map the rest of it by small ones, which cannot fail ([`Machine::map_large`]).
 //!
 //! A fault maps a large page where an entry shows all of one at an address that is a multiple of its size:
-//! pages that exist by themselves (a frame buffer, a BAR), wherever they do.
+//! pages that exist by themselves (a frame buffer, a BAR), wherever they do, and anonymous memory that was made of
+//! large pages (`filling.rs`), while it is wired or shared, so that none of its pages leaves memory.
 //!
 //! Deliberately absent: making a large page of small ones that happen to be used together.
 
-use core::ops::Range;
+use core::ops::{Range, RangeInclusive};
 
 use abi::PAGE_SIZE;
 use abi::vm::{LARGE_PAGE_SIZE, flags};
@@ -86,7 +87,36 @@ impl Vm {
 
     /// The large page that an entry shows from an address on.
     fn large_page(&self, entry: &Entry, start: u64) -> Option<Page> {
-        self.physical_large(entry.object?, entry.page_at(start))
+        let (object, index) = (entry.object?, entry.page_at(start));
+        let here = self.object(object);
+        if here.kind != Kind::Anonymous {
+            return self.physical_large(object, index);
+        }
+        let stays = entry.is_wired() || here.shared;
+        if !here.large || !stays || entry.needs_copy {
+            return None;
+        }
+        here.pages.large_at(&self.residents, index)
+    }
+
+    /// The first pages that an object has in a range, if they are a large page.
+    pub(super) fn first_large(
+        &self,
+        object: ObjectId,
+        range: &RangeInclusive<u64>,
+    ) -> Option<(Page, Range<u64>)> {
+        let here = self.object(object);
+        if !here.large {
+            return None;
+        }
+        let index = self.resident_from(object, *range.start())?;
+        let pages = index..index.checked_add(LARGE)?;
+        let whole = pages.end - 1 <= *range.end();
+        let first = here
+            .pages
+            .large_at(&self.residents, index)
+            .filter(|_| whole);
+        Some((first?, pages))
     }
 
     /// The large page of those that exist by themselves at an index of an object.
@@ -100,7 +130,8 @@ impl Vm {
 
     /// Whether an object may have large pages.
     fn is_large(&self, object: ObjectId) -> bool {
-        matches!(self.object(object).kind, Kind::Physical { .. })
+        let here = self.object(object);
+        here.large || matches!(here.kind, Kind::Physical { .. })
     }
 
     /// The pages of an entry's object, from the first one of a range on, that may be mapped as a large page.

@@ -12,6 +12,7 @@ use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Machine, Root};
 
 use super::advise::SizeLimit;
+use super::filling::Filling;
 use super::fork::Fork;
 use super::snapshot::Snapshot;
 
@@ -32,6 +33,8 @@ pub struct Map {
     pub(super) jit: bool,
     /// How large it may become.
     pub(super) size_limit: SizeLimit,
+    /// An object of large pages on its way into this map.
+    pub(super) filling: Option<Filling>,
     /// A copy of shared memory on its way into this map.
     pub(super) snapshot: Option<Snapshot>,
     /// The map that this one is being copied from.
@@ -71,6 +74,7 @@ impl Vm {
             covered: u64::MAX,
             jit: false,
             size_limit: SizeLimit::NONE,
+            filling: None,
             snapshot: None,
             fork: None,
         };
@@ -138,6 +142,7 @@ impl Vm {
         }
         self.abandon_fork(map);
         self.drop_snapshot(map);
+        self.drop_filling(context, map);
         let mut budget = STEP;
         while budget > 0 {
             let here = node(&self.maps, map);

@@ -40,6 +40,7 @@ mod copy;
 mod deliver;
 mod entry;
 mod fault;
+mod filling;
 mod fork;
 mod gather;
 mod hold;

@@ -14,7 +14,7 @@ use super::tree::{node, node_mut};
 use super::{Context, ObjectId, PagerId, Vm, cost};
 use crate::base::KernResult;
 use crate::base::ledger::{LedgerId, Resource};
-use crate::machine::{Caching, Machine, Page};
+use crate::machine::{Caching, LARGE, Machine, Page};
 
 /// Copies of an object with this many objects behind it are made at once: a chain does not get longer.
 pub(super) const MAX_CHAIN: u32 = 16;
@@ -54,6 +54,8 @@ pub struct Object {
     /// More than one map may write it, or a memory entry reaches it. It then never needs a copy, it
     /// is copied at once; and where a backing shows through, readers get a page of their own too.
     pub(super) shared: bool,
+    /// It was made of large pages, and may have some still.
+    pub(super) large: bool,
     /// It is in [`Vm::unsettled`]'s list, and this is the next one.
     pub(super) listed: bool,
     pub(super) next: Option<ObjectId>,
@@ -106,6 +108,7 @@ impl Object {
             lost: false,
             ledger,
             shared: false,
+            large: false,
             listed: false,
             next: None,
         }
@@ -362,7 +365,7 @@ impl Vm {
     }
 
     /// Gives back what was charged for nodes that are gone.
-    fn release_nodes<M: Machine>(
+    pub(super) fn release_nodes<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
         object: ObjectId,
@@ -376,8 +379,8 @@ impl Vm {
         }
     }
 
-    /// Frees pages of an object in a range, at most `limit` and as many as lie together; says how many. Nothing maps
-    /// them any more.
+    /// Frees pages of an object in a range, at most `limit` and as many as lie together, or a large page; says how many. Nothing
+    /// maps them any more.
     pub(super) fn drop_run<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -385,6 +388,10 @@ impl Vm {
         range: RangeInclusive<u64>,
         limit: u64,
     ) -> u64 {
+        if let Some((first, pages)) = self.first_large(object, &range) {
+            self.free_large(context, object, (first, pages));
+            return LARGE;
+        }
         // A run lies in one node.
         let mut stored: heapless::Vec<u32, 64> = heapless::Vec::new();
         let here = node_mut(&mut self.objects, object);

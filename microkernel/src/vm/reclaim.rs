@@ -152,7 +152,7 @@ impl Vm {
         self.reclaim.watch();
     }
 
-    fn free_target(&self) -> u64 {
+    pub(super) fn free_target(&self) -> u64 {
         // Who waits for memory waits until more than the reserve is free.
         let least = self.store.map_or(0, |_| 2 * RESERVE);
         self.reclaim.target.max(least)

@@ -17,6 +17,7 @@ use arena::{Arena, Full, Id};
 
 use super::marks::{Content, Marks, USED, held, holds_of, marked, marks_of, released};
 use super::tree::{node, node_mut};
+use crate::machine::{LARGE, Page};
 
 /// Bits of an index that one level decides.
 const BITS: u32 = 6;
@@ -320,6 +321,29 @@ impl Residents {
         child(nodes, at).map_or(0, |leaf| (leaf.occupied >> slot).trailing_ones().into())
     }
 
+    /// The first page of a large one that lies at an index, all of it in memory, and nothing else said of any page.
+    pub(super) fn large_at(&self, nodes: &Nodes, index: u64) -> Option<Page> {
+        let first = self.get(nodes, index)?.page()?;
+        let aligned = index.is_multiple_of(LARGE) && u64::from(first.0).is_multiple_of(LARGE);
+        if !aligned || self.height < 2 {
+            return None;
+        }
+        let mut expected = Content::Page(first).slot();
+        for part in (index..index + LARGE).step_by(SLOTS) {
+            let mut at = self.root;
+            for level in (2..=self.height).rev() {
+                at = child(nodes, at)?.slots[slot_of(part, level)];
+            }
+            for slot in &child(nodes, at)?.slots {
+                if *slot != expected {
+                    return None;
+                }
+                expected += 1;
+            }
+        }
+        Some(first)
+    }
+
     /// Takes pages of a range out, at most `limit` and those of one node; hands each out, and says how many they were.
     pub(super) fn take_run(
         &mut self,
@@ -483,7 +507,6 @@ impl Residents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Page;
     use arena::Region;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -558,6 +581,36 @@ mod tests {
             assert_eq!(residents.look(&nodes, index), stored);
             assert_eq!(residents.holds(&nodes, index), 0);
         }
+    }
+
+    #[test]
+    fn a_large_page_is_whole_and_lies_in_order() {
+        let (mut nodes, mut residents) = (nodes(), Residents::new());
+        let large = LARGE as u32;
+        for index in 0..2 * large {
+            assert_eq!(residents.large_at(&nodes, 0).is_some(), index >= large);
+            let content = page(4 * large + index);
+            put(&mut residents, &mut nodes, index.into(), content);
+        }
+        assert_eq!(residents.large_at(&nodes, 0), Some(Page(4 * large)));
+        assert_eq!(residents.large_at(&nodes, LARGE), Some(Page(5 * large)));
+        assert_eq!(residents.large_at(&nodes, 1), None);
+        assert_eq!(residents.large_at(&nodes, 2 * LARGE), None);
+        residents.set_marks(&mut nodes, LARGE - 1, Marks::IDLE);
+        assert_eq!(residents.large_at(&nodes, 0), None);
+        residents.replace(&mut nodes, LARGE + 70, page(9));
+        assert_eq!(residents.large_at(&nodes, LARGE), None);
+        for index in 0..2 * LARGE {
+            residents.remove(&mut nodes, index);
+            // The page before is the right one, but lies at the wrong place.
+            put(
+                &mut residents,
+                &mut nodes,
+                index,
+                page(4 * large + 1 + index as u32),
+            );
+        }
+        assert_eq!(residents.large_at(&nodes, 0), None);
     }
 
     proptest! {

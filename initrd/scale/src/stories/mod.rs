@@ -4,6 +4,7 @@ mod chain;
 mod forks;
 mod large;
 mod ports;
+mod superpages;
 mod tasks;
 mod threads;
 
@@ -47,7 +48,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const ALL: [Story; 17] = [
+pub const ALL: [Story; 18] = [
     Story {
         name: "threads",
         count: 50_000,
@@ -117,6 +118,11 @@ pub const ALL: [Story; 17] = [
         name: "memory entries",
         count: 16_000,
         run: large::entries,
+    },
+    Story {
+        name: "large pages",
+        count: 16_384,
+        run: superpages::touched,
     },
     Story {
         name: "tasks",

@@ -14,6 +14,7 @@ mod futex;
 mod handlers;
 mod info;
 mod kills;
+mod large_pages;
 mod memory;
 mod messages;
 mod names;
@@ -48,6 +49,7 @@ pub const ALL: &[&[Case]] = &[
     semaphores::CASES,
     memory::CASES,
     address_space::CASES,
+    large_pages::CASES,
     pagers::CASES,
     calls::CASES,
     c::CASES,

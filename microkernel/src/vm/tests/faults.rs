@@ -59,7 +59,8 @@ fn page_tables_are_paid_for() {
     let mut touched = 0;
     for far in 1..64u64 {
         let address = far << 39;
-        let made = rig.with(|vm, context| vm.allocate(context, map, address, 1, flags::FIXED));
+        let made =
+            rig.with(|vm, context| allocate_now(vm, context, map, (address, 1), flags::FIXED));
         assert_eq!(made, Ok(address));
         let got = rig.with(|vm, context| vm.fault(context, map, address, Access::Write));
         rig.verify();

@@ -54,6 +54,20 @@ fn pages(count: u64) -> u64 {
     count * PAGE_SIZE
 }
 
+/// Allocates what takes no steps.
+fn allocate_now(
+    vm: &mut Vm,
+    context: &mut Context<'_, TestMachine>,
+    map: MapId,
+    range: (u64, u64),
+    flags: u64,
+) -> KernResult<u64> {
+    match vm.allocate(context, map, range, flags)? {
+        Progress::Done(address) => Ok(address),
+        Progress::More => panic!("it takes steps"),
+    }
+}
+
 impl Rig {
     fn new() -> Self {
         Self::with_pages(4096)
@@ -146,7 +160,8 @@ impl Rig {
 
     fn allocate(&mut self, map: MapId, page: u64, count: u64) {
         let (address, size) = (at(page), pages(count));
-        let got = self.with(|vm, context| vm.allocate(context, map, address, size, flags::FIXED));
+        let got =
+            self.with(|vm, context| allocate_now(vm, context, map, (address, size), flags::FIXED));
         assert_eq!(got, Ok(address));
     }
 

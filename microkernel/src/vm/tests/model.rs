@@ -351,9 +351,9 @@ impl Program {
 
     fn allocate(&mut self, map: usize, page: u64, count: u64) {
         let id = self.ids[map];
-        let got = self
-            .rig
-            .with(|vm, context| vm.allocate(context, id, at(page), pages(count), flags::FIXED));
+        let got = self.rig.with(|vm, context| {
+            allocate_now(vm, context, id, (at(page), pages(count)), flags::FIXED)
+        });
         if self.cells(map, page, count).iter().any(Option::is_some) {
             assert_eq!(got, Err(KernReturn::NoSpace));
             return;

@@ -8,7 +8,7 @@ use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, map_flags};
 use proptest::prelude::*;
 
 fn allocate(rig: &mut Rig, map: MapId, address: u64, size: u64, flags: u64) -> KernResult<u64> {
-    rig.with(|vm, context| vm.allocate(context, map, address, size, flags))
+    rig.with(|vm, context| allocate_now(vm, context, map, (address, size), flags))
 }
 
 // covers: V-01
@@ -372,7 +372,7 @@ proptest! {
         let map = rig.map();
         // All below the window is taken.
         let below = BASE - MIN_ADDRESS;
-        rig.with(|vm, context| vm.allocate(context, map, MIN_ADDRESS, below, flags::FIXED)).unwrap();
+        rig.with(|vm, context| allocate_now(vm, context, map, (MIN_ADDRESS, below), flags::FIXED)).unwrap();
         let mut taken = BTreeSet::new();
         for (step, page, count) in steps {
             let wanted = page..page + count;
@@ -391,7 +391,7 @@ proptest! {
                     let free = (page..).find(|at| taken.range(*at..at + count).next().is_none());
                     let free = free.unwrap();
                     let got = rig.with(|vm, context| {
-                        vm.allocate(context, map, at(page), pages(count), flags::ANYWHERE)
+                        allocate_now(vm, context, map, (at(page), pages(count)), flags::ANYWHERE)
                     });
                     prop_assert_eq!(got, Ok(at(free)));
                     taken.extend(free..free + count);

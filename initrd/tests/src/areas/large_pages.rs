@@ -1,0 +1,186 @@
+//! Memory by pages of 2 MiB: whether the hardware maps it so, and what becomes of parts of it.
+
+use alloc::vec;
+
+use interfaces::host::Host;
+use interfaces::memory::Entry;
+use interfaces::task::Task;
+use interfaces::vm::Place;
+use libmach::abi::kern_return::KernReturn as K;
+use libmach::abi::task::Limits;
+use libmach::abi::vm::{LARGE_PAGE_SIZE as LARGE, entry, flags, map_flags, protection, region};
+use libmach::{SendRight, trap};
+
+use super::cases;
+use crate::case::{Check, World, check, equal};
+use crate::raw;
+
+const PAGE: u64 = 4096;
+const RW: u32 = protection::READ | protection::WRITE;
+
+cases! { "large pages":
+    "large pages are mapped as such until a part of them goes" => split,
+    "all frames of large pages come back" => returned,
+    "a fault in a large page brings all of it" => faults,
+    "a child has a copy of large pages" => fork,
+    "large pages are shared as such" => shared,
+    "what cannot be large is refused" => refused,
+}
+
+fn own() -> Check<SendRight<dyn Task>> {
+    Ok(SendRight::from_name(trap::task_self()?))
+}
+
+/// Large pages that this task's tables map by one entry each, and what its account pays for beside tables.
+fn mapped() -> Check<(u64, u64)> {
+    let now = own()?.memory().statistics()?;
+    Ok((now.large, now.charged - now.tables))
+}
+
+// covers: V-01 V-02 V-03 V-12
+fn split(_: &World) -> Check {
+    let (before, paid) = mapped()?;
+    let at = raw::allocate_large(2 * LARGE)?;
+    equal("place", at % LARGE, 0)?;
+    equal("pages", mapped()?, (before, paid + 2 * LARGE / PAGE))?;
+    for place in [0, LARGE - 1, LARGE, 2 * LARGE - 1] {
+        equal("byte", raw::peek(at + place, 1), vec![0])?;
+        raw::poke(at + place, 1, 7);
+    }
+    equal("large", mapped()?.0, before + 2)?;
+    let info = own()?.memory().region(at, region::BASIC_INFO_64, 9)?;
+    equal("size", info.size, 2 * LARGE)?;
+    equal("wired", u32::from(info.info[8] > 0), 1)?;
+    raw::protect(at + LARGE, LARGE, protection::READ)?;
+    equal("protected", mapped()?.0, before + 2)?;
+    raw::protect(at + LARGE + PAGE, PAGE, RW)?;
+    raw::poke(at + LARGE + PAGE, 1, 8);
+    equal("split", mapped()?.0, before + 1)?;
+    raw::deallocate(at, PAGE)?;
+    equal("split", mapped()?, (before, paid + 2 * LARGE / PAGE - 1))?;
+    equal("gone", raw::look(at), Err(K::InvalidAddress))?;
+    for place in [LARGE - 1, LARGE, 2 * LARGE - 1] {
+        equal("byte", raw::peek(at + place, 1), vec![7])?;
+    }
+    equal("byte", raw::peek(at + LARGE + PAGE, 1), vec![8])?;
+    raw::deallocate(at, 2 * LARGE)?;
+    equal("pages", mapped()?, (before, paid))
+}
+
+// covers: V-01 V-02
+fn returned(_: &World) -> Check {
+    let host = SendRight::<dyn Host>::from_name(trap::host_self()?);
+    let frames = || -> Check<u64> {
+        let now = host.client().statistics()?;
+        Ok(now.frames - now.kernel_frames)
+    };
+    let (before, mut first) = (mapped()?, 0);
+    for round in 0..20 {
+        let at = raw::allocate_large(2 * LARGE)?;
+        for place in 0..2 {
+            raw::poke(at + place * LARGE + round * PAGE, 8, round as u8);
+            equal("last round's", raw::peek(at + place * LARGE, 1), vec![0])?;
+        }
+        equal("large", mapped()?.0, before.0 + 2)?;
+        raw::deallocate(at, 2 * LARGE)?;
+        if round == 0 {
+            first = frames()?;
+        }
+        equal("frames", frames()?, first)?;
+    }
+    equal("mapped", mapped()?, before)
+}
+
+// covers: V-11
+fn faults(_: &World) -> Check {
+    let host = SendRight::<dyn Host>::from_name(trap::host_self()?);
+    let touch = |at: u64| -> Check<u64> {
+        let before = host.client().statistics()?.faults;
+        for page in 0..LARGE / PAGE {
+            raw::poke(at + page * PAGE, 1, 1);
+        }
+        Ok(host.client().statistics()?.faults - before)
+    };
+    let small = raw::allocate(LARGE)?;
+    let large = raw::allocate_large(LARGE)?;
+    let (many, few) = (touch(small)?, touch(large)?);
+    check!(many >= LARGE / PAGE, "{many} faults by small pages");
+    // Others may have one meanwhile.
+    check!(few < 16, "{few} faults by a large page");
+    raw::deallocate(small, LARGE)?;
+    Ok(raw::deallocate(large, LARGE)?)
+}
+
+// covers: V-05 V-12
+fn fork(_: &World) -> Check {
+    let at = raw::allocate_large(LARGE)?;
+    raw::poke(at + 3 * PAGE, 1, 1);
+    let (large, _) = mapped()?;
+    let limits = Limits {
+        names: 16,
+        messages: 4,
+        threads: 1,
+        pages: 1024,
+        kernel_bytes: 1 << 18,
+    };
+    let child = own()?.client().create(limits, 0, 1)?;
+    raw::poke(at + 3 * PAGE, 1, 2);
+    let mut seen = [0];
+    let read = child.read_memory(at + 3 * PAGE, &mut seen);
+    child.client().terminate()?;
+    read?;
+    equal("the child's", seen, [1])?;
+    equal("still large", mapped()?.0, large)?;
+    Ok(raw::deallocate(at, LARGE)?)
+}
+
+// covers: V-14
+fn shared(_: &World) -> Check {
+    let mine = own()?;
+    let at = raw::allocate_large(LARGE)?;
+    raw::poke(at, 1, 1);
+    let (large, _) = mapped()?;
+    let task = own()?.cast();
+    let made = mine
+        .memory()
+        .make_entry(task, LARGE, at, RW | entry::SHARE)?;
+    let (size, right): (u64, SendRight<dyn Entry>) = made;
+    let place = Place {
+        size,
+        mask: LARGE - 1,
+        ..Place::default()
+    };
+    let rights = u64::from(RW) << map_flags::CURRENT_SHIFT
+        | u64::from(RW) << map_flags::MAXIMUM_SHIFT
+        | map_flags::ANYWHERE;
+    let view = mine.memory().map(right, place, 0, rights)?;
+    equal("view", raw::peek(view, 1), vec![1])?;
+    equal("both", mapped()?.0, large + 1)?;
+    raw::poke(view + LARGE - 1, 1, 2);
+    raw::deallocate(at, LARGE)?;
+    equal("one", mapped()?.0, large)?;
+    equal("kept", raw::peek(view + LARGE - 1, 1), vec![2])?;
+    Ok(raw::deallocate(view, LARGE)?)
+}
+
+// covers: V-01
+fn refused(_: &World) -> Check {
+    let mine = own()?;
+    let before = mapped()?;
+    let allocate = |address, size, how| mine.client().vm_allocate(address, size, how);
+    let exact = flags::SUPERPAGE_SIZE_2MB;
+    for (address, size, how) in [
+        (0, LARGE + PAGE, exact | flags::ANYWHERE),
+        (LARGE + PAGE, LARGE, exact),
+        (0, LARGE, flags::SUPERPAGE_MASK | flags::ANYWHERE),
+    ] {
+        let refused = allocate(address, size, how);
+        check!(refused.is_err(), "{address:#x} {size:#x} {how:#x}");
+    }
+    // More than the machine has: what was filled until then is given back.
+    let free = mine.memory().statistics()?.free;
+    let size = (free * PAGE).next_multiple_of(LARGE) + LARGE;
+    let refused = allocate(0, size, exact | flags::ANYWHERE);
+    check!(refused.is_err(), "{size:#x} bytes of large pages");
+    equal("mapped", mapped()?, before)
+}

@@ -1,0 +1,202 @@
+//! Making large pages: zero-filled, in steps, before anybody sees them.
+//!
+//! Memory that was asked for by large pages has them from the beginning, and they are wired: no fault fills them, no copy of them
+//! is late, and page-out leaves them alone. An object gets them one after the other, each from the machine as a whole; the
+//! entry comes last. As in `snapshot.rs`, a map keeps the one object that is being filled, since `map` is called again with
+//! the same arguments alone; who wants another one helps with this one first.
+//!
+//! Who pays pays for a large page as a whole, before it is filled. Pages that are not yet filled are in no object: only
+//! [`Filling`] knows of them.
+
+use core::ops::Range;
+
+use abi::kern_return::KernReturn;
+use abi::vm::{LARGE_PAGE_SIZE, flags};
+
+use super::allocate::{MapRequest, Source};
+use super::marks::Content;
+use super::object::Kind;
+use super::tree::node_mut;
+use super::{COPY_STEP, Context, MapId, ObjectId, Progress, STEP, Vm};
+use crate::base::KernResult;
+use crate::base::ledger::Resource;
+use crate::machine::{LARGE, Machine, Page};
+
+const _: () = assert!(LARGE.is_multiple_of(COPY_STEP));
+
+/// An object of large pages that is being made.
+#[derive(Clone, Copy)]
+pub(super) struct Filling {
+    /// With a reference.
+    pub(super) to: ObjectId,
+    pages: u64,
+    done: u64,
+    /// The large page that is being filled.
+    first: Option<Page>,
+}
+
+impl Filling {
+    /// Pages that are not yet in the object.
+    pub(super) fn unfilled(&self) -> u64 {
+        self.first.map_or(0, |_| LARGE - self.done % LARGE)
+    }
+}
+
+/// A request for large pages as one for a range that they fill; any other as it is.
+///
+/// # Errors
+/// `InvalidArgument`: no such size of pages, a range that is not of whole large pages, or not anonymous memory.
+pub(super) fn of_whole_pages(request: MapRequest) -> KernResult<MapRequest> {
+    let invalid = KernReturn::InvalidArgument;
+    let size = match request.flags & flags::SUPERPAGE_MASK {
+        0 => return Ok(request),
+        flags::SUPERPAGE_SIZE_ANY => request.size.checked_next_multiple_of(LARGE_PAGE_SIZE),
+        flags::SUPERPAGE_SIZE_2MB => Some(request.size),
+        _ => None,
+    };
+    let size = size.ok_or(invalid)?;
+    let place = match request.flags & flags::ANYWHERE {
+        0 => request.address,
+        _ => 0,
+    };
+    if !(place | size).is_multiple_of(LARGE_PAGE_SIZE) || request.source != Source::Anonymous {
+        return Err(invalid);
+    }
+    Ok(MapRequest {
+        size,
+        mask: request.mask | (LARGE_PAGE_SIZE - 1),
+        ..request
+    })
+}
+
+impl Vm {
+    /// Fills some more of an object of large pages for a map. `Done`: [`take_filled`](Self::take_filled) gives it.
+    ///
+    /// # Errors
+    /// `ResourceShortage`: a ledger is full, or the machine has no large page. Nothing is left of it.
+    pub(super) fn fill_step<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        pages: u64,
+    ) -> KernResult<Progress> {
+        let here = self.map_ref(map)?;
+        let ledger = here.ledger;
+        let mut found = match here.filling {
+            Some(found) if found.pages == pages || found.done < found.pages => found,
+            _ => {
+                self.drop_filling(context, map);
+                let to = self.create_object(context, Kind::Anonymous, pages, Some(ledger))?;
+                self.object_mut(to).large = true;
+                Filling {
+                    to,
+                    pages,
+                    done: 0,
+                    first: None,
+                }
+            }
+        };
+        let filled = self.fill_some(context, &mut found);
+        node_mut(&mut self.maps, map).filling = Some(found);
+        if filled.is_err() {
+            self.drop_filling(context, map);
+        }
+        match filled {
+            // What another one failed at is not this one's.
+            _ if found.pages != pages => Ok(Progress::More),
+            Ok(()) if found.done < pages => Ok(Progress::More),
+            filled => filled.map(Progress::Done),
+        }
+    }
+
+    fn fill_some<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        found: &mut Filling,
+    ) -> KernResult<()> {
+        if found.done == found.pages {
+            return Ok(());
+        }
+        let first = match found.first {
+            Some(first) => first,
+            None => self.allocate_large(context, found.to)?,
+        };
+        found.first = Some(first);
+        for _ in 0..COPY_STEP {
+            let page = Page(first.0 + (found.done % LARGE) as u32);
+            self.attach_page(context, found.to, (found.done, Content::Page(page)))?;
+            context.machine.zero_page(page);
+            found.done += 1;
+        }
+        if found.done.is_multiple_of(LARGE) {
+            found.first = None;
+        }
+        Ok(())
+    }
+
+    /// A large page for an object, which is charged to its ledger.
+    fn allocate_large<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        object: ObjectId,
+    ) -> KernResult<Page> {
+        let shortage = KernReturn::ResourceShortage;
+        let ledger = self.object(object).ledger.ok_or(shortage)?;
+        // It is not what page-out has to make room for.
+        if context.machine.free_pages() < self.free_target() + LARGE {
+            return Err(shortage);
+        }
+        context.charge(ledger, Resource::Pages, LARGE)?;
+        context.machine.allocate_large().ok_or_else(|| {
+            context.release(ledger, Resource::Pages, LARGE);
+            shortage
+        })
+    }
+
+    /// The object that is whole, with its reference.
+    pub(super) fn take_filled(&mut self, map: MapId, pages: u64) -> KernResult<ObjectId> {
+        let here = self.maps.get_mut(map).ok_or(KernReturn::InvalidTask)?;
+        let whole = |found: &mut Filling| found.pages == pages && found.done == pages;
+        let taken = here.filling.take_if(whole);
+        Ok(taken.ok_or(KernReturn::Failure)?.to)
+    }
+
+    /// Gives up the object that is being filled.
+    pub(super) fn drop_filling<M: Machine>(&mut self, context: &mut Context<'_, M>, map: MapId) {
+        let here = self.maps.get_mut(map);
+        let Some(found) = here.and_then(|map| map.filling.take()) else {
+            return;
+        };
+        if let Some(first) = found.first {
+            let begun = found.done - found.done % LARGE..found.done;
+            self.free_large(context, found.to, (first, begun));
+        }
+        self.dereference(found.to);
+    }
+
+    /// Frees a large page of an object that has these pages of it. Nothing maps them any more.
+    pub(super) fn free_large<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        object: ObjectId,
+        (first, pages): (Page, Range<u64>),
+    ) {
+        let here = node_mut(&mut self.objects, object);
+        let (before, ledger) = (here.pages.nodes(), here.ledger);
+        let mut left = pages.end - pages.start;
+        while left > 0 {
+            let rest = pages.start..=pages.end - 1;
+            let gone = here.pages.take_run(&mut self.residents, rest, STEP, |_| ());
+            debug_assert!(gone > 0, "pages are missing");
+            left = match gone {
+                0 => 0,
+                gone => left - gone,
+            };
+        }
+        self.release_nodes(context, object, before);
+        context.machine.free_large(first);
+        if let Some(ledger) = ledger {
+            context.release(ledger, Resource::Pages, LARGE);
+        }
+    }
+}
