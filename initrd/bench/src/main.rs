@@ -1,7 +1,7 @@
 //! `bench`: measures what the kernel's operations cost and prints one JSON object for each.
 //!
-//! `bench boot` prints only what was executed until it began. With `pairs` and `rounds` in the environment it measures
-//! nothing itself: so many clients make so many calls each, all at once, and the kernel measures. With `many` there, it
+//! `bench boot` prints only what was executed until it began. With `work`, `pairs` and `rounds` in the environment it
+//! measures nothing itself: so many threads do that work so often each, all at once, and the kernel measures. With `many` there, it
 //! measures the same call beside very many objects.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![forbid(unsafe_code)]
@@ -39,8 +39,9 @@ fn run(context: &Context, output: &Output, since_reset: u64) -> Result<()> {
         return Ok(());
     }
     let number = |key: &str| context.variable(key).and_then(|text| text.parse().ok());
-    if let (Some(pairs), Some(rounds)) = (number("pairs"), number("rounds")) {
-        return measure::call_at_once(pairs, rounds);
+    let work = context.variable("work").and_then(measure::Work::of);
+    if let (Some(work), Some(pairs), Some(rounds)) = (work, number("pairs"), number("rounds")) {
+        return measure::at_once(work, pairs, rounds);
     }
     if context.variable("many").is_some() {
         return measure::beside_many(|row| output.row(row));

@@ -1,9 +1,9 @@
-//! How long the kernel lock is held and waited for, for each call, with so many CPUs calling at once.
+//! How long the kernel lock is held and waited for, for each operation, with so many CPUs that do the same at once.
 //!
 //! A kernel that measures that boots with the guest's bench alone, which makes as many clients and servers as there are
-//! CPUs, and lets every client make the same number of calls. Two runs that differ in that number alone give the figure
-//! of one call: what comes before and after cancels out. What the figures mean, and why they are the worst case, stands
-//! in the kernel's `bare/lock.rs`; how many calls a second several CPUs get through, an emulator that executes
+//! CPUs, and lets every client do the same, equally often. Two runs that differ in that number alone give the figure
+//! of one operation: what comes before and after cancels out. What the figures mean, and why they are the worst case, stands
+//! in the kernel's `bare/lock.rs`; how many operations a second several CPUs get through, an emulator that executes
 //! one at a time cannot say.
 
 use super::report::{Row, succeeded};
@@ -14,8 +14,15 @@ use std::time::Duration;
 
 /// CPUs, and pairs of a client and a server.
 const CPUS: [u32; 3] = [1, 2, 4];
-/// Calls by which the two runs of each client differ.
-const ROUNDS: u64 = 1000;
+/// What is measured: the guest's word for it, what the rows' names have for it, and by how many operations the two runs of
+/// each client differ.
+const WORK: [(&str, &str, u64); 5] = [
+    ("call", "", 1000),
+    ("64b", "_64b", 200),
+    ("send", "_send", 200),
+    ("port", "_port", 200),
+    ("fault", "_fault", 200),
+];
 /// Host time after which a run counts as hanging.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -27,18 +34,21 @@ struct Times {
     taken: u64,
 }
 
-/// The figures of one call: how often the lock is taken, how long it is held, and how long waited for.
+/// The figures of one operation each: how often the lock is taken, how long it is held, and how long waited for.
 pub(super) fn measure(place: &Place) -> Result<Vec<Row>> {
     let boot = prepare_alone(place, "bench", Kernel::TimingLock)?;
     let mut rows = Vec::new();
-    for cpus in CPUS {
-        let (fewer, more) = (run(&boot, cpus, ROUNDS)?, run(&boot, cpus, 2 * ROUNDS)?);
-        let calls = ROUNDS * u64::from(cpus);
+    let cases = WORK.iter().flat_map(|work| CPUS.map(|cpus| (work, cpus)));
+    for ((work, name, rounds), cpus) in cases {
+        let [fewer, more] = [1, 2].map(|times| run(&boot, work, (cpus, times * rounds)));
+        let (fewer, more) = (fewer?, more?);
+        let count = rounds * u64::from(cpus);
         let each = |of: fn(&Times) -> u64| {
             let difference = of(&more).saturating_sub(of(&fewer));
-            (difference + calls / 2) / calls
+            (difference + count / 2) / count
         };
-        let row = |what: &str, unit, value| Row::single(format!("{what}_{cpus}_cpus"), unit, value);
+        let row =
+            |what: &str, unit, value| Row::single(format!("{what}{name}_{cpus}_cpus"), unit, value);
         rows.push(row("lock_taken", "times", each(|times| times.taken)));
         rows.push(row("lock_held", "instructions", each(|times| times.held)));
         rows.push(row("lock_wait", "instructions", each(|times| times.waited)));
@@ -46,12 +56,13 @@ pub(super) fn measure(place: &Place) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn run(boot: &Boot, cpus: u32, rounds: u64) -> Result<Times> {
+fn run(boot: &Boot, work: &str, (cpus, rounds): (u32, u64)) -> Result<Times> {
     let options = Options {
         cpus,
         ..Options::default()
     };
-    let mut machine = boot.machine(&options, &format!("bench pairs={cpus} rounds={rounds}"))?;
+    let mode = format!("bench work={work} pairs={cpus} rounds={rounds}");
+    let mut machine = boot.machine(&options, &mode)?;
     machine.clock = Clock::Instructions;
     let log = boot.run_alone(&machine, LIMIT)?;
     succeeded(&log)?;

@@ -9,7 +9,7 @@ mod rpc;
 mod set;
 mod traps;
 
-pub use pairs::call_at_once;
+pub use pairs::{Work, at_once};
 
 use crate::samples::{COUNT, Row, Samples};
 use crate::{Result, Switch, ensure, time};
