@@ -10,6 +10,7 @@ mod gaps;
 mod guarded;
 mod host;
 mod info;
+mod large_pages;
 mod many;
 mod memory;
 mod policies;

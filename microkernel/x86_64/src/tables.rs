@@ -314,6 +314,7 @@ impl<'a, M: Physical> Tables<'a, M> {
         let mut sweep = Sweep { root, left: STEP };
         let gone = self.free_below((root, TOP), 0..UPPER, &mut sweep, pages);
         if gone {
+            debug_assert!(self.large_pages(root) == 0, "a spare is left");
             pages.release(root);
         }
         gone
