@@ -10,6 +10,7 @@ use crash_reporter::text::{Facts, write};
 use crash_reporter::walk::{MAX_FRAMES, Program, walk};
 use interfaces::crash::Crash;
 use interfaces::task::{Info, Ledger, Region, RightInfo};
+use interfaces::thread::LastMessage;
 
 /// Where its code lies, and its stack.
 const CODE: u64 = 0x40_0000;
@@ -89,6 +90,14 @@ impl Subject for Task<'_> {
 
     fn threads(&self) -> Vec<u32> {
         vec![0, self.word(5) as u32]
+    }
+
+    fn last_message(&self, thread: u32) -> Option<LastMessage> {
+        (thread == 0).then(|| LastMessage {
+            id: self.word(12) as i32,
+            client: self.word(13) as u32,
+            client_task: self.word(14) as u32,
+        })
     }
 
     fn records(&self) -> Vec<Record> {

@@ -104,6 +104,9 @@ pub struct Frame {
     pub resume: Resume,
     /// The machine's own notes on the thread (x86_64: whether it has vector state).
     pub machine_flags: u32,
+    /// Id of the last message that the thread received, for the report when it crashes; 0: none. It lies here, and not in
+    /// the thread, for whoever passes a message on has just this frame at hand.
+    pub heard: i32,
 }
 
 /// Index of a thread's frame: the index of the thread in its arena.
@@ -208,6 +211,13 @@ impl Delivery {
         frame.rsi = self.label;
         frame.rdx = self.reply;
         frame.r10 = self.identity;
+        self.note(frame);
+    }
+
+    /// Notes what the thread received.
+    #[inline(always)]
+    pub fn note(&self, frame: &mut Frame) {
+        frame.heard = self.reply as i32;
     }
 }
 

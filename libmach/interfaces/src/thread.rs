@@ -22,6 +22,17 @@ pub struct Info {
     pub cpu_time: u64,
 }
 
+/// What a thread received last, a request or an answer, and whom it owes an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Wire)]
+pub struct LastMessage {
+    /// The message's id; 0: none.
+    pub id: i32,
+    /// The thread whose call it has not answered yet, as far as its reply slot tells: its number and 1; 0: none.
+    pub client: u32,
+    /// That thread's task, by its number.
+    pub client_task: u32,
+}
+
 /// Operations on a thread.
 #[interface(name = "org.mello.thread", subsystem = 3600)]
 pub trait Thread {
@@ -71,4 +82,6 @@ pub trait Thread {
     async fn assignment(&mut self) -> Result<SendRight<dyn ProcessorSet>>;
     /// `thread_info`, by a flavor of `abi::task::thread_info`; as [`Task::info_of`](crate::task::Task::info_of).
     async fn info_of(&mut self, flavor: u32, count: u32) -> Result<List<u32, 40>>;
+    /// What it received last.
+    async fn last_message(&mut self) -> Result<LastMessage>;
 }

@@ -89,6 +89,7 @@ impl Answer<'_> {
         frame.rdi = Received::new(Shape::SHORT, ReplyKind::None).0.into();
         frame.rsi = 0;
         frame.rdx = registers::pair(id as u32, 0);
+        frame.heard = id;
         frame.r10 = 0;
         frame.words = words;
     }

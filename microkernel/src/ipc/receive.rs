@@ -315,6 +315,7 @@ impl Ipc {
         frame.rdi = registers::pair(received.0, local.0);
         frame.rsi = label;
         frame.rdx = registers::pair(message.id as u32, name.0);
+        frame.heard = message.id;
         frame.r10 = message.identity;
         frame.words = message.words;
     }
@@ -360,6 +361,7 @@ impl Ipc {
         frame.rdi = registers::pair(received.0, port.name.0);
         frame.rsi = port.label;
         frame.rdx = registers::pair(message.id as u32, 0);
+        frame.heard = message.id;
         frame.r10 = message.identity;
         frame.words = message.words;
     }

@@ -342,7 +342,8 @@ impl Ipc {
         cx.sched.wake(to);
     }
 
-    /// Gives a message its inline data and a place in the arena.
+    /// Gives a message its inline data and a place in the arena. In line, for a message is moved by copying it.
+    #[inline(always)]
     fn keep<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,

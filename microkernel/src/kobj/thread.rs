@@ -4,7 +4,7 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::thread_state::ThreadState;
 use abi::transport::Result;
 use interfaces::bounded::{Bytes, List};
-use interfaces::thread::{Info, Thread};
+use interfaces::thread::{Info, LastMessage, Thread};
 
 use super::info::of_thread;
 use super::processor::words;
@@ -294,5 +294,21 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
         let limit = task.map_or(0, |task| task.priority_limit);
         let told = of_thread((self.id, thread), limit, flavor, now)?;
         words(&told, count, KernReturn::InvalidArgument)
+    }
+
+    async fn last_message(&mut self) -> Result<LastMessage> {
+        let thread = self.thread()?;
+        // The guess is right if the slot's right is still that thread's.
+        let threads = &self.core.layers.cx.sched.threads;
+        let client = thread.slot_of.and_then(|id| Some((id, threads.get(id)?)));
+        let client = client.filter(|(_, client)| client.reply_port.is(thread.slot));
+        let (client, client_task) =
+            client.map_or((0, 0), |(id, client)| (id.index() + 1, client.task.index()));
+        let frame = self.frame();
+        Ok(LastMessage {
+            id: self.core.layers.cx.machine.frame(frame).heard,
+            client,
+            client_task,
+        })
     }
 }

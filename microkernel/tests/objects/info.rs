@@ -9,12 +9,12 @@ use abi::{PAGE_SIZE, start, trap};
 use interfaces::bounded::List;
 use interfaces::mach_host::{MachHost, MachHostClient};
 use interfaces::task::{Task, TaskClient};
-use interfaces::thread::Thread;
+use interfaces::thread::{LastMessage, Thread};
 use microkernel::machine::FrameIndex;
 use sim::{Config, Request, image};
 
 use crate::transport::Port;
-use crate::world::{World, code, copy};
+use crate::world::{Child, World, code, copy};
 
 const ROOM: u32 = 100;
 
@@ -190,26 +190,87 @@ fn busy(world: &World, thread: FrameIndex, (port, send): (Name, Name)) {
     }
 }
 
+/// A port of a thread's, which has a right to send to it too, and such a right for the first task.
+fn service(world: &World, child: &Child<'_>, thread: FrameIndex) -> (Name, Name) {
+    let mut sim = world.sim.borrow_mut();
+    sim.on(thread).register_buffer();
+    let port = sim.on(thread).port();
+    let names = [port.0.into(), port.0.into(), disposition::MAKE_SEND.into()];
+    sim.on(thread)
+        .trap(trap::PORT_INSERT_RIGHT, &names)
+        .unwrap();
+    drop(sim);
+    let send = child.task.extract_send(port, disposition::MAKE_SEND);
+    (port, send.unwrap().0)
+}
+
+/// Both ways that a message can take.
+const PATHS: [sim::Path; 2] = [sim::Path::Fast, sim::Path::Slow];
+
+fn with(path: sim::Path) -> World {
+    World::new(Config {
+        path,
+        ..Config::default()
+    })
+}
+
+#[test]
+fn a_thread_tells_what_it_received_last_and_whom_it_owes_an_answer() {
+    for path in PATHS {
+        let world = with(path);
+        let child = world.child();
+        let (thread, right) = child.thread();
+        let (port, send) = service(&world, &child, thread);
+        // While the first task's thread waits for an answer, another one asks.
+        let (asker, other) = child.thread();
+        let mut sim = world.sim.borrow_mut();
+        sim.on(asker).register_buffer();
+        let name = sim.on(thread).trap(trap::THREAD_SELF, &[]).unwrap();
+        drop(sim);
+        let own = Port {
+            sim: &world.sim,
+            thread: asker,
+            name: Name(name as u32),
+        };
+        let tell = || own.client::<dyn Thread>().last_message().unwrap();
+        assert_eq!(tell(), LastMessage::default());
+        let mut sim = world.sim.borrow_mut();
+        assert_eq!(sim.on(thread).start_message(&Request::receive(port)), None);
+        let call = Request::call(send).id(7);
+        assert_eq!(sim.on(world.first).start_message(&call), None);
+        sim.on(thread).finish_message();
+        drop(sim);
+        let owing = LastMessage {
+            id: 7,
+            client: world.first + 1,
+            client_task: 0,
+        };
+        assert_eq!(tell(), owing, "{path:?}");
+        let mut sim = world.sim.borrow_mut();
+        sim.on(thread).message(&Request::reply().id(107));
+        assert_eq!(sim.on(world.first).finish_message().id, 107);
+        drop(sim);
+        let free = LastMessage {
+            id: 7,
+            ..LastMessage::default()
+        };
+        assert_eq!(tell(), free, "{path:?}");
+        world.release(right);
+        world.release(other);
+        child.end();
+        world.trap(trap::PORT_DEALLOCATE, &[send.0.into()]).unwrap();
+        world.at_baseline();
+    }
+}
+
 // covers: T-05
 #[test]
 fn events_are_counted_that_take_the_general_path() {
-    for path in [sim::Path::Fast, sim::Path::Slow] {
-        let world = World::new(Config {
-            path,
-            ..Config::default()
-        });
+    for path in PATHS {
+        let world = with(path);
         let child = world.child();
         let (thread, right) = child.thread();
-        let mut sim = world.sim.borrow_mut();
-        sim.on(thread).register_buffer();
-        let port = sim.on(thread).port();
-        let names = [port.0.into(), port.0.into(), disposition::MAKE_SEND.into()];
-        sim.on(thread)
-            .trap(trap::PORT_INSERT_RIGHT, &names)
-            .unwrap();
-        drop(sim);
-        let send = child.task.extract_send(port, disposition::MAKE_SEND);
-        let send = send.unwrap().0;
+        let (port, send) = service(&world, &child, thread);
         let events = || told(&child.task, info::EVENTS);
         let before = events();
         busy(&world, thread, (port, send));

@@ -11,10 +11,10 @@ pub fn describe(record: &Record) -> Option<String> {
     let low = a as u32;
     Some(match Kind::from_byte(record.kind)? {
         Kind::Trap => format!("trap {}", a.cast_signed()),
-        Kind::Handoff => format!("{} handed over to thread {low}", message(b)),
-        Kind::Queue => format!("{} queued on port {low}", message(b)),
-        Kind::Receive => format!("{} received from port {low}", message(b)),
-        Kind::KernelCall => format!("{} to the kernel, port {low}", message(b)),
+        Kind::Handoff => format!("{} handed over to thread {low}", queued(b)),
+        Kind::Queue => format!("{} queued on port {low}", queued(b)),
+        Kind::Receive => format!("{} received from port {low}", queued(b)),
+        Kind::KernelCall => format!("{} to the kernel, port {low}", queued(b)),
         Kind::Block => format!("waits for {}", wait::name(low)),
         Kind::Wake => format!("wakes thread {low}"),
         Kind::Fault => format!("page fault at {a:#x} ({})", access(b)),
@@ -30,10 +30,13 @@ pub fn describe(record: &Record) -> Option<String> {
     })
 }
 
-/// A message by the name that its interface gives it.
-fn message(b: u64) -> String {
-    // The low half; the number that it was queued under stands above it.
-    let id = b as u32 as i32;
+/// A message in a record. The number that it was queued under stands above its id.
+fn queued(b: u64) -> String {
+    message(b as u32 as i32)
+}
+
+/// A message, or the answer to it, by the name that its interface gives it.
+pub fn message(id: i32) -> String {
     match interfaces::name_of(id) {
         Some((interface, method)) => format!("{interface}.{method}"),
         None => format!("message {id}"),

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use interfaces::host::Host;
 use interfaces::task::{FIRST_THREAD, Info, Ledger, Region, RightInfo, Task};
+use interfaces::thread::LastMessage;
 use libmach::SendRight;
 use libmach::abi::names::Name;
 use libmach::abi::thread_state::ThreadState;
@@ -34,6 +35,8 @@ pub trait Subject {
     fn ledger(&self) -> Option<Ledger>;
     /// Numbers of its threads.
     fn threads(&self) -> Vec<u32>;
+    /// What the thread with this number received last.
+    fn last_message(&self, thread: u32) -> Option<LastMessage>;
     /// The newest trace records, of all tasks.
     fn records(&self) -> Vec<Record>;
 }
@@ -55,6 +58,11 @@ impl Subject for Stopped<'_> {
     fn state(&self, thread: u32) -> Option<ThreadState> {
         let thread = self.task.client().thread(thread).ok()?;
         thread.client().get_state().ok()
+    }
+
+    fn last_message(&self, thread: u32) -> Option<LastMessage> {
+        let thread = self.task.client().thread(thread).ok()?;
+        thread.client().last_message().ok()
     }
 
     fn read(&self, address: u64, to: &mut [u8]) -> bool {

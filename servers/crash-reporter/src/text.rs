@@ -1,4 +1,4 @@
-//! A report in words: what happened, registers, stack, memory, rights, ledger, last events.
+//! A report in words: what happened, registers, stack, memory, rights, ledger, last messages and events.
 
 use alloc::format;
 use alloc::string::String;
@@ -187,6 +187,7 @@ pub fn write(
     write_stack(out, facts)?;
     write_rights(out, &subject.rights())?;
     write_ledger(out, subject)?;
+    write_messages(out, subject)?;
     write_events(out, subject, time)
 }
 
@@ -288,6 +289,30 @@ fn numbers(of: &Limits) -> [(&'static str, u64); 5] {
         ("pages", of.pages.into()),
         ("kernel bytes", of.kernel_bytes),
     ]
+}
+
+/// What every thread received last, whether or not anything is traced.
+fn write_messages(out: &mut impl Write, subject: &impl Subject) -> Result {
+    writeln!(out, "\nlast messages received")?;
+    for thread in subject.threads() {
+        let Some(last) = subject.last_message(thread) else {
+            continue;
+        };
+        write!(out, "  thread {thread}: ")?;
+        match last.id {
+            0 => write!(out, "none")?,
+            id => write!(out, "{}, id {id}", events::message(id))?,
+        }
+        match last.client.checked_sub(1) {
+            Some(client) => writeln!(
+                out,
+                "; owes task {}, thread {client} an answer",
+                last.client_task
+            )?,
+            None => writeln!(out)?,
+        }
+    }
+    Ok(())
 }
 
 fn write_events(out: &mut impl Write, subject: &impl Subject, now: u64) -> Result {

@@ -9,6 +9,7 @@ use crash_reporter::symbols::Symbols;
 use interfaces::bounded::Text;
 use interfaces::crash::{Crash, CrashReporter};
 use interfaces::task::{Info, Ledger, Region, RightInfo, Task};
+use interfaces::thread::LastMessage;
 use libmach::abi::kern_return::KernReturn;
 use libmach::abi::names::{Name, port_type};
 use libmach::abi::thread_state::ThreadState;
@@ -113,6 +114,14 @@ impl Subject for Fake {
         }]
     }
 
+    fn last_message(&self, thread: u32) -> Option<LastMessage> {
+        (thread == THREAD).then_some(LastMessage {
+            id: 3500,
+            client: 7,
+            client_task: 2,
+        })
+    }
+
     fn ledger(&self) -> Option<Ledger> {
         let mut ledger = Ledger::default();
         (ledger.used.names, ledger.limits.names) = (12, 4096);
@@ -206,6 +215,7 @@ fn a_report_has_all_that_the_task_tells() {
         "+0x00  0x0000000000400115  0x0000000000000007",
         "0x301 receive send, references 2, port 0, 3 queued\n",
         "names        12 of 4096\n",
+        "thread 31: org.mello.task.terminate, id 3500; owes task 2, thread 6 an answer\n",
         "thread 31: page fault at 0x1000 (read)\n",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in\n{text}");
@@ -235,6 +245,10 @@ impl Subject for Gone {
 
     fn rights(&self) -> Vec<RightInfo> {
         Vec::new()
+    }
+
+    fn last_message(&self, _: u32) -> Option<LastMessage> {
+        None
     }
 
     fn ledger(&self) -> Option<Ledger> {

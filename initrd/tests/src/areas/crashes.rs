@@ -77,6 +77,7 @@ fn reported(world: &World) -> Check {
         "POSIX: SIGABRT",
         "rax 0x0000000000010010",
         " crash::fail+0x",
+        "\nlast messages received\n  thread ",
         " send, references ",
         "us ago, thread ",
     ] {

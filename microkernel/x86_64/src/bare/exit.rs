@@ -37,7 +37,13 @@ const _: () = assert!(Resume::Trap as u32 == 0);
 /// first, and loads 64 bits for each access.
 #[inline(always)]
 pub(crate) fn frame_of(thread: FrameIndex) -> *mut Frame {
-    end_of(thread).wrapping_sub(SAVED as u64) as *mut Frame
+    ending_at(end_of(thread))
+}
+
+/// The frame in which what the trap entry saves ends there.
+#[inline(always)]
+fn ending_at(end: u64) -> *mut Frame {
+    end.wrapping_sub(SAVED as u64) as *mut Frame
 }
 
 /// Where what the trap entry saves ends in a thread's frame.
@@ -173,6 +179,8 @@ pub(crate) fn pass(kernel: Guard<'_, Guarded>, delivery: Delivery) -> ! {
     // Before the lock is released: afterwards another CPU may run that thread, and write its frame.
     // SAFETY: the frame is that of the thread that trapped on this CPU.
     let [r8, r9, r12, r13, r14, r15] = unsafe { (*trapped()).words };
+    // SAFETY: the thread is this CPU's from now on.
+    delivery.note(unsafe { &mut *ending_at(end) });
     lock::release(kernel);
     stretch::end();
     return_from_trap!(end,
@@ -282,7 +290,7 @@ pub(crate) fn trapped() -> *mut Frame {
         asm!("mov {}, gs:[{frame_end}]", out(reg) end, frame_end = const FRAME_END,
             options(nostack, preserves_flags, readonly));
     }
-    end.wrapping_sub(SAVED as u64) as *mut Frame
+    ending_at(end)
 }
 
 /// The CPU refused the current thread's state: no short way back with it.
