@@ -207,10 +207,11 @@ pub unsafe extern "C" fn bootstrap_register2(
         let of_task = is_of_task(flags)?;
         ask(service, |bootstrap| {
             let (names, port) = (bootstrap.client(), copied(port)?);
-            Ok(match of_task {
-                false => names.register(name, port)?,
-                true => names.register_own(name, port)?,
-            })
+            let entered = match of_task {
+                false => names.register(name, port),
+                true => names.register_own(name, port),
+            };
+            entered.map_err(Error::from)
         })
     }))
 }
