@@ -171,6 +171,58 @@ fn a_receiver_without_a_free_name_gets_the_rest_and_is_told_what_is_missing() {
     world.at_baseline();
 }
 
+// covers: M-10 P-22 N-07
+#[test]
+fn what_comes_back_to_a_sender_without_a_free_name_ends_and_is_told_of() {
+    let world = World::single();
+    let made = world.own().create(few_names(2), 5, 0).unwrap();
+    let task = world.client::<dyn Task>(made);
+    let memory = task.vm_allocate(sim::image::DATA, sim::image::DATA_PAGES * 4096, 0);
+    memory.unwrap();
+    let right = task.thread_create(state()).unwrap();
+    let thread = world.client::<dyn Thread>(right);
+    thread.resume().unwrap();
+    let index = thread.info().unwrap().index;
+    let [queue, moved] = [0, 1].map(|_| task.port_allocate(right::RECEIVE).unwrap());
+    let watched = task.extract_send(moved, disposition::MAKE_SEND).unwrap();
+    let mut sim = world.sim.borrow_mut();
+    let mut user = sim.on(index);
+    user.register_buffer();
+    user.insert_right(queue, queue, disposition::MAKE_SEND)
+        .unwrap();
+    user.set_attribute(queue, trap::attribute::QUEUE_LIMIT, 1)
+        .unwrap();
+    user.message(&Request::send(queue));
+    let waits = Request::send(queue)
+        .replying(queue, disposition::MAKE_SEND_ONCE)
+        .port(moved, disposition::MOVE_RECEIVE)
+        .data(b"rest");
+    assert_eq!(user.start_message(&waits), None);
+    drop(sim);
+    // The name that the right had is another one's when it comes back.
+    task.port_allocate(right::DEAD_NAME).unwrap();
+    thread.abort().unwrap();
+    let mut sim = world.sim.borrow_mut();
+    let back = sim.on(index).finish_message();
+    let expected = Code::SendInterrupted.0 | resource::IPC_SPACE;
+    assert_eq!(
+        (back.code.0, back.local, back.reply),
+        (expected, queue, Name::NULL)
+    );
+    assert_eq!(back.shape.size(), 4);
+    let kind = sim.on(world.first).kind(watched.0);
+    assert_eq!(kind, Ok(port_type::DEAD_NAME));
+    assert_eq!(sim.on(index).poll(queue).id, abi::notify::SEND_ONCE);
+    assert_eq!(sim.on(index).poll(queue).id, 0);
+    drop(sim);
+    for right in [right, watched] {
+        world.release(right);
+    }
+    task.terminate().unwrap();
+    world.release(made);
+    world.at_baseline();
+}
+
 // covers: P-15
 #[test]
 fn rights_to_send_once_are_made_and_moved_out_of_a_task() {
