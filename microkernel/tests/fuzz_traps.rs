@@ -118,7 +118,6 @@ fn every_trap_has_its_row() {
     }
 }
 
-// covers: T-11
 #[test]
 fn the_same_seed_gives_the_same_attack() {
     let run = || {

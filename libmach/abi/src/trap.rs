@@ -175,10 +175,14 @@ pub mod attribute {
 
 /// Options of [`THREAD_SWITCH`].
 pub mod switch_option {
-    /// Yield, to the named thread when it can run.
+    /// Yield: to the named thread, if it waits for its turn and none waits that comes before it.
     pub const NONE: u64 = 0;
-    /// Yield at the lowest priority until the deadline.
+    /// The same at the lowest priority until the deadline.
     pub const DEPRESS: u64 = 1;
     /// Block until the deadline.
     pub const WAIT: u64 = 2;
+    /// As [`DEPRESS`], for who spins at a lock.
+    pub const OSLOCK_DEPRESS: u64 = 4;
+    /// As [`WAIT`], for who spins at a lock.
+    pub const OSLOCK_WAIT: u64 = 5;
 }

@@ -228,6 +228,11 @@ fn memory(section: &mut Section<'_>) {
             ("SWITCH_OPTION_NONE", switch_option::NONE),
             ("SWITCH_OPTION_DEPRESS", switch_option::DEPRESS),
             ("SWITCH_OPTION_WAIT", switch_option::WAIT),
+            (
+                "SWITCH_OPTION_OSLOCK_DEPRESS",
+                switch_option::OSLOCK_DEPRESS,
+            ),
+            ("SWITCH_OPTION_OSLOCK_WAIT", switch_option::OSLOCK_WAIT),
         ],
     );
 }

@@ -42,7 +42,7 @@ impl Kernel {
         let frame = machine.frame(current.index());
         let value = match frame.rax as i64 {
             own @ (TASK_SELF | THREAD_SELF | HOST_SELF) => self.own_name(current, own)?.0.into(),
-            THREAD_SWITCH if frame.rsi == switch_option::NONE => {
+            THREAD_SWITCH if frame.rdi | frame.rsi == switch_option::NONE => {
                 runs = self.sched.take_turns(cpu)?;
                 self.counters.switches += 1;
                 // A yield has no result: its register stays as it is.

@@ -415,10 +415,41 @@ impl Sched {
         let own = self.threads.get(current)?.priority;
         // It goes behind whoever waits, so that it is not the next one itself.
         let next = self.take_next(cpu, own.into())?;
+        self.change_places(machine, cpu, (current, next));
+        Some(next)
+    }
+
+    /// The same to one thread among those that could run next; to whoever is next if it is none of them.
+    pub fn yield_to<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        to: ThreadId,
+    ) -> Option<ThreadId> {
+        let current = self.cpu(cpu).current?;
+        let own = self.threads.get(current)?.priority;
+        let is_next = self.threads.get(to).is_some_and(|to| {
+            let first = i16::from(to.priority) == self.highest && to.priority >= own;
+            first && to.state == State::Ready
+        });
+        if !is_next {
+            return self.yield_now(machine, cpu);
+        }
+        self.dequeue(to);
+        self.change_places(machine, cpu, (current, to));
+        Some(to)
+    }
+
+    /// A thread that is in no queue runs instead of a CPU's current one, which goes into one.
+    fn change_places<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        (current, next): (ThreadId, ThreadId),
+    ) {
         self.preempt(cpu, current, 0);
         let now = machine.now();
         self.run(machine, cpu, (Some(next), now));
-        Some(next)
     }
 
     /// [`yield_now`](Self::yield_now) to a thread of the same priority, which runs now, with the rest of the slice:

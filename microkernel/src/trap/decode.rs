@@ -22,6 +22,7 @@ pub enum Trap {
     TaskSelf,
     HostSelf,
     Switch {
+        thread: Name,
         option: u64,
         deadline: Time,
     },
@@ -219,6 +220,7 @@ impl Trap {
             trap::TASK_SELF => Self::TaskSelf,
             trap::HOST_SELF => Self::HostSelf,
             trap::THREAD_SWITCH => Self::Switch {
+                thread: name(a),
                 option: b,
                 deadline: c,
             },

@@ -88,20 +88,68 @@ fn a_depressed_thread_runs_after_all_others_until_its_time_is_over() {
     let end = world.rest(1_000_000_000);
     let mut sim = world.sim.borrow_mut();
     assert_eq!(sim.current(CPU), high);
-    let bad = sim.on(high).trap(trap::THREAD_SWITCH, &[0, 7, 0]);
-    assert_eq!(bad, Err(K::InvalidArgument));
+    for option in [3, 6, 7, u64::MAX] {
+        let bad = sim.on(high).trap(trap::THREAD_SWITCH, &[0, option, 0]);
+        assert_eq!(bad, Err(K::InvalidArgument));
+    }
     // And the one that only waits.
-    let now = sim.now();
-    let wait = [0, switch_option::WAIT, now + 10_000_000];
-    assert_eq!(sim.on(high).start(trap::THREAD_SWITCH, &wait), None);
-    assert_eq!(sim.current(CPU), low);
-    sim.pass_time(11_000_000);
-    assert_eq!(sim.current(CPU), high);
-    assert_eq!(sim.on(high).finish().frame.rax, 0);
+    for option in [switch_option::WAIT, switch_option::OSLOCK_WAIT] {
+        let wait = [0, option, sim.now() + 10_000_000];
+        assert_eq!(sim.on(high).start(trap::THREAD_SWITCH, &wait), None);
+        assert_eq!(sim.current(CPU), low);
+        sim.pass_time(11_000_000);
+        assert_eq!(sim.current(CPU), high);
+        assert_eq!(sim.on(high).finish().frame.rax, 0);
+    }
     drop(sim);
     world.wake_first(end);
     for right in [high_right, low_right] {
         world.thread(right).suspend().unwrap();
+        world.release(right);
+    }
+    child.end();
+    world.at_baseline();
+}
+
+// covers: T-11
+#[test]
+fn a_thread_gives_its_turn_to_the_one_that_it_names_if_that_could_be_next() {
+    let world = World::single();
+    let child = world.child();
+    world.first_comes_first();
+    let threads = [(); 4].map(|()| child.thread());
+    for ((_, right), priority) in threads.into_iter().zip([60, 60, 60, 50]) {
+        world.thread(right).set_priority(priority, 1).unwrap();
+    }
+    let [a, b, c, low] = threads.map(|(index, _)| index);
+    let name = |right: Give| child.task.insert_send(Name::NULL, right).unwrap();
+    let names = threads.map(|(_, right)| name(right));
+    let port = child.task.port_allocate(abi::names::right::RECEIVE);
+    let end = world.rest(1_000_000_000);
+    let mut sim = world.sim.borrow_mut();
+    assert_eq!(sim.current(CPU), a);
+    let mut give = |to: Name, option, expected| {
+        let until = sim.now() + 1_000_000;
+        let arguments = [to.0.into(), option, until];
+        sim.trap(CPU, trap::THREAD_SWITCH, &arguments);
+        assert_eq!(sim.current(CPU), expected);
+        assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+    };
+    let none = switch_option::NONE;
+    give(names[2], none, c);
+    // One that comes after others, or itself, or no thread: whoever is next, which is the one that waits longest.
+    give(names[3], none, b);
+    give(names[1], none, a);
+    give(port.unwrap(), none, c);
+    give(Name::DEAD, none, b);
+    give(names[2], switch_option::OSLOCK_DEPRESS, c);
+    give(Name::NULL, none, a);
+    give(names[1], none, c);
+    assert_ne!(sim.current(CPU), low);
+    drop(sim);
+    world.wake_first(end);
+    for (_, right) in threads {
+        world.thread(right).terminate().unwrap();
         world.release(right);
     }
     child.end();
