@@ -403,9 +403,19 @@ pub trait Machine {
     fn large_pages(&self, root: Root) -> u64;
     /// Removes the mappings of a range, whatever of it is mapped. At most 64 pages, or those of a large one.
     fn unmap(&mut self, root: Root, range: Range<u64>);
+    /// Removes the mappings of a range of any size, all at once. Tables that have nothing else in them are set aside, and
+    /// count for the space until [`free_detached`](Self::free_detached) frees them.
+    ///
+    /// It makes up to 5 tables, which hold those that are set aside. Mappings beside the range may go as well.
+    ///
+    /// # Errors
+    /// [`OutOfPages`]: nothing changed.
+    fn detach(&mut self, root: Root, range: Range<u64>) -> Result<(), OutOfPages>;
+    /// Frees tables that were set aside, a step's worth; `true`: there was none.
+    fn free_detached(&mut self, root: Root) -> bool;
     /// Takes rights away from the mappings of a range (never adds). At most 64 pages, or those of a large one.
     fn protect(&mut self, root: Root, range: Range<u64>, protection: u32);
-    /// After `unmap`, `protect` or a `map` that replaced: forget the old mappings of the range everywhere.
+    /// After `unmap`, `detach`, `protect` or a `map` that replaced: forget the old mappings of the range everywhere.
     fn flush(&mut self, root: Root, range: Range<u64>);
     /// How many interrupts asked CPUs to forget mappings, since boot.
     fn shootdowns(&self) -> u64 {

@@ -40,6 +40,14 @@ pub(crate) fn map(name: Name, size: u64) -> trap::Outcome<u64> {
     unsafe { trap::vm_map(name, 0, size, 0, map_flags::ANYWHERE | rights) }
 }
 
+/// Maps memory that a name stands for in the place of what is at an address.
+pub(crate) fn map_over(name: Name, address: u64, size: u64) -> trap::Outcome<u64> {
+    const RIGHTS: u64 = (protection::READ | protection::WRITE) as u64;
+    let rights = RIGHTS << map_flags::CURRENT_SHIFT | RIGHTS << map_flags::MAXIMUM_SHIFT;
+    // SAFETY: memory of a test, known to it by address only; no reference into it exists.
+    unsafe { trap::vm_map(name, address, size, 0, map_flags::OVERWRITE | rights) }
+}
+
 /// Lets the kernel look at a word: an access whose error is a code.
 pub(crate) fn look(address: u64) -> trap::Outcome<()> {
     // SAFETY: nothing waits there, and nothing is written.
@@ -55,21 +63,22 @@ pub(crate) fn protect(address: u64, size: u64, protection: u32) -> trap::Outcome
     unsafe { trap::vm_protect(address, size, 0, protection) }
 }
 
+/// A byte of memory that is known by its address.
+pub(crate) fn byte(address: u64) -> u8 {
+    // SAFETY: (1) what may go wrong is a fault, which is what some callers are after. (2) Any
+    // byte is a `u8`. (3) A volatile read: nothing is assumed of the memory.
+    unsafe { (address as *const u8).read_volatile() }
+}
+
 /// Copies bytes out of memory that is known by its address.
 pub(crate) fn peek(address: u64, size: usize) -> Vec<u8> {
-    let mut bytes = alloc::vec![0; size];
-    for (address, byte) in (address..).zip(&mut bytes) {
-        // SAFETY: (1) what may go wrong is a fault, which is what some callers are after. (2) Any
-        // byte is a `u8`. (3) A volatile read: nothing is assumed of the memory.
-        *byte = unsafe { (address as *const u8).read_volatile() };
-    }
-    bytes
+    (address..).take(size).map(byte).collect()
 }
 
 /// Fills memory that is known by its address.
 pub(crate) fn poke(address: u64, size: usize, value: u8) {
     for address in address..address + size as u64 {
-        // SAFETY: as for `peek`; callers name memory of their own, or want the fault.
+        // SAFETY: as for `byte`; callers name memory of their own, or want the fault.
         unsafe { (address as *mut u8).write_volatile(value) }
     }
 }

@@ -240,6 +240,15 @@ impl Sim {
     /// # Panics
     /// When the CPU runs no thread.
     pub fn trap(&mut self, cpu: Cpu, number: i64, arguments: &[u64]) -> Option<Answer> {
+        self.load_trap(cpu, number, arguments);
+        self.enter_trap(cpu)
+    }
+
+    /// Puts a trap's number and arguments into the registers of the thread that a CPU runs.
+    ///
+    /// # Panics
+    /// When the CPU runs no thread.
+    pub fn load_trap(&mut self, cpu: Cpu, number: i64, arguments: &[u64]) {
         let thread = self.current(cpu);
         let frame = self.machine.registers(thread);
         frame.rax = number as u64;
@@ -257,7 +266,6 @@ impl Sim {
         for (slot, argument) in slots.into_iter().zip(arguments) {
             *slot = *argument;
         }
-        self.enter_trap(cpu)
     }
 
     /// As [`trap`](Self::trap), with the registers that were set by hand.

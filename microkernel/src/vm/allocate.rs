@@ -112,9 +112,9 @@ impl Vm {
         self.map(context, map, request)
     }
 
-    /// Maps anonymous memory or a memory entry; returns the address. With `OVERWRITE` what is there goes first, in
-    /// steps. With a size of pages, anonymous memory has large ones from the beginning, and they are wired
-    /// (`filling.rs`).
+    /// Maps anonymous memory or a memory entry; returns the address. With `OVERWRITE` it takes the place of what is
+    /// there, at once; on failure that is still there. With a size of pages, anonymous memory has large ones from the
+    /// beginning, and they are wired (`filling.rs`).
     ///
     /// # Errors
     /// As [`allocate`](Self::allocate); size 0 is `InvalidArgument`. `InvalidRight`: the memory entry does not give that
@@ -127,6 +127,23 @@ impl Vm {
         request: MapRequest,
     ) -> KernResult<Progress<u64>> {
         let request = of_whole_pages(request)?;
+        let mapped = self.map_step(context, map, request);
+        if mapped.is_err()
+            && request.flags & map_flags::OVERWRITE != 0
+            && let Ok(range) = whole_pages(request.address, request.size)
+        {
+            // An earlier step may have made regions end there.
+            self.join_ends(context, map, &range);
+        }
+        mapped
+    }
+
+    fn map_step<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        request: MapRequest,
+    ) -> KernResult<Progress<u64>> {
         self.check_request(map, &request)?;
         let window = self.check_source(&request)?;
         let request = self.align_large(request, window.object, window.index);
@@ -144,10 +161,8 @@ impl Vm {
         if large && self.fill_step(context, map, pages)? == Progress::More {
             return Ok(Progress::More);
         }
-        if request.flags & map_flags::OVERWRITE != 0
-            && self.deallocate(context, map, range.start, range.end - range.start)?
-                == Progress::More
-        {
+        let replaces = request.flags & map_flags::OVERWRITE != 0;
+        if replaces && self.prepare_place(context, map, &range)? == Progress::More {
             return Ok(Progress::More);
         }
         let mut window = self.open_window(map, window, at_once)?;
@@ -165,15 +180,17 @@ impl Vm {
         entry.index = window.index;
         entry.needs_copy = window.needs_copy;
         entry.wires = u32::from(large);
-        if let Err(error) = self.add_entry(context, map, entry) {
-            if let Some(object) = window.object {
-                self.dereference(object);
-            }
-            return Err(error);
+        let added = match replaces {
+            true => self.replace(context, map, entry),
+            false => self.add_entry(context, map, entry),
+        };
+        if added.is_err()
+            && let Some(object) = window.object
+        {
+            self.dereference(object);
         }
-        self.join(context, map, range.start);
-        self.join(context, map, range.end);
-        Ok(Progress::Done(range.start))
+        self.join_ends(context, map, &range);
+        added.map(|_| Progress::Done(range.start))
     }
 
     pub(super) fn check_request(&self, map: MapId, request: &MapRequest) -> KernResult<()> {

@@ -30,10 +30,14 @@ impl Vm {
     /// # Errors
     /// Which one does not.
     pub fn check(&self) -> Result<(), Broken> {
+        if self.settled && (self.unsettled.is_some() || self.replaced.is_some()) {
+            return Err("what is to be settled was forgotten");
+        }
         let mut entries = 0;
-        for map in all(&self.maps) {
-            let map = node(&self.maps, map);
-            self.check_map(map)?;
+        for id in all(&self.maps) {
+            let map = node(&self.maps, id);
+            let replaced = self.each_replaced().filter(|entry| entry.map == Some(id));
+            self.check_map(map, replaced.count() as u32)?;
             entries += map.count;
         }
         if entries != self.entries.len() {
@@ -61,7 +65,13 @@ impl Vm {
         pagers.map(|ports| ports.object)
     }
 
-    fn check_map(&self, map: &Map) -> Result<(), Broken> {
+    /// The entries that were replaced and are not taken apart yet.
+    fn each_replaced(&self) -> impl Iterator<Item = &Entry> + '_ {
+        let first = self.replaced.map(|id| self.entry(id));
+        core::iter::successors(first, |entry| entry.next.map(|id| self.entry(id)))
+    }
+
+    fn check_map(&self, map: &Map, replaced: u32) -> Result<(), Broken> {
         let (mut count, mut end, mut from) = (0, MIN_ADDRESS, 0);
         let mut previous = None;
         while let Some(id) = map.entries.ceiling(&self.entries, from) {
@@ -102,7 +112,7 @@ impl Vm {
         {
             return Err("a map's hint is another map's entry");
         }
-        if count != map.count {
+        if count + replaced != map.count {
             return Err("a map's count of entries is wrong");
         }
         check_tree(&self.entries, &map.entries)

@@ -90,7 +90,10 @@ impl Vm {
                 context.machine.flush(root, address..address + PAGE_SIZE);
             }
         }
-        installed.map(|()| (resolved.outcome, address + PAGE_SIZE))
+        match installed {
+            Ok(()) => Ok((resolved.outcome, address + PAGE_SIZE)),
+            Err(code) => Err(self.excuse(code)),
+        }
     }
 
     /// As [`fault`](Self::fault), for the kernel's own access: the hardware need not map the page.

@@ -3,6 +3,7 @@
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::vm::MIN_ADDRESS;
+use arena::Arena;
 
 use super::entry::{entry_at, entry_from};
 use super::tree::{Tree, node, node_mut};
@@ -22,6 +23,7 @@ pub struct Map {
     pub(super) root: Option<Root>,
     pub(super) ledger: LedgerId,
     pub(super) entries: Tree<Entry>,
+    /// With those that were replaced and are not taken apart yet.
     pub(super) count: u32,
     /// The entry that was used last, if it is still there: mostly the one that is looked for next.
     pub(super) hint: Option<EntryId>,
@@ -147,6 +149,11 @@ impl Vm {
         while budget > 0 {
             let here = node(&self.maps, map);
             let Some(id) = here.entries.ceiling(&self.entries, 0) else {
+                if here.count > 0 {
+                    // Entries that were replaced are its own still.
+                    self.take_apart(context, &mut budget);
+                    return Progress::More;
+                }
                 let ledger = here.ledger;
                 self.maps.remove(map);
                 context.release(ledger, Resource::KernelBytes, cost::<Map>());
@@ -204,42 +211,56 @@ impl Vm {
         map: MapId,
         entry: Entry,
     ) -> KernResult<EntryId> {
+        let start = entry.start;
+        let id = self.create_entry(context, map, entry)?;
+        let here = node_mut(&mut self.maps, map);
+        let place = here.entries.place(&self.entries, start);
+        link_between(&mut self.entries, id, place.previous, place.next);
+        here.entries.insert(&mut self.entries, &place, id);
+        here.hint = Some(id);
+        self.list_mapper(id);
+        Ok(id)
+    }
+
+    /// Makes an entry of a map, which counts and pays for it, and which it is to be put into.
+    #[inline(always)]
+    pub(super) fn create_entry<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        entry: Entry,
+    ) -> KernResult<EntryId> {
         let here = self.map_ref(map)?;
         if here.count >= MAX_ENTRIES {
             return Err(KernReturn::ResourceShortage);
         }
         let ledger = here.ledger;
         context.charge(ledger, Resource::KernelBytes, cost::<Entry>())?;
-        let (start, end) = (entry.start, entry.end);
         let mut entry = entry;
+        entry.map = Some(map);
         entry.shows = self.shows(&entry);
         entry.note_traits();
         let Ok(id) = self.entries.insert(entry) else {
             context.release(ledger, Resource::KernelBytes, cost::<Entry>());
             return Err(KernReturn::ResourceShortage);
         };
-        let here = node_mut(&mut self.maps, map);
-        let place = here.entries.place(&self.entries, start);
-        let mut before = MIN_ADDRESS;
-        if let Some(previous) = place.previous {
-            let previous = node_mut(&mut self.entries, previous);
-            previous.next = Some(id);
-            before = previous.end;
-        }
-        if let Some(next) = place.next {
-            let next = node_mut(&mut self.entries, next);
-            next.previous = Some(id);
-            next.hole = next.start - end;
-        }
-        let new = node_mut(&mut self.entries, id);
-        new.map = Some(map);
-        (new.previous, new.next) = (place.previous, place.next);
-        new.hole = start - before;
-        here.entries.insert(&mut self.entries, &place, id);
-        here.hint = Some(id);
-        here.count += 1;
-        self.list_mapper(id);
+        node_mut(&mut self.maps, map).count += 1;
         Ok(id)
+    }
+
+    /// Frees an entry that is in no tree.
+    #[inline(always)]
+    pub(super) fn free_entry<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        id: EntryId,
+    ) {
+        let here = node_mut(&mut self.maps, map);
+        here.count -= 1;
+        let ledger = here.ledger;
+        self.entries.remove(id);
+        context.release(ledger, Resource::KernelBytes, cost::<Entry>());
     }
 
     /// Takes an entry out of its map; its reference to the object becomes the caller's.
@@ -265,10 +286,7 @@ impl Vm {
         }
         let here = node_mut(&mut self.maps, map);
         here.entries.remove(&mut self.entries, id, next);
-        here.count -= 1;
-        let ledger = here.ledger;
-        self.entries.remove(id);
-        context.release(ledger, Resource::KernelBytes, cost::<Entry>());
+        self.free_entry(context, map, id);
     }
 
     /// Takes an entry out of its map, with its reference. Nothing of it is mapped any more.
@@ -357,5 +375,30 @@ impl Vm {
             self.remove_entry(context, map, id);
             self.refresh_entry(map, previous);
         }
+    }
+}
+
+/// Lets an entry, and those that will be beside it, know of each other.
+#[inline(always)]
+pub(super) fn link_between(
+    entries: &mut Arena<Entry>,
+    id: EntryId,
+    previous: Option<EntryId>,
+    next: Option<EntryId>,
+) {
+    let mut before = MIN_ADDRESS;
+    if let Some(previous) = previous {
+        let previous = node_mut(entries, previous);
+        previous.next = Some(id);
+        before = previous.end;
+    }
+    let new = node_mut(entries, id);
+    (new.previous, new.next) = (previous, next);
+    new.hole = new.start - before;
+    let end = new.end;
+    if let Some(next) = next {
+        let next = node_mut(entries, next);
+        next.previous = Some(id);
+        next.hole = next.start - end;
     }
 }

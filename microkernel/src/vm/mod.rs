@@ -59,6 +59,7 @@ mod protect;
 mod reclaim;
 mod region;
 mod remap;
+mod replace;
 mod resident;
 mod settle;
 mod shadow;
@@ -216,8 +217,12 @@ pub struct Vm {
     reclaim: reclaim::Reclaim,
     /// What the access that ended last with [`STALLED`] waits for.
     stalled: Option<pager::Stalled>,
+    /// Entries that were replaced and are to be taken apart, linked by [`Entry::next`].
+    replaced: Option<EntryId>,
     /// Objects that are to be freed or collapsed, linked by [`Object::next`].
     unsettled: Option<ObjectId>,
+    /// [`settle`](Self::settle) found nothing in these two lists, and nothing came since.
+    settled: bool,
 }
 
 const MIB: usize = 1024 * 1024;
@@ -249,7 +254,9 @@ impl Vm {
             discards_held: false,
             reclaim: reclaim::Reclaim::default(),
             stalled: None,
+            replaced: None,
             unsettled: None,
+            settled: true,
         }
     }
 

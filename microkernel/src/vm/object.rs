@@ -194,6 +194,7 @@ impl Vm {
         if settles && !object.listed {
             object.listed = true;
             let next = self.unsettled.replace(id);
+            self.settled = false;
             self.object_mut(id).next = next;
         }
     }

@@ -91,6 +91,9 @@ impl Vm {
             if context.charge(here.ledger, Resource::Pages, more).is_ok() {
                 here.tables = now;
             }
+        } else if now < here.tables {
+            context.release(here.ledger, Resource::Pages, here.tables - now);
+            here.tables = now;
         }
     }
 
@@ -214,18 +217,38 @@ impl Vm {
         range: Range<u64>,
     ) {
         self.release(id, &range);
+        let done = self.drop_own_pages(context, id, range, &mut { u64::MAX });
+        debug_assert!(done, "pages stay");
+    }
+
+    /// Frees the pages of an entry's part that no one else can reach, as far as a budget of pages goes; `false`: there are
+    /// more.
+    pub(super) fn drop_own_pages<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        id: EntryId,
+        range: Range<u64>,
+        budget: &mut u64,
+    ) -> bool {
         let entry = self.entry(id);
         let Some(object) = entry.object else {
-            return;
+            return true;
         };
         if entry.needs_copy || !self.object(object).is_private() {
-            return;
+            return true;
         }
         let (first, last) = (entry.page_at(range.start), entry.page_at(range.end));
         let Some(last) = last.checked_sub(1).filter(|last| first <= *last) else {
-            return;
+            return true;
         };
-        while self.drop_run(context, object, first..=last, STEP) > 0 {}
+        while *budget > 0 {
+            let gone = self.drop_run(context, object, first..=last, STEP.min(*budget));
+            if gone == 0 {
+                return true;
+            }
+            *budget = budget.saturating_sub(gone + SEARCH);
+        }
+        false
     }
 }
 

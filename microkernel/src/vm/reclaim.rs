@@ -192,12 +192,15 @@ impl Vm {
     }
 
     /// What becomes of an access that failed with a code: if memory is short and some may come free, it waits.
+    #[cold]
+    #[inline(never)]
     pub(super) fn wait_for_memory<M: Machine>(
         &mut self,
         context: &Context<'_, M>,
         map: MapId,
         code: KernReturn,
     ) -> KernReturn {
+        let code = self.excuse(code);
         let Some(ledger) = self.maps.get(map).map(|map| map.ledger) else {
             return code;
         };

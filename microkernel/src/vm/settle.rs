@@ -1,4 +1,5 @@
-//! [`Vm::settle`]: freeing objects that nobody refers to, and merging shadows with what is behind them.
+//! [`Vm::settle`]: taking apart what was replaced, freeing objects that nobody refers to, and merging shadows with what is
+//! behind them.
 
 use super::object::Kind;
 use super::pages::SEARCH;
@@ -10,17 +11,21 @@ use crate::machine::Machine;
 impl Vm {
     /// Whether nothing is left to settle.
     pub fn is_settled(&self) -> bool {
-        self.unsettled.is_none()
+        self.settled
     }
 
-    /// Does up to [`STEP`] pages of the work that dropped references left behind.
+    /// Does up to [`STEP`] pages of the work that dropped references and [replacing](Self::replace) left behind.
     ///
     /// Functions that drop references call it themselves; who gets `More` from one of them, or drops a
     /// reference by a function without steps, calls on until it is done.
     pub fn settle<M: Machine>(&mut self, context: &mut Context<'_, M>) -> Progress {
         let mut budget = STEP;
+        if self.replaced.is_some() {
+            self.take_apart(context, &mut budget);
+        }
         while budget > 0 {
             let Some(id) = self.unsettled else {
+                self.settled = true;
                 return Progress::Done(());
             };
             budget -= 1;

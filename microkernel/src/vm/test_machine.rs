@@ -27,6 +27,8 @@ pub(super) const PHYSICAL: u32 = 1 << 20;
 pub(super) struct Space {
     pub(super) mapped: BTreeMap<u64, (Page, u32, Caching)>,
     tables: BTreeSet<(u32, u64)>,
+    /// How many were set aside.
+    detached: u64,
     stale: BTreeSet<u64>,
     /// Where large pages lie of which no part was changed.
     pub(super) large: BTreeSet<u64>,
@@ -293,6 +295,31 @@ impl Machine for TestMachine {
         }
     }
 
+    fn detach(&mut self, root: Root, range: Range<u64>) -> Result<(), OutOfPages> {
+        if self.free.is_empty() {
+            return Err(OutOfPages);
+        }
+        let space = self.space(root);
+        space.split(range.clone());
+        let gone = space.mapped.extract_if(range.clone(), |_, _| true);
+        space.stale.extend(gone.map(|(address, _)| address));
+        let before = space.tables.len();
+        space.tables.retain(|(level, number)| {
+            let shift = 48 - 9 * level;
+            *level == 0 || number << shift < range.start || (number + 1) << shift > range.end
+        });
+        // One holds the others.
+        space.detached += (before - space.tables.len()) as u64 + 1;
+        Ok(())
+    }
+
+    fn free_detached(&mut self, root: Root) -> bool {
+        let space = self.space(root);
+        let none = space.detached == 0;
+        space.detached = space.detached.saturating_sub(1);
+        none
+    }
+
     fn protect(&mut self, root: Root, range: Range<u64>, protection: u32) {
         check_step(&range);
         let space = self.space(root);
@@ -315,7 +342,8 @@ impl Machine for TestMachine {
     }
 
     fn table_pages(&self, root: Root) -> u64 {
-        self.spaces[&root.0].tables.len() as u64
+        let space = &self.spaces[&root.0];
+        space.tables.len() as u64 + space.detached
     }
 
     fn port_read(&mut self, _: u16, _: u8) -> u32 {

@@ -7,6 +7,8 @@
 //!
 //! Deliberately absent: recursion, and ownership. Nodes stay in their arena; the tree only orders them.
 
+use core::ops::Range;
+
 use arena::{Arena, Id};
 
 /// No AVL tree of 2^32 nodes is higher than 47.
@@ -232,6 +234,43 @@ impl<T: Node> Tree<T> {
         self.update_from(arena, Some(from), Some(next));
     }
 
+    /// Puts a node into the place of all whose keys lie in a range, as its own does. They are in no tree any more. What the node
+    /// after the range says of itself may have changed meanwhile.
+    ///
+    /// Logarithmic: what a [`join`] takes is by how much the heights of its trees differ, and these grow from join to join.
+    pub(super) fn replace_range(&mut self, arena: &mut Arena<T>, range: &Range<u64>, id: Id<T>) {
+        let before = self.edge(arena, |key| key < range.start, Side::Right);
+        let after = self.edge(arena, |key| key >= range.end, Side::Left);
+        let (mut low, mut high) = (None, None);
+        for id in before.into_iter().rev() {
+            let (left, _) = children(arena, id);
+            low = Some(join(arena, left, id, low));
+        }
+        for id in after.into_iter().rev() {
+            let (_, right) = children(arena, id);
+            high = Some(join(arena, high, id, right));
+        }
+        self.root = Some(join(arena, low, id, high));
+    }
+
+    /// The nodes on the way to where those that belong to one side end. Their children on the other side do too.
+    fn edge(&self, arena: &Arena<T>, belongs: impl Fn(u64) -> bool, towards: Side) -> Path<T> {
+        let mut path = Path::<T>::new();
+        let mut at = self.root;
+        while let Some(id) = at {
+            let (left, right) = children(arena, id);
+            let belongs = belongs(node(arena, id).key());
+            if belongs {
+                push(&mut path, id);
+            }
+            at = match belongs == (towards == Side::Left) {
+                true => left,
+                false => right,
+            };
+        }
+        path
+    }
+
     /// Brings the summaries up to date after a node changed in place. Its key may have changed if the order
     /// did not.
     pub(super) fn refresh(&mut self, arena: &mut Arena<T>, id: Id<T>) {
@@ -402,12 +441,48 @@ fn rotate<T: Node>(arena: &mut Arena<T>, id: Id<T>, sink: Side) -> Id<T> {
     rises
 }
 
+/// Makes one tree of two and of a node between them; returns its root.
+fn join<T: Node>(
+    arena: &mut Arena<T>,
+    left: Option<Id<T>>,
+    id: Id<T>,
+    right: Option<Id<T>>,
+) -> Id<T> {
+    let (low, high) = (height(arena, left), height(arena, right));
+    // Where the higher tree, on the side of the node, is as high as the other one.
+    let (mut at, side) = if low > high {
+        (left, Side::Right)
+    } else {
+        (right, Side::Left)
+    };
+    let (top, mut above) = (at, None);
+    while let Some(here) = at.filter(|_| height(arena, at) > low.min(high) + 1) {
+        above = at;
+        let (left, right) = children(arena, here);
+        at = if side == Side::Left { left } else { right };
+    }
+    let (left, right) = if low > high { (at, right) } else { (left, at) };
+    set_child(arena, id, Side::Left, left);
+    set_child(arena, id, Side::Right, right);
+    update(arena, id);
+    let Some(above) = above else {
+        node_mut(arena, id).links_mut().parent = None;
+        return id;
+    };
+    set_child(arena, above, side, Some(id));
+    let mut tree = Tree { root: None };
+    tree.replace(arena, None, id, top);
+    tree.update_from(arena, Some(above), None);
+    tree.root.unwrap_or(id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Links, Node, Tree, height, node};
     use arena::{Arena, Region};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::vec::Vec;
 
     struct Item {
         key: u64,
@@ -453,6 +528,38 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_node_takes_the_place_of_a_range(
+            keys in prop::collection::btree_set(0u64..2000, 0..600),
+            ranges in prop::collection::vec((0u64..2000, 0u64..900), 1..20),
+        ) {
+            let mut arena = Arena::new(Region::on_heap(256 * 1024));
+            let mut tree = Tree::<Item>::new();
+            let item = |key| Item { key, count: 1, links: Links::new() };
+            let mut model = BTreeMap::new();
+            for key in keys {
+                let id = arena.insert(item(key)).unwrap();
+                let place = tree.place(&arena, key);
+                tree.insert(&mut arena, &place, id);
+                model.insert(key, id);
+            }
+            for (start, length) in ranges {
+                let range = start..start + length + 1;
+                let id = arena.insert(item(start + length / 2)).unwrap();
+                tree.replace_range(&mut arena, &range, id);
+                model.retain(|key, _| !range.contains(key));
+                model.insert(start + length / 2, id);
+                prop_assert_eq!(assert_balanced(&arena, tree.root) as usize, model.len());
+                prop_assert_eq!(tree.root.and_then(|root| node(&arena, root).links().parent), None);
+                let (mut from, mut found) = (0, Vec::new());
+                while let Some(id) = tree.ceiling(&arena, from) {
+                    from = node(&arena, id).key + 1;
+                    found.push(id);
+                }
+                prop_assert_eq!(found, model.values().copied().collect::<Vec<_>>());
+            }
+        }
+
         #[test]
         fn a_tree_agrees_with_an_ordered_map(steps in prop::collection::vec((any::<bool>(), 0u64..200), 1..400)) {
             let mut arena = Arena::new(Region::on_heap(64 * 1024));

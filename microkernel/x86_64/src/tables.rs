@@ -6,14 +6,15 @@
 //! search, and what they take is reported by [`Tables::count`] and charged to the task.
 //!
 //! How many tables a root has is kept in one of its own unused entries ([`COUNT_SLOT`]), not present for
-//! the hardware.
+//! the hardware. So does the way to tables that were set aside ([`ASIDE_SLOT`]): they were cut off with all that they
+//! mapped, and lie below a table of the same level as the root, at their old places, until they are freed in steps.
 //!
 //! A user's large page ([`Tables::map_splittable`]) is one entry of a directory. It comes with a *spare*: a table, empty and
 //! counted like any other, that is linked to the root ([`SPARE_SLOT`]) until a part of the large page gets other rights, or goes. Then
 //! the spare takes the entry's place. So no change of a part can fail, or has to wait for memory. Which spare that is does not
 //! matter: no CPU has ever walked one.
 //!
-//! Invariant: there are as many spares as large pages below a root.
+//! Invariant: there are as many spares as large pages below a root, with those that were set aside.
 //!
 //! Deliberately absent: flushing. Whoever changes a mapping knows which CPUs may remember the old one.
 
@@ -61,6 +62,8 @@ pub mod flags {
 /// The entry of a root whose address bits count the root's tables. It lies in the upper half, between
 /// the ranges of [`layout`](crate::layout).
 pub const COUNT_SLOT: u64 = 480;
+/// The entry of a root whose address bits lead to the tables that were set aside last, and in there to those before.
+const ASIDE_SLOT: u64 = 481;
 /// The entry of a root whose address bits lead to its first spare; the first word of each leads to the next one.
 const SPARE_SLOT: u64 = 482;
 /// The entry of a root whose address bits count its spares.
@@ -69,12 +72,15 @@ const LARGE_SLOT: u64 = 483;
 const UPPER: u64 = 256;
 /// Entries of a table.
 const ENTRIES: u64 = 512;
-/// How many entries [`Tables::destroy_step`] looks at. More than on any way to a table of the last level, so that each
-/// step frees one.
-const STEP: u32 = 3072;
+/// How many entries a step of freeing tables looks at. More than on any way to a table of the last level, so that each
+/// step frees one. Each takes some 13 instructions.
+const STEP: u32 = 2048;
 const _: () = assert!(STEP as u64 > UPPER + 2 * ENTRIES);
 /// As how many of them a table counts that is freed: a step frees 64 at the most.
 const RELEASE: u32 = STEP / 64;
+/// How many entries [`Tables::detach`] looks at: those of a table that is not of the last level count twice, as they may be
+/// moved. That is all for a range of 50 MiB wherever it lies. Each takes some 10 instructions.
+const LOOKS: u64 = 2 * ENTRIES + 64;
 /// The level whose entries map pages of 4 KiB.
 const LEAF: u32 = 1;
 /// The level whose entries may map pages of 2 MiB.
@@ -86,6 +92,18 @@ struct Sweep {
     root: u64,
     /// Entries that it may still look at.
     left: u32,
+    /// Tables freed.
+    freed: u64,
+}
+
+impl Sweep {
+    fn of(root: u64) -> Self {
+        Self {
+            root,
+            left: STEP,
+            freed: 0,
+        }
+    }
 }
 
 /// No page for a table.
@@ -120,6 +138,12 @@ pub fn user_entry(page: u64, rights: u32, caching: Caching) -> Option<u64> {
 
 fn index(address: u64, level: u32) -> u64 {
     address >> (12 + 9 * (level - 1)) & 511
+}
+
+/// As how many looks those entries of one table of a level count that lie in a range.
+fn looks(range: &Range<u64>, level: u32) -> u64 {
+    let entries = index(range.end - 1, level) - index(range.start, level) + 1;
+    if level == LEAF { entries } else { 2 * entries }
 }
 
 /// Page tables, and the memory that they lie in.
@@ -272,10 +296,11 @@ impl<'a, M: Physical> Tables<'a, M> {
         table
     }
 
+    /// Changes the count of a root, which lies in address bits.
     fn add_to_count(&mut self, root: u64, bytes: u64) {
-        let count = self.memory.load(root + COUNT_SLOT * 8);
-        self.memory
-            .store(root + COUNT_SLOT * 8, count.wrapping_add(bytes));
+        let slot = root + COUNT_SLOT * 8;
+        let count = self.memory.load(slot);
+        self.memory.store(slot, count.wrapping_add(bytes));
     }
 
     /// The entry that maps an address, 4 KiB or large, if one does.
@@ -299,6 +324,122 @@ impl<'a, M: Physical> Tables<'a, M> {
         self.change(root, range, |_| 0);
     }
 
+    /// Removes the mappings of a range, however large: whole tables of it are set aside, which
+    /// [`free_aside`](Self::free_aside) frees.
+    ///
+    /// More than the range may go where page tables are full at its ends: all of the space is to be flushed.
+    ///
+    /// # Errors
+    /// [`NoTable`]: nothing changed.
+    pub fn detach(
+        &mut self,
+        root: u64,
+        range: Range<u64>,
+        pages: &mut impl TablePages,
+    ) -> Result<(), NoTable> {
+        let aside = pages.allocate().ok_or(NoTable)?;
+        self.memory.clear_page(aside);
+        self.memory.store(aside + COUNT_SLOT * 8, PAGE);
+        // A table at either end may be kept in part: it stays where it is, and one here takes what is not kept.
+        for (end, page) in [(range.start, range.start), (range.end, range.end - PAGE)] {
+            let mut level = LARGE;
+            while level < TOP && end.is_multiple_of(PAGE << (9 * level)) {
+                level += 1;
+            }
+            if self.table(aside, page, level, pages).is_err() {
+                while !self.free_below((aside, TOP), 0..UPPER, &mut Sweep::of(root), pages) {}
+                pages.release(aside);
+                return Err(NoTable);
+            }
+        }
+        self.set_aside((root, aside), TOP, range, &mut { LOOKS });
+        let slot = root + ASIDE_SLOT * 8;
+        let others = self.memory.load(slot);
+        self.memory.store(aside + ASIDE_SLOT * 8, others);
+        self.memory.store(slot, aside);
+        self.add_to_count(root, self.memory.load(aside + COUNT_SLOT * 8));
+        Ok(())
+    }
+
+    /// Moves what a table has in a range to the table of the same level and place among those that are set aside.
+    fn set_aside(
+        &mut self,
+        (table, aside): (u64, u64),
+        level: u32,
+        range: Range<u64>,
+        left: &mut u64,
+    ) {
+        let size = PAGE << (9 * (level - 1));
+        let (mut from, mut to) = (index(range.start, level), index(range.end - 1, level) + 1);
+        *left = left.saturating_sub(looks(&range, level));
+        let first_end = range.end.min((range.start | (size - 1)) + 1);
+        if first_end - range.start < size {
+            let places = (table + from * 8, aside + from * 8);
+            self.set_part_aside(places, level, range.start..first_end, left);
+            from += 1;
+        }
+        let last_start = (range.end - 1) & !(size - 1);
+        if from < to && range.end - last_start < size {
+            to -= 1;
+            let places = (table + to * 8, aside + to * 8);
+            self.set_part_aside(places, level, last_start..range.end, left);
+        }
+        for slot in from..to {
+            let here = table + slot * 8;
+            let entry = self.memory.load(here);
+            if entry & flags::PRESENT != 0 {
+                if level > LEAF {
+                    self.memory.store(aside + slot * 8, entry);
+                }
+                self.memory.store(here, 0);
+            }
+        }
+    }
+
+    /// The same for an entry of a table that lies in the range in part. As long as entries may be looked at, so are those of
+    /// the table below; then it goes as a whole, as a large page does, and what it maps beside the range is mapped again when it is used.
+    fn set_part_aside(
+        &mut self,
+        (here, there): (u64, u64),
+        level: u32,
+        part: Range<u64>,
+        left: &mut u64,
+    ) {
+        let entry = self.memory.load(here);
+        if entry & flags::PRESENT == 0 {
+            return;
+        }
+        // The empty table that was made for it; none for one of the last level.
+        let below = self.memory.load(there);
+        let is_table = entry & flags::LARGE == 0;
+        if is_table && looks(&part, level - 1) <= *left {
+            let tables = (entry & flags::ADDRESS, below & flags::ADDRESS);
+            self.set_aside(tables, level - 1, part, left);
+        } else {
+            self.memory.store(there, entry);
+            self.memory.store(here, below);
+        }
+    }
+
+    /// Frees tables that were set aside, as many as a step finds. `true`: there was none.
+    pub fn free_aside(&mut self, root: u64, pages: &mut impl TablePages) -> bool {
+        let slot = root + ASIDE_SLOT * 8;
+        let aside = self.memory.load(slot);
+        if aside == 0 {
+            return true;
+        }
+        let mut sweep = Sweep::of(root);
+        let gone = self.free_below((aside, TOP), 0..UPPER, &mut sweep, pages);
+        if gone {
+            let others = self.memory.load(aside + ASIDE_SLOT * 8);
+            self.memory.store(slot, others);
+            pages.release(aside);
+            sweep.freed += 1;
+        }
+        self.add_to_count(root, (sweep.freed * PAGE).wrapping_neg());
+        false
+    }
+
     /// Takes rights away from the mappings of a range.
     pub fn protect(&mut self, root: u64, range: Range<u64>, rights: u32) {
         self.change(root, range, |old| {
@@ -311,8 +452,10 @@ impl<'a, M: Physical> Tables<'a, M> {
 
     /// Frees tables of the lower half, as many as a step finds; then the root itself. `true` when the root is gone.
     pub fn destroy_step(&mut self, root: u64, pages: &mut impl TablePages) -> bool {
-        let mut sweep = Sweep { root, left: STEP };
-        let gone = self.free_below((root, TOP), 0..UPPER, &mut sweep, pages);
+        if !self.free_aside(root, pages) {
+            return false;
+        }
+        let gone = self.free_below((root, TOP), 0..UPPER, &mut Sweep::of(root), pages);
         if gone {
             debug_assert!(self.large_pages(root) == 0, "a spare is left");
             pages.release(root);
@@ -349,6 +492,7 @@ impl<'a, M: Physical> Tables<'a, M> {
             self.memory.store(table + slot * 8, 0);
             pages.release(below);
             sweep.left = sweep.left.saturating_sub(RELEASE);
+            sweep.freed += 1;
         }
         true
     }

@@ -1,15 +1,18 @@
 //! Another task's memory, and one's own by the calls that have no trap.
 
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use interfaces::memory::Entry;
 use interfaces::task::Task;
 use interfaces::vm::Place;
 use libmach::abi::kern_return::KernReturn as K;
+use libmach::abi::names::Name;
 use libmach::abi::task::Limits;
 use libmach::abi::vm::{behavior, entry, flags, inherit, map_flags, protection, region};
-use libmach::{Error, SendRight, trap};
+use libmach::{Error, SendRight, thread, trap};
 
 use super::cases;
 use crate::case::{Check, World, check, equal};
@@ -24,6 +27,7 @@ cases! { "address space":
     "memory of another task is mapped, and copied" => remap,
     "a reservation of a tebibyte costs one region" => reservation,
     "a guard page stops what runs over it" => guard,
+    "a thread that reads meets what is there or what replaces it" => replaced,
     "a read-only memory entry stays one" => named_entry,
     "wired memory is copied at once by a fork" => wire,
     "freed and zeroed memory reads as zeros" => contents,
@@ -187,6 +191,68 @@ fn guard(_: &World) -> Check {
     equal("raised", raised, Err(K::ProtectionFailure))?;
     equal("before", raw::peek(at + PAGE - 1, 1), vec![1])?;
     Ok(raw::deallocate(at, 3 * PAGE)?)
+}
+
+/// What a test overwrites while another thread reads it.
+const REPLACED: u64 = 16 << 20;
+/// Where pages of it are used: all would be too many.
+const APART: u64 = 8 * PAGE;
+/// How often.
+const ROUNDS: u64 = 8;
+
+/// Two pieces of memory take each other's place again and again. Each has the number of its round in the pages that are used.
+// covers: V-07
+fn replaced(_: &World) -> Check {
+    let mine = own()?;
+    let mut pieces = Vec::new();
+    for _ in 0..2 {
+        let at = raw::allocate(REPLACED)?;
+        let made = mine.memory().make_entry(
+            own()?.cast(),
+            REPLACED,
+            at,
+            protection::READ | protection::WRITE | entry::SHARE,
+        )?;
+        let (_, right): (u64, SendRight<dyn Entry>) = made;
+        pieces.push((at, right));
+    }
+    let place = raw::allocate(REPLACED)?;
+    // The rounds that have begun and that have ended, and the sum of what was read, and of what was wrong.
+    let counts = Arc::new([const { AtomicU64::new(0) }; 4]);
+    let theirs = Arc::clone(&counts);
+    let reader = thread::spawn(move || {
+        let [begun, ended, read, wrong] = &*theirs;
+        let (mut page, mut ends) = (0, 0);
+        while ends < ROUNDS {
+            ends = ended.load(Ordering::SeqCst);
+            let found = u64::from(raw::byte(place + page));
+            let good = (ends..=begun.load(Ordering::SeqCst)).contains(&found);
+            wrong.fetch_add(u64::from(!good), Ordering::SeqCst);
+            read.fetch_add(1, Ordering::SeqCst);
+            page = (page + 37 * APART) % REPLACED;
+        }
+    })?;
+    let mut outcome = Ok(place);
+    for round in 1..=ROUNDS {
+        let (at, right) = &pieces[round as usize % 2];
+        for page in (0..REPLACED).step_by(APART as usize) {
+            raw::poke(at + page, 1, round as u8);
+        }
+        counts[0].store(round, Ordering::SeqCst);
+        if outcome.is_ok() {
+            outcome = raw::map_over(right.name(), place, REPLACED);
+        }
+        counts[1].store(round, Ordering::SeqCst);
+        trap::thread_switch(Name::NULL, 0, 0)?;
+    }
+    reader.join();
+    equal("the place", outcome, Ok(place))?;
+    equal("pages that were wrong", counts[3].load(Ordering::SeqCst), 0)?;
+    check!(counts[2].load(Ordering::SeqCst) > 0, "nothing was read");
+    for at in pieces.iter().map(|(at, _)| *at).chain([place]) {
+        raw::deallocate(at, REPLACED)?;
+    }
+    Ok(())
 }
 
 // covers: V-14

@@ -546,6 +546,21 @@ impl Machine for SimMachine {
         self.spaces.unmap(root, range);
     }
 
+    fn detach(&mut self, root: Root, range: Range<u64>) -> Result<(), OutOfPages> {
+        check_range(&range, u64::MAX);
+        // It holds those that are set aside.
+        let table = self.memory.allocate().ok_or(OutOfPages)?;
+        self.spaces.detach(root, &range, table);
+        Ok(())
+    }
+
+    fn free_detached(&mut self, root: Root) -> bool {
+        let few = self.spaces.take_detached(root);
+        let none = few.is_empty();
+        few.into_iter().for_each(|page| self.memory.free(page));
+        none
+    }
+
     fn protect(&mut self, root: Root, range: Range<u64>, protection: u32) {
         check_step(&range);
         self.spaces.protect(root, range, protection);

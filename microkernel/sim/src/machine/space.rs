@@ -22,6 +22,8 @@ pub struct Space {
     tables: BTreeMap<(u32, u64), Page>,
     /// Where large pages lie that no part of was changed.
     large: BTreeSet<u64>,
+    /// Tables that were set aside.
+    detached: Vec<Page>,
 }
 
 /// All of them.
@@ -67,6 +69,9 @@ impl Spaces {
         space.mappings.clear();
         for cached in &mut self.cached {
             cached.retain(|(of, _), _| *of != root.0);
+        }
+        if !space.detached.is_empty() {
+            return Some(std::mem::take(&mut space.detached));
         }
         let keys: Vec<_> = space.tables.keys().take(64).copied().collect();
         if keys.is_empty() {
@@ -141,7 +146,8 @@ impl Spaces {
 
     /// How many tables a space has.
     pub fn tables(&self, root: Root) -> u64 {
-        self.space(root).tables.len() as u64
+        let space = self.space(root);
+        (space.tables.len() + space.detached.len()) as u64
     }
 
     /// Sets a mapping. CPUs that run the space may cache it at once.
@@ -163,6 +169,24 @@ impl Spaces {
         let touched = |large: u64| large < range.end && range.start < large + LARGE_PAGE_SIZE;
         space.large.retain(|large| !touched(*large));
         space.mappings.retain(|address, _| !range.contains(address));
+    }
+
+    /// Removes mappings, and sets the tables aside that have no others, with one more; caches keep what they have.
+    pub fn detach(&mut self, root: Root, range: &Range<u64>, table: Page) {
+        self.unmap(root, range.clone());
+        let space = self.space_mut(root);
+        let gone = space.tables.extract_if(.., |(level, number), _| {
+            let shift = 12 + 9 * *level;
+            *level < 4 && *number << shift >= range.start && (*number + 1) << shift <= range.end
+        });
+        space.detached.extend(gone.map(|(_, page)| page));
+        space.detached.push(table);
+    }
+
+    /// Takes a few of the tables out that were set aside.
+    pub fn take_detached(&mut self, root: Root) -> Vec<Page> {
+        let detached = &mut self.space_mut(root).detached;
+        detached.split_off(detached.len().saturating_sub(2))
     }
 
     /// Takes rights away; caches keep them.

@@ -8,6 +8,7 @@ mod model;
 mod orders;
 mod paged;
 mod ranges;
+mod replaced;
 mod sharing;
 mod wired;
 
@@ -134,6 +135,7 @@ impl Rig {
     ) -> KernResult<R> {
         loop {
             match self.with(&mut work) {
+                Err(STALLED) if !self.vm.is_settled() => self.settle(),
                 Err(STALLED) => {
                     let (pager, map) = *self.pagers.last().unwrap();
                     self.serve(pager, map)?;
@@ -283,6 +285,8 @@ impl Rig {
             let got = self.attempt(|vm, context| vm.map(context, map, request));
             self.verify();
             if let Progress::Done(address) = got? {
+                // A trap does not return before.
+                self.settle();
                 return Ok(address);
             }
         }

@@ -252,6 +252,27 @@ impl Machine for Hardware {
         Tables::new(&mut { Direct::KERNEL }).unmap(table_of(root.0), range);
     }
 
+    fn detach(&mut self, root: Root, range: Range<u64>) -> Result<(), OutOfPages> {
+        let area = percpu::this();
+        shootdown::add_all(area, root.0);
+        let mut pages = UserTables(area);
+        let detached =
+            Tables::new(&mut { Direct::KERNEL }).detach(table_of(root.0), range, &mut pages);
+        detached.map_err(|NoTable| OutOfPages)
+    }
+
+    fn free_detached(&mut self, root: Root) -> bool {
+        let area = percpu::this();
+        let mut memory = Direct::KERNEL;
+        let mut tables = Tables::new(&mut memory);
+        let none = tables.free_aside(table_of(root.0), &mut UserTables(area));
+        if !none {
+            // Another CPU may have detached them, and not made all forget them yet.
+            shootdown::add_all(area, root.0);
+        }
+        none
+    }
+
     fn protect(&mut self, root: Root, range: Range<u64>, protection: u32) {
         Tables::new(&mut { Direct::KERNEL }).protect(table_of(root.0), range, protection);
     }

@@ -241,6 +241,170 @@ fn destruction_takes_bounded_steps_and_returns_every_page() {
     assert!(pages.out.is_empty());
 }
 
+#[test]
+fn whole_tables_are_set_aside_and_freed_later() {
+    const GIB: u64 = 1 << 30;
+    let (mut memory, mut pages) = (Simulated::default(), Pages::new(1000));
+    let mut tables = Tables::new(&mut memory);
+    let root = tables.create(0, &mut pages).unwrap();
+    // One page in each of 200 tables, on both sides of what a table of the third level maps.
+    let place = |n: u64| GIB * 512 + n * LARGE_PAGE - 100 * LARGE_PAGE + PAGE;
+    for n in 0..200 {
+        tables
+            .map(root, place(n), entry(0x9000, RW), &mut pages)
+            .unwrap();
+    }
+    let before = tables.count(root);
+    let range = place(3)..place(197);
+    tables.detach(root, range.clone(), &mut pages).unwrap();
+    let made = tables.count(root) - before;
+    assert!(made <= 5, "{made}");
+    for n in 0..200 {
+        let there = !range.contains(&place(n));
+        assert_eq!(tables.entry(root, place(n)).is_some(), there, "{n}");
+    }
+    // Meanwhile it is used, and replaced once more.
+    for _ in 0..2 {
+        tables
+            .map(root, place(5), entry(0xa000, RW), &mut pages)
+            .unwrap();
+        tables.detach(root, range.clone(), &mut pages).unwrap();
+        assert_eq!(tables.entry(root, place(5)), None);
+    }
+    let mut steps = 1;
+    loop {
+        assert_eq!(tables.count(root), pages.out.len() as u64);
+        let out = pages.out.len();
+        let all = tables.free_aside(root, &mut pages);
+        assert!(out - pages.out.len() <= 65);
+        if all {
+            break;
+        }
+        steps += 1;
+    }
+    assert!(steps > 3, "{steps}");
+    assert_eq!(tables.count(root), pages.out.len() as u64);
+    assert!(tables.free_aside(root, &mut pages), "nothing is left");
+    assert_eq!(
+        tables.entry(root, place(197)),
+        Some(entry(0x9000, RW)),
+        "behind"
+    );
+    // The tables of a whole part go with it.
+    let all = GIB * 511..GIB * 515;
+    tables.detach(root, all, &mut pages).unwrap();
+    while !tables.free_aside(root, &mut pages) {}
+    assert_eq!(
+        tables.count(root),
+        3,
+        "the root and those of the next level"
+    );
+    tables
+        .map(root, place(5), entry(0xa000, RW), &mut pages)
+        .unwrap();
+    tables.detach(root, range, &mut pages).unwrap();
+    while !tables.destroy_step(root, &mut pages) {}
+    assert!(pages.out.is_empty());
+}
+
+/// Where all tables are full at the ends, more goes than the range, and none of the range stays.
+#[test]
+fn full_tables_at_the_ends_are_detached_as_a_whole() {
+    const GIB: u64 = 1 << 30;
+    let (mut memory, mut pages) = (Simulated::default(), Pages::new(10_000));
+    let mut tables = Tables::new(&mut memory);
+    let root = tables.create(0, &mut pages).unwrap();
+    let end = 1 << 40;
+    let mut all = Vec::new();
+    for n in 0..512 {
+        for stride in [PAGE, LARGE_PAGE, GIB] {
+            all.extend([n * stride, end - PAGE - n * stride]);
+        }
+    }
+    for page in &all {
+        tables
+            .map(root, *page, entry(0x9000, RW), &mut pages)
+            .unwrap();
+    }
+    let range = PAGE..end - PAGE;
+    tables.detach(root, range.clone(), &mut pages).unwrap();
+    for page in all {
+        let there = tables.entry(root, page).is_some();
+        assert!(!there || !range.contains(&page), "{page:x} stays");
+    }
+    for page in [0, end - PAGE] {
+        assert_eq!(tables.entry(root, page), None, "it goes along");
+    }
+    // What stays is used as ever.
+    for page in [0, PAGE, end - PAGE] {
+        tables
+            .map(root, page, entry(0x9000, RW), &mut pages)
+            .unwrap();
+    }
+    while !tables.free_aside(root, &mut pages) {}
+    assert_eq!(tables.count(root), pages.out.len() as u64);
+    for page in [0, PAGE, end - PAGE] {
+        assert!(tables.entry(root, page).is_some());
+    }
+    while !tables.destroy_step(root, &mut pages) {}
+    assert!(pages.out.is_empty());
+}
+
+#[test]
+fn without_pages_nothing_is_detached() {
+    for limit in 0..5 {
+        let (mut memory, mut pages) = (Simulated::default(), Pages::new(1000));
+        let mut tables = Tables::new(&mut memory);
+        let root = tables.create(0, &mut pages).unwrap();
+        let range = PAGE..(1 << 40) + PAGE;
+        let all = [range.start, 1 << 39, range.end - PAGE];
+        for page in all {
+            tables
+                .map(root, page, entry(0x9000, RW), &mut pages)
+                .unwrap();
+        }
+        let before = pages.out.len();
+        pages.limit = before + limit;
+        let failed = tables.detach(root, range.clone(), &mut pages);
+        assert_eq!(failed, Err(NoTable));
+        assert_eq!(pages.out.len(), before);
+        assert_eq!(tables.count(root), before as u64);
+        for page in all {
+            assert!(tables.entry(root, page).is_some());
+        }
+        assert!(tables.free_aside(root, &mut pages));
+    }
+}
+
+#[test]
+fn a_large_page_is_detached_as_a_whole_with_its_spare() {
+    let (mut memory, mut pages) = (Simulated::default(), Pages::new(100));
+    let mut tables = Tables::new(&mut memory);
+    let root = tables.create(0, &mut pages).unwrap();
+    let page = entry(LARGE_PAGE, RW);
+    for n in 1..4 {
+        tables
+            .map_splittable(root, n * LARGE_PAGE, page, &mut pages)
+            .unwrap();
+    }
+    let range = 2 * LARGE_PAGE..3 * LARGE_PAGE + PAGE;
+    tables.detach(root, range, &mut pages).unwrap();
+    assert!(tables.entry(root, LARGE_PAGE).is_some());
+    assert_eq!(tables.entry(root, 2 * LARGE_PAGE), None);
+    assert_eq!(
+        tables.entry(root, 4 * LARGE_PAGE - PAGE),
+        None,
+        "in part, but no page is kept in part"
+    );
+    while !tables.free_aside(root, &mut pages) {}
+    assert_eq!(tables.large_pages(root), 1);
+    assert_eq!(tables.count(root), pages.out.len() as u64);
+    tables.unmap(root, LARGE_PAGE..LARGE_PAGE + PAGE);
+    assert_eq!(tables.large_pages(root), 0);
+    while !tables.destroy_step(root, &mut pages) {}
+    assert!(pages.out.is_empty());
+}
+
 /// Fewer and shorter programs for Miri, which sees no file either.
 fn programs() -> (ProptestConfig, usize) {
     match cfg!(miri) {
@@ -260,7 +424,7 @@ proptest! {
 
     /// Random mapping, unmapping and protecting gives what a map of pages to rights gives.
     #[test]
-    fn the_walk_agrees_with_a_map(steps in proptest::collection::vec((0..4u8, 0..64u64, 0..8u64, 0..8u32), 1..programs().1)) {
+    fn the_walk_agrees_with_a_map(steps in proptest::collection::vec((0..5u8, 0..64u64, 0..8u64, 0..8u32), 1..programs().1)) {
         let (mut memory, mut pages) = (Simulated::default(), Pages::new(1000));
         let mut tables = Tables::new(&mut memory);
         let mut model: BTreeMap<u64, u32> = BTreeMap::new();
@@ -289,6 +453,20 @@ proptest! {
                         model.insert(place(n), rights | 1);
                     }
                 },
+                3 => {
+                    // From there to a place far away, or close by.
+                    let end = place((at + length * length).min(64)).max(start + PAGE);
+                    tables.detach(0, start..end, &mut pages).unwrap();
+                    let near = end - start <= 50 << 20;
+                    // A large page at either end goes as a whole.
+                    let whole = start / LARGE_PAGE * LARGE_PAGE..end.next_multiple_of(LARGE_PAGE);
+                    for page in model.keys().filter(|page| !whole.contains(page)) {
+                        prop_assert!(!near || tables.entry(0, *page).is_some());
+                    }
+                    model.retain(|page, _| {
+                        !(start..end).contains(page) && tables.entry(0, *page).is_some()
+                    });
+                }
                 _ => {
                     tables.protect(0, start..start + length * PAGE, rights);
                     for page in covered {
