@@ -5,13 +5,23 @@
 
 use core::sync::atomic::AtomicU32;
 
+use interfaces::task::Task;
+use interfaces::vm::Place;
 use libmach::abi::message::Descriptor;
 use libmach::abi::names::Name;
-use libmach::abi::vm::{flags, map_flags, protection};
+use libmach::abi::vm::{flags, inherit, map_flags, protection};
 use libmach::abi::{PAGE_SIZE, thread_state::ThreadState};
-use libmach::trap;
+use libmach::{SendRight, trap};
 
 use crate::Result;
+
+/// Memory to read and write, for `vm_map`.
+const FRESH: u64 = {
+    let rights = (protection::READ | protection::WRITE) as u64;
+    rights << map_flags::CURRENT_SHIFT
+        | rights << map_flags::MAXIMUM_SHIFT
+        | (inherit::COPY as u64) << map_flags::INHERIT_SHIFT
+};
 
 /// Pages of this task, given back at the end.
 #[derive(Debug)]
@@ -53,6 +63,29 @@ impl Pages {
             address: found.address,
             count: found.size.div_ceil(PAGE_SIZE).max(1),
         }
+    }
+
+    /// Fresh zeroed pages from a multiple of so many bytes on.
+    pub(crate) fn aligned(count: u64, bytes: u64) -> Result<Self> {
+        let own = SendRight::<dyn Task>::from_name(trap::task_self()?);
+        let place = Place {
+            address: 0,
+            size: count * PAGE_SIZE,
+            mask: bytes - 1,
+        };
+        let address = own
+            .memory()
+            .map_anonymous(place, map_flags::ANYWHERE | FRESH)?;
+        Ok(Self { address, count })
+    }
+
+    /// Fresh zeroed pages in the place of some of these, all but `edge` at either end.
+    pub(crate) fn replace(&self, edge: u64) -> Result<()> {
+        let (address, size) = (self.page(edge), (self.count - 2 * edge) * PAGE_SIZE);
+        let flags = map_flags::OVERWRITE | FRESH;
+        // SAFETY: as in `read`: nothing is assumed of what the pages hold.
+        unsafe { trap::vm_map(Name::NULL, address, size, 0, flags)? };
+        Ok(())
     }
 
     /// Where a page begins.

@@ -12,7 +12,7 @@ use libmach::abi::trap::construct;
 use libmach::abi::vm::{entry, protection};
 use libmach::{buffer, message, trap};
 
-use super::{Peak, Scene, Table};
+use super::{Peak, Scene, TABLE_PAGES, Table};
 use crate::raw::Pages;
 use crate::{Result, ensure};
 
@@ -103,7 +103,28 @@ pub(super) fn memory(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
     Ok(())
 }
 
-/// A range with as many regions as pages: listed, inherited, made one, made many, and given back.
+/// Memory that is replaced at once, in page tables that are full where it begins and ends: on each level, `count` entries
+/// from either end on lead somewhere.
+pub(super) fn replaced(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    const FANOUT: u64 = 512;
+    const TABLE: u64 = FANOUT * FANOUT * FANOUT;
+    let last = 2 * TABLE - 1;
+    let pages = Pages::aligned(2 * TABLE, TABLE * PAGE_SIZE)?;
+    for n in 0..count.min(FANOUT) {
+        for stride in [1, FANOUT, FANOUT * FANOUT] {
+            pages.write(n * stride, 1);
+            pages.write(last - n * stride, 1);
+        }
+    }
+    peak.note(scene)?;
+    pages.replace(1)?;
+    let found = [0, 1, FANOUT, last - 1, last].map(|page| pages.read(page));
+    ensure(found == [1, 0, 0, 0, 1], || format!("{found:?}"))?;
+    // The tables at the ends as well.
+    pages.replace(0)
+}
+
+/// A range with as many regions as pages: listed, inherited, made one, made many, replaced by one, and given back.
 pub(super) fn regions(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
     let pages = Pages::new(count)?;
     let own = scene.own.client();
@@ -137,7 +158,17 @@ pub(super) fn regions(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> 
     let child = scene.own.client().create(limits, 0, 1)?;
     child.client().terminate()?;
     own.vm_protect(all.0, all.1, 0, protection::READ | protection::WRITE)?;
-    split()
+    split()?;
+    for page in 0..count {
+        pages.read(page);
+    }
+    pages.replace(1)?;
+    split()?;
+    // The tables of this range stay, and are there before it.
+    for page in (0..count).step_by(TABLE_PAGES as usize) {
+        pages.read(page);
+    }
+    Ok(())
 }
 
 /// Memory entries over so many pages: shared, and a copy as of now, of as many regions as pages. Each is mapped and given back.

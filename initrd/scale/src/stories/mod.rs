@@ -48,7 +48,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const ALL: [Story; 18] = [
+pub const ALL: [Story; 19] = [
     Story {
         name: "threads",
         count: 50_000,
@@ -123,6 +123,11 @@ pub const ALL: [Story; 18] = [
         name: "large pages",
         count: 16_384,
         run: superpages::touched,
+    },
+    Story {
+        name: "pages replaced",
+        count: 512,
+        run: large::replaced,
     },
     Story {
         name: "tasks",
