@@ -1,7 +1,7 @@
 //! All interleavings, with `RUSTFLAGS="--cfg loom" cargo test -p ksync --release --test loom`.
 #![cfg(loom)]
 
-use ksync::{Lock, Member, Rendezvous};
+use ksync::{Changes, Lock, Member, Noted, Rendezvous, Unfinished};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering};
 
@@ -61,6 +61,39 @@ fn who_is_done_sees_what_the_other_did() {
             loom::thread::yield_now();
         }
         assert_eq!(done.load(Ordering::Relaxed), 1);
+        other.join().expect("the thread ran to its end");
+    });
+}
+
+/// CPU 0 takes a mapping away and tells CPU 2 so (here: by a word); CPU 1, which finds the page without mappings, gives
+/// it to another only then.
+#[test]
+fn what_is_noted_is_over_when_the_others_know() {
+    loom::model(|| {
+        let unfinished = Arc::new(Unfinished::new([Changes::new(), Changes::new()]));
+        let mapped = Arc::new(Lock::new(true));
+        let told = Arc::new(AtomicU32::new(0));
+        let other = {
+            let (unfinished, mapped, told) = (unfinished.clone(), mapped.clone(), told.clone());
+            loom::thread::spawn(move || {
+                if let Some(mut mapped) = mapped.try_lock() {
+                    unfinished.begin(0);
+                    *mapped = false;
+                    drop(mapped);
+                    told.store(1, Ordering::Relaxed);
+                    unfinished.end(0);
+                }
+            })
+        };
+        let mut noted = Noted::new();
+        let free = mapped.try_lock().is_some_and(|mapped| {
+            unfinished.note(1, &mut noted);
+            !*mapped
+        });
+        while !unfinished.is_over(&mut noted) {
+            loom::thread::yield_now();
+        }
+        assert!(!free || told.load(Ordering::Relaxed) == 1);
         other.join().expect("the thread ran to its end");
     });
 }

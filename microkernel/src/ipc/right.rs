@@ -68,18 +68,21 @@ impl Ipc {
     /// # Errors
     /// See [`Refusal`].
     pub fn can_copy_in(
-        &mut self,
+        &self,
         space: SpaceId,
         name: Name,
         disposition: u8,
     ) -> Result<bool, Refusal> {
         let needed = needed(disposition).ok_or(Refusal::BadDisposition)?;
-        let entry = self.look_up(space, name).ok_or(Refusal::NoRight)?;
-        if entry.rights == Rights::DEAD && !needed.contains(Rights::RECEIVE) {
+        let entry = self.names.get(space, name).ok_or(Refusal::NoRight)?;
+        let port = entry.port;
+        // What `look_up` would make of it.
+        let died = port.is_some_and(|port| self.ports.get(port).is_none());
+        let rights = if died { Rights::DEAD } else { entry.rights };
+        if rights == Rights::DEAD && !needed.contains(Rights::RECEIVE) {
             return Ok(true);
         }
-        let held = entry.rights.contains(needed);
-        let port = entry.port;
+        let held = rights.contains(needed);
         if !held || disposition == disposition::MOVE_RECEIVE && self.stays(port) {
             Err(Refusal::NoRight)
         } else {

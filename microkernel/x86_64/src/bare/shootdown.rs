@@ -8,13 +8,16 @@
 //! (`exit`), and CR3 is serialising; the flush reads the area after a full fence behind the change. So
 //! either the flush sees the root, or the CPU sees the change.
 //!
+//! Race 2: a CPU takes a mapping away; before the others have forgotten it, another CPU frees the page, for nothing maps
+//! it any more. So pages in quarantine wait for all batches that were unfinished when they got there.
+//!
 //! With PCID a CPU remembers mappings of roots that it does not run: then all CPUs are asked, not only
 //! those that run the root.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use ksync::{Member, Rendezvous};
+use ksync::{Changes, Member, Noted, Rendezvous, Unfinished};
 use microkernel::machine::{Cpu, MAX_CPUS};
 use microkernel_x86_64::contexts::context_of;
 use microkernel_x86_64::frames::Chain;
@@ -37,6 +40,8 @@ const RETIRED: usize = 64;
 const EVERYTHING: Range<u64> = 0..u64::MAX;
 
 static RENDEZVOUS: Rendezvous<MAX_CPUS> = Rendezvous::new([const { Member::new() }; MAX_CPUS]);
+/// The batches with changes that other CPUs may not know of yet.
+static UNFINISHED: Unfinished<MAX_CPUS> = Unfinished::new([const { Changes::new() }; MAX_CPUS]);
 /// The CPUs that run the kernel: bit n is CPU n.
 static ONLINE: AtomicU32 = AtomicU32::new(0);
 
@@ -55,6 +60,8 @@ pub(crate) struct Batch {
     large: Chain,
     /// Contexts (PCID) of spaces destroyed meanwhile.
     contexts: heapless::Vec<u64, RETIRED>,
+    /// Whose batches what is freed waits for, beside this one.
+    others: Noted<MAX_CPUS>,
 }
 
 impl Batch {
@@ -66,7 +73,13 @@ impl Batch {
             quarantine: Chain::new(),
             large: Chain::new(),
             contexts: heapless::Vec::new(),
+            others: Noted::new(),
         }
+    }
+
+    /// Whether mappings changed.
+    fn has_changes(&self) -> bool {
+        self.overflow || !self.ranges.is_empty()
     }
 
     fn concerns(&self, root: u64) -> bool {
@@ -120,6 +133,9 @@ unsafe fn batch_of(area: &PerCpu) -> &mut Batch {
 pub(crate) fn add(area: &PerCpu, root: u64, range: Range<u64>) {
     // SAFETY: the kernel runs on this CPU, so no rendezvous is under way.
     let batch = unsafe { batch_of(area) };
+    if !batch.has_changes() {
+        UNFINISHED.begin(area.number.get() as usize);
+    }
     let merged = batch.ranges.iter_mut().find(|(changed, old)| {
         *changed == root && old.start <= range.end && range.start <= old.end
     });
@@ -139,18 +155,18 @@ pub(crate) fn add_all(area: &PerCpu, root: u64) {
 /// Keeps a page from being used until nobody has mappings of it.
 pub(crate) fn quarantine(area: &PerCpu, page: u64) {
     // SAFETY: as in `add`.
-    unsafe { batch_of(area) }
-        .quarantine
-        .push(&mut { Direct::KERNEL }, page);
+    let batch = unsafe { batch_of(area) };
+    UNFINISHED.note(area.number.get() as usize, &mut batch.others);
+    batch.quarantine.push(&mut { Direct::KERNEL }, page);
     area.attention.set(area.attention.get() | attention::FLUSH);
 }
 
 /// As [`quarantine`], for a large page.
 pub(crate) fn quarantine_large(area: &PerCpu, page: u64) {
     // SAFETY: as in `add`.
-    unsafe { batch_of(area) }
-        .large
-        .push(&mut { Direct::KERNEL }, page);
+    let batch = unsafe { batch_of(area) };
+    UNFINISHED.note(area.number.get() as usize, &mut batch.others);
+    batch.large.push(&mut { Direct::KERNEL }, page);
     area.attention.set(area.attention.get() | attention::FLUSH);
 }
 
@@ -158,7 +174,9 @@ pub(crate) fn quarantine_large(area: &PerCpu, page: u64) {
 pub(crate) fn retire(area: &PerCpu, context: u64) {
     if context != 0 {
         // SAFETY: as in `add`.
-        unsafe { batch_of(area) }.contexts.push(context).ok();
+        let batch = unsafe { batch_of(area) };
+        UNFINISHED.note(area.number.get() as usize, &mut batch.others);
+        batch.contexts.push(context).ok();
     }
 }
 
@@ -176,7 +194,8 @@ pub(crate) fn complete(area: &PerCpu) {
     let me = area.number.get();
     // SAFETY: nobody is asked yet.
     let batch = unsafe { &*area.batch.get() };
-    if batch.overflow || !batch.ranges.is_empty() {
+    let changed = batch.has_changes();
+    if changed {
         batch.forget(area.root.load(Ordering::Relaxed));
         // Race 1.
         fence(Ordering::SeqCst);
@@ -189,6 +208,14 @@ pub(crate) fn complete(area: &PerCpu) {
     let batch = unsafe { batch_of(area) };
     batch.ranges.clear();
     batch.overflow = false;
+    if changed {
+        UNFINISHED.end(me as usize);
+    }
+    // Race 2.
+    while !UNFINISHED.is_over(&mut batch.others) {
+        answer();
+        core::hint::spin_loop();
+    }
     if batch.quarantine.is_empty() && batch.large.is_empty() && batch.contexts.is_empty() {
         return;
     }
