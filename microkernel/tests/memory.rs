@@ -2,6 +2,7 @@
 
 use abi::kern_return::{KernReturn as K, MessageReturn};
 use abi::message::descriptor;
+use abi::names::disposition;
 use abi::trap;
 use abi::vm::{MAX_ADDRESS, flags, inherit, map_flags, protection};
 use sim::{Request, Sim, User, image};
@@ -248,4 +249,55 @@ fn much_memory_goes_by_a_message_as_it_was() {
     assert_eq!(me.message(&just).code, MessageReturn::Success);
     assert_eq!(me.poll(to).right().size, most);
     assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+}
+
+// covers: M-23
+#[test]
+fn memory_in_pieces_reaches_who_waits_whatever_it_takes_to_bring_it_there() {
+    for case in 0..48 {
+        let (descriptors, pages, flags) = (case % 4 + 1, case / 4 % 6 + 1, case / 24);
+        let (mut sim, first) = Sim::single();
+        let server = sim.add_task();
+        let mut me = sim.on(server);
+        me.register_buffer();
+        let port = me.port();
+        let send = sim.give(server, port, disposition::MAKE_SEND, first);
+        sim.until_runs(server);
+        let waits = sim.on(server).start_message(&Request::receive(port));
+        assert!(waits.is_none());
+        sim.until_runs(first);
+        let mut me = sim.on(first);
+        me.register_buffer();
+        let total = descriptors * pages;
+        let at = anywhere(&mut me, total);
+        // Each page is a region of its own, and every second one was never touched.
+        for page in (1..total).step_by(2) {
+            protect(&mut me, at + page * PAGE, PAGE, 0, protection::READ).unwrap();
+        }
+        for page in (0..total).step_by(2) {
+            me.poke(at + page * PAGE, &[page as u8 + 1]);
+        }
+        let mut request = Request::send(send);
+        for n in 0..descriptors {
+            request = request.memory(at + n * pages * PAGE, pages * PAGE);
+        }
+        for memory in &mut request.body.get_or_insert_default().descriptors {
+            memory.flags = [0, descriptor::DEALLOCATE][flags as usize];
+        }
+        assert_eq!(me.message(&request).code, MessageReturn::Success);
+        sim.until_runs(server);
+        let got = sim.on(server).finish_message();
+        assert_eq!(got.code, MessageReturn::Success);
+        let body = got.body.unwrap();
+        assert_eq!(body.descriptors.len() as u64, descriptors);
+        for (n, memory) in (0..).zip(&body.descriptors) {
+            for page in 0..pages {
+                let number = n * pages + page;
+                let byte = if number % 2 == 0 { number as u8 + 1 } else { 0 };
+                let got = sim.on(server).peek::<1>(memory.address + page * PAGE);
+                assert_eq!(got, [byte], "{descriptors} of {pages} pages, flags {flags}");
+            }
+        }
+        assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+    }
 }

@@ -177,6 +177,8 @@ impl Ipc {
         }
         if let Some(receiver) = receiver
             && self.still_meets(cx.sched, port, receiver)
+            // One thing always fits into a step that is for it alone.
+            && (message.shape.descriptors() <= 1 || !self.takes_steps(cx.vm, &message))
         {
             self.hand(cx, (buffer, receiver), &mut message);
             return Ok(Sent::Done);
@@ -256,7 +258,8 @@ impl Ipc {
         port: PortId,
         mut message: Message,
     ) -> Result<Sent, MessageReturn> {
-        // Its own rights may have driven the receiver away, and then it needs a place after all.
+        // Its own rights may have driven the receiver away, or it takes more to bring there than to take along; then it needs
+        // a place after all.
         if message.payer.is_none()
             && let Err(code) = self.pay(cx, thread, &mut message)
         {
