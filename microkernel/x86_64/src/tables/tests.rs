@@ -309,6 +309,10 @@ fn whole_tables_are_set_aside_and_freed_later() {
 
 /// Where all tables are full at the ends, more goes than the range, and none of the range stays.
 #[test]
+#[cfg_attr(
+    miri,
+    ignore = "3,072 mappings take Miri half an hour; the other tests go the same ways"
+)]
 fn full_tables_at_the_ends_are_detached_as_a_whole() {
     const GIB: u64 = 1 << 30;
     let (mut memory, mut pages) = (Simulated::default(), Pages::new(10_000));
