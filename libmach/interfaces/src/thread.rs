@@ -82,6 +82,6 @@ pub trait Thread {
     async fn assignment(&mut self) -> Result<SendRight<dyn ProcessorSet>>;
     /// `thread_info`, by a flavor of `abi::task::thread_info`; as [`Task::info_of`](crate::task::Task::info_of).
     async fn info_of(&mut self, flavor: u32, count: u32) -> Result<List<u32, 40>>;
-    /// What it received last.
+    /// What it received last, while it is stopped.
     async fn last_message(&mut self) -> Result<LastMessage>;
 }

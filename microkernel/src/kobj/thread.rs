@@ -297,6 +297,9 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
     }
 
     async fn last_message(&mut self) -> Result<LastMessage> {
+        if let Stopped::Soon = self.stopped()? {
+            return Err(self.core.again());
+        }
         let thread = self.thread()?;
         // The guess is right if the slot's right is still that thread's.
         let threads = &self.core.layers.cx.sched.threads;

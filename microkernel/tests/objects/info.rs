@@ -232,7 +232,14 @@ fn a_thread_tells_what_it_received_last_and_whom_it_owes_an_answer() {
             thread: asker,
             name: Name(name as u32),
         };
-        let tell = || own.client::<dyn Thread>().last_message().unwrap();
+        let tell = || {
+            let thread = own.client::<dyn Thread>();
+            assert_eq!(code(thread.last_message()), K::Failure, "it runs");
+            thread.suspend().unwrap();
+            let told = thread.last_message().unwrap();
+            thread.resume().unwrap();
+            told
+        };
         assert_eq!(tell(), LastMessage::default());
         let mut sim = world.sim.borrow_mut();
         assert_eq!(sim.on(thread).start_message(&Request::receive(port)), None);
