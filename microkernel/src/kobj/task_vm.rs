@@ -214,7 +214,7 @@ impl<M: Machine> Memory<'_, '_, M> {
     fn set_aside(&mut self, range: (u64, u64), aside: Aside) -> Result<()> {
         if !matches!(*self.core.made, Some(Made::At(_))) {
             self.order(range, &aside.order())?;
-            *self.core.made = Some(Made::At(range.0 - range.0 % PAGE_SIZE));
+            *self.core.made = Some(Made::At(range.0));
         }
         let (map, from) = (self.target()?, self.cursor());
         let (vm, mut context) = self.core.layers.vm();

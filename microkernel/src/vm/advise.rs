@@ -60,6 +60,26 @@ impl SizeLimit {
 }
 
 impl Vm {
+    /// What is left of the whole pages of a range of a map, from the page that `from` lies in on: nothing, at their end, when that is
+    /// beyond it, and for size 0.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: the range wraps around. `InvalidTask`: there is no such map.
+    pub(super) fn rest_of(
+        &self,
+        map: MapId,
+        (address, size): (u64, u64),
+        from: u64,
+    ) -> KernResult<Range<u64>> {
+        let range = whole_pages(address, size)?;
+        self.map_ref(map)?;
+        let start = match size {
+            0 => range.end,
+            _ => range.start.max(from - from % PAGE_SIZE).min(range.end),
+        };
+        Ok(start..range.end)
+    }
+
     /// Discards the contents of the whole pages of a range from `from` on or, when that is below, from the beginning.
     /// Returns up to where it did, by a step; at the end of the range all is done.
     ///
@@ -70,15 +90,13 @@ impl Vm {
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
-        (address, size): (u64, u64),
+        range: (u64, u64),
         contents: Contents,
         from: u64,
     ) -> KernResult<u64> {
-        let range = whole_pages(address, size)?;
-        self.map_ref(map)?;
-        let rest = range.start.max(from)..range.end;
-        if size == 0 || rest.is_empty() {
-            return Ok(range.end);
+        let rest = self.rest_of(map, range, from)?;
+        if rest.is_empty() {
+            return Ok(rest.end);
         }
         let right = match contents {
             Contents::Unneeded => protection::NONE,
@@ -110,18 +128,16 @@ impl Vm {
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
-        (address, size): (u64, u64),
+        range: (u64, u64),
         aside: Aside,
         from: u64,
     ) -> KernResult<u64> {
-        let range = whole_pages(address, size)?;
-        self.map_ref(map)?;
-        let rest = range.start.max(from)..range.end;
-        if size == 0 || rest.is_empty() {
-            return Ok(range.end);
+        let rest = self.rest_of(map, range, from)?;
+        if rest.is_empty() {
+            return Ok(rest.end);
         }
         let Some(id) = self.first_in(map, &rest) else {
-            return Ok(range.end);
+            return Ok(rest.end);
         };
         let entry = self.entry(id);
         let part = entry.start.max(rest.start)..entry.end.min(rest.end);

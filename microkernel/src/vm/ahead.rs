@@ -9,7 +9,7 @@
 use abi::PAGE_SIZE;
 
 use super::pager::Ask;
-use super::{Context, ENTRY, EntryId, MapId, ObjectId, STALLED, STEP, Vm, whole_pages};
+use super::{Context, ENTRY, EntryId, MapId, ObjectId, STALLED, STEP, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::Resource;
 use crate::machine::Machine;
@@ -38,10 +38,10 @@ impl Vm {
         &mut self,
         context: &mut Context<'_, M>,
         map: MapId,
-        (address, size): (u64, u64),
+        range: (u64, u64),
         from: u64,
     ) -> KernResult<Ahead> {
-        let range = whole_pages(address, size)?;
+        let range = self.rest_of(map, range, from)?;
         let nothing = |next| Ahead {
             next,
             missing: false,
@@ -50,10 +50,10 @@ impl Vm {
         let ledger = self.map_ref(map)?.ledger;
         let used = context.ledgers.used(ledger, Resource::Messages);
         let limit = context.ledgers.limit(ledger, Resource::Messages);
-        if size == 0 || used >= limit / 2 || !self.may_stall() {
+        if used >= limit / 2 || !self.may_stall() {
             return Ok(nothing(range.end));
         }
-        let mut at = range.start.max(from);
+        let mut at = range.start;
         let mut budget = STEP;
         while budget > 0 && at < range.end {
             let Some(id) = self.first_in(map, &(at..range.end)) else {

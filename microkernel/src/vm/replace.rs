@@ -187,10 +187,6 @@ impl Vm {
         if entry.object.is_none() {
             return true;
         }
-        if let Some(root) = entry.map.and_then(|map| self.root(map)) {
-            // Whoever replaced it may not have made all CPUs forget it yet, and another one takes it apart.
-            context.machine.flush(root, start..end);
-        }
         let part = start..end.min(start.saturating_add(*budget * PAGE_SIZE));
         let released = self.release(id, &part);
         *budget = budget.saturating_sub(released);

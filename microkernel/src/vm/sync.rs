@@ -96,16 +96,14 @@ impl Vm {
     pub fn paged_part(
         &self,
         map: MapId,
-        (address, size): (u64, u64),
+        range: (u64, u64),
         from: u64,
         order: &Order,
     ) -> KernResult<PagedPart> {
-        let mut range = whole_pages(address, size)?;
-        self.map_ref(map)?;
-        range.start = range.start.max(from);
+        let mut range = self.rest_of(map, range, from)?;
         for _ in 0..STEP {
             let first = self.first_in(map, &range);
-            let Some(id) = first.filter(|_| size > 0 && !range.is_empty()) else {
+            let Some(id) = first.filter(|_| !range.is_empty()) else {
                 return Ok(PagedPart::Nothing);
             };
             let entry = self.entry(id);

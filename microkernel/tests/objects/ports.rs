@@ -10,7 +10,7 @@ use interfaces::thread::Thread;
 use sim::Request;
 
 use crate::transport::Give;
-use crate::world::{LIMITS, World, code, moved, state};
+use crate::world::{LIMITS, World, code, moved};
 
 // covers: P-37
 #[test]
@@ -129,14 +129,9 @@ fn a_task_with_all_its_names_gets_no_more_and_others_notice_nothing() {
 #[test]
 fn a_receiver_without_a_free_name_gets_the_rest_and_is_told_what_is_missing() {
     let world = World::single();
-    let made = world.own().create(few_names(2), 5, 0).unwrap();
-    let task = world.client::<dyn Task>(made);
-    let memory = task.vm_allocate(sim::image::DATA, sim::image::DATA_PAGES * 4096, 0);
-    memory.unwrap();
-    let right = task.thread_create(state()).unwrap();
-    let thread = world.client::<dyn Thread>(right);
-    thread.resume().unwrap();
-    let index = thread.info().unwrap().index;
+    let child = world.child_within(few_names(2));
+    let (index, right) = child.thread();
+    let task = &child.task;
     let mut sim = world.sim.borrow_mut();
     let mut user = sim.on(index);
     user.register_buffer();
@@ -166,8 +161,7 @@ fn a_receiver_without_a_free_name_gets_the_rest_and_is_told_what_is_missing() {
     drop(sim);
     assert_eq!(world.trap(trap::PORT_DEALLOCATE, &[to.0.0.into()]), Ok(0));
     world.release(right);
-    task.terminate().unwrap();
-    world.release(made);
+    child.end();
     world.at_baseline();
 }
 
@@ -175,14 +169,9 @@ fn a_receiver_without_a_free_name_gets_the_rest_and_is_told_what_is_missing() {
 #[test]
 fn what_comes_back_to_a_sender_without_a_free_name_ends_and_is_told_of() {
     let world = World::single();
-    let made = world.own().create(few_names(2), 5, 0).unwrap();
-    let task = world.client::<dyn Task>(made);
-    let memory = task.vm_allocate(sim::image::DATA, sim::image::DATA_PAGES * 4096, 0);
-    memory.unwrap();
-    let right = task.thread_create(state()).unwrap();
-    let thread = world.client::<dyn Thread>(right);
-    thread.resume().unwrap();
-    let index = thread.info().unwrap().index;
+    let child = world.child_within(few_names(2));
+    let (index, right) = child.thread();
+    let task = &child.task;
     let [queue, moved] = [0, 1].map(|_| task.port_allocate(right::RECEIVE).unwrap());
     let watched = task.extract_send(moved, disposition::MAKE_SEND).unwrap();
     let mut sim = world.sim.borrow_mut();
@@ -201,7 +190,7 @@ fn what_comes_back_to_a_sender_without_a_free_name_ends_and_is_told_of() {
     drop(sim);
     // The name that the right had is another one's when it comes back.
     task.port_allocate(right::DEAD_NAME).unwrap();
-    thread.abort().unwrap();
+    world.client::<dyn Thread>(right).abort().unwrap();
     let mut sim = world.sim.borrow_mut();
     let back = sim.on(index).finish_message();
     let expected = Code::SendInterrupted.0 | resource::IPC_SPACE;
@@ -218,8 +207,7 @@ fn what_comes_back_to_a_sender_without_a_free_name_ends_and_is_told_of() {
     for right in [right, watched] {
         world.release(right);
     }
-    task.terminate().unwrap();
-    world.release(made);
+    child.end();
     world.at_baseline();
 }
 

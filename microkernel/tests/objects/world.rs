@@ -88,7 +88,12 @@ impl World {
 
     /// A child, with memory where the first task has its data.
     pub(crate) fn child(&self) -> Child<'_> {
-        let right = self.own().create(LIMITS, 77, 0).unwrap();
+        self.child_within(LIMITS)
+    }
+
+    /// The same with other limits.
+    pub(crate) fn child_within(&self, limits: Limits) -> Child<'_> {
+        let right = self.own().create(limits, 77, 0).unwrap();
         let task = self.client::<dyn Task>(right);
         let memory = task.vm_allocate(image::DATA, image::DATA_PAGES * PAGE, 0);
         assert_eq!(memory, Ok(image::DATA));

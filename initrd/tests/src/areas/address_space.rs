@@ -14,7 +14,7 @@ use libmach::abi::task::Limits;
 use libmach::abi::vm::{behavior, entry, flags, inherit, map_flags, protection, region};
 use libmach::{Error, SendRight, thread, trap};
 
-use super::cases;
+use super::{cases, own};
 use crate::case::{Check, World, check, equal};
 use crate::raw;
 
@@ -32,10 +32,6 @@ cases! { "address space":
     "wired memory is copied at once by a fork" => wire,
     "freed and zeroed memory reads as zeros" => contents,
     "a private copy of read-only memory can be written" => private_copy,
-}
-
-fn own() -> Check<SendRight<dyn Task>> {
-    Ok(SendRight::from_name(trap::task_self()?))
 }
 
 /// A task without threads, which ends with the test.

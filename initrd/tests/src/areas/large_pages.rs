@@ -4,14 +4,13 @@ use alloc::vec;
 
 use interfaces::host::Host;
 use interfaces::memory::Entry;
-use interfaces::task::Task;
 use interfaces::vm::Place;
 use libmach::abi::kern_return::KernReturn as K;
 use libmach::abi::task::Limits;
 use libmach::abi::vm::{LARGE_PAGE_SIZE as LARGE, entry, flags, map_flags, protection, region};
 use libmach::{SendRight, trap};
 
-use super::cases;
+use super::{cases, own};
 use crate::case::{Check, World, check, equal};
 use crate::census::leaves_nothing;
 use crate::raw;
@@ -28,10 +27,6 @@ cases! { "large pages":
     "a child has a copy of large pages" => fork,
     "large pages are shared as such" => shared,
     "what cannot be large is refused" => refused,
-}
-
-fn own() -> Check<SendRight<dyn Task>> {
-    Ok(SendRight::from_name(trap::task_self()?))
 }
 
 /// Large pages that this task's tables map by one entry each, and what its account pays for beside tables.

@@ -32,7 +32,10 @@ mod timers;
 mod traps;
 mod waits;
 
-use crate::case::Case;
+use interfaces::task::Task;
+use libmach::{SendRight, trap};
+
+use crate::case::{Case, Check};
 
 /// All cases, by area.
 pub const ALL: &[&[Case]] = &[
@@ -90,3 +93,8 @@ macro_rules! cases {
     };
 }
 use cases;
+
+/// This task's own port.
+fn own() -> Check<SendRight<dyn Task>> {
+    Ok(SendRight::from_name(trap::task_self()?))
+}

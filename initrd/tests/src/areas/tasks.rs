@@ -1,14 +1,13 @@
 //! What tasks keep for their children, and registers of their threads.
 
 use interfaces::host::Host;
-use interfaces::task::Task;
 use libmach::abi::kern_return::KernReturn as K;
 use libmach::abi::names::Name;
 use libmach::abi::task::{Limits, special};
 use libmach::abi::thread_state::{FIXED_FLAGS, ThreadState};
 use libmach::{Error, ReceiveRight, SendRight, Untyped, trap};
 
-use super::cases;
+use super::{cases, own};
 use crate::case::{Check, World, check, equal};
 use crate::child::Child;
 use crate::raw::Words;
@@ -26,10 +25,6 @@ cases! { "tasks":
     "registered ports are three, and a child's too" => registered,
     "a port that died is kept no longer" => dead_port,
     "registers of a stopped thread are read and written" => registers,
-}
-
-fn own() -> Check<SendRight<dyn Task>> {
-    Ok(SendRight::from_name(trap::task_self()?))
 }
 
 fn code<T>(result: libmach::Result<T>) -> K {

@@ -262,15 +262,8 @@ impl Machine for Hardware {
     }
 
     fn free_detached(&mut self, root: Root) -> bool {
-        let area = percpu::this();
-        let mut memory = Direct::KERNEL;
-        let mut tables = Tables::new(&mut memory);
-        let none = tables.free_aside(table_of(root.0), &mut UserTables(area));
-        if !none {
-            // Another CPU may have detached them, and not made all forget them yet.
-            shootdown::add_all(area, root.0);
-        }
-        none
+        let mut pages = UserTables(percpu::this());
+        Tables::new(&mut { Direct::KERNEL }).free_aside(table_of(root.0), &mut pages)
     }
 
     fn protect(&mut self, root: Root, range: Range<u64>, protection: u32) {

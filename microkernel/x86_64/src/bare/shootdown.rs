@@ -154,30 +154,35 @@ pub(crate) fn add_all(area: &PerCpu, root: u64) {
 
 /// Keeps a page from being used until nobody has mappings of it.
 pub(crate) fn quarantine(area: &PerCpu, page: u64) {
-    // SAFETY: as in `add`.
-    let batch = unsafe { batch_of(area) };
-    UNFINISHED.note(area.number.get() as usize, &mut batch.others);
-    batch.quarantine.push(&mut { Direct::KERNEL }, page);
-    area.attention.set(area.attention.get() | attention::FLUSH);
+    keep(area, |batch| {
+        batch.quarantine.push(&mut { Direct::KERNEL }, page);
+    });
 }
 
 /// As [`quarantine`], for a large page.
 pub(crate) fn quarantine_large(area: &PerCpu, page: u64) {
-    // SAFETY: as in `add`.
-    let batch = unsafe { batch_of(area) };
-    UNFINISHED.note(area.number.get() as usize, &mut batch.others);
-    batch.large.push(&mut { Direct::KERNEL }, page);
-    area.attention.set(area.attention.get() | attention::FLUSH);
+    keep(area, |batch| {
+        batch.large.push(&mut { Direct::KERNEL }, page);
+    });
 }
 
 /// Keeps a context from being used until nobody remembers translations of it.
 pub(crate) fn retire(area: &PerCpu, context: u64) {
     if context != 0 {
-        // SAFETY: as in `add`.
-        let batch = unsafe { batch_of(area) };
-        UNFINISHED.note(area.number.get() as usize, &mut batch.others);
-        batch.contexts.push(context).ok();
+        keep(area, |batch| {
+            batch.contexts.push(context).ok();
+        });
     }
+}
+
+/// Puts something into the batch that waits for all batches that are unfinished now.
+#[inline(always)]
+fn keep(area: &PerCpu, put: impl FnOnce(&mut Batch)) {
+    // SAFETY: as in `add`.
+    let batch = unsafe { batch_of(area) };
+    UNFINISHED.note(area.number.get() as usize, &mut batch.others);
+    put(batch);
+    area.attention.set(area.attention.get() | attention::FLUSH);
 }
 
 /// This CPU runs the kernel from now on.
