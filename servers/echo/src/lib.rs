@@ -5,11 +5,9 @@
 use interfaces::echo::Echo;
 use libmach::Result;
 
-/// The server's state.
+/// The server's state: the sum.
 #[derive(Debug, Default)]
-pub struct Server {
-    sum: u64,
-}
+pub struct Server(u64);
 
 impl Echo for Server {
     async fn echo(&self, value: u64) -> Result<u64> {
@@ -17,7 +15,7 @@ impl Echo for Server {
     }
 
     async fn add(&mut self, n: u64) -> Result<u64> {
-        self.sum = self.sum.wrapping_add(n);
-        Ok(self.sum)
+        self.0 = self.0.wrapping_add(n);
+        Ok(self.0)
     }
 }

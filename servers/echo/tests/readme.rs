@@ -33,3 +33,12 @@ fn the_readme_shows_the_code_that_runs() {
         assert!(found, "the README shows what is not there:\n{piece}");
     }
 }
+
+/// An example that grows is none any more.
+#[test]
+fn the_example_server_has_at_most_25_lines() {
+    let [_, server, wiring, ..] = SOURCES;
+    let lines = server.lines().chain(wiring.lines()).map(str::trim);
+    let code = lines.filter(|line| !line.is_empty() && !line.starts_with("//"));
+    assert!(code.count() <= 25);
+}
