@@ -114,6 +114,43 @@ fn a_folder_without_limine_makes_no_image() {
     assert!(output.stdout.is_empty());
 }
 
+/// Stands in for a release of Limine: what is in the image is looked at, and not started.
+#[test]
+fn a_folder_with_limine_makes_an_image_of_what_it_loads() {
+    let tree = Tree::with_servers(&SERVERS);
+    let folder = tree.root().join("limine, 8");
+    fs::create_dir(&folder).expect("a folder");
+    let files = [
+        "limine-bios.sys",
+        "limine-bios-cd.bin",
+        "limine-uefi-cd.bin",
+        "BOOTX64.EFI",
+    ];
+    for name in files {
+        fs::write(folder.join(name), format!("this is {name}").repeat(200)).expect("a file");
+    }
+    let mut tool = tree.tool(&["image"]);
+    let output = tool.env("LIMINE_DIR", &folder).output().expect("it");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let path = text(&output.stdout);
+    let image = fs::read(path.trim_end()).expect("the image");
+    let holds = |what: &str| {
+        image
+            .windows(what.len())
+            .any(|part| part == what.as_bytes())
+    };
+    for name in files {
+        assert!(holds(&format!("this is {name}")), "{name} is not in it");
+    }
+    for entry in [
+        "protocol: limine",
+        "boot():/boot/kernel",
+        "boot():/boot/boot.tar",
+    ] {
+        assert!(holds(entry), "the menu lacks {entry}");
+    }
+}
+
 #[test]
 fn without_a_terminal_the_console_takes_a_script() {
     let tree = Tree::with_servers(&SERVERS);
