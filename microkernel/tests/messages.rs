@@ -52,6 +52,10 @@ fn dispositions_that_make_no_header_change_nothing() {
         Request::send(port).replying(port, disposition::MOVE_RECEIVE),
         Request::send(port).replying(port, 31),
         Request::send(port).replying(port, disposition::NONE),
+        // The dispositions are judged before the names.
+        Request::send(Name(0x77)).replying(port, 31),
+        Request::send(Name(0x77)).replying(port, disposition::NONE),
+        Request::send(Name::NULL).replying(Name(0x78), disposition::MOVE_RECEIVE),
     ];
     for request in bad {
         assert_eq!(

@@ -21,6 +21,7 @@ pub mod entry;
 pub mod exception;
 pub mod fast;
 mod guard;
+mod header;
 mod letter;
 pub mod lines;
 mod meet;

@@ -8,16 +8,15 @@ use abi::trace::{self, Kind as TraceKind};
 use super::agenda::Progress;
 use super::array::Stage;
 use super::body::fits;
-use super::entry::Rights;
 use super::message::{Message, Via};
 use super::port::{Kind, Object, Port};
 use super::receive::note_receive;
-use super::right::{Right, needed};
+use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::ids::{BodyId, BufferId, MessageId, PortId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Frame, Machine, Time};
-use crate::sched::{Flags, Sched, Wait};
+use crate::sched::{Flags, Wait};
 use crate::vm::STALLED;
 
 /// A `mach_msg` trap, decoded from its registers.
@@ -176,9 +175,7 @@ impl Ipc {
             thread.counts.sent = thread.counts.sent.wrapping_add(1);
         }
         if let Some(receiver) = receiver
-            && self.still_meets(cx.sched, port, receiver)
-            // One thing always fits into a step that is for it alone.
-            && (message.shape.descriptors() <= 1 || !self.takes_steps(cx.vm, &message))
+            && (message.shape.descriptors() == 0 || self.may_hand(cx, receiver, &message))
         {
             self.hand(cx, (buffer, receiver), &mut message);
             return Ok(Sent::Done);
@@ -293,11 +290,20 @@ impl Ipc {
         takes.then_some(thread)
     }
 
-    /// Whether rights that were copied in meanwhile have changed nothing about that.
-    fn still_meets(&self, sched: &Sched, port: PortId, receiver: ThreadId) -> bool {
+    /// Whether a message with descriptors can go to that thread: the rights that were copied in meanwhile have changed
+    /// nothing about it, and one step is enough.
+    fn may_hand<M: Machine>(
+        &self,
+        cx: &Context<'_, M>,
+        receiver: ThreadId,
+        message: &Message,
+    ) -> bool {
+        let port = message.port;
         // One that waited for a port which moved waits no more, though it has not been told.
-        self.receiver_of(sched, port) == Some(receiver)
+        self.receiver_of(cx.sched, port) == Some(receiver)
             && self.ports.get(port).is_some_and(|port| !port.has_work)
+            // One thing always fits into a step that is for it alone.
+            && (message.shape.descriptors() == 1 || !self.takes_steps(cx.vm, message))
     }
 
     /// Whether the answer to a request to the kernel goes straight into the caller's registers.
@@ -583,108 +589,6 @@ impl Ipc {
         MessageReturn(code.0 | lost.resources())
     }
 
-    /// All that can be wrong with options, destination, reply and shape; the port of the destination.
-    /// Changes nothing (M-02 to M-05).
-    fn check_header<M: Machine>(
-        &mut self,
-        cx: &Context<'_, M>,
-        thread: ThreadId,
-        call: &Call,
-    ) -> Result<PortId, MessageReturn> {
-        let Some(record) = cx.sched.threads.get(thread) else {
-            return Err(MessageReturn::SendInvalidHeader);
-        };
-        let wanted = needed(call.remote).filter(|_| call.remote != disposition::MOVE_RECEIVE);
-        let wanted = wanted.ok_or(MessageReturn::SendInvalidHeader)?;
-        if call.options & !options::ALL != 0 || !call.shape.is_valid() {
-            return Err(MessageReturn::SendInvalidHeader);
-        }
-        let port = match call.destination {
-            Name::REPLY_SLOT if call.remote == disposition::MOVE_SEND_ONCE => {
-                record.slot.filter(|port| self.ports.get(*port).is_some())
-            }
-            name => self.held((record.space, record.first_names), name, wanted),
-        };
-        let port = port.ok_or(MessageReturn::SendInvalidDest)?;
-        self.check_reply(record.space, record.slot, call)?;
-        if call.shape.is_buffered() && !fits(cx.vm, record.buffer, call.shape) {
-            return Err(MessageReturn::SendTooLarge);
-        }
-        Ok(port)
-    }
-
-    #[inline(always)]
-    fn check_reply(
-        &mut self,
-        space: crate::base::ids::SpaceId,
-        slot: Option<PortId>,
-        call: &Call,
-    ) -> Result<(), MessageReturn> {
-        let (name, local) = (call.reply, call.local);
-        if call.replies_to_own() {
-            let receives = call.has(options::RECEIVE) && call.receive == Name::NULL;
-            return if receives {
-                Ok(())
-            } else {
-                Err(MessageReturn::SendInvalidReply)
-            };
-        }
-        if local == disposition::NONE {
-            let none = name == Name::NULL;
-            return if none {
-                Ok(())
-            } else {
-                Err(MessageReturn::SendInvalidHeader)
-            };
-        }
-        self.check_named_reply(space, slot, call)
-    }
-
-    #[inline(never)]
-    fn check_named_reply(
-        &mut self,
-        space: crate::base::ids::SpaceId,
-        slot: Option<PortId>,
-        call: &Call,
-    ) -> Result<(), MessageReturn> {
-        let (name, local) = (call.reply, call.local);
-        if local == disposition::MOVE_RECEIVE || needed(local).is_none() {
-            return Err(MessageReturn::SendInvalidHeader);
-        }
-        if name == call.destination {
-            self.check_same_name(space, call)?;
-        }
-        match name {
-            Name::DEAD => Ok(()),
-            Name::REPLY_SLOT if local == disposition::MOVE_SEND_ONCE && slot.is_some() => Ok(()),
-            name => match self.can_copy_in(space, name, local) {
-                Ok(_) => Ok(()),
-                Err(_) => Err(MessageReturn::SendInvalidReply),
-            },
-        }
-    }
-
-    /// One name for destination and reply: what is moved twice must be there twice (M-05).
-    fn check_same_name(
-        &mut self,
-        space: crate::base::ids::SpaceId,
-        call: &Call,
-    ) -> Result<(), MessageReturn> {
-        let moved = |wanted| call.remote == wanted || call.local == wanted;
-        if moved(disposition::MOVE_SEND_ONCE) {
-            return Err(MessageReturn::SendInvalidDest);
-        }
-        let both = call.remote == disposition::MOVE_SEND && call.local == disposition::MOVE_SEND;
-        let urefs = self
-            .look_up(space, call.destination)
-            .map_or(0, |entry| entry.urefs);
-        if both && urefs < 2 {
-            Err(MessageReturn::SendInvalidDest)
-        } else {
-            Ok(())
-        }
-    }
-
     /// Sees to it that the message finds a place, and that the sender pays for it.
     fn pay<M: Machine>(
         &mut self,
@@ -701,85 +605,6 @@ impl Ipc {
             .map_err(|_| shortage)?;
         message.payer = Some(payer);
         Ok(())
-    }
-
-    /// Takes both header rights into the message. The header was checked, so both are there.
-    fn copy_in_header<M: Machine>(
-        &mut self,
-        cx: &mut Context<'_, M>,
-        thread: ThreadId,
-        (call, port): (&Call, PortId),
-        message: &mut Message,
-    ) {
-        message.via = match needed(call.remote) {
-            Some(Rights::SEND_ONCE) => Via::SendOnce,
-            _ if call.remote == disposition::MAKE_SEND_ONCE => Via::SendOnce,
-            _ => Via::Send,
-        };
-        if call.remote == disposition::COPY_SEND {
-            self.add_send(port);
-            message.reply = self.copy_in_reply(cx, thread, call);
-            return;
-        }
-        self.copy_in_named_header(cx, thread, (call, port), message);
-    }
-
-    #[inline(never)]
-    fn copy_in_named_header<M: Machine>(
-        &mut self,
-        cx: &mut Context<'_, M>,
-        thread: ThreadId,
-        (call, port): (&Call, PortId),
-        message: &mut Message,
-    ) {
-        // A right that is moved goes last, in case the other one is copied from the same name.
-        let last = call.remote == disposition::MOVE_SEND;
-        if last {
-            message.reply = self.copy_in_reply(cx, thread, call);
-        }
-        let destination = self.copy_in_named(cx, thread, call.destination, call.remote);
-        debug_assert!(
-            matches!(destination, Right::Send(to) | Right::SendOnce(to) if to == port),
-            "the header was checked"
-        );
-        if !last {
-            message.reply = self.copy_in_reply(cx, thread, call);
-        }
-    }
-
-    fn copy_in_reply<M: Machine>(
-        &mut self,
-        cx: &mut Context<'_, M>,
-        thread: ThreadId,
-        call: &Call,
-    ) -> Right {
-        if call.replies_to_own() {
-            let own = cx.sched.threads.get(thread).map(|thread| thread.reply_port);
-            return own.map_or(Right::None, Right::SendOnce);
-        }
-        match (call.local, call.reply) {
-            (disposition::NONE, _) => Right::None,
-            (_, Name::DEAD) => Right::Dead,
-            (local, name) => self.copy_in_named(cx, thread, name, local),
-        }
-    }
-
-    #[inline(never)]
-    fn copy_in_named<M: Machine>(
-        &mut self,
-        cx: &mut Context<'_, M>,
-        thread: ThreadId,
-        name: Name,
-        disposition: u8,
-    ) -> Right {
-        let Some(record) = cx.sched.threads.get(thread) else {
-            return Right::None;
-        };
-        if name == Name::REPLY_SLOT {
-            return Self::empty_slot(cx, thread);
-        }
-        let space = record.space;
-        self.copy_in(cx, space, name, disposition)
     }
 }
 
