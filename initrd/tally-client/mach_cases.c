@@ -189,6 +189,26 @@ static void raw(common_t *common)
     thread_terminate(mach_thread_self());
 }
 
+static void counts(void *argument)
+{
+    common_t *common = argument;
+
+    common->turns++;
+}
+
+/* Gives turns up until another thread had one. */
+static void give_turns(void)
+{
+    common_t common = {.turns = 0};
+
+    WORKS(mello_thread_start(counts, &common));
+    while (common.turns == 0) {
+        boolean_t others = swtch(), any = swtch_pri(0);
+        CHECK((others == 0 || others == 1) && (any == 0 || any == 1));
+    }
+    EQUAL(common.turns, 1);
+}
+
 static x86_thread_state64_t state_of(void (*function)(common_t *), common_t *common)
 {
     vm_address_t stack = 0;
@@ -236,6 +256,7 @@ void case_threads(void)
     WORKS(thread_resume(thread));
     EQUAL(thread_resume(thread), KERN_FAILURE);
     take_turns(&common);
+    give_turns();
 }
 
 /* An instruction that is none, and what the handler put into a register. */

@@ -79,7 +79,7 @@ pub enum Argument {
 use Argument as A;
 
 /// Every trap but `mach_msg`, with the meaning of its arguments.
-pub const TRAPS: [(i64, &[Argument]); 57] = [
+pub const TRAPS: [(i64, &[Argument]); 59] = [
     (trap::VM_ALLOCATE, &[A::Address, A::Size, A::Flag]),
     (trap::VM_DEALLOCATE, &[A::Victim, A::Size]),
     (
@@ -112,6 +112,8 @@ pub const TRAPS: [(i64, &[Argument]); 57] = [
     (trap::HOST_SELF, &[]),
     (trap::PORT_GET_ATTRIBUTE, &[A::Receive, A::Attribute]),
     (trap::THREAD_SWITCH, &[A::Name, A::Switch, A::Deadline]),
+    (trap::SWTCH, &[A::Name, A::Flag, A::Flag]),
+    (trap::SWTCH_PRI, &[A::Name, A::Flag, A::Flag]),
     (trap::PORT_TYPE, &[A::Name]),
     (
         trap::PORT_REQUEST_NOTIFICATION,

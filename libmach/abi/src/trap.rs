@@ -68,6 +68,12 @@ pub const PORT_GUARD: i64 = -41;
 pub const PORT_UNGUARD: i64 = -42;
 /// Traps of XNU that are answered `NotSupported`: `mach_msg2`, and those that make and read vouchers.
 pub const REFUSED: [i64; 3] = [-47, -70, -72];
+/// `swtch_pri(_, _, half)`: as [`SWTCH`], at the lowest priority: any thread's turn comes before the caller's next
+/// one. It has its priority back then, and at the latest after 10 ms.
+pub const SWTCH_PRI: i64 = -59;
+/// `swtch(_, _, half)`: gives up the turn → 1 if other threads wait for one when the caller has its own again, else 0.
+/// If none waits in the first place, it is 0 at once. Halves: [`swtch`].
+pub const SWTCH: i64 = -60;
 /// `thread_switch(thread, option, deadline)`. Options: [`switch_option`].
 pub const THREAD_SWITCH: i64 = -61;
 /// `clock_sleep_trap(clock, kind, seconds, nanoseconds)` → when it woke, in ns since boot. Of the system clock, to a time
@@ -173,13 +179,21 @@ pub mod attribute {
     pub const LABEL: u64 = 8;
 }
 
+/// The third argument of [`SWTCH`] and [`SWTCH_PRI`].
+pub mod swtch {
+    /// All of it.
+    pub const WHOLE: u64 = 0;
+    /// What is left when the turn comes back: the kernel sets it itself, before it does the trap again.
+    pub const BACK: u64 = 1;
+}
+
 /// Options of [`THREAD_SWITCH`].
 pub mod switch_option {
     /// Yield: to the named thread, if it waits for its turn and none waits that comes before it.
     pub const NONE: u64 = 0;
     /// The same at the lowest priority until the deadline.
     pub const DEPRESS: u64 = 1;
-    /// Block until the deadline.
+    /// Block until the deadline; the turn goes as with [`NONE`]. A deadline that is past: a yield.
     pub const WAIT: u64 = 2;
     /// As [`DEPRESS`], for who spins at a lock.
     pub const OSLOCK_DEPRESS: u64 = 4;

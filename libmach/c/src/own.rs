@@ -193,6 +193,18 @@ pub extern "C" fn mach_wait_until(deadline: u64) -> u32 {
     code(trap::wait_until(deadline))
 }
 
+/// `swtch`.
+#[unsafe(no_mangle)]
+pub extern "C" fn swtch() -> i32 {
+    trap::swtch().into()
+}
+
+/// `swtch_pri`. Mach has not looked at its argument for long.
+#[unsafe(no_mangle)]
+pub extern "C" fn swtch_pri(_priority: i32) -> i32 {
+    trap::swtch_pri().into()
+}
+
 /// `thread_switch`; `milliseconds` count for `SWITCH_OPTION_WAIT` and `SWITCH_OPTION_DEPRESS`.
 #[unsafe(no_mangle)]
 pub extern "C" fn thread_switch(thread: u32, option: i32, milliseconds: u32) -> u32 {

@@ -87,7 +87,7 @@ pub(crate) unsafe fn trap(trap: i64, arguments: [u64; 6]) -> (u64, u64) {
             std::thread::sleep(Duration::from_nanos(a.saturating_sub(now())));
             Ok(0)
         }
-        number::THREAD_SWITCH => {
+        number::THREAD_SWITCH | number::SWTCH | number::SWTCH_PRI => {
             std::thread::yield_now();
             Ok(0)
         }

@@ -312,6 +312,21 @@ pub fn thread_switch(thread: Name, option: u64, deadline: u64) -> Outcome<()> {
     ))
 }
 
+/// Gives up the turn; whether others wait for one when the caller has its own again.
+pub fn swtch() -> bool {
+    turn(number::SWTCH)
+}
+
+/// As [`swtch`], to threads of lower priority, too.
+pub fn swtch_pri() -> bool {
+    turn(number::SWTCH_PRI)
+}
+
+/// Either of the two, which do not fail.
+fn turn(number: i64) -> bool {
+    harmless(number, [0, 0, number::swtch::WHOLE, 0, 0, 0]) == Ok(1)
+}
+
 /// Blocks until the absolute time in ns.
 pub fn wait_until(deadline: u64) -> Outcome<()> {
     unit(harmless(number::WAIT_UNTIL, [deadline, 0, 0, 0, 0, 0]))

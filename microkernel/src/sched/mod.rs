@@ -428,16 +428,38 @@ impl Sched {
     ) -> Option<ThreadId> {
         let current = self.cpu(cpu).current?;
         let own = self.threads.get(current)?.priority;
-        let is_next = self.threads.get(to).is_some_and(|to| {
-            let first = i16::from(to.priority) == self.highest && to.priority >= own;
-            first && to.state == State::Ready
-        });
-        if !is_next {
+        if self.highest < own.into() || !self.could_be_next(to) {
             return self.yield_now(machine, cpu);
         }
         self.dequeue(to);
         self.change_places(machine, cpu, (current, to));
         Some(to)
+    }
+
+    /// A CPU whose thread just began to wait runs this one, if it could be next. Whether it does.
+    pub fn pass_to<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, to: ThreadId) -> bool {
+        let next = self.could_be_next(to);
+        if next {
+            self.dequeue(to);
+            let now = machine.now();
+            self.run(machine, cpu, (Some(to), now));
+        }
+        next
+    }
+
+    /// Whether a thread waits for its turn, and none that comes before it.
+    fn could_be_next(&self, id: ThreadId) -> bool {
+        self.threads.get(id).is_some_and(|thread| {
+            thread.state == State::Ready && i16::from(thread.priority) == self.highest
+        })
+    }
+
+    /// At the end of this event a CPU's turn is over, as if its slice were: others run first, if any waits that its
+    /// thread's priority does not keep waiting.
+    pub fn end_turn(&mut self, cpu: Cpu) {
+        let state = self.cpu(cpu);
+        state.slice_over = true;
+        state.reschedule = true;
     }
 
     /// A thread that is in no queue runs instead of a CPU's current one, which goes into one.

@@ -1,9 +1,10 @@
 //! A trap as a value. What the registers claim is typed here and checked where it is used.
 
 use abi::names::Name;
-use abi::trap;
+use abi::trap::{self, swtch};
 
 use super::semaphore::SemaphoreTrap;
+use super::switch::SwitchTrap;
 use crate::ipc::notify::Request;
 use crate::machine::{Frame, Time};
 use crate::vm::Which;
@@ -21,11 +22,7 @@ pub enum Trap {
     ThreadSelf,
     TaskSelf,
     HostSelf,
-    Switch {
-        thread: Name,
-        option: u64,
-        deadline: Time,
-    },
+    Switch(SwitchTrap),
     WaitUntil {
         deadline: Time,
     },
@@ -219,11 +216,15 @@ impl Trap {
             trap::THREAD_SELF => Self::ThreadSelf,
             trap::TASK_SELF => Self::TaskSelf,
             trap::HOST_SELF => Self::HostSelf,
-            trap::THREAD_SWITCH => Self::Switch {
+            trap::THREAD_SWITCH => Self::Switch(SwitchTrap::To {
                 thread: name(a),
                 option: b,
                 deadline: c,
-            },
+            }),
+            trap::SWTCH if c == swtch::BACK => Self::Switch(SwitchTrap::Back),
+            trap::SWTCH => Self::Switch(SwitchTrap::Give),
+            trap::SWTCH_PRI if c == swtch::BACK => Self::Switch(SwitchTrap::Raise),
+            trap::SWTCH_PRI => Self::Switch(SwitchTrap::Lower),
             trap::WAIT_UNTIL => Self::WaitUntil { deadline: a },
             trap::CLOCK_SLEEP => Self::ClockSleep {
                 clock: name(a),

@@ -2,13 +2,13 @@
 
 mod decode;
 mod semaphore;
+mod switch;
 
 pub use decode::Trap;
 
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, right};
 use abi::registers::options;
-use abi::trap::switch_option;
 use interfaces::clock::Time;
 
 use crate::base::KernResult;
@@ -85,14 +85,7 @@ pub fn perform<M: Machine>(
         Trap::ThreadSelf | Trap::TaskSelf | Trap::HostSelf => {
             Outcome::Return(self_trap(layers, task, caller, trap))
         }
-        Trap::Switch {
-            thread,
-            option,
-            deadline,
-        } => {
-            let to = named_thread(layers, task, thread);
-            switch(layers, (caller, to), option, deadline)
-        }
+        Trap::Switch(trap) => switch::perform(layers, task, caller, trap),
         Trap::WaitUntil { deadline } => wait_until(layers, caller, deadline),
         Trap::ClockSleep { clock, kind, time } => {
             match clock_deadline(layers, task, clock, (kind, time)) {
@@ -443,41 +436,6 @@ fn self_trap<M: Machine>(
         .ipc
         .name_for_kernel_port(&mut layers.cx, task.space, port)?;
     Ok(name.0.into())
-}
-
-/// The thread behind a name: a hint, and so no error when there is none.
-fn named_thread<M: Machine>(
-    layers: &mut Layers<'_, M>,
-    task: &Task,
-    name: Name,
-) -> Option<ThreadId> {
-    match kernel_object(layers, task, name) {
-        Ok(Object::Thread(thread)) => Some(thread),
-        _ => None,
-    }
-}
-
-fn switch<M: Machine>(
-    layers: &mut Layers<'_, M>,
-    (caller, to): (Caller, Option<ThreadId>),
-    option: u64,
-    deadline: u64,
-) -> Outcome {
-    use switch_option::{DEPRESS, NONE, OSLOCK_DEPRESS, OSLOCK_WAIT, WAIT};
-    let cx = &mut layers.cx;
-    match option {
-        NONE => {}
-        WAIT | OSLOCK_WAIT => return wait_until(layers, caller, deadline),
-        DEPRESS | OSLOCK_DEPRESS => {
-            let whom = (caller.thread, deadline);
-            cx.sched.depress(cx.machine, cx.cpu, whom);
-        }
-        _ => return Outcome::Return(Err(KernReturn::InvalidArgument)),
-    }
-    Outcome::Yielded(match to {
-        Some(to) => cx.sched.yield_to(cx.machine, cx.cpu, to),
-        None => cx.sched.yield_now(cx.machine, cx.cpu),
-    })
 }
 
 fn wait_until<M: Machine>(layers: &mut Layers<'_, M>, caller: Caller, deadline: u64) -> Outcome {

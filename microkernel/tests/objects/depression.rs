@@ -9,7 +9,7 @@ use microkernel::machine::{Cpu, Event, FrameIndex};
 use sim::{Request, Sim};
 
 use crate::transport::{Give, Port};
-use crate::world::{World, code};
+use crate::world::{Child, World, code};
 
 const CPU: Cpu = Cpu(0);
 
@@ -154,6 +154,179 @@ fn a_thread_gives_its_turn_to_the_one_that_it_names_if_that_could_be_next() {
     }
     child.end();
     world.at_baseline();
+}
+
+/// Four threads of a child, of fixed priorities, while the first task's rests.
+struct Four<'w> {
+    world: &'w World,
+    child: Child<'w>,
+    threads: [(FrameIndex, Give); 4],
+    /// What the child calls them.
+    names: [Name; 4],
+    /// When the first task's thread wakes.
+    end: u64,
+}
+
+impl<'w> Four<'w> {
+    fn new(world: &'w World, priorities: [u32; 4]) -> Self {
+        let child = world.child();
+        world.first_comes_first();
+        let threads = [(); 4].map(|()| child.thread());
+        for ((_, right), priority) in threads.into_iter().zip(priorities) {
+            world.thread(right).set_priority(priority, 1).unwrap();
+        }
+        let names = threads.map(|(_, right)| child.task.insert_send(Name::NULL, right).unwrap());
+        let end = world.rest(1_000_000_000);
+        Self {
+            world,
+            child,
+            threads,
+            names,
+            end,
+        }
+    }
+
+    fn end(self) {
+        self.world.wake_first(self.end);
+        for (_, right) in self.threads {
+            self.world.thread(right).terminate().unwrap();
+            self.world.release(right);
+        }
+        self.child.end();
+        self.world.at_baseline();
+    }
+}
+
+/// The CPU's thread gives its turn up; who runs then.
+fn swtch(sim: &mut Sim, number: i64) -> FrameIndex {
+    let back = sim.trap(CPU, number, &[7, 7, trap::swtch::WHOLE]);
+    assert!(back.is_none());
+    assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+    sim.current(CPU)
+}
+
+/// What a thread that runs again was told.
+fn told(sim: &mut Sim, thread: FrameIndex) -> u64 {
+    assert_eq!(sim.current(CPU), thread);
+    let frame = sim.take_answer(thread).unwrap().frame;
+    assert_eq!((frame.rax, frame.rdi, frame.rsi), (0, 7, 7));
+    frame.rdx
+}
+
+/// The CPU's thread sleeps so long.
+fn sleep(sim: &mut Sim, time: u64) {
+    let until = sim.now() + time;
+    assert!(sim.trap(CPU, trap::WAIT_UNTIL, &[until]).is_none());
+}
+
+// covers: T-11
+#[test]
+fn who_gives_up_its_turn_learns_whether_others_wait_when_it_is_back() {
+    let world = World::single();
+    let four = Four::new(&world, [60, 60, 50, 10]);
+    let [a, b, low, lowest] = four.threads.map(|(index, _)| index);
+    let mut sim = world.sim.borrow_mut();
+    assert_eq!(sim.current(CPU), a);
+    // To the next one of the same priority and back: the two below wait all the time.
+    assert_eq!(swtch(&mut sim, trap::SWTCH), b);
+    assert_eq!(swtch(&mut sim, trap::SWTCH), a);
+    assert_eq!(told(&mut sim, a), 1);
+    // To nobody but those below, who do not get it.
+    assert_eq!(swtch(&mut sim, trap::SWTCH), b);
+    assert_eq!(told(&mut sim, b), 1);
+    sleep(&mut sim, 100_000_000);
+    assert_eq!(told(&mut sim, a), 1);
+    let back = sim.trap(CPU, trap::SWTCH, &[]).unwrap();
+    assert_eq!((back.frame.rax, back.frame.rdx), (0, 1));
+    // The others sleep now, too.
+    sleep(&mut sim, 90_000_000);
+    assert_eq!(sim.current(CPU), low);
+    sleep(&mut sim, 80_000_000);
+    assert_eq!(sim.current(CPU), lowest);
+    for number in [trap::SWTCH, trap::SWTCH_PRI] {
+        let back = sim.trap(CPU, number, &[7, 7, 0]).unwrap();
+        assert_eq!((back.frame.rax, back.frame.rdx), (0, 0), "nobody waits");
+    }
+    // One wakes that is above: this one waits now.
+    sim.pass_time(81_000_000);
+    assert_eq!(sim.current(CPU), low);
+    assert_eq!(sim.take_answer(low).unwrap().frame.rax, 0);
+    assert_eq!(swtch_back(&mut sim), 1);
+    drop(sim);
+    four.end();
+}
+
+/// The second half alone: nothing is given up.
+fn swtch_back(sim: &mut Sim) -> u64 {
+    let thread = sim.current(CPU);
+    let arguments = [0, 0, trap::swtch::BACK];
+    let back = sim.trap(CPU, trap::SWTCH, &arguments).unwrap();
+    assert_eq!(sim.current(CPU), thread);
+    back.frame.rdx
+}
+
+// covers: T-11
+#[test]
+fn who_gives_up_its_turn_to_anybody_has_its_priority_back_with_it() {
+    let world = World::single();
+    let four = Four::new(&world, [60, 50, 10, 10]);
+    let [high, middle, low, other] = four.threads.map(|(index, _)| index);
+    let mut sim = world.sim.borrow_mut();
+    assert_eq!(swtch(&mut sim, trap::SWTCH_PRI), middle);
+    assert_eq!(swtch(&mut sim, trap::SWTCH_PRI), low);
+    // They sleep, so that a thread of the lowest priority has its turn before 10 ms are over.
+    sleep(&mut sim, 500_000_000);
+    assert_eq!(sim.current(CPU), other);
+    sleep(&mut sim, 1_000_000);
+    assert_eq!(told(&mut sim, high), 1, "the other one waits, depressed");
+    // The one that wakes does not come before it.
+    sim.pass_time(2_000_000);
+    assert_eq!(sim.current(CPU), high);
+    // It does come before the one that is depressed, until 10 ms are over.
+    sleep(&mut sim, 200_000_000);
+    assert_eq!(sim.current(CPU), other);
+    sim.pass_time(11_000_000);
+    assert_eq!(told(&mut sim, middle), 1);
+    assert_eq!(swtch(&mut sim, trap::SWTCH_PRI), other);
+    sim.pass_time(9_000_000);
+    assert_eq!(sim.current(CPU), other);
+    sim.pass_time(2_000_000);
+    assert_eq!(told(&mut sim, middle), 1);
+    drop(sim);
+    four.end();
+}
+
+// covers: T-11
+#[test]
+fn who_waits_leaves_its_turn_to_the_one_that_it_names() {
+    let world = World::single();
+    let four = Four::new(&world, [60, 50, 50, 10]);
+    let [high, first, second, _] = four.threads.map(|(index, _)| index);
+    let mut sim = world.sim.borrow_mut();
+    let mut wait = |to: Name, option, time, expected| {
+        let until = sim.now() + time;
+        let arguments = [to.0.into(), option, until];
+        let waits = sim.trap(CPU, trap::THREAD_SWITCH, &arguments);
+        assert!(waits.is_none());
+        assert_eq!(sim.current(CPU), expected);
+        sim.pass_time(time + 1);
+        assert_eq!(sim.current(CPU), high);
+        assert_eq!(sim.take_answer(high).unwrap().frame.rax, 0);
+        assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+    };
+    let [_, to_first, _, to_low] = four.names;
+    // Without a name it is the first in line, which stands behind the other one when its turn is over.
+    wait(Name::NULL, switch_option::WAIT, 1_000_000, first);
+    wait(to_first, switch_option::WAIT, 1_000_000, first);
+    wait(to_first, switch_option::OSLOCK_WAIT, 1_000_000, first);
+    // One that others come before: the first in line.
+    wait(to_low, switch_option::WAIT, 1_000_000, second);
+    // No time at all is a yield, here to nobody.
+    let arguments = [to_first.0.into(), switch_option::WAIT, 0];
+    let back = sim.trap(CPU, trap::THREAD_SWITCH, &arguments).unwrap();
+    assert_eq!((sim.current(CPU), back.frame.rax), (high, 0));
+    drop(sim);
+    four.end();
 }
 
 // covers: T-15

@@ -1,11 +1,12 @@
 //! What tasks keep for their children, and registers of their threads.
 
 use interfaces::host::Host;
+use interfaces::thread::Thread;
 use libmach::abi::kern_return::KernReturn as K;
 use libmach::abi::names::Name;
 use libmach::abi::task::{Limits, special};
 use libmach::abi::thread_state::{FIXED_FLAGS, ThreadState};
-use libmach::{Error, ReceiveRight, SendRight, Untyped, trap};
+use libmach::{Error, ReceiveRight, SendRight, Untyped, ms, time, trap};
 
 use super::{cases, own};
 use crate::case::{Check, World, check, equal};
@@ -25,6 +26,7 @@ cases! { "tasks":
     "registered ports are three, and a child's too" => registered,
     "a port that died is kept no longer" => dead_port,
     "registers of a stopped thread are read and written" => registers,
+    "a turn is given to a thread of lower priority" => turns,
 }
 
 fn code<T>(result: libmach::Result<T>) -> K {
@@ -153,6 +155,32 @@ extern "C" fn landed(page: &Words, argument: u64) -> ! {
     loop {
         trap::thread_switch(Name::NULL, 0, 0).unwrap_or_default();
     }
+}
+
+/// Counts its turns, and ends when it is told to.
+extern "C" fn counts(page: &Words, _: u64) {
+    while page.get(1) == 0 {
+        page.set(0, page.get(0) + 1);
+        trap::swtch();
+    }
+}
+
+// covers: T-11
+fn turns(_: &World) -> Check {
+    let child = Child::new(counts, 0)?;
+    child.thread.client().set_priority(1, 1)?;
+    child.run()?;
+    // Where there is one CPU, the child has no turn while this thread only lets others of its priority run.
+    let end = time::deadline(ms(10_000));
+    while child.page.get(0) < 100 {
+        trap::swtch_pri();
+        check!(time::now() < end, "the child has no turns");
+    }
+    let depressed = SendRight::<dyn Thread>::from_name(trap::thread_self()?);
+    let aborted = code(depressed.client().depress_abort());
+    equal("what is left of it", aborted, K::NotDepressed)?;
+    child.page.set(1, 1);
+    child.until_gone()
 }
 
 extern "C" fn waits(_: &Words, _: u64) {

@@ -7,6 +7,10 @@
 
 /* The thread's port, one more reference. */
 mach_port_t mach_thread_self(void);
+/* Gives up the turn. Whether other threads wait for one when the caller has its own again. */
+boolean_t swtch(void);
+/* The same at the lowest priority, until then or for 10 ms; pri does not matter. */
+boolean_t swtch_pri(int pri);
 /* Yields, depresses or waits, for so many milliseconds. */
 kern_return_t thread_switch(mach_port_t thread, int option, natural_t milliseconds);
 /* Nanoseconds since the system's start. */

@@ -164,6 +164,8 @@ pub(super) fn trap_name(number: i64) -> String {
         trap::CLOCK_SLEEP => "clock_sleep",
         trap::TIMER_ARM => "timer_arm",
         trap::WAIT_UNTIL => "mach_wait_until",
+        trap::SWTCH => "swtch",
+        trap::SWTCH_PRI => "swtch_pri",
         trap::THREAD_SWITCH => "thread_switch",
         trap::FUTEX_WAIT => "futex_wait",
         trap::FUTEX_WAKE => "futex_wake",
