@@ -36,6 +36,18 @@ pub fn allocate_shared(pages: u64) -> Result<u64> {
     Ok(unsafe { trap::vm_map(Name::NULL, 0, pages * PAGE_SIZE, 0, FLAGS)? })
 }
 
+/// Maps the beginning of a memory object, or of a memory entry.
+///
+/// # Errors
+/// When it cannot be mapped, or there is no room.
+pub fn map(object: Name, pages: u64) -> Result<u64> {
+    const BOTH: u64 = (protection::READ | protection::WRITE) as u64;
+    const FLAGS: u64 =
+        map_flags::ANYWHERE | BOTH << map_flags::CURRENT_SHIFT | BOTH << map_flags::MAXIMUM_SHIFT;
+    // SAFETY: anywhere, as above.
+    Ok(unsafe { trap::vm_map(object, 0, pages * PAGE_SIZE, 0, FLAGS)? })
+}
+
 /// Gives pages back.
 ///
 /// # Errors

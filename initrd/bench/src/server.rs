@@ -5,10 +5,10 @@
 
 use libmach::abi::kern_return::MessageReturn;
 use libmach::abi::message::WORDS;
-use libmach::abi::names::Name;
+use libmach::abi::names::{Name, disposition};
 use libmach::abi::registers::Shape;
 use libmach::abi::trap::construct;
-use libmach::message::{exchange, receive, reply_receive, reply_receive_registers};
+use libmach::message::{exchange, receive, reply_receive, reply_receive_registers, send};
 use libmach::trap::Registers;
 use libmach::{ReceiveRight, Untyped, buffer, trap};
 
@@ -28,6 +28,8 @@ pub mod id {
     pub const PAGE: i32 = 6004;
     /// Makes a set of as many ports as word 0 says, answers with the last one's name, and serves them.
     pub const SET: i32 = 6005;
+    /// Six zero words; the same back, after the server has put the reply right aside.
+    pub const DEFERRED: i32 = 6007;
     /// The server is to return. No answer.
     pub const END: i32 = 6006;
     /// What the answer's id is above the request's.
@@ -45,6 +47,7 @@ pub extern "C" fn serve(port: Name, _: u64) {
             id::PORT => port_right(port, request),
             id::PAGE => page(port, request),
             id::SET => set(request),
+            id::DEFERRED => deferred(port, request),
             _ => None,
         }
     }
@@ -60,6 +63,20 @@ fn taken((code, request): (MessageReturn, Registers)) -> Option<Registers> {
 fn empty(port: Name, mut request: Registers) -> Option<Registers> {
     while request.id() == id::EMPTY {
         request = taken(reply_receive(port, id::EMPTY + id::REPLY, [0; WORDS]))?;
+    }
+    Some(request)
+}
+
+/// Each reply right gets a name, as if the answer came later, and is answered by that.
+fn deferred(port: Name, mut request: Registers) -> Option<Registers> {
+    while request.id() == id::DEFERRED {
+        let reply = trap::reply_slot_take().ok()?;
+        let (how, answer) = (disposition::MOVE_SEND_ONCE, id::DEFERRED + id::REPLY);
+        let code = send(reply, how, answer, Shape::SHORT, [0; WORDS]);
+        if code != MessageReturn::Success {
+            return None;
+        }
+        request = taken(receive(port))?;
     }
     Some(request)
 }

@@ -7,7 +7,7 @@ pub(super) const SYSTEMS: [&str; 3] = ["GNU Mach", "seL4", "Linux"];
 /// Figures of one operation; `None` where it was not measured or does not exist.
 type Figures = [Option<u64>; 3];
 
-const TABLE: [(&str, Figures); 16] = [
+const TABLE: [(&str, Figures); 20] = [
     ("null_trap", [Some(77), Some(76), Some(211)]),
     ("task_self", [Some(334), None, Some(338)]),
     ("yield", [None, Some(268), Some(1_593)]),
@@ -24,6 +24,10 @@ const TABLE: [(&str, Figures); 16] = [
     ("exception_round_trip", [None, Some(1_303), None]),
     ("page_fault_zero", [Some(5_993), None, Some(3_581)]),
     ("cow_fault", [None, None, Some(5_788)]),
+    ("vm_map_unmap", [None, None, Some(13_847)]),
+    ("vm_map_touch_unmap", [None, None, Some(20_613)]),
+    ("thread_create_join", [None, None, Some(42_586)]),
+    ("task_create_terminate", [Some(45_525), None, None]),
 ];
 
 /// The peers' figures for an operation.

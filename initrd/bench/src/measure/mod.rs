@@ -1,9 +1,11 @@
 //! The measurements, one file per family.
 
 mod exception;
+mod making;
 mod many;
 mod memory;
 mod message;
+mod pager;
 mod pairs;
 mod rpc;
 mod set;
@@ -41,7 +43,9 @@ pub fn all(switch: &Switch, mut take: impl FnMut(&Row) -> Result<()>) -> Result<
     switch.slowly(|| rpc::all(&bench, rpc::Path::Slow, &mut take))?;
     set::all(&bench, &mut take)?;
     exception::all(&bench, &mut take)?;
-    memory::all(&bench, &mut take)
+    memory::all(&bench, &mut take)?;
+    pager::all(&bench, &mut take)?;
+    making::all(&bench, &mut take)
 }
 
 /// The measurements beside very many objects, which need a machine's whole memory.

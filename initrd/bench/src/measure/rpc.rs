@@ -52,17 +52,28 @@ pub(super) fn all(bench: &Bench, path: Path, take: Take<'_>) -> Result<()> {
     take(page(bench, moved, port, Sending::Move))?;
     let copied = named!(path, "rpc_ool_page_copy");
     take(page(bench, copied, port, Sending::Copy))?;
-    take(kernel_object(bench, named!(path, "rpc_kernel_object")))
+    take(kernel_object(bench, named!(path, "rpc_kernel_object")))?;
+    take(asked(
+        bench,
+        named!(path, "rpc_deferred"),
+        (port, id::DEFERRED),
+    ))
 }
 
 /// A call without content.
 #[inline(always)]
 pub(super) fn empty(bench: &Bench, name: &'static str, port: Name) -> Result<Row> {
+    asked(bench, name, (port, id::EMPTY))
+}
+
+/// A call without content, to which the server sees in the way that its id names.
+#[inline(always)]
+fn asked(bench: &Bench, name: &'static str, (port, id): (Name, i32)) -> Result<Row> {
     bench.measure(
         name,
         nothing,
-        |()| call(port, id::EMPTY, [0; WORDS]),
-        |_, answer| answered(answer, id::EMPTY, [0; WORDS]),
+        |()| call(port, id, [0; WORDS]),
+        |_, answer| answered(answer, id, [0; WORDS]),
     )
 }
 
