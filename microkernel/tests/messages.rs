@@ -149,6 +149,41 @@ fn a_bad_header_leaves_every_right_where_it_was() {
     assert_eq!(me.kind(dead), Err(KernReturn::InvalidName), "it was moved");
 }
 
+// covers: M-02 M-07
+#[test]
+fn a_null_reply_name_is_no_reply_whatever_its_disposition() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let port = me.port();
+    let usual = [
+        disposition::MOVE_SEND,
+        disposition::MOVE_SEND_ONCE,
+        disposition::COPY_SEND,
+        disposition::MAKE_SEND,
+    ];
+    for how in usual {
+        for remote in [disposition::COPY_SEND, disposition::MAKE_SEND] {
+            let request = Request::send(port).disposed(remote);
+            let sent = me.message(&request.replying(Name::NULL, how));
+            assert_eq!(sent.code, Code::Success);
+            let got = me.poll(port);
+            assert_eq!((got.kind, got.reply), (ReplyKind::None, Name::NULL));
+        }
+    }
+    // That of the own reply object goes with a receive from there only.
+    let own = Request::send(port).replying(Name::NULL, disposition::MAKE_SEND_ONCE);
+    assert_eq!(me.message(&own).code, Code::SendInvalidReply);
+    for how in [
+        disposition::MOVE_RECEIVE,
+        disposition::MAKE_SEND_ONCE + 1,
+        1,
+    ] {
+        let bad = Request::send(port).replying(Name::NULL, how);
+        assert_eq!(me.message(&bad).code, Code::SendInvalidHeader);
+    }
+    assert_eq!(me.refs(port, right::SEND), Ok(1));
+}
+
 // covers: M-05
 #[test]
 fn destination_and_reply_under_one_name() {

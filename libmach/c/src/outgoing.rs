@@ -93,10 +93,10 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// The kernel takes a null reply name with a disposition for the thread's own reply object, which a
-/// classic message does not have.
+/// The kernel takes a null reply name for the thread's own reply object if a right to that could be made, which a
+/// classic message does not have. With any other disposition it is no reply right there, too.
 const fn reply(name: Name, how: u8) -> (Name, u8) {
-    if name.0 == Name::NULL.0 && how != disposition::NONE {
+    if name.0 == Name::NULL.0 && how == disposition::MAKE_SEND_ONCE {
         (Name::NULL, disposition::NONE)
     } else {
         (name, how)

@@ -63,6 +63,20 @@ fn a_header_is_read_field_by_field() {
     assert_eq!(header(&bytes).unwrap().size, 24);
 }
 
+// covers: M-07
+#[test]
+fn a_null_reply_name_is_never_the_own_reply_object() {
+    let mut bytes = message(CALL, &[]);
+    bytes[12..16].fill(0);
+    let read = Outgoing::read(&bytes).unwrap();
+    assert_eq!(read.reply, (Name::NULL, disposition::NONE));
+    // What no reply can have is the kernel's to refuse.
+    let receive = u32::from(disposition::COPY_SEND) | u32::from(disposition::MOVE_RECEIVE) << 8;
+    bytes[..4].copy_from_slice(&receive.to_le_bytes());
+    let read = Outgoing::read(&bytes).unwrap();
+    assert_eq!(read.reply, (Name::NULL, disposition::MOVE_RECEIVE));
+}
+
 #[test]
 fn six_words_travel_in_registers_and_nothing_else_does() {
     let words: Vec<u8> = (1..=6_u64).flat_map(u64::to_le_bytes).collect();

@@ -83,7 +83,8 @@ impl Ipc {
             self.check_same_name(space, call)?;
         }
         match name {
-            Name::DEAD => Ok(()),
+            // No right at all, whatever the disposition says.
+            Name::NULL | Name::DEAD => Ok(()),
             Name::REPLY_SLOT if local == disposition::MOVE_SEND_ONCE && slot.is_some() => Ok(()),
             name => match self.can_copy_in(space, name, local) {
                 Ok(_) => Ok(()),
@@ -165,6 +166,7 @@ impl Ipc {
         }
         match (call.local, call.reply) {
             (disposition::NONE, _) => Right::None,
+            (_, Name::NULL) => Right::None,
             (_, Name::DEAD) => Right::Dead,
             (local, name) => self.copy_in_named(cx, thread, name, local),
         }

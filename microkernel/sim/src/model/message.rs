@@ -196,6 +196,7 @@ impl Model {
         let local = match reply {
             _ if none => Some(Carried::Null),
             _ if is_call(request) => Some(Carried::SendOnce(self.threads[thread].reply)),
+            Name::NULL => Some(Carried::Null),
             Name::DEAD => Some(Carried::Dead),
             _ if copy_first => early,
             _ => self.take(thread, reply, reply_how),
