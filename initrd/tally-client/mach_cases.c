@@ -142,6 +142,10 @@ void case_semaphores(void)
     WORKS(semaphore_destroy(mach_task_self(), semaphore));
     CHECK(semaphore_wait(semaphore) != KERN_SUCCESS);
     EQUAL(semaphore_create(mach_task_self(), &semaphore, 7, 0), KERN_INVALID_ARGUMENT);
+    WORKS(semaphore_create(mach_task_self(), &semaphore, SYNC_POLICY_FIXED_PRIORITY, 1));
+    WORKS(semaphore_wait(semaphore));
+    EQUAL(semaphore_timedwait(semaphore, soon), KERN_OPERATION_TIMED_OUT);
+    WORKS(semaphore_destroy(mach_task_self(), semaphore));
 }
 
 /* What two threads have in common. */

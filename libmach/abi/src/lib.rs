@@ -19,6 +19,7 @@ pub mod message;
 pub mod names;
 pub mod notify;
 pub mod registers;
+pub mod semaphore;
 pub mod signal;
 pub mod start;
 pub mod symbols;

@@ -6,6 +6,7 @@ use abi::classic::{self, bits, copy, option, trailer};
 use abi::message::descriptor;
 use abi::names::{disposition, port_type, queue_limit, right};
 use abi::registers::options;
+use abi::semaphore::policy;
 use abi::task::{info, special, thread_info};
 use abi::trap::switch_option;
 use abi::vm::{behavior, flags, inherit, map_flags, protection, region, sync};
@@ -292,7 +293,13 @@ fn tasks(section: &mut Section<'_>) {
             ("TASK_PORT_REGISTER_MAX", special::REGISTERED.into()),
         ],
     );
-    section("Semaphores", &[("SYNC_POLICY_FIFO", 0)]);
+    section(
+        "Semaphores",
+        &[
+            ("SYNC_POLICY_FIFO", policy::FIFO.into()),
+            ("SYNC_POLICY_FIXED_PRIORITY", policy::FIXED_PRIORITY.into()),
+        ],
+    );
     section(
         "exception_behavior_t, exception_mask_t",
         &[

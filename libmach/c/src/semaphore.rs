@@ -32,7 +32,7 @@ fn trap(number: i64, arguments: [u64; 3]) -> u32 {
     code as u32
 }
 
-/// `semaphore_create`; `policy` is `SYNC_POLICY_FIFO`.
+/// `semaphore_create`; `policy` is one of `SYNC_POLICY_*`.
 ///
 /// # Safety
 /// `semaphore` may be written to.

@@ -193,7 +193,8 @@ pub trait Task {
     /// `NoAccess`: it is above the present limit; only the privileged host port raises one. `InvalidArgument`: no
     /// thread has such a priority.
     async fn set_priority_limit(&mut self, priority: u32) -> Result<()>;
-    /// A semaphore that lets `value` waits return at once. `policy` is 0: first come, first served.
+    /// A semaphore that lets `value` waits return at once. `policy` says whom a signal lets go
+    /// (`abi::semaphore::policy`).
     ///
     /// `InvalidArgument`: another policy, or a value of 2³¹ and above.
     async fn semaphore_create(

@@ -464,10 +464,7 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
 
     async fn semaphore_create(&mut self, policy: u32, value: u32) -> Result<Held> {
         let ledger = self.task()?.ledger;
-        if policy != 0 {
-            return Err(KernReturn::InvalidArgument.into());
-        }
-        let semaphore = Semaphore::new(value)?;
+        let semaphore = Semaphore::new(policy, value)?;
         let cx = &mut self.core.layers.cx;
         let made = cx.sched.semaphores.insert(semaphore);
         let id = made.map_err(|_| KernReturn::ResourceShortage)?;

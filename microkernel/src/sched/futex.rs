@@ -15,8 +15,8 @@ use crate::base::tree::{Links, Nodes};
 /// What a word is known by.
 pub type Key = [u64; 2];
 
-/// The tree's view of the threads: ordered by the word that they wait for.
-struct ByWord<'a>(&'a mut Threads);
+/// The tree's view of the threads: ordered by the word that they wait for, or what stands in its place.
+pub(super) struct ByWord<'a>(pub(super) &'a mut Threads);
 
 impl Nodes for ByWord<'_> {
     type Key = Key;

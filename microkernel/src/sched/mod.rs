@@ -233,7 +233,8 @@ impl Sched {
                 self.settle(machine, here);
             }
             State::Running => self.look_again(machine, here, id),
-            State::Blocked | State::Held => {}
+            State::Blocked => self.place_again(id),
+            State::Held => {}
         }
     }
 

@@ -205,10 +205,10 @@ pub struct Thread {
     pub deadline: Time,
     /// Place in the tree of deadlines.
     pub timer: Links,
-    /// Place in the tree of words, while it leads those that wait for one.
+    /// Place in the tree of words, while it leads those that wait for one; or in a semaphore's.
     pub leads: Links,
-    /// The word that it waits for, in a futex wait; the page, in a wait for a pager; the codes of its exception,
-    /// while that is told.
+    /// The word that it waits for, in a futex wait; the page, in a wait for a pager; its place among those who wait for a
+    /// semaphore by priority; the codes of its exception, while that is told.
     pub operands: [u64; 2],
     /// Pages that a send has looked at, of the memory in its message, before its trap is done again.
     pub awaited: u32,

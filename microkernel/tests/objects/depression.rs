@@ -19,7 +19,7 @@ impl World {
     }
 
     /// The first thread comes before all others, when it does not rest.
-    fn first_comes_first(&self) {
+    pub(crate) fn first_comes_first(&self) {
         let name = self.trap(trap::THREAD_SELF, &[]).unwrap();
         let own = Give(Name(name as u32), disposition::COPY_SEND);
         self.thread(own).set_priority(100, 1).unwrap();
@@ -27,7 +27,7 @@ impl World {
     }
 
     /// It rests no more.
-    fn wake_first(&self, end: u64) {
+    pub(crate) fn wake_first(&self, end: u64) {
         let mut sim = self.sim.borrow_mut();
         let rest = end.saturating_sub(sim.now()) + 1;
         sim.pass_time(rest);
@@ -35,7 +35,7 @@ impl World {
     }
 
     /// The first thread rests until a time, so that the others have the CPU.
-    fn rest(&self, time: u64) -> u64 {
+    pub(crate) fn rest(&self, time: u64) -> u64 {
         let mut sim = self.sim.borrow_mut();
         let until = sim.now() + time;
         let rests = sim.on(self.first).start(trap::WAIT_UNTIL, &[until]);

@@ -2,6 +2,8 @@
 
 use abi::kern_return::KernReturn as K;
 use abi::names::Name;
+use abi::semaphore::policy;
+use abi::task::DEFAULT_PRIORITY;
 use abi::trap;
 use interfaces::semaphore::{Semaphore, SemaphoreClient};
 use interfaces::thread::Thread;
@@ -20,7 +22,11 @@ struct Shared {
 
 impl World {
     fn semaphore(&self, child: &Child<'_>, value: u32) -> Shared {
-        let right = self.own().semaphore_create(0, value).unwrap();
+        self.semaphore_of(child, policy::FIFO, value)
+    }
+
+    fn semaphore_of(&self, child: &Child<'_>, policy: u32, value: u32) -> Shared {
+        let right = self.own().semaphore_create(policy, value).unwrap();
         let name = child.task.insert_send(Name::NULL, right).unwrap();
         Shared {
             right,
@@ -155,6 +161,145 @@ fn a_wait_ends_with_its_deadline_an_abort_or_the_semaphore() {
 
 // covers: K-03
 #[test]
+fn waiters_by_priority_go_the_highest_first() {
+    let world = World::single();
+    let child = world.child();
+    let semaphore = world.semaphore_of(&child, policy::FIXED_PRIORITY, 1);
+    world.first_comes_first();
+    let threads = [60, 50, 40, 60].map(|priority| {
+        let (thread, right) = child.thread();
+        let client = world.client::<dyn Thread>(right);
+        client.set_priority(priority, 1).unwrap();
+        (thread, right)
+    });
+    let [a, b, c, d] = threads.map(|(thread, _)| thread);
+    // The highest come last: they sleep first.
+    let end = world.rest(100_000_000);
+    for (thread, time) in [(a, 3), (d, 4), (b, 2)] {
+        let mut sim = world.sim.borrow_mut();
+        assert_eq!(sim.current(Cpu(0)), thread);
+        let until = sim.now() + time * 1_000_000;
+        assert_eq!(sim.on(thread).start(trap::WAIT_UNTIL, &[until]), None);
+    }
+    let at_once = world.starts(c, trap::SEMAPHORE_WAIT, &[semaphore.name]);
+    assert_eq!(at_once, Some(0), "one wait was paid for");
+    world.waits(c, &semaphore);
+    for thread in [b, a, d] {
+        world.ended(thread);
+        world.waits(thread, &semaphore);
+    }
+    world.wake_first(end);
+    for thread in [a, d, b, c] {
+        world.by_port(&semaphore).signal().unwrap();
+        let end = world.rest(1_000_000);
+        assert_eq!(world.ended(thread), K::Success);
+        let sleeps = world.starts(thread, trap::WAIT_UNTIL, &[u64::MAX]);
+        assert_eq!(sleeps, None);
+        world.wake_first(end);
+    }
+    let rights = threads.map(|(_, right)| right);
+    world.release(semaphore.right);
+    clean(&world, child, &rights);
+}
+
+// covers: K-03
+#[test]
+fn waiters_by_priority_have_their_places_whatever_becomes_of_others() {
+    for cpus in 1..=4 {
+        let world = World::new(Config::with_cpus(cpus));
+        let child = world.child();
+        let semaphore = world.semaphore_of(&child, policy::FIXED_PRIORITY, 0);
+        let threads = [(); 6].map(|()| child.thread());
+        let client = world.by_port(&semaphore);
+        let set = |(_, right): (FrameIndex, Give), priority| {
+            let thread = world.client::<dyn Thread>(right);
+            thread.set_priority(priority, 0).unwrap();
+        };
+        let all_wait = || {
+            for thread in threads {
+                set(thread, DEFAULT_PRIORITY.into());
+                world.waits(thread.0, &semaphore);
+            }
+            for (thread, priority) in threads.into_iter().zip([5, 20, 10, 20, 30, 10]) {
+                set(thread, priority);
+            }
+        };
+        let waiting = || {
+            threads
+                .iter()
+                .filter(|thread| world.still_waits(thread.1))
+                .count()
+        };
+        let goes = |thread: (FrameIndex, Give), how: K| {
+            assert!(!world.still_waits(thread.1), "another one was let go");
+            set(thread, DEFAULT_PRIORITY.into());
+            assert_eq!(world.ended(thread.0), how);
+        };
+        let [low, a, c, b, high, d] = threads;
+        all_wait();
+        for (thread, left) in [high, a, b, c, d, low].into_iter().zip((0..6).rev()) {
+            client.signal().unwrap();
+            assert_eq!(waiting(), left);
+            goes(thread, K::Success);
+        }
+        // Those that leave for another reason leave the others in order.
+        all_wait();
+        world.client::<dyn Thread>(high.1).abort().unwrap();
+        goes(high, K::Aborted);
+        assert_eq!(moved(client.signal_thread(a.1)), K::Success);
+        goes(a, K::Success);
+        // Another priority is another place, behind its equals.
+        set(low, 10);
+        for thread in [b, c, d, low] {
+            client.signal().unwrap();
+            goes(thread, K::Success);
+        }
+        all_wait();
+        client.signal_all().unwrap();
+        for thread in threads {
+            goes(thread, K::Success);
+        }
+        // Nothing was counted; the end tells all.
+        all_wait();
+        client.destroy().unwrap();
+        for thread in threads {
+            goes(thread, K::Terminated);
+        }
+        world.release(semaphore.right);
+        clean(&world, child, &threads.map(|(_, right)| right));
+    }
+}
+
+// covers: K-03
+#[test]
+fn what_timesharing_took_does_not_set_a_waiter_back() {
+    let world = World::single();
+    let child = world.child();
+    let semaphore = world.semaphore_of(&child, policy::FIXED_PRIORITY, 0);
+    let [(busy, busy_right), (steady, steady_right)] = [(); 2].map(|()| child.thread());
+    let steady_client = world.client::<dyn Thread>(steady_right);
+    world.waits(steady, &semaphore);
+    let base = steady_client.info().unwrap().priority;
+    steady_client.set_priority(base - 1, 1).unwrap();
+    // It computes for many slices, and comes down by as many steps.
+    let mut sim = world.sim.borrow_mut();
+    let until = sim.now() + 200_000_000;
+    let rests = sim.on(world.first).start(trap::WAIT_UNTIL, &[until]);
+    assert_eq!(rests, None);
+    sim.until_runs(busy);
+    sim.pass_time(150_000_000);
+    drop(sim);
+    world.waits(busy, &semaphore);
+    world.sim.borrow_mut().pass_time(100_000_000);
+    world.ended(world.first);
+    world.by_port(&semaphore).signal().unwrap();
+    assert_eq!(world.ended(busy), K::Success);
+    assert!(world.still_waits(steady_right));
+    clean(&world, child, &[semaphore.right, busy_right, steady_right]);
+}
+
+// covers: K-03
+#[test]
 fn a_signal_and_a_wait_in_one_hand_the_cpu_over() {
     let world = World::single();
     let child = world.child();
@@ -193,7 +338,11 @@ fn a_signal_and_a_wait_in_one_hand_the_cpu_over() {
 fn what_no_semaphore_has_is_refused() {
     let world = World::single();
     let own = world.own();
-    assert_eq!(code(own.semaphore_create(1, 0)), K::InvalidArgument);
+    for policy in [2, 7, u32::MAX] {
+        assert_eq!(code(own.semaphore_create(policy, 0)), K::InvalidArgument);
+    }
+    let too_much = own.semaphore_create(policy::FIXED_PRIORITY, 1 << 31);
+    assert_eq!(code(too_much), K::InvalidArgument);
     assert_eq!(code(own.semaphore_create(0, 1 << 31)), K::InvalidArgument);
     let full = own.semaphore_create(0, i32::MAX as u32).unwrap();
     let client = world.client::<dyn Semaphore>(full);

@@ -4,6 +4,7 @@ use interfaces::semaphore::Semaphore;
 use interfaces::task::Task;
 use libmach::abi::kern_return::KernReturn as K;
 use libmach::abi::names::Name;
+use libmach::abi::semaphore::policy;
 use libmach::abi::trace::wait;
 use libmach::abi::trap as number;
 use libmach::{Error, SendRight, ms, time, trap};
@@ -18,6 +19,7 @@ cases! { "semaphores":
     "a wait ends at its deadline, or is none" => timed,
     "another task waits and is let go" => between_tasks,
     "one thread is let go out of its turn" => one_thread,
+    "by priority, the highest that waits is let go" => by_priority,
     "a signal and a wait in one pass the turn to and fro" => ping_pong,
     "who waits when a semaphore is destroyed is told" => destroyed,
     "what is no semaphore is refused" => refused,
@@ -158,6 +160,26 @@ fn one_thread(_: &World) -> Check {
     )
 }
 
+// covers: K-03
+fn by_priority(_: &World) -> Check {
+    let own = SendRight::<dyn Task>::from_name(trap::task_self()?);
+    let semaphore = own.client().semaphore_create(policy::FIXED_PRIORITY, 0)?;
+    let [low, high] = [waiter(&semaphore)?, waiter(&semaphore)?];
+    low.thread.client().set_priority(20, 1)?;
+    high.thread.client().set_priority(25, 1)?;
+    // Who comes back waits behind nobody: it goes again.
+    for turn in 1..=2 {
+        semaphore.client().signal()?;
+        high.until(1, turn)?;
+        high.until_it_waits(wait::SEMAPHORE)?;
+        equal("turns of the other one", low.page.get(1), 0)?;
+    }
+    low.thread.client().set_priority(26, 1)?;
+    semaphore.client().signal()?;
+    low.until(1, 1)?;
+    equal("turns of the first one", high.page.get(1), 2)
+}
+
 /// Takes its turns: word 0 counts them, words 1 and 2 are what it calls the two semaphores.
 extern "C" fn takes_turns(page: &Words, turns: u64) {
     let [own, other] = [page.get(1), page.get(2)];
@@ -209,7 +231,7 @@ fn destroyed(_: &World) -> Check {
 fn refused(_: &World) -> Check {
     let own = SendRight::<dyn Task>::from_name(trap::task_self()?);
     let invalid = Some(Error::Code(K::InvalidArgument));
-    equal("policy", own.client().semaphore_create(1, 0).err(), invalid)?;
+    equal("policy", own.client().semaphore_create(2, 0).err(), invalid)?;
     equal(
         "value",
         own.client().semaphore_create(0, 1 << 31).err(),

@@ -137,6 +137,7 @@
 
 /* Semaphores */
 #define SYNC_POLICY_FIFO 0
+#define SYNC_POLICY_FIXED_PRIORITY 1
 
 /* exception_behavior_t, exception_mask_t */
 #define EXCEPTION_DEFAULT 1

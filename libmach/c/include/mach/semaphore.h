@@ -10,7 +10,7 @@ typedef struct {
     int tv_nsec;
 } mach_timespec_t;
 
-/* policy is SYNC_POLICY_FIFO. */
+/* policy is SYNC_POLICY_FIFO, or SYNC_POLICY_FIXED_PRIORITY: a signal lets the thread of the highest priority go. */
 kern_return_t semaphore_create(task_t task, semaphore_t *semaphore, int policy, int value);
 kern_return_t semaphore_destroy(task_t task, semaphore_t semaphore);
 kern_return_t semaphore_signal(semaphore_t semaphore);

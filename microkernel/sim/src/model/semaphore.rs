@@ -2,6 +2,7 @@
 
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
+use abi::semaphore::policy;
 
 use super::names::{Answer, accept, refuse, value};
 use super::{Entry, Holder, Model, PortId, Seen, State, TaskId, ThreadId, Verdict};
@@ -117,8 +118,9 @@ impl Model {
         }
     }
 
-    fn create_semaphore(&mut self, task: TaskId, policy: u32, count: u64, seen: Answer) -> Verdict {
-        if policy != 0 || count > MAX {
+    fn create_semaphore(&mut self, task: TaskId, order: u32, count: u64, seen: Answer) -> Verdict {
+        // All threads of the model have one priority: who waits by that comes in the same order.
+        if order > policy::FIXED_PRIORITY || count > MAX {
             return refuse(seen, &[Code::InvalidArgument]);
         }
         accept(seen)?;
