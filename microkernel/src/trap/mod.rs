@@ -19,7 +19,7 @@ use crate::ipc::entry::Rights;
 use crate::ipc::port::{Guard, Kind, Object};
 use crate::ipc::receive::Received;
 use crate::ipc::send::{Call, Sent};
-use crate::machine::{Machine, NEVER};
+use crate::machine::{Machine, NEVER, Resume};
 use crate::sched::Wait;
 use crate::task::{Layers, Place, Task, Tasks};
 use crate::vm::{MapRequest, Progress, Source};
@@ -573,7 +573,10 @@ fn set_fs_base<M: Machine>(
     if address >= abi::vm::MAX_ADDRESS {
         return Err(KernReturn::InvalidArgument);
     }
-    layers.cx.machine.frame(caller.thread.index()).fs_base = address;
+    let frame = layers.cx.machine.frame(caller.thread.index());
+    frame.fs_base = address;
+    // The short way back to the thread that trapped leaves the base as it is.
+    frame.resume = Resume::Full;
     Ok(0)
 }
 

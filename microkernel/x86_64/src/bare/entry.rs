@@ -227,7 +227,7 @@ fn one_of_many(mut kernel: Guard<'_, Guarded>) -> ! {
 #[inline(always)]
 fn leave(kernel: Guard<'_, Guarded>, next: Next) -> ! {
     match next {
-        Next::Run(thread) => exit::run(kernel, thread),
+        Next::Run(thread) => exit::run_after_trap(kernel, thread),
         next => exit::leave(kernel, next),
     }
 }

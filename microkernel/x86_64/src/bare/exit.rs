@@ -3,8 +3,9 @@
 //! [`run`] is the hot one: after a trap, with nothing to attend to. What the fast way leaves out is found
 //! by one test, of the thread's `resume` and `machine_flags` and the CPU's attention bits together.
 //!
-//! FS and GS base are written at each exit, for user code may have changed them by itself
-//! (`wrfsbase`); a comparison would cost as much. Everything but the hot way leaves by `iretq`.
+//! FS and GS base and the root are written when the CPU goes to another thread than the one that trapped. What user code
+//! writes into a base by itself (`wrfsbase`) is not kept: it lasts until another thread runs. Everything but the hot way
+//! leaves by `iretq`.
 
 use core::arch::{asm, naked_asm};
 use core::mem::offset_of;
@@ -88,16 +89,16 @@ macro_rules! attend {
     };
 }
 
-/// Makes a frame's thread the current one, loads its registers and returns to it. `$registers` loads what is not in
-/// registers already, all but those after `own`, and points the stack there. Fields are reached from the end of
-/// what the trap entry saves, which is what the CPU's area holds; `$end` is in `r11`.
+/// Returns to user mode with a frame's registers. `$registers` loads what is not in registers already, all but those after
+/// `own`, and points the stack there. Fields are reached from the end of what the trap entry saves, which is what the
+/// CPU's area holds; `$end` is in `r11`.
+///
+/// The thread is another one than the one that trapped (`other`), which makes it the current one, or the same (`same`):
+/// then bases and root are those that the CPU has.
 macro_rules! return_from_trap {
-    ($end:expr, [$($registers:literal),*], $($operand:tt)*) => {
-        // SAFETY: the frame is that of a thread that runs, so it has a root whose upper half is the
-        // kernel's; its registers were filled by the trap entry or by the kernel. A base that the CPU
-        // does not take faults, which `exceptions` turns into an exception of the thread.
-        unsafe {
-            asm!(
+    (other, $end:expr, [$($registers:literal),*], $($operand:tt)*) => {
+        return_from_trap!($end,
+            [
                 "mov gs:[{frame_end}], r11",
                 "mov rcx, [r11 + {root_field}]",
                 "cmp rcx, gs:[{root}]",
@@ -110,7 +111,26 @@ macro_rules! return_from_trap {
                 "mov rcx, [r11 + {gs}]",
                 "swapgs",
                 "wrgsbase rcx",
-                $($registers,)*
+                $($registers),*
+            ],
+            $($operand)*
+            frame_end = const FRAME_END,
+            root_field = const from_end(offset_of!(Frame, root)),
+            root = const ROOT,
+            fs = const from_end(offset_of!(Frame, fs_base)),
+            gs = const from_end(offset_of!(Frame, gs_base)),
+        )
+    };
+    (same, $end:expr, [$($registers:literal),*], $($operand:tt)*) => {
+        return_from_trap!($end, ["swapgs", $($registers),*], $($operand)*)
+    };
+    ($end:expr, [$($line:literal),*], $($operand:tt)*) => {
+        // SAFETY: the frame is that of a thread that runs, so it has a root whose upper half is the
+        // kernel's; its registers were filled by the trap entry or by the kernel. A base that the CPU
+        // does not take faults, which `exceptions` turns into an exception of the thread.
+        unsafe {
+            asm!(
+                $($line,)*
                 "pop rbx",
                 "pop rbp",
                 "pop r11",
@@ -119,14 +139,36 @@ macro_rules! return_from_trap {
                 "sysretq",
                 in("r11") $end,
                 $($operand)*
-                frame_end = const FRAME_END,
-                root_field = const from_end(offset_of!(Frame, root)),
-                root = const ROOT,
-                fs = const from_end(offset_of!(Frame, fs_base)),
-                gs = const from_end(offset_of!(Frame, gs_base)),
                 options(noreturn),
             )
         }
+    };
+}
+
+/// As `return_from_trap`, with every register from the frame.
+macro_rules! return_with_frame {
+    ($whose:tt, $end:expr) => {
+        return_from_trap!($whose, $end,
+            [
+                "lea rsp, [r11 + {words}]",
+                "mov rdi, [r11 + {rdi}]",
+                "mov rsi, [r11 + {rsi}]",
+                "mov rdx, [r11 + {rdx}]",
+                "mov rax, [r11 + {rax}]",
+                "pop r8",
+                "pop r9",
+                "pop r12",
+                "pop r13",
+                "pop r14",
+                "pop r15",
+                "pop r10"
+            ],
+            words = const from_end(0),
+            rdi = const from_end(offset_of!(Frame, rdi)),
+            rsi = const from_end(offset_of!(Frame, rsi)),
+            rdx = const from_end(offset_of!(Frame, rdx)),
+            rax = const from_end(offset_of!(Frame, rax)),
+        )
     };
 }
 
@@ -137,27 +179,28 @@ pub(crate) fn run(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
     attend!(end, run_slowly(kernel, thread));
     lock::release(kernel);
     stretch::end();
-    return_from_trap!(end,
-        [
-            "lea rsp, [r11 + {words}]",
-            "mov rdi, [r11 + {rdi}]",
-            "mov rsi, [r11 + {rsi}]",
-            "mov rdx, [r11 + {rdx}]",
-            "mov rax, [r11 + {rax}]",
-            "pop r8",
-            "pop r9",
-            "pop r12",
-            "pop r13",
-            "pop r14",
-            "pop r15",
-            "pop r10"
-        ],
-        words = const from_end(0),
-        rdi = const from_end(offset_of!(Frame, rdi)),
-        rsi = const from_end(offset_of!(Frame, rsi)),
-        rdx = const from_end(offset_of!(Frame, rdx)),
-        rax = const from_end(offset_of!(Frame, rax)),
-    )
+    return_with_frame!(other, end)
+}
+
+/// As [`run`] after a trap: the thread may be the one that trapped, for which the CPU has all but the registers.
+#[inline(always)]
+pub(crate) fn run_after_trap(kernel: Guard<'_, Guarded>, thread: FrameIndex) -> ! {
+    let end = end_of(thread);
+    attend!(end, run_slowly(kernel, thread));
+    lock::release(kernel);
+    stretch::end();
+    // SAFETY: GS is this CPU's area.
+    unsafe {
+        asm!(
+            "cmp {end}, gs:[{frame_end}]",
+            "jne {other}",
+            end = in(reg) end,
+            frame_end = const FRAME_END,
+            other = label { return_with_frame!(other, end) },
+            options(nostack, readonly),
+        );
+    }
+    return_with_frame!(same, end)
 }
 
 /// Releases the kernel and runs the thread that a message was delivered to, with the payload words of the
@@ -183,7 +226,7 @@ pub(crate) fn pass(kernel: Guard<'_, Guarded>, delivery: Delivery) -> ! {
     delivery.note(unsafe { &mut *ending_at(end) });
     lock::release(kernel);
     stretch::end();
-    return_from_trap!(end,
+    return_from_trap!(other, end,
         ["lea rsp, [r11 + {own}]"],
         in("rax") 0,
         in("rdi") delivery.word,
