@@ -99,7 +99,7 @@ pub const FIRST_THREAD: u32 = u32::MAX;
 pub trait Task {
     /// Ends the task: threads, memory, rights. Of the own task it never returns.
     async fn terminate(&mut self) -> Result<()>;
-    /// Stops all threads, once more.
+    /// Stops all threads, once more. When this is answered none runs anywhere.
     async fn suspend(&mut self) -> Result<()>;
     /// Takes one stop back; `Failure` when there is none.
     async fn resume(&mut self) -> Result<()>;

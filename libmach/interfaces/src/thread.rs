@@ -36,9 +36,9 @@ pub struct LastMessage {
 /// Operations on a thread.
 #[interface(name = "org.mello.thread", subsystem = 3600)]
 pub trait Thread {
-    /// Ends the thread, whatever it waits for.
+    /// Ends the thread, whatever it waits for. When this is answered it runs nowhere.
     async fn terminate(&mut self) -> Result<()>;
-    /// Stops it, once more.
+    /// Stops it, once more. When this is answered it runs nowhere.
     async fn suspend(&mut self) -> Result<()>;
     /// Takes one stop back; `Failure` when there is none.
     async fn resume(&mut self) -> Result<()>;

@@ -56,6 +56,10 @@ pub enum Made {
     },
     /// The last thread whose counts were taken.
     Counted(ThreadId),
+    /// Threads are suspended, and run until their CPUs notice.
+    Stopping,
+    /// The same of a thread that ends.
+    Ending,
     /// All below this address, or before this byte, is done.
     At(u64),
     /// All below this address was looked at, and so many pages more may be asked for.

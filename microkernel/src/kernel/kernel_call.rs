@@ -282,9 +282,13 @@ impl Kernel {
         let outcome = if let Some(Kind::Kernel(object)) = kind {
             self.kernel_call(machine, cpu, caller, (object, id))
         } else {
-            // The object ended between two steps.
+            // The object ended between two steps, as it was to, or else.
             abandon(tasks, &mut layers, made);
-            conclude(&mut layers, caller, id, answer_code(KernReturn::Terminated))
+            let code = match made {
+                Some(Made::Ending) => KernReturn::Success,
+                _ => KernReturn::Terminated,
+            };
+            conclude(&mut layers, caller, id, answer_code(code))
         };
         self.conclude(machine, cpu, caller, outcome);
     }

@@ -162,7 +162,15 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
 
     async fn suspend(&mut self) -> Result<()> {
         self.task()?;
-        Ok(self.core.tasks.suspend(self.id)?)
+        let core = &mut *self.core;
+        if core.made.is_none() {
+            core.tasks.suspend(&mut core.layers, self.id)?;
+        }
+        if core.tasks.is_stopping(&core.layers, self.id) {
+            *core.made = Some(Made::Stopping);
+            return Err(core.again());
+        }
+        Ok(())
     }
 
     async fn resume(&mut self) -> Result<()> {

@@ -14,6 +14,7 @@ use super::{Core, policy};
 use crate::base::KernResult;
 use crate::base::ids::ThreadId;
 use crate::ipc::alarm::Hand;
+use crate::ipc::message::Made;
 use crate::ipc::receive::End;
 use crate::machine::{FrameIndex, Machine};
 use crate::sched::{self, Flags, Policy, State, Wait, check_state, get_state};
@@ -72,6 +73,23 @@ impl<M: Machine> ThreadObject<'_, '_, M> {
                 None => Err(KernReturn::Failure),
             },
             State::Ready | State::Running => Err(KernReturn::Failure),
+        }
+    }
+
+    /// A thread that is to stop may run on another CPU: the request is answered when it does so no more.
+    fn until_it_stops(&mut self, made: Made) -> Result<()> {
+        let cx = &mut self.core.layers.cx;
+        let thread = cx.sched.threads.get(self.id);
+        let stops = Flags::SUSPENDED | Flags::TERMINATE;
+        let stops = thread.is_some_and(|thread| thread.flags.intersects(stops));
+        let elsewhere = cx.sched.cpu_of(self.id).filter(|cpu| *cpu != cx.cpu);
+        match elsewhere {
+            Some(cpu) if stops => {
+                cx.machine.kick(cpu);
+                *self.core.made = Some(made);
+                Err(self.core.again())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -141,6 +159,9 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
     type Rights = KernelRights;
 
     async fn terminate(&mut self) -> Result<()> {
+        if self.core.made.is_some() {
+            return self.until_it_stops(Made::Ending);
+        }
         self.thread()?;
         let core = &mut *self.core;
         Tasks::terminate_thread(&mut core.layers, self.id);
@@ -155,13 +176,16 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
         if !matches!(state, Some(State::Running) | None) {
             core.tasks.reap_thread(&mut core.layers, self.id);
         }
-        Ok(())
+        self.until_it_stops(Made::Ending)
     }
 
     async fn suspend(&mut self) -> Result<()> {
         self.thread()?;
         let core = &mut *self.core;
-        Ok(core.tasks.suspend_thread(&mut core.layers, self.id)?)
+        if core.made.is_none() {
+            core.tasks.suspend_thread(&mut core.layers, self.id)?;
+        }
+        self.until_it_stops(Made::Stopping)
     }
 
     async fn resume(&mut self) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::base::ids::{TaskId, ThreadId};
 use crate::ipc::agenda::Progress;
 use crate::ipc::object::Idle;
 use crate::machine::Machine;
+use crate::sched::cpus::CpuState;
 use crate::sched::{Flags, State};
 
 /// Threads that one step looks at.
@@ -32,8 +33,30 @@ impl Tasks {
     ///
     /// # Errors
     /// `InvalidTask` · `Failure`: the count is at its end.
-    pub fn suspend(&mut self, id: TaskId) -> KernResult<()> {
-        self.count_suspension(id, 1, |count| count.checked_add(1))
+    pub fn suspend<M: Machine>(
+        &mut self,
+        layers: &mut Layers<'_, M>,
+        id: TaskId,
+    ) -> KernResult<()> {
+        self.count_suspension(id, 1, |count| count.checked_add(1))?;
+        // Of most tasks it is the only step; others come with what else is left to do.
+        let (Progress::More | Progress::Done) = self.sweep_step(layers);
+        Ok(())
+    }
+
+    /// Whether threads of a suspended task run yet: they were not told, or another CPU is about to notice.
+    pub fn is_stopping<M: Machine>(&self, layers: &Layers<'_, M>, id: TaskId) -> bool {
+        let sched = &layers.cx.sched;
+        let runs = |cpu: &CpuState| {
+            let thread = cpu.current.and_then(|thread| sched.threads.get(thread));
+            thread.is_some_and(|thread| thread.task == id)
+        };
+        self.arena.get(id).is_some_and(|task| {
+            let here = layers.cx.cpu.0 as usize;
+            let mut others = sched.cpus.iter().enumerate();
+            task.suspend_count > 0
+                && (task.sweep != Sweep::Done || others.any(|(at, cpu)| at != here && runs(cpu)))
+        })
     }
 
     /// Takes one suspension back.

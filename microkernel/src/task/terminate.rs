@@ -38,6 +38,8 @@ impl Tasks {
             Made::At(_)
             | Made::Asked(..)
             | Made::Counted(_)
+            | Made::Stopping
+            | Made::Ending
             | Made::Mapped { .. }
             | Made::Ordered(_)
             | Made::Synced(..)

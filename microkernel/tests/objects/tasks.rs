@@ -9,7 +9,7 @@ use abi::vm::{MAX_ADDRESS, flags, map_flags, protection};
 use interfaces::memory::Entry;
 use interfaces::task::Task;
 use interfaces::thread::Thread;
-use sim::{Request, image};
+use sim::{Config, Request, image};
 
 use crate::transport::Give;
 use crate::world::{LIMITS, PAGE, World, code, copy, moved, state};
@@ -418,6 +418,108 @@ fn a_suspended_task_does_not_run() {
     world.release(right);
     child.end();
     world.at_baseline();
+}
+
+// covers: T-03
+#[test]
+fn what_is_resumed_in_a_suspended_task_runs_when_the_task_does_and_misses_nothing() {
+    for cpus in 1..=4 {
+        let world = World::new(Config::with_cpus(cpus));
+        let child = world.child();
+        let fresh = child.task.thread_create(state()).unwrap();
+        let client = world.client::<dyn Thread>(fresh);
+        let index = client.info().unwrap().index;
+        let [(sleeper, sleeper_right), (waiter, waiter_right)] = [(); 2].map(|()| child.thread());
+        let semaphore = world.own().semaphore_create(0, 0).unwrap();
+        let name = child.task.insert_send(Name::NULL, semaphore).unwrap();
+        let mut sim = world.sim.borrow_mut();
+        let until = sim.now() + 500_000_000;
+        let sleeps = sim.on(sleeper).start(trap::WAIT_UNTIL, &[until]);
+        assert_eq!(sleeps, None);
+        let waits = sim.on(waiter).start(trap::SEMAPHORE_WAIT, &[name.0.into()]);
+        assert_eq!(waits, None);
+        drop(sim);
+        child.task.suspend().unwrap();
+        child.task.suspend().unwrap();
+        // Its own suspension is over, its task's is not.
+        client.resume().unwrap();
+        assert_eq!(code(client.resume()), K::Failure);
+        // What the others wait for comes.
+        world
+            .trap(trap::SEMAPHORE_SIGNAL, &[semaphore.0.0.into()])
+            .unwrap();
+        world.sim.borrow_mut().pass_time(1_000_000_000);
+        child.task.resume().unwrap();
+        world.sim.borrow_mut().pass_time(1_000_000_000);
+        let rights = [fresh, sleeper_right, waiter_right];
+        for (thread, right) in [index, sleeper, waiter].into_iter().zip(rights) {
+            let mut sim = world.sim.borrow_mut();
+            assert_eq!(sim.cpu_of(thread), None);
+            assert_eq!(sim.take_answer(thread), None);
+            assert!(!sim.is_in_user_mode(thread), "it ran");
+            drop(sim);
+            let info = world.client::<dyn Thread>(right).info().unwrap();
+            assert_eq!((info.suspend_count, info.state), (1, 0));
+        }
+        child.task.resume().unwrap();
+        assert_eq!(code(child.task.resume()), K::Failure);
+        for thread in [sleeper, waiter] {
+            assert_eq!(world.sim.borrow_mut().on(thread).finish().frame.rax, 0);
+        }
+        assert_eq!(
+            world.sim.borrow_mut().on(index).trap(trap::NULL, &[]),
+            Ok(0)
+        );
+        for right in [fresh, sleeper_right, waiter_right, semaphore] {
+            world.release(right);
+        }
+        child.end();
+        world.at_baseline();
+    }
+}
+
+// covers: T-02 T-03 T-07
+#[test]
+fn nothing_runs_any_more_when_its_suspension_or_end_is_answered() {
+    for cpus in 2..=4 {
+        let world = World::new(Config::with_cpus(cpus));
+        let child = world.child();
+        let (thread, right) = child.thread();
+        let client = world.client::<dyn Thread>(right);
+        let runs = || {
+            let mut sim = world.sim.borrow_mut();
+            sim.until_runs(thread);
+            sim.on(world.first).cpu();
+            assert!(sim.cpu_of(thread).is_some(), "the two share a CPU");
+        };
+        let stands = || assert_eq!(world.sim.borrow().cpu_of(thread), None);
+        for _ in 0..10 {
+            runs();
+            client.suspend().unwrap();
+            stands();
+            client.resume().unwrap();
+            runs();
+            child.task.suspend().unwrap();
+            stands();
+            child.task.resume().unwrap();
+        }
+        runs();
+        client.terminate().unwrap();
+        stands();
+        assert_eq!(world.sim.borrow().kernel.census().threads, 1);
+        world.release(right);
+        let (thread, right) = child.thread();
+        let mut sim = world.sim.borrow_mut();
+        sim.until_runs(thread);
+        sim.on(world.first).cpu();
+        drop(sim);
+        child.task.terminate().unwrap();
+        assert_eq!(world.sim.borrow().cpu_of(thread), None);
+        assert_eq!(world.sim.borrow().kernel.census().threads, 1);
+        world.release(right);
+        world.release(child.right);
+        world.at_baseline();
+    }
 }
 
 #[test]
