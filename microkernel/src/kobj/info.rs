@@ -148,7 +148,7 @@ pub(super) fn of_thread(
     let layout = match flavor {
         thread_info::BASIC => {
             let layout = layout.words(span(thread.cpu_time)).words(span(0));
-            let suspended = thread.suspend_count.into();
+            let suspended = thread.own_suspensions().into();
             layout.words([usage, policy, state, 0, suspended, 0])
         }
         thread_info::IDENTIFIER => layout.wide(id.to_bits()).wide(0).wide(0),

@@ -247,6 +247,12 @@ impl Thread {
         self.awaited = 0;
     }
 
+    /// How often it was suspended itself, beside its task.
+    pub fn own_suspensions(&self) -> u16 {
+        let by_task = u16::from(self.flags.contains(Flags::HELD_BY_TASK));
+        self.suspend_count.saturating_sub(by_task)
+    }
+
     /// Notes an exception of which handlers are only told, before the thread goes on.
     pub fn tell(&mut self, kind: u32, codes: [u64; 2]) {
         self.operands = codes;

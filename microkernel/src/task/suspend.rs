@@ -174,8 +174,7 @@ impl Tasks {
     ) -> KernResult<()> {
         let thread = layers.cx.sched.threads.get(id);
         let thread = thread.ok_or(KernReturn::Terminated)?;
-        let by_task = u16::from(thread.flags.contains(Flags::HELD_BY_TASK));
-        if thread.suspend_count <= by_task {
+        if thread.own_suspensions() == 0 {
             return Err(KernReturn::Failure);
         }
         self.drop_suspension(layers, id);

@@ -354,7 +354,12 @@ fn a_thread_tells_each_flavor_to_who_has_room_and_no_other() {
     assert_eq!(state(), [thread_info::RUNNING, 0, 0]);
     thread.suspend().unwrap();
     assert_eq!(state(), [thread_info::STOPPED, 0, 1]);
+    // Its task's suspension is not one of its own.
+    child.task.suspend().unwrap();
+    assert_eq!(state(), [thread_info::STOPPED, 0, 1]);
     thread.resume().unwrap();
+    assert_eq!(state(), [thread_info::STOPPED, 0, 0]);
+    child.task.resume().unwrap();
     let started = world
         .sim
         .borrow_mut()

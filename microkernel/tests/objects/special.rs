@@ -48,8 +48,10 @@ fn ports_are_kept_for_a_task_and_its_children() {
     let child = world.child();
     let task = &child.task;
     let mailbox = world.sim.borrow_mut().on(world.first).port();
-    let set = task.set_special_port(special::BOOTSTRAP, copy(mailbox));
-    assert_eq!(moved(set), K::Success);
+    for which in [special::BOOTSTRAP, special::HOST] {
+        let set = task.set_special_port(which, copy(mailbox));
+        assert_eq!(moved(set), K::Success);
+    }
     for index in 0..3 {
         assert_eq!(code(task.ports_lookup(index)), K::Failure);
         let kept = task.ports_register(index, copy(mailbox));
@@ -68,11 +70,15 @@ fn ports_are_kept_for_a_task_and_its_children() {
     let grandchild = task.create(few, 1, 0).unwrap();
     let young = world.client::<dyn Task>(grandchild);
     assert_eq!(young.special_port(special::KERNEL), Ok(grandchild));
-    assert_eq!(young.special_port(special::BOOTSTRAP), Ok(copy(mailbox)));
-    assert_eq!(young.ports_lookup(2), Ok(copy(mailbox)));
-    for right in [grandchild, copy(mailbox), copy(mailbox)] {
-        world.release(right);
+    for which in [special::BOOTSTRAP, special::HOST] {
+        assert_eq!(young.special_port(which), Ok(copy(mailbox)));
+        world.release(copy(mailbox));
     }
+    for index in 0..3 {
+        assert_eq!(young.ports_lookup(index), Ok(copy(mailbox)));
+        world.release(copy(mailbox));
+    }
+    world.release(grandchild);
     task.clear_special_port(special::BOOTSTRAP).unwrap();
     assert_eq!(code(task.special_port(special::BOOTSTRAP)), K::Failure);
     // Overwriting and ending release; who sends to a port that died is told so.
