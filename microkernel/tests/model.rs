@@ -37,7 +37,7 @@ fn one_thread_follows_the_rules() {
     }
 }
 
-// covers: X-03 X-05 P-03 P-04 N-02 N-03 N-04 N-05 N-06 N-07 M-03 M-04 M-05 M-06 M-07 M-08 M-22 M-24 M-25 M-26 M-37 T-06
+// covers: X-01 X-02 X-03 X-04 X-05 X-07 X-08 P-03 P-04 P-20 N-02 N-03 N-04 N-05 N-06 N-07 M-03 M-04 M-05 M-06 M-07 M-08 M-22 M-24 M-25 M-26 M-37 T-02 T-06
 #[test]
 fn tasks_that_share_ports_follow_the_rules() {
     for seed in seeds() {
@@ -46,7 +46,7 @@ fn tasks_that_share_ports_follow_the_rules() {
     }
 }
 
-// covers: M-06 M-09 M-14 M-30 M-32 M-38 P-34 P-36 F-01 K-03
+// covers: X-01 X-04 X-07 X-08 M-06 M-09 M-14 M-30 M-32 M-38 P-20 P-34 P-36 T-02 T-07 F-01 K-03
 #[test]
 fn threads_that_wait_follow_the_rules() {
     for seed in seeds() {

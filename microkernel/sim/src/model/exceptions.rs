@@ -59,7 +59,7 @@ pub(super) enum Owner {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Handler {
     pub(super) port: PortId,
-    form: Form,
+    pub(super) form: Form,
 }
 
 fn is_form((told, flavor): Form) -> bool {
@@ -153,6 +153,11 @@ impl Model {
     fn only_group(&self, owner: Owner, mask: u32) -> Option<(u32, Handler)> {
         let first = self.groups(owner, mask).first().copied();
         first.filter(|(types, _)| *types == mask)
+    }
+
+    /// Whoever had handlers is no more.
+    pub(super) fn end_handlers(&mut self, owner: Owner) {
+        self.set_handlers(owner, MASK_ALL, None);
     }
 
     fn set_handlers(&mut self, owner: Owner, mask: u32, new: Option<Handler>) {

@@ -47,7 +47,26 @@ impl Model {
         Ok(())
     }
 
-    pub(super) fn is_member(&self, task: TaskId, member: Name, set: Name) -> bool {
+    pub(super) fn insert_member(
+        &mut self,
+        task: TaskId,
+        (member, set): (Name, Name),
+        seen: Answer,
+    ) -> Verdict {
+        if self.is_member(task, member, set) {
+            return refuse(seen, &[Code::Success, Code::NameExists]);
+        }
+        self.member(task, (member, set), seen, |set, port| {
+            set.push(port);
+            true
+        })?;
+        if let Some(port) = self.receive_right(task, member) {
+            self.offer(port);
+        }
+        Ok(())
+    }
+
+    fn is_member(&self, task: TaskId, member: Name, set: Name) -> bool {
         match (self.receive_right(task, member), self.entry(task, set)) {
             (Some(port), Some(Entry::Set(set))) => self.sets[set].contains(&port),
             _ => false,

@@ -104,6 +104,7 @@ impl Model {
             } else {
                 request.words.to_vec()
             },
+            first: request.words[0],
             data: request.body.as_ref().map(|body| body.data.clone()),
             remote,
             local,
@@ -324,6 +325,9 @@ impl Model {
 
     /// A message arrives: a waiting thread is given it, or it is queued.
     pub(super) fn push(&mut self, port: PortId, message: Message) {
+        if let Some(thread) = self.excepted_at(port) {
+            return self.answered(thread, message);
+        }
         let waiter = (0..self.threads.len()).find(|thread| match self.threads[*thread].state {
             State::Receiving {
                 source,

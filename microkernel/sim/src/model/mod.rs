@@ -9,9 +9,11 @@
 //! hold one, looked up anew each time. Nothing here is shared with the kernel.
 //!
 //! Deliberately absent: time (a deadline is past or never), memory in messages, messages to the kernel's own ports but
-//! for those that an operation stands for, tasks that die, exceptions themselves, and what order the messages of one trap come in: they share a *batch* and may come in any.
+//! for those that an operation stands for, and what order the messages of one trap come in: they share a *batch* and may
+//! come in any.
 
 mod death;
+mod ends;
 mod exceptions;
 mod guard;
 mod kept;
@@ -19,19 +21,23 @@ mod members;
 mod message;
 mod names;
 mod notify;
+mod raise;
 mod receive;
 mod semaphore;
 mod urefs;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, port_type, queue_limit};
 
 use crate::message::{Reply, Request};
+pub use ends::Subject;
 pub use exceptions::{Form, HandlerOp, Level};
 use exceptions::{Handler, Owner};
 pub use kept::{Kept, KeptOp};
+use raise::Raised;
+pub use raise::{Registers, Trouble};
 use semaphore::Semaphore;
 pub use semaphore::SemaphoreOp;
 
@@ -138,6 +144,16 @@ pub enum Op {
     Kept(KeptOp),
     /// By a message to the port of a thread or task, or to the privileged host port.
     Handler(Level, HandlerOp),
+    /// Where the task's system calls go on that are not Mach's; 0: nowhere.
+    Personality {
+        entry: u64,
+    },
+    /// With the registers at that moment.
+    Raise(Trouble, Registers),
+    /// The end of a task or a thread that the name holds a right to.
+    Terminate {
+        name: Name,
+    },
     Message(Request),
 }
 
@@ -157,6 +173,8 @@ pub enum Seen {
         /// A name of it.
         name: Name,
     },
+    /// The thread is in user mode again, with these registers.
+    Running(Registers),
 }
 
 /// A right on its way.
@@ -235,6 +253,11 @@ struct Task {
     /// By index: the names that were there before.
     past: BTreeMap<u32, Vec<Name>>,
     kept: BTreeMap<Kept, PortId>,
+    /// What it is known by.
+    port: PortId,
+    personality: u64,
+    /// Names that its programs leave alone.
+    spared: BTreeSet<Name>,
 }
 
 /// Who has a receive right.
@@ -299,6 +322,8 @@ struct Message {
     id: i32,
     /// The words that count: all six of a short message of a task, one of a notification.
     words: Vec<u64>,
+    /// The first of them, whatever the message is.
+    first: u64,
     data: Option<Vec<u8>>,
     remote: Carried,
     local: Carried,
@@ -334,6 +359,14 @@ enum State {
     Waiting,
     /// Will come back from another trap than `mach_msg`, with this code.
     DueTrap(KernReturn),
+    /// Waits for what becomes of its exception.
+    Excepted(Box<Raised>),
+    /// Is to ask the next handler.
+    Asking(Box<Raised>),
+    /// Will go on with these registers.
+    Resumed(Box<Registers>),
+    /// Is no more.
+    Ended,
 }
 
 #[derive(Clone, Debug)]
@@ -341,6 +374,8 @@ struct Thread {
     task: TaskId,
     slot: Option<Carried>,
     reply: PortId,
+    /// What it is known by.
+    port: PortId,
     state: State,
 }
 
@@ -354,6 +389,8 @@ pub struct Model {
     /// By owner and type.
     handlers: BTreeMap<(Owner, u32), Handler>,
     batch: u64,
+    /// Whether something happened that the kernel may still be at.
+    unsettled: bool,
 }
 
 impl Model {
@@ -367,13 +404,19 @@ impl Model {
             sets: Vec::new(),
             handlers: BTreeMap::new(),
             batch: 0,
+            unsettled: false,
         };
+        for task in 0..count {
+            model.tasks[task].port = model.new_port(Holder::Kernel);
+        }
         for task in threads {
             let reply = model.new_port(Holder::Reply);
+            let port = model.new_port(Holder::Kernel);
             model.threads.push(Thread {
                 task: *task,
                 slot: None,
                 reply,
+                port,
                 state: State::User,
             });
         }
@@ -394,7 +437,24 @@ impl Model {
             "thread {thread} is in a trap"
         );
         self.batch += 1;
+        let verdict = self.judge(thread, op, seen);
+        self.ask_on();
+        // Whether it comes back once more before it ends is the scheduler's business.
+        if self.has_ended(thread) {
+            return Ok(());
+        }
+        verdict
+    }
+
+    fn judge(&mut self, thread: ThreadId, op: &Op, seen: Option<&Seen>) -> Verdict {
         match (op, seen) {
+            (Op::Raise(trouble, registers), seen) => self
+                .raise(thread, (*trouble, *registers), seen)
+                .map_err(|why| format!("{op:x?}: {why}")),
+            (Op::Terminate { name }, None) => self.terminate(thread, *name, None),
+            (Op::Terminate { name }, Some(Seen::Trap(code, value))) => {
+                self.terminate(thread, *name, Some((*code, *value)))
+            }
             (Op::Semaphore(op), seen) => self
                 .semaphore_op(thread, op, seen)
                 .map_err(|why| format!("{op:?}: {why}")),
@@ -435,16 +495,26 @@ impl Model {
     /// # Errors
     /// What the rules would have had.
     pub fn complete(&mut self, thread: ThreadId, seen: &Seen) -> Verdict {
+        let verdict = self.come_back(thread, seen);
+        self.ask_on();
+        verdict
+    }
+
+    fn come_back(&mut self, thread: ThreadId, seen: &Seen) -> Verdict {
         let state = self.threads[thread].state.clone();
         let reply = match (&state, seen) {
             (State::DueTrap(due), Seen::Trap(code, _)) if due == code => {
                 self.threads[thread].state = State::User;
                 return Ok(());
             }
+            (State::Resumed(expected), Seen::Running(now)) if **expected == *now => {
+                self.threads[thread].state = State::User;
+                return Ok(());
+            }
             (_, Seen::Message(reply)) => reply,
             _ => {
                 return Err(format!(
-                    "thread {thread} is {state:?} and came back with {seen:?}"
+                    "thread {thread} is {state:x?} and came back with {seen:x?}"
                 ));
             }
         };
@@ -504,10 +574,29 @@ impl Model {
                 thread.state,
                 State::Due(_)
                     | State::DueTrap(_)
+                    | State::Resumed(_)
                     | State::Unsent(..)
                     | State::Receiving { claimed: true, .. }
             )
         })
+    }
+
+    /// Whether a thread does not come back out of a trap, but goes on in user mode.
+    pub fn is_excepted(&self, thread: ThreadId) -> bool {
+        matches!(
+            self.threads[thread].state,
+            State::Excepted(_) | State::Resumed(_)
+        )
+    }
+
+    /// Whether something happened that the kernel may still be at, since this was asked last.
+    pub fn take_unsettled(&mut self) -> bool {
+        std::mem::take(&mut self.unsettled)
+    }
+
+    /// The same, without an end to it.
+    pub fn is_unsettled(&self) -> bool {
+        self.unsettled
     }
 
     /// Whether a thread could wait for the name without competing with another one.
@@ -529,14 +618,21 @@ impl Model {
     pub fn names(&self, task: TaskId) -> (Vec<Name>, Vec<Name>) {
         let task = &self.tasks[task];
         let past = task.past.values().filter_map(|names| names.last().copied());
-        (task.names.keys().copied().collect(), past.collect())
+        let names = task.names.keys().copied();
+        let names = names.filter(|name| !task.spared.contains(name));
+        (names.collect(), past.collect())
     }
 
-    /// The threads of a task.
+    /// A thread's task.
+    pub fn task_of(&self, thread: ThreadId) -> TaskId {
+        self.threads[thread].task
+    }
+
+    /// The threads of a task that have not ended.
     pub fn threads_of(&self, task: TaskId) -> Vec<ThreadId> {
         let threads = 0..self.threads.len();
         threads
-            .filter(|thread| self.threads[*thread].task == task)
+            .filter(|thread| self.threads[*thread].task == task && !self.has_ended(*thread))
             .collect()
     }
 

@@ -69,19 +69,7 @@ impl Model {
                 None => refuse(seen, &[Code::InvalidName]),
             },
             Op::MoveMember { member, set } => self.move_member(task, member, set, seen),
-            Op::InsertMember { member, set } => {
-                if self.is_member(task, member, set) {
-                    return refuse(seen, &[Code::Success, Code::NameExists]);
-                }
-                self.member(task, (member, set), seen, |set, port| {
-                    set.push(port);
-                    true
-                })?;
-                if let Some(port) = self.receive_right(task, member) {
-                    self.offer(port);
-                }
-                Ok(())
-            }
+            Op::InsertMember { member, set } => self.insert_member(task, (member, set), seen),
             Op::ExtractMember { member, set } => {
                 self.member(task, (member, set), seen, |set, port| {
                     let before = set.len();
@@ -103,9 +91,12 @@ impl Model {
             Op::Notify { name, id, sync, to } => self.notify_op(task, (name, id, sync, to), seen),
             Op::TakeSlot => self.take_slot(thread, seen),
             Op::Kept(ref op) => self.kept_op(task, op, seen),
-            Op::Semaphore(_) | Op::Handler(..) | Op::Message(_) => {
-                Err("not an ordinary trap".into())
-            }
+            Op::Personality { entry } => self.set_personality(task, entry, seen),
+            Op::Semaphore(_)
+            | Op::Handler(..)
+            | Op::Raise(..)
+            | Op::Terminate { .. }
+            | Op::Message(_) => Err("not an ordinary trap".into()),
         }
     }
 

@@ -5,7 +5,7 @@ use abi::names::Name;
 use abi::notify;
 
 use super::names::{Answer, accept, refuse};
-use super::{Ask, Carried, Entry, Holder, Message, Model, PortId, TaskId, Verdict, Wish};
+use super::{Ask, Carried, Entry, Message, Model, PortId, TaskId, Verdict, Wish};
 
 impl Model {
     /// Uses up a send-once right for a message of the kernel.
@@ -25,6 +25,7 @@ impl Model {
             from_kernel: true,
             id: what.0,
             words: what.1.into_iter().collect(),
+            first: what.1.unwrap_or(0),
             data: None,
             remote: Carried::SendOnce(to),
             local: Carried::Null,
@@ -40,7 +41,7 @@ impl Model {
 
     /// N-02: after a send right to the port is gone.
     pub(super) fn senders_changed(&mut self, port: PortId) {
-        if self.ports[port].holder == Holder::Kernel && self.send_rights(port) == 0 {
+        if self.ports[port].semaphore.is_some() && self.send_rights(port) == 0 {
             return self.die(port);
         }
         let Some((to, sync)) = self.ports[port].no_senders else {

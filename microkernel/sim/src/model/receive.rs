@@ -20,9 +20,15 @@ impl Model {
         let Some(source) = self.source(thread, request) else {
             return expect(seen, &[Code::ReceiveInvalidName]);
         };
-        let ready = (0..self.ports.len())
-            .any(|port| self.covers(source, port) && !self.ports[port].queue.is_empty());
-        if ready {
+        let ready: Vec<&Message> = (0..self.ports.len())
+            .filter(|port| self.covers(source, *port))
+            .flat_map(|port| &self.ports[port].queue)
+            .collect();
+        // What the kernel tells of because of this very trap may be later than a look.
+        let late = |message: &&Message| message.from_kernel && message.batch == self.batch;
+        let missed =
+            seen.is_some_and(|reply| reply.code == Code::ReceiveTimedOut) && ready.iter().all(late);
+        if !ready.is_empty() && !missed {
             let Some(reply) = seen else {
                 return Err(format!(
                     "{request:x?}: a message is there, and the thread waits"
@@ -41,6 +47,12 @@ impl Model {
             claimed: false,
         };
         expect_wait(seen)
+    }
+
+    /// Whether a message lies in the queue of a task's port.
+    pub fn has_mail(&self, task: TaskId, name: Name) -> bool {
+        self.receive_right(task, name)
+            .is_some_and(|port| !self.ports[port].queue.is_empty())
     }
 
     fn source(&self, thread: ThreadId, request: &Request) -> Option<Source> {

@@ -61,6 +61,22 @@ impl Model {
         }
     }
 
+    /// Whether a name holds a send right to a semaphore.
+    pub fn is_semaphore(&self, task: TaskId, name: Name) -> bool {
+        self.semaphore(task, name).is_ok()
+    }
+
+    /// A thread that has ended waits no more.
+    pub(super) fn leave_semaphores(&mut self, thread: ThreadId) {
+        let semaphores = self
+            .ports
+            .iter_mut()
+            .filter_map(|port| port.semaphore.as_mut());
+        for semaphore in semaphores {
+            semaphore.waiters.retain(|waiter| *waiter != thread);
+        }
+    }
+
     pub(super) fn semaphore_op(
         &mut self,
         thread: ThreadId,

@@ -10,17 +10,24 @@ use abi::trap;
 use interfaces::exceptions::ExceptionPorts;
 use interfaces::semaphore::Semaphore;
 use interfaces::task::Task;
-use microkernel::machine::FrameIndex;
+use interfaces::thread::Thread;
+use microkernel::machine::{Access, Event, Frame, FrameIndex};
 
 use super::World;
 use super::world::Selves;
 use crate::image;
 use crate::message::{Reply, Request};
-use crate::model::{HandlerOp, Kept, KeptOp, Level, Op, Seen, SemaphoreOp, ThreadId, Verdict};
+use crate::model::{
+    HandlerOp, Kept, KeptOp, Level, Op, Registers, Seen, SemaphoreOp, Subject, ThreadId, Trouble,
+    Verdict,
+};
 use crate::sim::{Answer, Sim};
 
 /// The name of the last port of the first task, which programs never choose.
 const LAST: Name = Name::new(299, 1);
+
+/// More than a thread may run while others wait.
+const SLICE: u64 = 30_000_000;
 
 /// Where a thread's names lie that it sends in arrays.
 fn names_address(thread: FrameIndex) -> u64 {
@@ -63,7 +70,74 @@ fn with_right(port: Name, (id, right): (i32, Name), words: &[u64]) -> Request {
     request.port(right, disposition::COPY_SEND).data(&data)
 }
 
+fn registers(frame: &Frame) -> Registers {
+    let f = frame;
+    let [r8, r9, r12, r13, r14, r15] = f.words;
+    [
+        f.rax, f.rbx, f.rcx, f.rdx, f.rdi, f.rsi, f.rbp, f.rsp, r8, r9, f.r10, f.r11, r12, r13,
+        r14, r15, f.rip, f.rflags, f.fs_base, f.gs_base,
+    ]
+}
+
 impl World {
+    /// A thread's registers, if it is in user mode.
+    pub(super) fn running(&mut self, thread: ThreadId) -> Option<Seen> {
+        let frame = self.threads[thread].0;
+        let runs = self.sim.is_in_user_mode(frame);
+        runs.then(|| Seen::Running(registers(self.sim.machine.registers(frame))))
+    }
+
+    /// The registers with which a thread is about to raise an exception.
+    pub(super) fn before(&mut self, thread: ThreadId, trouble: Trouble) -> Registers {
+        let frame = self.threads[thread].0;
+        let cpu = self.sim.until_runs(frame);
+        if let Trouble::Syscall(number) = trouble {
+            self.sim.load_trap(cpu, number as i64, &[]);
+        }
+        registers(self.sim.machine.registers(frame))
+    }
+
+    /// Raises an exception; `None`: the thread waits.
+    pub(super) fn raise(&mut self, thread: ThreadId, trouble: Trouble) -> Option<Seen> {
+        let cpu = self.sim.until_runs(self.threads[thread].0);
+        let event = match trouble {
+            Trouble::Access(address) => Event::Fault {
+                address,
+                access: Access::Read,
+            },
+            Trouble::Vector(vector, code) => Event::Exception { vector, code },
+            Trouble::Syscall(_) => Event::Trap,
+        };
+        self.sim.event(cpu, event);
+        self.running(thread)
+    }
+
+    /// Ends a task or a thread; `None`: it was the caller or its task.
+    pub(super) fn terminate(&mut self, thread: ThreadId, name: Name) -> Option<Seen> {
+        let subjects = self.model.subjects(self.threads[thread].1);
+        let id = match subjects.iter().find(|(of, _)| *of == name)?.1 {
+            Subject::Task(_) => <dyn Task>::TERMINATE.id,
+            Subject::Thread(_) => <dyn Thread>::TERMINATE.id,
+        };
+        let request = Request::call(name).id(id);
+        if self.model.ends_itself(thread, name) {
+            let frame = self.threads[thread].0;
+            let back = self.sim.on(frame).start_message(&request);
+            return back.map(Seen::Message);
+        }
+        Some(self.plain_call(thread, &request))
+    }
+
+    /// Gives everybody time enough to go on in the kernel.
+    pub(super) fn rest(&mut self) {
+        for cpu in self.sim.machine.cpus() {
+            self.sim.event(cpu, Event::Kick);
+        }
+        for _ in 0..=self.threads.len() {
+            self.sim.pass_time(SLICE);
+        }
+    }
+
     /// Starts a trap or a call on a semaphore; `None`: it waits.
     pub(super) fn semaphore(&mut self, thread: ThreadId, op: &SemaphoreOp) -> Option<Seen> {
         let word = |name: Name| u64::from(name.0);
@@ -155,6 +229,10 @@ impl World {
                 self.call_task(thread, id, [which.into(), 0], None)
             }
         }
+    }
+
+    pub(super) fn personality(&mut self, thread: ThreadId, entry: u64) -> Seen {
+        self.call_task(thread, <dyn Task>::SET_PERSONALITY.id, [entry, 0], None)
     }
 
     /// A call of a port that has exception ports.

@@ -9,8 +9,12 @@ use abi::task::special;
 use abi::thread_state::FLAVOR;
 use abi::trap::{attribute, construct};
 
+use crate::image;
 use crate::message::Request;
-use crate::model::{Form, HandlerOp, Kept, KeptOp, Level, Model, Op, SemaphoreOp, TaskId};
+use crate::model::{
+    Form, HandlerOp, Kept, KeptOp, Level, Model, Op, SemaphoreOp, Subject, TaskId, ThreadId,
+    Trouble,
+};
 use crate::rng::Rng;
 
 /// How many names a task has before its program turns to getting rid of some.
@@ -28,6 +32,12 @@ const FORMS: [Form; 8] = [
     (behavior::STATE, 0),
 ];
 
+/// Where nothing is mapped; more than 32 bits.
+const NOWHERE: u64 = 0x12_3456_7000;
+
+/// Where a thread may go on.
+const ENTRY: u64 = image::CODE + 16;
+
 /// What a thread may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Patience {
@@ -37,9 +47,14 @@ pub enum Patience {
     NeverWaits,
 }
 
-/// A trap for a thread of `task`.
-pub(super) fn op(model: &Model, task: TaskId, patience: Patience, rng: &mut Rng) -> Op {
-    let mut names = Names { model, task, rng };
+/// A trap for a thread.
+pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut Rng) -> Op {
+    let mut names = Names {
+        model,
+        thread,
+        task: model.task_of(thread),
+        rng,
+    };
     if names.live().len() > MANY_NAMES && names.rng.one_in(2) {
         return names.release();
     }
@@ -56,12 +71,15 @@ pub(super) fn op(model: &Model, task: TaskId, patience: Patience, rng: &mut Rng)
         59..67 => names.semaphore(patience),
         67..69 => names.kept(),
         69..74 => names.handler(),
+        74..81 => names.trouble(),
+        81 if names.rng.one_in(2) => names.terminate(),
         _ => Op::Message(names.message(patience)),
     }
 }
 
 struct Names<'a> {
     model: &'a Model,
+    thread: ThreadId,
     task: TaskId,
     rng: &'a mut Rng,
 }
@@ -306,7 +324,7 @@ impl Names<'_> {
     /// A name of a semaphore: mostly.
     fn of_semaphore(&mut self) -> Name {
         let mut live = self.live();
-        live.retain(|name| self.model.is_kernel(self.task, *name));
+        live.retain(|name| self.model.is_semaphore(self.task, *name));
         if live.is_empty() || self.rng.one_in(16) {
             return self.any();
         }
@@ -319,7 +337,7 @@ impl Names<'_> {
             policy: self.rng.pick(&[0, 0, 0, 1, 1, 1, 2]),
             value: self.rng.pick(&[0, 0, 0, 0, 1, 2, 0x7fff_ffff, 0x8000_0000]),
         };
-        let is_one = self.model.is_kernel(self.task, name);
+        let is_one = self.model.is_semaphore(self.task, name);
         Op::Semaphore(match self.rng.below(16) {
             0 => make,
             _ if !is_one && self.rng.one_in(2) => make,
@@ -385,6 +403,82 @@ impl Names<'_> {
         Op::Handler(level, op)
     }
 
+    /// An exception, mostly one that somebody handles. The first task's end would be the machine's.
+    fn trouble(&mut self) -> Op {
+        let troubles = [
+            Trouble::Access(NOWHERE),
+            Trouble::Vector(0, 5),
+            Trouble::Vector(3, 0),
+            Trouble::Vector(6, 0),
+            Trouble::Syscall(39),
+        ];
+        let trouble = self.rng.pick(&troubles);
+        let handled = self.model.has_handler(self.thread, trouble) || self.rng.one_in(16);
+        if self.task != 0 && handled {
+            return Op::Raise(trouble, [0; 20]);
+        }
+        if self.rng.one_in(8) {
+            let entry = self.rng.pick(&[0, ENTRY, ENTRY, 1 << 47]);
+            return Op::Personality { entry };
+        }
+        self.handler()
+    }
+
+    /// The end of a task or thread, mostly of a thread; not of the first task's, which have been counted.
+    fn terminate(&mut self) -> Op {
+        let mut subjects = self.model.subjects(self.task);
+        let tasks_too = self.rng.one_in(4);
+        subjects.retain(|(_, subject)| match *subject {
+            Subject::Task(task) => task != 0 && tasks_too,
+            Subject::Thread(thread) => {
+                self.model.task_of(thread) != 0 && !self.model.leaves_rights(thread)
+            }
+        });
+        match subjects.is_empty() {
+            true => self.look(),
+            false => Op::Terminate {
+                name: self.rng.pick(&subjects).0,
+            },
+        }
+    }
+
+    /// An answer to an exception: mostly one that deals with it.
+    fn answer(&mut self) -> Option<Request> {
+        let mut names = self.live();
+        names.push(Name::REPLY_SLOT);
+        let known = names.into_iter().filter_map(|name| {
+            let answer = match name {
+                Name::REPLY_SLOT => self.model.answer_by_slot(self.thread),
+                name => self.model.answer_by_name(self.task, name),
+            };
+            Some((name, answer?))
+        });
+        let known: Vec<_> = known.collect();
+        if known.is_empty() {
+            return None;
+        }
+        let (name, (id, state)) = self.rng.pick(&known);
+        let once = disposition::MOVE_SEND_ONCE;
+        let mut request = Request::send(name).disposed(once).id(id);
+        if let Some(mut registers) = state {
+            if self.rng.one_in(2) {
+                let at = self.rng.below(registers.len());
+                registers[at] = self.rng.pick(&[0, ENTRY, u64::MAX]);
+            }
+            let bytes: Vec<u8> = registers
+                .iter()
+                .flat_map(|word| word.to_le_bytes())
+                .collect();
+            request = request.data(&bytes[..self.rng.pick(&[160, 160, 160, 152])]);
+        }
+        Some(match self.rng.below(8) {
+            0 => request.id(id + 1),
+            1 => request.words([5, 0, 0, 0, 0, 0]),
+            2 => request.port(self.any(), disposition::COPY_SEND),
+            _ => request,
+        })
+    }
+
     fn request(&mut self) -> Op {
         let to = match self.rng.below(6) {
             0 => Name::NULL,
@@ -427,10 +521,15 @@ impl Names<'_> {
     }
 
     fn message(&mut self, patience: Patience) -> Request {
+        if self.rng.one_in(2)
+            && let Some(answer) = self.answer()
+        {
+            return answer;
+        }
         let sources = port_type::RECEIVE | port_type::PORT_SET;
         let request = match self.rng.below(20) {
             0..8 => self.send(),
-            8..13 => Request::poll(self.of_kind(sources)),
+            8..13 => Request::poll(self.with_mail()),
             13 | 14 => Request::receive(self.of_kind(sources)),
             15..18 => self.call(),
             18 => Request::reply(),
@@ -443,6 +542,16 @@ impl Names<'_> {
             return request.with(options::RECEIVE_TIMEOUT);
         }
         request
+    }
+
+    /// Somewhere to receive from: mostly where a message is.
+    fn with_mail(&mut self) -> Name {
+        let mut live = self.live();
+        live.retain(|name| self.model.has_mail(self.task, *name));
+        if live.is_empty() || self.rng.one_in(2) {
+            return self.of_kind(port_type::RECEIVE | port_type::PORT_SET);
+        }
+        self.rng.pick(&live)
     }
 
     fn send(&mut self) -> Request {

@@ -53,15 +53,15 @@ pub fn random(seed: u64, length: usize) -> Vec<Step> {
 /// # Errors
 /// [`Failure`]: the kernel broke a rule, or panicked.
 pub fn run(setup: &Setup, program: &[Step]) -> Result<Transcript, Failure> {
-    let mut history = Vec::new();
+    let mut world = None;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = World::boot(setup);
-        let verdict = world.run(program);
-        history.append(&mut world.history);
-        verdict.map(|()| world.transcript)
+        world.insert(World::boot(setup)).run(program)
     }));
+    let (history, transcript) = world
+        .map(|world| (world.history, world.transcript))
+        .unwrap_or_default();
     let why = match outcome {
-        Ok(Ok(transcript)) => return Ok(transcript),
+        Ok(Ok(())) => return Ok(transcript),
         Ok(Err(why)) => why,
         Err(panic) => match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
             (Some(text), _) => format!("panic: {text}"),

@@ -10,7 +10,7 @@ use microkernel::machine::FrameIndex;
 use super::generate::{self, Patience};
 use super::{Step, Transcript, calls};
 use crate::message::Request;
-use crate::model::{Model, Op, Seen, ThreadId, Verdict};
+use crate::model::{Model, Op, Seen, Subject, ThreadId, Verdict};
 use crate::rng::Rng;
 use crate::sim::{Answer, Config, Sim};
 
@@ -46,6 +46,8 @@ pub struct World {
     pub(super) selves: Vec<Selves>,
     /// The first task's name of the privileged host port.
     pub(super) host: Name,
+    /// The first task's names of the others and their threads.
+    others: Vec<Name>,
     /// What there was before the program and the other tasks.
     baseline: Baseline,
 }
@@ -133,10 +135,38 @@ impl World {
             threads,
             selves,
             host,
+            others: Vec::new(),
             baseline,
         };
+        world.introduce(setup.tasks);
         world.acquaint(setup.tasks);
         world
+    }
+
+    /// The model learns what tasks and threads know themselves by. The first task may end all others.
+    fn introduce(&mut self, tasks: usize) {
+        let mut known = Vec::new();
+        for (n, own) in self.selves.iter().enumerate() {
+            let task = self.threads[n].1;
+            known.push((n, own.thread, Subject::Thread(n)));
+            if self.model.threads_of(task).first() == Some(&n) {
+                known.push((n, own.task, Subject::Task(task)));
+            }
+        }
+        for (thread, name, subject) in known {
+            let (frame, task) = self.threads[thread];
+            let references = match self.sim.on(frame).refs(name, right::SEND) {
+                Ok(references) => references as u32,
+                Err(code) => panic!("{subject:?} has no name: {code:?}"),
+            };
+            self.model.introduce(task, (name, references), subject);
+            if task > 0 && tasks > 1 {
+                let (first, copy) = (self.threads[0].0, disposition::COPY_SEND);
+                let name = self.sim.give(frame, name, copy, first);
+                self.model.introduce(0, (name, 1), subject);
+                self.others.push(name);
+            }
+        }
     }
 
     /// Every task gets a port, and a send right to every other task's.
@@ -189,8 +219,12 @@ impl World {
         }
         let mut others: Vec<_> = self.threads.iter().filter(|(_, task)| *task > 0).collect();
         others.dedup_by_key(|(_, task)| *task);
-        for (thread, _) in others {
+        for (thread, _) in others.iter().filter(|(_, task)| !self.model.is_over(*task)) {
             self.sim.end_task(*thread);
+        }
+        for name in &self.others {
+            let ended = self.sim.on(self.threads[0].0).destroy(*name);
+            ended.map_err(|code| format!("{name:x?}: {code:?}"))?;
         }
         while self.sim.deliver() {}
         self.sim.kernel.stage_rest(&mut self.sim.machine);
@@ -233,8 +267,12 @@ impl World {
         } else {
             Patience::MayWait
         };
-        let op = generate::op(&self.model, task, patience, &mut Rng::new(step.seed));
-        let waits = self.model.clone().step(thread, &op, None).is_ok();
+        let mut op = generate::op(&self.model, thread, patience, &mut Rng::new(step.seed));
+        if let Op::Raise(trouble, registers) = &mut op {
+            *registers = self.before(thread, *trouble);
+        }
+        let ends = matches!(op, Op::Raise(..) | Op::Terminate { .. });
+        let waits = !ends && self.model.clone().step(thread, &op, None).is_ok();
         if waits && (leads || !self.may_wait(task, &op)) {
             return Ok(());
         }
@@ -260,11 +298,15 @@ impl World {
         self.history.push(format!("thread {thread}: {op:x?}"));
         let mut seen = self.execute(thread, op);
         if seen.is_none() && self.model.clone().step(thread, op, None).is_err() {
-            // Somebody whom it woke went first.
-            seen = Some(self.finish(self.threads[thread].0));
+            seen = Some(match self.is_last(thread, op) {
+                true => Seen::Trap(KernReturn::Success, 0),
+                // Somebody whom it woke went first.
+                false => self.finish(self.threads[thread].0),
+            });
         }
         let verdict = self.model.step(thread, op, seen.as_ref());
         self.history.push(format!("    {seen:x?}"));
+        let seen = seen.filter(|_| !self.model.has_ended(thread));
         self.transcript
             .push(format!("{thread}: {}", outline(seen.as_ref())));
         verdict
@@ -281,14 +323,21 @@ impl World {
             Op::Semaphore(op) => return self.semaphore(thread, op),
             Op::Kept(op) => return Some(self.kept(thread, op)),
             Op::Handler(level, op) => return Some(self.handler(thread, *level, op)),
+            Op::Personality { entry } => return Some(self.personality(thread, *entry)),
+            Op::Raise(trouble, _) => return self.raise(thread, *trouble),
+            Op::Terminate { name } => return self.terminate(thread, *name),
             _ => {}
         }
-        let mut user = self.sim.on(frame);
         let (number, arguments) = registers(op);
-        Some(match user.trap(number, &arguments) {
-            Ok(value) => Seen::Trap(KernReturn::Success, value),
-            Err(code) => Seen::Trap(code, 0),
-        })
+        let answer = self.sim.on(frame).start(number, &arguments)?;
+        Some(calls::seen(&answer))
+    }
+
+    /// Whether a trap that is done may be its thread's end.
+    fn is_last(&self, thread: ThreadId, op: &Op) -> bool {
+        let mut model = self.model.clone();
+        let done = Seen::Trap(KernReturn::Success, 0);
+        model.step(thread, op, Some(&done)).is_ok() && model.has_ended(thread)
     }
 
     /// Waits for a trap of a thread.
@@ -317,22 +366,26 @@ impl World {
 
     fn pump(&mut self, lines: &mut Transcript) -> Verdict {
         for _ in 0..PATIENCE {
+            if self.model.take_unsettled() {
+                self.rest();
+            }
             let mut back = Vec::new();
             for thread in 0..self.threads.len() {
-                let frame = self.threads[thread].0;
-                if self.model.is_in_user_mode(thread) {
+                if self.model.is_in_user_mode(thread) || self.model.has_ended(thread) {
                     continue;
                 }
-                let Some(answer) = self.sim.take_answer(frame) else {
+                let Some(seen) = self.comes_back(thread) else {
                     continue;
                 };
-                let seen = self.seen(frame, &answer);
                 self.history
                     .push(format!("thread {thread} comes back: {seen:x?}"));
                 lines.push(format!("{thread}: {}", outline(Some(&seen))));
                 back.push((thread, seen));
             }
             self.complete(back)?;
+            if self.model.is_unsettled() {
+                continue;
+            }
             if self.model.due().is_none() {
                 return Ok(());
             }
@@ -344,6 +397,15 @@ impl World {
             "thread {:?} waits, though what it waits for is there",
             self.model.due()
         ))
+    }
+
+    fn comes_back(&mut self, thread: ThreadId) -> Option<Seen> {
+        if self.model.is_excepted(thread) {
+            return self.running(thread);
+        }
+        let frame = self.threads[thread].0;
+        let answer = self.sim.take_answer(frame)?;
+        Some(self.seen(frame, &answer))
     }
 
     /// Threads came back. Which of them was first does not show: what one got may follow from what another one did.
@@ -384,10 +446,11 @@ impl World {
                 .copied()
                 .filter(|name| self.model.bits(task, *name) & port_type::RECEIVE != 0)
                 .collect();
-            for name in live.iter().chain(&past) {
+            let spared = self.model.spared(task);
+            for name in live.iter().chain(&past).chain(&spared) {
                 self.perform(thread, &Op::Type { name: *name })?;
             }
-            for name in live {
+            for name in live.into_iter().chain(spared) {
                 for right in 0..right::NUMBER {
                     self.perform(thread, &Op::Refs { name, right })?;
                 }
@@ -432,13 +495,6 @@ fn registers(op: &Op) -> (i64, Vec<u64>) {
         ),
         Op::Refs { name: of, right } => (trap::PORT_GET_REFS, vec![name(of), (*right).into()]),
         Op::Type { name: of } => (trap::PORT_TYPE, vec![name(of)]),
-        Op::MoveMember { member, set } => (trap::PORT_MOVE_MEMBER, vec![name(member), name(set)]),
-        Op::InsertMember { member, set } => {
-            (trap::PORT_INSERT_MEMBER, vec![name(member), name(set)])
-        }
-        Op::ExtractMember { member, set } => {
-            (trap::PORT_EXTRACT_MEMBER, vec![name(member), name(set)])
-        }
         Op::InsertRight {
             name: of,
             right,
@@ -466,10 +522,25 @@ fn registers(op: &Op) -> (i64, Vec<u64>) {
             vec![name(of), *id as u64, *sync, name(to)],
         ),
         Op::TakeSlot => (trap::REPLY_SLOT_TAKE, Vec::new()),
-        Op::Semaphore(_) | Op::Kept(_) | Op::Handler(..) | Op::Message(Request { .. }) => {
-            unreachable!("no trap on names: {op:?}")
-        }
+        Op::Semaphore(_)
+        | Op::Kept(_)
+        | Op::Handler(..)
+        | Op::Personality { .. }
+        | Op::Raise(..)
+        | Op::Terminate { .. }
+        | Op::Message(Request { .. }) => unreachable!("no trap on names: {op:?}"),
         Op::Guard { .. } | Op::Unguard { .. } | Op::SwapGuard { .. } => guard_registers(op),
+        Op::MoveMember { member, set }
+        | Op::InsertMember { member, set }
+        | Op::ExtractMember { member, set } => (member_trap(op), vec![name(member), name(set)]),
+    }
+}
+
+fn member_trap(op: &Op) -> i64 {
+    match op {
+        Op::MoveMember { .. } => trap::PORT_MOVE_MEMBER,
+        Op::InsertMember { .. } => trap::PORT_INSERT_MEMBER,
+        _ => trap::PORT_EXTRACT_MEMBER,
     }
 }
 
@@ -491,6 +562,7 @@ fn guard_registers(op: &Op) -> (i64, Vec<u64>) {
 fn outline(seen: Option<&Seen>) -> String {
     match seen {
         None => "waits".into(),
+        Some(Seen::Running(_)) => "runs".into(),
         Some(Seen::Trap(code, _)) => format!("{code:?}"),
         Some(Seen::Handler { mask, form, .. }) => format!("{mask:#x} {form:x?}"),
         Some(Seen::Message(reply)) => {
