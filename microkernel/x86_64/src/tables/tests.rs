@@ -309,18 +309,17 @@ fn whole_tables_are_set_aside_and_freed_later() {
 
 /// Where all tables are full at the ends, more goes than the range, and none of the range stays.
 #[test]
-#[cfg_attr(
-    miri,
-    ignore = "3,072 mappings take Miri half an hour; the other tests go the same ways"
-)]
 fn full_tables_at_the_ends_are_detached_as_a_whole() {
     const GIB: u64 = 1 << 30;
+    // All 3,072 mappings take Miri half an hour; the first and last of each table go the same ways:
+    // how much is looked at follows from the range.
+    const STEP: usize = if cfg!(miri) { 511 } else { 1 };
     let (mut memory, mut pages) = (Simulated::default(), Pages::new(10_000));
     let mut tables = Tables::new(&mut memory);
     let root = tables.create(0, &mut pages).unwrap();
     let end = 1 << 40;
     let mut all = Vec::new();
-    for n in 0..512 {
+    for n in (0..512).step_by(STEP) {
         for stride in [PAGE, LARGE_PAGE, GIB] {
             all.extend([n * stride, end - PAGE - n * stride]);
         }
