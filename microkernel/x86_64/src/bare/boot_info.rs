@@ -6,15 +6,17 @@ use core::ops::Range;
 
 use limine::BaseRevision;
 use limine::memory_map::{Entry, EntryType};
+use limine::paging::Mode;
 use limine::request::{
     ExecutableAddressRequest, ExecutableCmdlineRequest, HhdmRequest, MemoryMapRequest,
-    ModuleRequest, RequestsEndMarker, RequestsStartMarker, RsdpRequest,
+    ModuleRequest, PagingModeRequest, RequestsEndMarker, RequestsStartMarker, RsdpRequest,
 };
 use microkernel::machine::Page;
 use microkernel_x86_64::command_line::Options;
-use microkernel_x86_64::layout::PAGE;
+use microkernel_x86_64::layout::{IMAGE as LINKED_AT, PAGE};
 use microkernel_x86_64::memory_map::Ranges;
 
+use super::asm;
 use super::log::log;
 
 /// The first task's image.
@@ -31,19 +33,31 @@ static END: RequestsEndMarker = RequestsEndMarker::new();
 
 macro_rules! request {
     ($name:ident: $kind:ident) => {
+        request!($name: $kind = $kind::new());
+    };
+    ($name:ident: $kind:ident = $value:expr) => {
         #[used]
         #[unsafe(link_section = ".requests")]
-        static $name: $kind = $kind::new();
+        static $name: $kind = $value;
     };
 }
 
-request!(REVISION: BaseRevision);
+// Named, since what an answer means depends on it: in revision 4 the RSDP's address is a virtual one again.
+request!(REVISION: BaseRevision = BaseRevision::with_revision(3));
+// Four levels, no more and no less: long mode cannot go from five to the kernel's own four.
+request!(PAGING_MODE: PagingModeRequest = PagingModeRequest::new()
+    .with_mode(Mode::FOUR_LEVEL)
+    .with_max_mode(Mode::FOUR_LEVEL)
+    .with_min_mode(Mode::FOUR_LEVEL));
 request!(DIRECT_MAP: HhdmRequest);
 request!(MEMORY_MAP: MemoryMapRequest);
 request!(MODULES: ModuleRequest);
 request!(RSDP: RsdpRequest);
 request!(ADDRESS: ExecutableAddressRequest);
 request!(COMMAND_LINE: ExecutableCmdlineRequest);
+
+/// CR4's bit for five levels of page tables (Intel SDM vol. 3, 2.5).
+const FIVE_LEVELS: u64 = 1 << 12;
 
 /// What the loader told.
 pub(crate) struct BootInfo {
@@ -75,6 +89,9 @@ pub(crate) fn read() -> Result<BootInfo, &'static str> {
     if !REVISION.is_supported() {
         return Err("the boot loader does not know revision 3 of the Limine protocol");
     }
+    if asm::read_cr4() & FIVE_LEVELS != 0 {
+        return Err("the boot loader has turned five levels of page tables on");
+    }
     let direct_map = DIRECT_MAP
         .get_response()
         .ok_or("no direct map from the boot loader")?
@@ -87,6 +104,9 @@ pub(crate) fn read() -> Result<BootInfo, &'static str> {
     let kernel = ADDRESS
         .get_response()
         .ok_or("no address of the kernel from the boot loader")?;
+    if kernel.virtual_base() != LINKED_AT {
+        return Err("the boot loader has moved the kernel in its address space");
+    }
     Ok(BootInfo {
         direct_map,
         usable,

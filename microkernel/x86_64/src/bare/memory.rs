@@ -172,9 +172,13 @@ impl Memory {
         self.direct = Direct::KERNEL;
     }
 
-    /// More memory is free.
+    /// The boot loader's memory is free too. On UEFI machines all that is low may be in it.
     pub(crate) fn add(&mut self, ranges: &Ranges) {
-        self.frames.add(ranges);
+        let mut ranges = ranges.clone();
+        if self.low_page.is_none() {
+            self.low_page = ranges.take_page(PAGE, LOW);
+        }
+        self.frames.add(&ranges);
     }
 
     /// Reaches a range of physical memory through the direct map from now on.
