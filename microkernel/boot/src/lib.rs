@@ -4,16 +4,19 @@
 //! Everything here is pure: memory comes in through [`Physical`], so all of it runs on the host, malformed input
 //! included. The binary beside it enters long mode, calls [`parse`](pvh::parse) and [`prepare`], and jumps.
 //!
-//! The layout that the kernel is given: all of memory, and at least the first 4 GiB, writable and not executable at
-//! [`DIRECT_MAP`]; the kernel at its linked addresses with its segments' permissions; in the lower half one
-//! executable page of the stub, which did the jump and may be dropped.
+//! The stub offers what the protocol promises and no more, so that a kernel that it boots relies on nothing else. The
+//! layout that the kernel is given: what is usable, the loader's, or the kernel's and its modules', writable and not
+//! executable in the direct map, page by page, and neither firmware's tables nor devices; the kernel at its linked
+//! addresses with its segments' permissions; in the lower half one executable page of the stub, which did the jump and
+//! may be dropped. What the protocol leaves undefined holds junk where that is cheap; see [`choices`].
 //!
-//! Deliberately absent: relocation and randomisation, devices, interrupts, other CPUs, any choice by the user.
+//! Deliberately absent: relocation and randomisation, devices, interrupts, other CPUs, any choice by the user but the tests' one.
 
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod choices;
 pub mod error;
 pub mod info;
 pub mod kernel;
@@ -26,9 +29,7 @@ pub mod pvh;
 pub mod requests;
 pub mod responses;
 
+pub use choices::Choices;
 pub use error::Error;
 pub use physical::Physical;
 pub use prepare::{Handoff, Machine, prepare};
-
-/// Where the kernel finds physical address 0.
-pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;

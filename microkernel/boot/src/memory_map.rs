@@ -1,7 +1,8 @@
 //! The memory map: what the firmware says, what the stub takes from it, and what the kernel is told.
 //!
 //! Invariants, after every operation: regions are sorted, do not overlap, neighbours differ or do not touch;
-//! usable and claimed regions begin and end at page boundaries; the page at address 0 is not usable.
+//! usable and claimed regions begin and end at page boundaries. The page at address 0 may be usable, as base revision 3
+//! allows.
 //! The stub claims nothing below 1 MiB: what the firmware calls usable there stays usable, so that the kernel finds
 //! its page for starting other CPUs.
 
@@ -63,6 +64,13 @@ impl Kind {
         }
     }
 
+    /// Whether the protocol puts it into the direct map (base revision 3): memory that is the kernel's to use, now or
+    /// later. ACPI's tables, what is reserved and what is bad are not in it.
+    #[must_use]
+    pub const fn is_mapped(self) -> bool {
+        matches!(self, Self::Usable | Self::Bootloader | Self::Executable)
+    }
+
     /// Where regions overlap, the higher rank holds: firmware's doubts beat its offers, the stub's claims beat both.
     const fn rank(self) -> u8 {
         match self {
@@ -88,10 +96,22 @@ pub struct Region {
     pub kind: Kind,
 }
 
+/// Which of the free places that are large enough is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Order {
+    /// That with the highest address.
+    #[default]
+    HighestFirst,
+    /// That with the lowest address, from [`FLOOR`] on.
+    LowestFirst,
+}
+
 /// The map.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryMap {
     regions: Vec<Region, MAX_REGIONS>,
+    /// Where memory is taken first.
+    pub order: Order,
 }
 
 impl MemoryMap {
@@ -100,6 +120,7 @@ impl MemoryMap {
     pub const fn new() -> Self {
         Self {
             regions: Vec::new(),
+            order: Order::HighestFirst,
         }
     }
 
@@ -124,7 +145,7 @@ impl MemoryMap {
         self.resolve()?;
         for region in &mut self.regions {
             if region.kind == Kind::Usable {
-                region.start = region.start.max(1).next_multiple_of(PAGE);
+                region.start = region.start.next_multiple_of(PAGE);
                 region.end -= region.end % PAGE;
             }
         }
@@ -174,7 +195,20 @@ impl MemoryMap {
         self.resolve()
     }
 
-    /// Finds and claims `length` bytes, from the top of reachable memory down, for the purpose `what`.
+    /// Takes what is usable below [`FLOOR`].
+    ///
+    /// # Errors
+    /// [`Error::TooManyRegions`].
+    pub fn claim_low(&mut self, kind: Kind) -> Result<(), Error> {
+        for region in &mut self.regions {
+            if region.kind == Kind::Usable && region.end <= FLOOR {
+                region.kind = kind;
+            }
+        }
+        self.resolve()
+    }
+
+    /// Finds and claims `length` bytes of reachable memory, in the map's order, for the purpose `what`.
     ///
     /// # Errors
     /// [`Error::NoRoom`], [`Error::TooManyRegions`].
@@ -184,18 +218,20 @@ impl MemoryMap {
             .max(1)
             .checked_next_multiple_of(PAGE)
             .ok_or(no_room)?;
-        let fitting = self
+        let usable = self
             .regions
             .iter()
-            .rev()
             .filter(|region| region.kind == Kind::Usable);
-        let start = fitting
-            .filter_map(|region| {
-                let start = region.end.min(REACH).checked_sub(size)?;
-                (start >= region.start.max(FLOOR)).then_some(start)
-            })
-            .next()
-            .ok_or(no_room)?;
+        let mut fitting = usable.filter_map(|region| {
+            let lowest = region.start.max(FLOOR);
+            let highest = region.end.min(REACH).checked_sub(size)?;
+            (lowest <= highest).then_some((lowest, highest))
+        });
+        let start = match self.order {
+            Order::HighestFirst => fitting.next_back().map(|(_, highest)| highest),
+            Order::LowestFirst => fitting.next().map(|(lowest, _)| lowest),
+        };
+        let start = start.ok_or(no_room)?;
         self.claim(start, start + size, kind)?;
         Ok(start)
     }

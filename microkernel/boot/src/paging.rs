@@ -37,7 +37,8 @@ impl PageSize {
     }
 }
 
-/// A contiguous mapping. The addresses and the length are multiples of the page size.
+/// A contiguous mapping. The addresses and the length are multiples of 4 KiB; the two addresses differ by a multiple of
+/// the largest page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mapping {
     /// Where it begins in the address space.
@@ -46,8 +47,8 @@ pub struct Mapping {
     pub physical: u64,
     /// In bytes, not 0.
     pub length: u64,
-    /// Of its pages.
-    pub size: PageSize,
+    /// Of its pages, the largest. Smaller ones fill the two ends.
+    pub largest: PageSize,
     /// What may be done to it.
     pub access: Access,
 }
@@ -57,7 +58,24 @@ impl Mapping {
     fn tables(&self) -> u64 {
         let last = self.address + (self.length - 1);
         let tables = |level| (last >> shift(level + 1)) - (self.address >> shift(level + 1)) + 1;
-        (self.size as u32..ROOT_LEVEL).map(tables).sum()
+        let largest = self.largest as u32;
+        // Pages below the largest size are at the ends only: each end has one table of each such level.
+        let ends = (1..largest).map(|level| tables(level).min(2));
+        ends.chain((largest..ROOT_LEVEL).map(tables)).sum()
+    }
+
+    /// The largest page that fits at `offset` from the beginning.
+    fn page(&self, offset: u64) -> PageSize {
+        let fits = |size: &PageSize| {
+            let places = (self.address + offset) | (self.physical + offset);
+            *size as u32 <= self.largest as u32
+                && places.is_multiple_of(size.bytes())
+                && self.length - offset >= size.bytes()
+        };
+        [PageSize::Huge, PageSize::Large]
+            .into_iter()
+            .find(fits)
+            .unwrap_or(PageSize::Small)
     }
 }
 
@@ -108,28 +126,25 @@ struct Builder<'a, M> {
 
 impl<M: Physical> Builder<'_, M> {
     fn map(&mut self, mapping: &Mapping) -> Option<()> {
-        let leaf = self.flags(mapping);
         let mut offset = 0;
         while offset < mapping.length {
             let address = mapping.address + offset;
-            let table = self.table(address, mapping.size as u32)?;
+            let page = mapping.page(offset);
+            let table = self.table(address, page as u32)?;
+            let leaf = self.flags(mapping.access, page);
             self.write(
                 table,
-                index(address, mapping.size as u32),
+                index(address, page as u32),
                 (mapping.physical + offset) | leaf,
             )?;
-            offset += mapping.size.bytes();
+            offset += page.bytes();
         }
         Some(())
     }
 
-    fn flags(&self, mapping: &Mapping) -> u64 {
-        let size = if mapping.size == PageSize::Small {
-            0
-        } else {
-            LARGE
-        };
-        let access = match mapping.access {
+    fn flags(&self, access: Access, page: PageSize) -> u64 {
+        let size = if page == PageSize::Small { 0 } else { LARGE };
+        let access = match access {
             Access::Write => WRITE | NO_EXECUTE,
             Access::Read => NO_EXECUTE,
             Access::Execute => 0,

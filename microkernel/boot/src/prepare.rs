@@ -2,8 +2,8 @@
 
 use heapless::Vec;
 
-use crate::DIRECT_MAP;
 use crate::archive;
+use crate::choices::{Choices, JUNK};
 use crate::error::Error;
 use crate::info::BootInfo;
 use crate::kernel::{self, Access, MAX_SEGMENTS, Plan};
@@ -19,8 +19,8 @@ const LEAST_STACK: u64 = 64 << 10;
 /// The kernel may ask for a first stack of this many bytes at most.
 const MOST_STACK: u64 = 16 << 20;
 
-/// The mappings: each region, each segment, low direct map and the page of the jump.
-const MAX_MAPPINGS: usize = MAX_REGIONS + MAX_SEGMENTS + 2;
+/// The mappings: each region, each segment, and the page of the jump.
+const MAX_MAPPINGS: usize = MAX_REGIONS + MAX_SEGMENTS + 1;
 
 /// What the stub knows of itself and of the processor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +64,8 @@ pub fn prepare(
         rsdp,
         firmware,
     } = info;
+    let choices = Choices::of(&command_line);
+    map.order = choices.order();
     map.claim(machine.stub.0, machine.stub.1, Kind::Bootloader)?;
     let archive = take_archive(memory, &mut map, module)?;
 
@@ -82,9 +84,8 @@ pub fn prepare(
         contents.first_task,
         "/boot/bootstrap.img",
     )?;
-    let image = memory
-        .bytes(loaded, plan.span)
-        .ok_or(Error::NoRoom("kernel", plan.span))?;
+    let no_room = Error::NoRoom("kernel", plan.span);
+    let image = memory.bytes(loaded, plan.span).ok_or(no_room)?;
     let requests = requests::scan(image)?;
     let entry = entry(&plan, &requests)?;
     let file = match requests.at(Request::ExecutableFile) {
@@ -100,9 +101,14 @@ pub fn prepare(
 
     let stack = take_stack(memory, &mut map, requests.stack_size)?;
     let area = map.allocate("responses", AREA, Kind::Bootloader)?;
-    let root = build_tables(memory, &mut map, &plan, loaded, machine)?;
+    let direct_map = choices.direct_map();
+    let root = build_tables(memory, &mut map, (&plan, loaded), (machine, direct_map))?;
+    if choices == Choices::Odd {
+        spoil(memory, &mut map)?;
+    }
     let facts = Facts {
         regions: map.regions(),
+        direct_map,
         command_line: &command_line,
         kernel: (loaded, plan.start),
         file,
@@ -114,14 +120,12 @@ pub fn prepare(
         .bytes_mut(area, AREA)
         .ok_or(Error::NoRoom("responses", AREA))?;
     let written = responses::write(place, area, &facts)?;
-    let image = memory
-        .bytes_mut(loaded, plan.span)
-        .ok_or(Error::NoRoom("kernel", plan.span))?;
+    let image = memory.bytes_mut(loaded, plan.span).ok_or(no_room)?;
     answer(image, &requests, &written.answers);
     Ok(Handoff {
         root,
         entry,
-        stack,
+        stack: direct_map + stack,
         descriptors: written.descriptors,
     })
 }
@@ -173,7 +177,7 @@ fn load_kernel(
     Ok(loaded)
 }
 
-/// Copies a file of the archive to pages of its own; what is left of the last one is zero.
+/// Copies a file of the archive to pages of its own; what is left of the last one is undefined.
 fn copy_file(
     memory: &mut impl Physical,
     map: &mut MemoryMap,
@@ -184,7 +188,7 @@ fn copy_file(
     let no_room = Error::NoRoom(path, size);
     let start = map.allocate(path, size, Kind::Executable)?;
     let pages = size.max(1).next_multiple_of(PAGE);
-    memory.bytes_mut(start, pages).ok_or(no_room)?.fill(0);
+    memory.bytes_mut(start, pages).ok_or(no_room)?.fill(JUNK);
     memory
         .copy(archive.start + offset, start, size)
         .ok_or(no_room)?;
@@ -200,41 +204,63 @@ fn entry(plan: &Plan, requests: &Requests) -> Result<u64, Error> {
     }
 }
 
-/// Makes the first stack, with the return address 0 on it, and gives its top in the direct map.
+/// Makes the first stack, with the return address 0 on it, and gives its top.
 fn take_stack(memory: &mut impl Physical, map: &mut MemoryMap, asked: u64) -> Result<u64, Error> {
     if asked > MOST_STACK {
         return Err(Error::LargeStack(asked));
     }
     let size = asked.max(LEAST_STACK).next_multiple_of(PAGE);
     let start = map.allocate("first stack", size, Kind::Bootloader)?;
-    memory
-        .bytes_mut(start, size)
-        .ok_or(Error::NoRoom("first stack", size))?
-        .fill(0);
-    Ok(DIRECT_MAP + start + size - 8)
+    let no_room = Error::NoRoom("first stack", size);
+    let stack = memory.bytes_mut(start, size).ok_or(no_room)?;
+    let (below, top) = stack.split_last_chunk_mut::<8>().ok_or(no_room)?;
+    below.fill(JUNK);
+    top.fill(0);
+    Ok(start + size - 8)
+}
+
+/// Takes what is free below 1 MiB, and fills the rest with what nobody expects there.
+fn spoil(memory: &mut impl Physical, map: &mut MemoryMap) -> Result<(), Error> {
+    map.claim_low(Kind::Bootloader)?;
+    for region in map.regions() {
+        let (start, end) = (region.start.max(PAGE), region.end.min(REACH));
+        if region.kind != Kind::Usable || start >= end {
+            continue;
+        }
+        if let Some(bytes) = memory.bytes_mut(start, end - start) {
+            bytes.fill(JUNK);
+        }
+    }
+    Ok(())
 }
 
 fn build_tables(
     memory: &mut impl Physical,
     map: &mut MemoryMap,
-    plan: &Plan,
-    loaded: u64,
-    machine: &Machine,
+    (plan, loaded): (&Plan, u64),
+    (machine, direct_map): (&Machine, u64),
 ) -> Result<u64, Error> {
     let mut mappings: Vec<Mapping, MAX_MAPPINGS> = Vec::new();
-    let mut add = |mapping| mappings.push(mapping).map_err(|_| Error::TooManyRegions);
-    // 2 MiB at most here: this range holds holes and devices, which the processor types by smaller pieces.
-    add(direct(0, REACH, PageSize::Large))?;
-    for region in map.regions() {
-        let memory = !matches!(region.kind, Kind::Reserved | Kind::Bad);
-        if memory && region.end > REACH {
-            add(direct(
-                region.start.max(REACH),
-                region.end,
-                machine.largest_page,
-            ))?;
+    for region in map
+        .regions()
+        .iter()
+        .filter(|region| region.kind.is_mapped())
+    {
+        let length = region.end - region.start;
+        match mappings.last_mut() {
+            Some(last) if last.physical + last.length == region.start => last.length += length,
+            _ => mappings
+                .push(Mapping {
+                    address: direct_map + region.start,
+                    physical: region.start,
+                    length,
+                    largest: machine.largest_page,
+                    access: Access::Write,
+                })
+                .map_err(|_| Error::TooManyRegions)?,
         }
     }
+    let mut add = |mapping| mappings.push(mapping).map_err(|_| Error::TooManyRegions);
     for segment in &plan.segments {
         let (address, end) = segment.pages();
         let (physical, length) = (loaded + (address - plan.start), end - address);
@@ -242,7 +268,7 @@ fn build_tables(
             address,
             physical,
             length,
-            size: PageSize::Small,
+            largest: PageSize::Small,
             access: segment.access,
         })?;
     }
@@ -250,22 +276,10 @@ fn build_tables(
         address: machine.jump_page,
         physical: machine.jump_page,
         length: PAGE,
-        size: PageSize::Small,
+        largest: PageSize::Small,
         access: Access::Execute,
     })?;
     paging::build(memory, map, &mappings, machine.no_execute)
-}
-
-fn direct(start: u64, end: u64, size: PageSize) -> Mapping {
-    let start = start - start % size.bytes();
-    let length = end.next_multiple_of(size.bytes()) - start;
-    Mapping {
-        address: DIRECT_MAP + start,
-        physical: start,
-        length,
-        size,
-        access: Access::Write,
-    }
 }
 
 /// Writes the answers' addresses, and what the base revision tag is answered with, into the kernel.

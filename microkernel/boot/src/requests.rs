@@ -135,18 +135,25 @@ impl Requests {
     }
 }
 
-/// Searches `image`, which begins at a multiple of 8; between the kernel's markers when it has both.
+/// Searches `image`, which begins at a multiple of 8: before the first end marker, and after the last start marker there,
+/// where the kernel has them. What lies elsewhere does not count, the base revision tag included.
 ///
 /// # Errors
 /// A request that is double, cut, or asks what cannot be given.
 pub fn scan(image: &[u8]) -> Result<Requests, Error> {
-    let tag = find(image, &BASE_REVISION_TAG, 0).ok_or(Error::NoBaseRevision)?;
+    let to = find(image, &END_MARKER, (0, image.len())).unwrap_or(image.len());
+    let mut from = 0;
+    while let Some(marker) = find(image, &START_MARKER, (from, to)) {
+        from = marker + size_of_val(&START_MARKER);
+    }
+    let tag = find(image, &BASE_REVISION_TAG, (from, to)).ok_or(Error::NoBaseRevision)?;
+    if find(image, &BASE_REVISION_TAG, (tag + 8, to)).is_some() {
+        return Err(Error::DoubleRequest("base revision"));
+    }
     let base_revision = Fields(image).u64(tag + 16).ok_or(Error::NoBaseRevision)?;
     if base_revision < BASE_REVISION {
         return Err(Error::OldBaseRevision(base_revision));
     }
-    let from = find(image, &START_MARKER, 0).unwrap_or(0);
-    let to = find(image, &END_MARKER, from).unwrap_or(image.len());
     let at = locate(image, from, to)?;
     let mut found = Requests {
         base_revision_tag: tag,
@@ -201,8 +208,8 @@ impl Requests {
     }
 }
 
-fn find(image: &[u8], words: &[u64], from: usize) -> Option<usize> {
-    (from..image.len())
+fn find(image: &[u8], words: &[u64], (from, to): (usize, usize)) -> Option<usize> {
+    (from..to)
         .step_by(8)
         .find(|&offset| has(image, offset, words))
 }

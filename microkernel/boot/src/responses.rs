@@ -4,7 +4,6 @@
 
 use heapless::Vec;
 
-use crate::DIRECT_MAP;
 use crate::error::Error;
 use crate::info::{Firmware, Rsdp};
 use crate::memory_map::{MAX_REGIONS, Region};
@@ -18,6 +17,8 @@ pub const AREA: u64 = 16 << 10;
 pub struct Facts<'a> {
     /// The memory map, final.
     pub regions: &'a [Region],
+    /// Where the kernel finds physical address 0.
+    pub direct_map: u64,
     /// The command line.
     pub command_line: &'a [u8],
     /// The kernel's first page: physical and virtual.
@@ -73,7 +74,8 @@ pub const DESCRIPTORS_LIMIT: u16 = size_of_val(&DESCRIPTORS) as u16 - 1;
 pub fn write(area: &mut [u8], start: u64, facts: &Facts<'_>) -> Result<Written, Error> {
     let mut area = Area {
         bytes: area,
-        start,
+        address: facts.direct_map + start,
+        direct_map: facts.direct_map,
         used: 0,
     };
     let descriptors = area.words(&DESCRIPTORS)?;
@@ -90,7 +92,7 @@ pub fn write(area: &mut [u8], start: u64, facts: &Facts<'_>) -> Result<Written, 
             }
             Request::FirmwareType => area.words(&[0, facts.firmware as u64])?,
             Request::StackSize | Request::EntryPoint => area.words(&[0])?,
-            Request::DirectMap => area.words(&[0, DIRECT_MAP])?,
+            Request::DirectMap => area.words(&[0, facts.direct_map])?,
             // Mode 0 is four levels.
             Request::PagingMode => area.words(&[0, 0])?,
             Request::MemoryMap => area.memory_map(facts.regions)?,
@@ -121,7 +123,9 @@ const NO_ROOM: Error = Error::NoRoom("responses", AREA);
 
 struct Area<'a> {
     bytes: &'a mut [u8],
-    start: u64,
+    /// Where it begins in the direct map.
+    address: u64,
+    direct_map: u64,
     used: usize,
 }
 
@@ -136,7 +140,7 @@ impl Area<'_> {
             .ok_or(NO_ROOM)?;
         place.copy_from_slice(bytes);
         self.used = at + bytes.len();
-        Ok(DIRECT_MAP + self.start + at as u64)
+        Ok(self.address + at as u64)
     }
 
     fn words(&mut self, words: &[u64]) -> Result<u64, Error> {
@@ -181,7 +185,7 @@ impl Area<'_> {
     fn file(&mut self, file: &File, string: u64) -> Result<u64, Error> {
         let path = self.text(file.path.as_bytes())?;
         let unknown = [0; 9];
-        let structure = self.words(&[0, DIRECT_MAP + file.start, file.size, path, string])?;
+        let structure = self.words(&[0, self.direct_map + file.start, file.size, path, string])?;
         self.words(&unknown)?;
         Ok(structure)
     }
@@ -192,7 +196,7 @@ impl Area<'_> {
             Rsdp::At(address) => Some(address),
             Rsdp::Copy(bytes, length) => {
                 let copy = self.put(bytes.get(..length).unwrap_or(&bytes))?;
-                Some(copy - DIRECT_MAP)
+                Some(copy - self.direct_map)
             }
         })
     }

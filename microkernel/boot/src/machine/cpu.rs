@@ -26,7 +26,7 @@ pub(super) fn features() -> (NoExecute, PageSize) {
     (no_execute, largest_page)
 }
 
-/// What `LGDT` reads in long mode.
+/// What `LGDT` and `LIDT` read in long mode.
 #[repr(C, packed)]
 struct DescriptorsPointer {
     limit: u16,
@@ -39,17 +39,24 @@ unsafe extern "C" {
         root: u64,
         stack: u64,
         entry: u64,
-        descriptors: *const DescriptorsPointer,
+        descriptors: *const [DescriptorsPointer; 2],
     ) -> !;
 }
 
 /// Enters the kernel as the protocol says.
 pub(super) fn jump(handoff: &Handoff) -> ! {
     mask_legacy_interrupts();
-    let descriptors = DescriptorsPointer {
-        limit: DESCRIPTORS_LIMIT,
-        address: handoff.descriptors,
-    };
+    // The protocol leaves the interrupt descriptors undefined: there are none.
+    let descriptors = [
+        DescriptorsPointer {
+            limit: DESCRIPTORS_LIMIT,
+            address: handoff.descriptors,
+        },
+        DescriptorsPointer {
+            limit: 0,
+            address: 0,
+        },
+    ];
     // SAFETY: 1. `handoff` comes from `prepare`: the tables map the page that the code runs in, the stack, the
     // descriptors and the kernel. 2. Nothing of the stub is used afterwards.
     unsafe {
@@ -80,9 +87,9 @@ pub(super) fn stop() -> ! {
     }
 }
 
-// rdi: page tables, rsi: stack, rdx: entry, rcx: descriptors' pointer.
+// rdi: page tables, rsi: stack, rdx: entry, rcx: pointers to segment and interrupt descriptors, of 10 bytes each.
 //
-// The descriptors' pointer is in the stub's memory, which the new tables do not map: it is read before they are loaded.
+// The pointers are in the stub's memory, which the new tables do not map there: they are read before those are loaded.
 // The descriptors themselves are read when the segments are, after it.
 //
 // The page attribute table (MSR 0x277) is the protocol's: WB, WT, UC-, UC, WP, WC, and the last two as after reset.
@@ -92,6 +99,7 @@ global_asm!(
     "cli",
     "cld",
     "lgdt [rcx]",
+    "lidt [rcx + 10]",
     "mov r8, rdx",
     "mov ecx, 0x277",
     "mov eax, 0x00070406",

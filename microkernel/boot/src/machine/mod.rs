@@ -12,7 +12,7 @@ mod port;
 use core::fmt::Write;
 use core::panic::PanicInfo;
 
-use boot::{Error, Handoff, Machine, multiboot2, prepare, pvh};
+use boot::{Choices, Error, Handoff, Machine, multiboot2, prepare, pvh};
 
 use console::{Debugcon, Everywhere};
 use entry::Protocol;
@@ -43,11 +43,12 @@ fn start(protocol: Protocol, info: u32) -> Result<Handoff, Error> {
     };
     let usable = parsed.memory.usable();
     let archive = parsed.module.1.saturating_sub(parsed.module.0);
+    let direct_map = Choices::of(&parsed.command_line).direct_map();
     let handoff = prepare(&mut memory, parsed, &machine)?;
     // Nothing is lost when a line of the log is: debugcon always takes it.
     writeln!(
         Debugcon,
-        "boot: {} by {protocol}, {} MiB usable, archive of {} KiB, entering the kernel at {:#x}",
+        "boot: {} by {protocol}, {} MiB usable, archive of {} KiB, direct map at {direct_map:#x}, entering the kernel at {:#x}",
         env!("CARGO_PKG_VERSION"),
         usable >> 20,
         archive >> 10,

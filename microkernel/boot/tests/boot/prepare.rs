@@ -1,15 +1,16 @@
 //! Whole boots in simulated memory: what the kernel would find.
 
 use boot::archive::{FIRST_TASK, KERNEL};
+use boot::choices::JUNK;
 use boot::kernel::LOWEST;
 use boot::memory_map::Kind;
 use boot::paging::{NoExecute, PageSize};
 use boot::requests::Request;
-use boot::{DIRECT_MAP, Error, Handoff, Machine, Physical, prepare, pvh};
+use boot::{Choices, Error, Handoff, Machine, Physical, prepare, pvh};
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
 use crate::fixture::{
-    EXECUTE, Load, READ, Ram, START_INFO, WRITE, elf, put_start_info, tar, words,
+    COMMAND_LINE, EXECUTE, Load, READ, Ram, START_INFO, WRITE, elf, put_start_info, tar, words,
 };
 use crate::requests::request;
 
@@ -50,17 +51,30 @@ fn archive(kernel: &[u8]) -> Vec<u8> {
     tar(&[(KERNEL, kernel), (FIRST_TASK, &[7; 5000])])
 }
 
+/// The usual direct map.
+const DIRECT_MAP: u64 = Choices::Usual.direct_map();
+
 /// A machine of 80 MiB below 4 GiB and 3 GiB above, with the archive at `at`.
 fn start(archive: &[u8], at: u64) -> (Ram, Result<Handoff, Error>) {
+    start_with(archive, at, b"console=debug\0rest")
+}
+
+/// The same, with a command line.
+fn start_with(archive: &[u8], at: u64, line: &[u8]) -> (Ram, Result<Handoff, Error>) {
     let mut ram = Ram::new(80 * MIB);
     ram.put(at, archive);
     let regions = [
         (0, 0x9_fc00, 1),
-        (MIB, 79 * MIB, 1),
+        (0x9_fc00, 0x400, 2),
+        (MIB, 79 * MIB - 0x5000, 1),
+        (80 * MIB - 0x5000, 0x3000, 3),
+        (80 * MIB - 0x2000, 0x1000, 4),
+        (80 * MIB - 0x1000, 0x1000, 5),
         (0xfffc_0000, 0x4_0000, 2),
         (4096 * MIB, 3072 * MIB, 1),
     ];
     put_start_info(&mut ram, &regions, (at, archive.len() as u64));
+    ram.put(COMMAND_LINE, line);
     let info = pvh::parse(&ram, START_INFO).unwrap();
     let handoff = prepare(&mut ram, info, &MACHINE);
     (ram, handoff)
@@ -148,16 +162,20 @@ fn the_kernel_is_mapped_with_its_permissions() {
 }
 
 #[test]
-fn all_memory_is_in_the_direct_map_and_the_lower_half_has_one_page() {
+fn the_direct_map_holds_what_the_protocol_promises_and_the_lower_half_one_page() {
     let (ram, handoff) = start(&archive(&kernel(&[])), 64 * MIB);
     let handoff = handoff.unwrap();
     let at = |address| walk(&ram, handoff.root, address);
+    let firmware = 80 * MIB - 0x5000;
     for physical in [
         0,
-        4096,
-        80 * MIB,
-        0xfee0_0000,
-        4096 * MIB - 1,
+        0x9_efff,
+        MIB,
+        2 * MIB - 1,
+        2 * MIB,
+        STUB.0,
+        64 * MIB,
+        firmware - 1,
         4096 * MIB,
         7168 * MIB - 1,
     ] {
@@ -167,7 +185,20 @@ fn all_memory_is_in_the_direct_map_and_the_lower_half_has_one_page() {
             "{physical:#x}"
         );
     }
-    assert_eq!(at(DIRECT_MAP + 7168 * MIB), None);
+    // The EBDA, a hole, ACPI's tables and storage, bad memory, no memory, a device, the firmware.
+    for physical in [
+        0x9_f000,
+        0xf_5a00,
+        firmware,
+        80 * MIB - 0x2000,
+        80 * MIB - 1,
+        80 * MIB,
+        0xfee0_0000,
+        4096 * MIB - 1,
+        7168 * MIB,
+    ] {
+        assert_eq!(at(DIRECT_MAP + physical), None, "{physical:#x}");
+    }
     assert_eq!(at(JUMP_PAGE + 5), Some((JUMP_PAGE + 5, false, true)));
     for other in [0, JUMP_PAGE - 1, JUMP_PAGE + 4096, 64 * MIB] {
         assert_eq!(at(other), None);
@@ -188,8 +219,8 @@ fn the_stack_holds_a_zero_and_is_as_large_as_asked() {
     assert_eq!((handoff.stack % 16, view.u64(handoff.stack)), (8, 0));
     let (top, ..) = walk(&ram, handoff.root, handoff.stack).unwrap();
     assert_eq!(
-        ram.bytes(top + 8 - 0x3_1000, 0x3_1000).unwrap(),
-        vec![0; 0x3_1000]
+        ram.bytes(top + 8 - 0x3_1000, 0x3_0ff8).unwrap(),
+        vec![JUNK; 0x3_0ff8]
     );
     assert_eq!(view.u64(handoff.descriptors + 0x28), 0x00af_9b00_0000_ffff);
     assert_eq!(view.u64(DATA + 16), 0, "the base revision is supported");
@@ -268,8 +299,37 @@ fn the_memory_map_tells_what_is_taken() {
         assert_eq!(kind_at(taken), Some(Kind::Bootloader as u64), "{taken:#x}");
     }
     // The archive was moved from here, so that all of low memory is left.
-    assert_eq!(entries[0], [0x1000, 0x9_e000, Kind::Usable as u64]);
+    assert_eq!(entries[0], [0, 0x9_f000, Kind::Usable as u64]);
     assert_eq!(kind_at(4096 * MIB), Some(Kind::Usable as u64));
+}
+
+#[test]
+fn what_the_protocol_leaves_open_can_be_otherwise() {
+    let kernel = kernel(&[
+        request(Request::DirectMap, &[]),
+        request(Request::ExecutableAddress, &[]),
+        request(Request::MemoryMap, &[]),
+    ]);
+    let (ram, handoff) = start_with(&archive(&kernel), 64 * MIB, b"a=b boot=odd\0");
+    let root = handoff.unwrap().root;
+    let view = View { ram: &ram, root };
+    let [_, direct_map] = view.answer(0);
+    assert_eq!(direct_map, Choices::Odd.direct_map());
+    let at = |address| walk(&ram, root, address);
+    assert_eq!(at(DIRECT_MAP + MIB), None);
+    assert_eq!(at(direct_map + MIB), Some((MIB, true, false)));
+    let [_, physical, _] = view.answer(48);
+    assert!(physical < 2 * MIB, "{physical:#x}");
+    let [_, count, list] = view.answer(96);
+    let entries = (0..count).map(|index| view.u64(list + index * 8));
+    for entry in entries {
+        let [start, length, kind] = [0, 8, 16].map(|word| view.u64(entry + word));
+        assert!(kind != Kind::Usable as u64 || start >= MIB);
+        if kind == Kind::Usable as u64 && start < 80 * MIB {
+            let free = ram.bytes(start, length).unwrap();
+            assert!(free.iter().all(|byte| *byte == JUNK));
+        }
+    }
 }
 
 #[test]

@@ -51,11 +51,16 @@ fn the_ids_of_all_kinds_differ() {
 #[test]
 fn markers_bound_the_search() {
     let map = request(Request::MemoryMap, &[]);
-    let hidden = image(&[&TAG, &map, &START, &map, &END, &map]);
-    assert_eq!(
-        scan(&hidden).unwrap().at(Request::MemoryMap),
-        Some(24 + 48 + 32)
-    );
+    // The last start marker before the first end marker counts, and the tag lies behind it too.
+    let hidden = image(&[
+        &START, &TAG, &map, &START, &TAG, &map, &END, &map, &TAG, &START,
+    ]);
+    let found = scan(&hidden).unwrap();
+    assert_eq!(found.base_revision_tag, 32 + 24 + 48 + 32);
+    assert_eq!(found.at(Request::MemoryMap), Some(32 + 24 + 48 + 32 + 24));
+    for outside in [&[&TAG[..], &START, &map][..], &[&START, &map, &END, &TAG]] {
+        assert_eq!(scan(&image(outside)), Err(Error::NoBaseRevision));
+    }
 }
 
 #[test]
@@ -70,6 +75,10 @@ fn what_cannot_be_given_is_refused() {
     assert_eq!(
         scan(&image(&[&TAG, &map, &map])),
         Err(Error::DoubleRequest("memory map"))
+    );
+    assert_eq!(
+        scan(&image(&[&TAG, &map, &TAG])),
+        Err(Error::DoubleRequest("base revision"))
     );
     let cut = request(Request::StackSize, &[]);
     assert_eq!(
