@@ -178,6 +178,9 @@ impl Boot {
         if let Some(seconds) = options.watchdog {
             command_line.push_str(&format!(" watchdog={seconds}"));
         }
+        for word in &options.words {
+            command_line.push_str(&format!(" {word}"));
+        }
         Ok(Machine {
             cpus: options.cpus,
             memory: options.memory,

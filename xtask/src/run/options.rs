@@ -61,6 +61,8 @@ pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
     /// Guest seconds after which the kernel tells what all threads do, and ends the run.
     pub(crate) watchdog: Option<u32>,
+    /// Further words for the boot stub and the kernel.
+    pub(crate) words: Vec<&'static str>,
     /// Files to put into the archive.
     pub(crate) additions: Vec<Addition>,
     /// The command and its arguments; without one, the console.
@@ -78,6 +80,7 @@ impl Default for Options {
             fast_path: FastPath::On,
             timeout: None,
             watchdog: None,
+            words: Vec::new(),
             additions: Vec::new(),
             command: None,
         }

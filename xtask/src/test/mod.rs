@@ -4,6 +4,7 @@ mod count;
 mod fuzz;
 mod guest;
 mod host;
+mod loader;
 pub(crate) mod perfetto;
 mod story;
 mod tally;

@@ -1,6 +1,7 @@
 //! Stories of use: the whole system as a person meets it.
 
 use super::guest::command;
+use super::loader;
 use super::perfetto;
 use super::tally::Tally;
 use crate::fault::{Doing, Fault, Result};
@@ -43,6 +44,12 @@ pub(super) fn story(place: &Place, filter: &str, tally: &mut Tally) -> Result<()
             tally.one(name, tell(place, &boot).map_err(|fault| fault.to_string()));
         }
     }
+    for entry in [Entry::Direct, Entry::Bios, Entry::Uefi] {
+        let name = format!("boot with all otherwise that the protocol leaves open, {entry:?}");
+        if name.contains(filter) {
+            tally.one(&name, otherwise(&boot, entry, &name));
+        }
+    }
     limine(&boot, filter, tally);
     for (words, status) in STATUSES {
         let name = format!("a command ends with {status}: {}", words.join(" "));
@@ -66,7 +73,12 @@ pub(super) fn story(place: &Place, filter: &str, tally: &mut Tally) -> Result<()
 /// A story of one system that boots.
 type Story = fn(&Place, &Boot) -> Result<()>;
 
-const OTHERS: [(&str, Story); 4] = [
+const OTHERS: [(&str, Story); 5] = [
+    ("the kernel keeps Limine's rules, to boot", |_, boot| {
+        let path = boot.file("kernel.bare");
+        let requests = loader::check(&fs::read(&path).at("read", &path)?);
+        requests.map(drop).map_err(Fault::new)
+    }),
     ("a command leaves the console alone", quiet_console),
     ("a call is traced at both ends", traced_call),
     ("a thread that waits for ever is found", |_, boot| {
@@ -186,6 +198,28 @@ fn limine(boot: &Boot, filter: &str, tally: &mut Tally) {
             ended.and_then(|(outcome, output)| helped(outcome, &output)),
         );
     }
+}
+
+/// The boot stub chooses what a loader may choose: another direct map, another place for the kernel, no free memory below
+/// 1 MiB, junk in the rest. Both CPUs start all the same.
+fn otherwise(boot: &Boot, entry: Entry, name: &str) -> std::result::Result<(), String> {
+    let options = Options {
+        cpus: 2,
+        entry,
+        words: vec!["boot=odd"],
+        ..Options::default()
+    };
+    let run = || -> Result<_> {
+        let (outcome, output) = command(boot, &options, name, &["help"])?;
+        let path = boot.file("kernel.log");
+        Ok((outcome, output, text(&fs::read(&path).at("read", &path)?)))
+    };
+    let (outcome, output, log) = run().map_err(|fault| fault.to_string())?;
+    helped(outcome, &output)?;
+    for line in ["direct map at 0xffff923440000000", "kernel: 2 CPUs"] {
+        expect(&log, |other| other.contains(line)).map_err(|fault| fault.to_string())?;
+    }
+    Ok(())
 }
 
 /// Whether `help` came from the system that was booted.
