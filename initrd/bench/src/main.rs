@@ -6,7 +6,7 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![forbid(unsafe_code)]
 
-use bench::{Output, Result, Switch, measure, time};
+use bench::{Output, Result, measure, time};
 use libmach::Context;
 
 #[libmach::main]
@@ -46,6 +46,5 @@ fn run(context: &Context, output: &Output, since_reset: u64) -> Result<()> {
     if context.variable("many").is_some() {
         return measure::beside_many(|row| output.row(row));
     }
-    let switch = Switch::of(context)?;
-    measure::all(&switch, |row| output.row(row))
+    measure::all(context, |row| output.row(row))
 }

@@ -15,7 +15,7 @@ use crate::{Result, ensure, raw, time};
 /// Id of the messages here.
 const ID: i32 = 6200;
 /// Priority of who receives one-way messages; this thread's is 31.
-const HIGHER: u32 = 60;
+pub(super) const HIGHER: u32 = 60;
 
 pub(super) fn all(bench: &Bench, take: Take<'_>) -> Result<()> {
     take(to_self(bench))?;

@@ -1,6 +1,7 @@
 //! The measurements, one file per family.
 
 mod exception;
+mod interrupt;
 mod making;
 mod many;
 mod memory;
@@ -12,6 +13,8 @@ mod set;
 mod traps;
 
 pub use pairs::{Work, at_once};
+
+use libmach::Context;
 
 use crate::samples::{COUNT, Row, Samples};
 use crate::{Result, Switch, ensure, time};
@@ -32,7 +35,8 @@ pub fn since_reset(now: u64) -> Row {
 ///
 /// # Errors
 /// When an operation fails or does not do what it should, or `take` fails.
-pub fn all(switch: &Switch, mut take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
+pub fn all(context: &Context, mut take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
+    let switch = Switch::of(context)?;
     let bench = Bench {
         empty_pair: time::empty_pair(),
     };
@@ -43,6 +47,7 @@ pub fn all(switch: &Switch, mut take: impl FnMut(&Row) -> Result<()>) -> Result<
     switch.slowly(|| rpc::all(&bench, rpc::Path::Slow, &mut take))?;
     set::all(&bench, &mut take)?;
     exception::all(&bench, &mut take)?;
+    interrupt::all(&bench, context, &mut take)?;
     memory::all(&bench, &mut take)?;
     pager::all(&bench, &mut take)?;
     making::all(&bench, &mut take)

@@ -1,4 +1,7 @@
 //! A page fault that a pager in another task answers.
+//!
+//! The pager has a higher priority, fixed: else it depended on what both had run before which of them goes on when the page is
+//! there.
 
 use interfaces::memory_object::{Attributes, MemoryControl, MemoryObject};
 use libmach::abi::PAGE_SIZE;
@@ -8,6 +11,7 @@ use libmach::abi::vm::copy_strategy;
 use libmach::message::receive;
 use libmach::{Memory, Result as MachResult, SendRight, buffer};
 
+use super::message::HIGHER;
 use super::{Bench, Take, WARM_UP};
 use crate::peer::Peer;
 use crate::samples::COUNT;
@@ -17,7 +21,7 @@ use crate::{ensure, raw};
 const PAGES: u64 = (WARM_UP + COUNT) as u64;
 
 pub(super) fn all(bench: &Bench, take: Take<'_>) -> crate::Result<()> {
-    let peer = Peer::serving(serve, 0)?.run()?;
+    let peer = Peer::serving(serve, 0)?.at_priority(HIGHER)?.run()?;
     let memory = raw::map(peer.port(), PAGES)?;
     take(bench.measure(
         "page_fault_pager",
