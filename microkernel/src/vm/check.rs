@@ -54,6 +54,7 @@ impl Vm {
         self.check_pages()?;
         self.check_mappers()?;
         self.check_holds()?;
+        self.check_flights()?;
         self.check_store()?;
         self.check_pagers()?;
         self.check_buffers()
@@ -292,6 +293,20 @@ impl Vm {
         Ok(())
     }
 
+    /// What is on its way stays in memory.
+    fn check_flights(&self) -> Result<(), Broken> {
+        for piece in all(&self.copies).flat_map(|copy| self.each_piece(node(&self.copies, copy))) {
+            let mut next = piece.object;
+            while let Some(object) = next.map(|id| self.object(id)) {
+                if !object.in_flight {
+                    return Err("what is on its way may be put away");
+                }
+                next = object.backing.map(|backing| backing.object);
+            }
+        }
+        Ok(())
+    }
+
     /// A place in the store is one page's (no two pages are the same), or is to be forgotten.
     fn check_store(&self) -> Result<(), Broken> {
         let slots = all(&self.slots).map(|slot| node(&self.slots, slot));
@@ -398,7 +413,8 @@ impl Vm {
         };
         let own = found.depth == 0 && !entry.needs_copy;
         let mut rights = entry.attributes.protection;
-        if found.idle {
+        let (holder, place) = found.holder;
+        if self.marks(holder, place).contains(Marks::IDLE) {
             rights = protection::NONE;
         }
         if let Some((_, object, index)) = entry

@@ -379,6 +379,9 @@ impl Vm {
         copy: CopyId,
         piece: Piece,
     ) -> KernResult<()> {
+        if let Some(object) = piece.object {
+            self.keep_in_flight(object);
+        }
         let here = node_mut(&mut self.copies, copy);
         let (ledger, last) = (here.ledger, here.last);
         let Some(head) = here.head.as_mut() else {

@@ -6,7 +6,8 @@
 //!
 //! A fault maps a large page where an entry shows all of one at an address that is a multiple of its size:
 //! pages that exist by themselves (a frame buffer, a BAR), wherever they do, and anonymous memory that was made of
-//! large pages (`filling.rs`), while it is wired or shared, so that none of its pages leaves memory.
+//! large pages (`filling.rs`), while it is wired, so that none of its pages leaves memory, or shared, where page-out makes
+//! small mappings of a large one as it takes a page (`leaving.rs`).
 //!
 //! Deliberately absent: making a large page of small ones that happen to be used together.
 

@@ -325,7 +325,10 @@ impl Vm {
         // The tail's place in the tree is below this entry, whose summary is so brought up to date.
         let added = self.add_entry(context, map, tail);
         match (&added, object) {
-            (Ok(_), Some(object)) => self.reference(object),
+            (Ok(_), Some(object)) => {
+                self.reference(object);
+                self.move_mappings(object);
+            }
             (Ok(_), None) => {}
             (Err(_), _) => self.entry_mut(id).end = end,
         }
@@ -372,6 +375,9 @@ impl Vm {
         if self.entry(previous).continues_in(self.entry(id)) {
             // At once what it will be, so that the hole behind it is right.
             self.entry_mut(previous).end = self.entry(id).end;
+            if let Some(object) = self.entry(id).object {
+                self.move_mappings(object);
+            }
             self.remove_entry(context, map, id);
             self.refresh_entry(map, previous);
         }

@@ -41,10 +41,15 @@ bitflags::bitflags! {
         const WAS_DIRTY = 128;
         /// Nobody maps it, and nobody used it since that was so. Pages without a pager may have this one, too.
         const IDLE = 256;
+        /// It is being unmapped everywhere (`leaving.rs`), and nobody used it since that began. Of anonymous pages alone.
+        const LEAVING = 512;
     }
 }
 
 impl Marks {
+    /// What is not so any more when somebody uses the page.
+    pub(super) const UNUSED: Self = Self::IDLE.union(Self::LEAVING);
+
     /// The accesses that a lock forbids.
     pub(super) const LOCK: Self = Self::NO_READ.union(Self::NO_WRITE).union(Self::NO_EXECUTE);
 

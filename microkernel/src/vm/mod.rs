@@ -45,6 +45,7 @@ mod fork;
 mod gather;
 mod hold;
 mod large;
+mod leaving;
 mod map;
 mod mappers;
 mod marks;

@@ -56,6 +56,10 @@ pub struct Object {
     pub(super) shared: bool,
     /// It was made of large pages, and may have some still.
     pub(super) large: bool,
+    /// A piece of a copy may show its pages: none of them leaves memory.
+    pub(super) in_flight: bool,
+    /// The batch in which pages of it are being unmapped everywhere, if that is the present one.
+    pub(super) batch: u32,
     /// It is in [`Vm::unsettled`]'s list, and this is the next one.
     pub(super) listed: bool,
     pub(super) next: Option<ObjectId>,
@@ -109,6 +113,8 @@ impl Object {
             ledger,
             shared: false,
             large: false,
+            in_flight: false,
+            batch: 0,
             listed: false,
             next: None,
         }
@@ -220,7 +226,7 @@ impl Vm {
             }
             match here.pages.look(&self.residents, index) {
                 Some((Content::Page(page), marks)) => {
-                    let idle = marks.contains(Marks::IDLE);
+                    let idle = marks.intersects(Marks::UNUSED);
                     return Some(Shown::Page(found(page, Caching::WriteBack, idle)));
                 }
                 Some((Content::Stored(number), _)) => {

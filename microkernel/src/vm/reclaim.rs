@@ -1,7 +1,7 @@
 //! Page-out: what leaves memory when it is short.
 //!
-//! There is no list of pages by age. Two *hands* go round, one over the entries of all maps, for anonymous memory, one over
-//! the memory objects of pagers. A page that a hand meets is unmapped, and called *idle*; who uses it clears
+//! There is no list of pages by age. Three *hands* go round: over the entries of all maps, for anonymous memory that one
+//! alone reaches; over objects, for what several reach (`leaving.rs`); and over the memory objects of pagers. A page that a hand meets is unmapped, and called *idle*; who uses it clears
 //! that. A page that is still idle when the hand comes by again goes: a clean one of a pager's at once, a dirty or precious one back to its
 //! pager, an anonymous one to the store (`store.rs`). Objects that only stay because they may be cached go before that.
 //!
@@ -12,14 +12,14 @@
 //!
 //! Invariant: an idle page is mapped nowhere.
 //!
-//! Deliberately absent: pages that more than one may reach (shared memory without a pager, and what a fork left shared), wired
-//! memory and message buffers: they stay.
+//! Deliberately absent: wired memory, message buffers, and what is on its way in a message: they stay.
 
 use core::ops::Range;
 
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 
+use super::leaving::Batch;
 use super::marks::{Content, Marks};
 use super::object::Found;
 use super::order::{Order, OrderStep};
@@ -50,9 +50,17 @@ pub(super) const MEMORY_KEY: WaitKey = [0, 3];
 
 /// Which hand moves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Hand {
+pub(super) enum Hand {
+    /// Over entries, for what each of them alone reaches.
     #[default]
     Entries,
+    /// Over objects, for what several reach; the four that follow end a batch of it (`leaving.rs`).
+    Objects,
+    Pieces,
+    Buffers,
+    Mappings,
+    Batch,
+    /// Over the memory objects of pagers.
     Pagers,
 }
 
@@ -67,10 +75,12 @@ pub(super) struct Reclaim {
     pub(super) blocked: bool,
     hand: Hand,
     /// Place of the hand in its arena, and in the object there.
-    place: u32,
-    page: u64,
+    pub(super) place: u32,
+    pub(super) page: u64,
+    /// What several reach, and is being unmapped.
+    pub(super) batch: Batch,
     /// Where it is with a window of a memory object that takes several steps.
-    cursor: Option<Cursor>,
+    pub(super) cursor: Option<Cursor>,
     rounds: u32,
     rest: u32,
     /// Allocations before the next look at how much is free.
@@ -139,9 +149,18 @@ impl Reclaim {
         }
     }
 
-    fn next_place(&mut self) {
+    pub(super) fn next_place(&mut self) {
         self.place += 1;
-        self.page = 0;
+        (self.page, self.cursor) = (0, None);
+    }
+
+    pub(super) fn turn_to(&mut self, hand: Hand) {
+        (self.hand, self.place, self.page) = (hand, 0, 0);
+    }
+
+    /// The store's pager has as many messages waiting as may.
+    pub(super) fn wait_for_room(&mut self) {
+        (self.blocked, self.wanted) = (true, false);
     }
 }
 
@@ -187,7 +206,7 @@ impl Vm {
     pub(super) fn use_page(&mut self, found: &Found) {
         if found.idle {
             let (object, index) = found.holder;
-            self.clear_marks(object, index..index + 1, Marks::IDLE);
+            self.clear_marks(object, index..index + 1, Marks::UNUSED);
         }
     }
 
@@ -248,7 +267,8 @@ impl Vm {
     ) -> ReclaimStep {
         let enough = self.free_target() + SLACK;
         let reclaim = &mut self.reclaim;
-        if context.machine.free_pages() >= enough {
+        // A window that is begun is ended: its pages are barred till then.
+        if context.machine.free_pages() >= enough && reclaim.cursor.is_none() {
             (reclaim.wanted, reclaim.rounds) = (false, 0);
             return ReclaimStep::Done;
         }
@@ -265,6 +285,11 @@ impl Vm {
         }
         match self.reclaim.hand {
             Hand::Entries => self.sweep_entries(context, room),
+            Hand::Objects => self.sweep_objects(context, room),
+            Hand::Pieces => self.sweep_pieces(),
+            Hand::Buffers => self.sweep_buffers(),
+            Hand::Mappings => self.sweep_mappings(context),
+            Hand::Batch => self.sweep_batch(),
             Hand::Pagers => self.sweep_pagers(context),
         }
     }
@@ -280,7 +305,7 @@ impl Vm {
         while budget > 0 {
             let place = self.reclaim.place;
             if !stores || place >= self.entries.end() {
-                (self.reclaim.hand, self.reclaim.place, self.reclaim.page) = (Hand::Pagers, 0, 0);
+                self.reclaim.turn_to(Hand::Objects);
                 return ReclaimStep::Done;
             }
             budget -= 1;
@@ -305,7 +330,7 @@ impl Vm {
                 self.reclaim.page = index + run;
             } else if room == Room::Full {
                 self.reclaim.page = index;
-                (self.reclaim.blocked, self.reclaim.wanted) = (true, false);
+                self.reclaim.wait_for_room();
                 return ReclaimStep::Done;
             } else {
                 let object = part.object;
@@ -342,11 +367,13 @@ impl Vm {
         self.entry(id).address_of(page)
     }
 
-    /// The part of an entry that can be put away: its object's own pages, which it alone reaches.
+    /// The part of an entry that can be put away as soon as it does not map it: its object's own pages, which it alone reaches.
     fn evictable(&self, id: EntryId) -> Option<Part> {
         let entry = self.entry(id);
         let (map, object) = (entry.map?, entry.object?);
-        if entry.needs_copy || entry.is_wired() || !self.object(object).is_private() {
+        let here = self.object(object);
+        let copies = entry.needs_copy && here.references > 1;
+        if copies || entry.is_wired() || !here.is_private() {
             return None;
         }
         let ledger = self.maps.get(map)?.ledger;
@@ -390,7 +417,7 @@ impl Vm {
         for _ in 0..STEP {
             let place = self.reclaim.place;
             if place >= self.pagers.end() {
-                (self.reclaim.hand, self.reclaim.place, self.reclaim.page) = (Hand::Entries, 0, 0);
+                self.reclaim.turn_to(Hand::Entries);
                 self.reclaim.rounds += 1;
                 return ReclaimStep::Done;
             }

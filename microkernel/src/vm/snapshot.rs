@@ -120,7 +120,11 @@ impl Vm {
         };
         // What is there is taken before it may go again.
         match self.first_absent(object, at..end) {
-            Some(absent) if absent == at => self.await_pages(context, object, at..at + 1)?,
+            Some(absent) if absent == at => {
+                self.await_pages(context, object, at..at + 1)?;
+                // It has come. What is behind it may be absent, too.
+                end = at + 1;
+            }
             Some(absent) => end = absent,
             None => {}
         }

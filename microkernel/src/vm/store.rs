@@ -12,7 +12,8 @@
 //! Invariants ([`Vm::check`]): a place is one page's, or waits to be forgotten. One whose page is asked for is not given to
 //! another page before the answer.
 //!
-//! Deliberately absent: pages that others may reach too. Shared memory, and what a fork left shared, stays.
+//! Who reaches the object finds the page there again, however many they are: the first one who needs it asks for it, the others wait
+//! for the same answer.
 
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;

@@ -7,7 +7,7 @@ use abi::kern_return::KernReturn as K;
 use abi::names::{Name, disposition};
 use abi::start::{self, Right};
 use abi::trap;
-use abi::vm::{disposition as state, sync};
+use abi::vm::{disposition as state, map_flags, sync};
 use interfaces::host::Host;
 use interfaces::vm::Vm;
 use microkernel::machine::{Access, FrameIndex};
@@ -146,6 +146,19 @@ impl Store {
         self.f.sim.on(thread).poke(address, &[byte]);
     }
 
+    /// Another place where a thread's task has the same memory, or a copy of it.
+    fn remap(&mut self, thread: FrameIndex, (at, pages): (u64, u64), flags: u64) -> u64 {
+        let task = self.f.sim.on(thread).trap(trap::TASK_SELF, &[]).unwrap();
+        let flags = flags | map_flags::ANYWHERE;
+        let request = Request::call(Name::NULL)
+            .id(<dyn Vm>::REMAP.id)
+            .port(Name(task as u32), disposition::MOVE_SEND)
+            .words([0, pages * PAGE, 0, at, flags, 0]);
+        let reply = self.f.call_task(thread, request);
+        assert_eq!(code(&reply), K::Success);
+        reply.words[1]
+    }
+
     fn deallocate(&mut self, thread: FrameIndex, at: u64, pages: u64) {
         let arguments = [at, pages * PAGE];
         let gone = self.f.sim.on(thread).trap(trap::VM_DEALLOCATE, &arguments);
@@ -180,6 +193,53 @@ fn what_is_not_used_is_put_away_and_comes_back() {
         // Other tasks' pages may be left there.
         let others = s.kept.len();
         assert!(others < 40, "{others} pages are not forgotten");
+    }
+}
+
+/// The same memory at two places of one task, and a copy of it that nobody wrote to.
+// covers: O-08 V-07 V-08
+#[test]
+fn what_is_shared_is_put_away_and_comes_back_to_all_who_share_it() {
+    for cpus in 1..=2 {
+        let mut s = Store::with(Config::with_cpus(cpus), 4096, 400);
+        let client = s.f.client;
+        let at = s.allocate(client, 90);
+        for page in 0..90 {
+            s.put(client, at + page * PAGE, byte_of(page));
+        }
+        let shared = s.remap(client, (at, 60), 0);
+        let copied = s.remap(client, (at + 60 * PAGE, 30), map_flags::COPY);
+        for page in 0..90 {
+            let place = if page < 60 {
+                shared
+            } else {
+                copied - 60 * PAGE
+            };
+            let found = s.look(client, place + page * PAGE, Access::Read);
+            assert_eq!(found, byte_of(page));
+        }
+        s.leave_free(0);
+        let more = s.allocate(client, 90);
+        for page in 0..90 {
+            s.put(client, more + page * PAGE, 1);
+            s.serve(100);
+        }
+        let (came, bytes) = (s.came, s.kept.values());
+        let away = bytes.filter(|byte| **byte != 1).count();
+        assert!(away > 45, "{away} of {came} pages are shared ones");
+        s.put(client, shared + 7 * PAGE, 99);
+        s.put(client, copied + 7 * PAGE, 98);
+        for page in 0..90 {
+            let expected = if page == 7 { 99 } else { byte_of(page) };
+            let found = s.look(client, at + page * PAGE, Access::Read);
+            assert_eq!(found, expected, "page {page}");
+        }
+        for page in 0..30 {
+            let expected = if page == 7 { 98 } else { byte_of(60 + page) };
+            let found = s.look(client, copied + page * PAGE, Access::Read);
+            assert_eq!(found, expected, "page {page} of the copy");
+        }
+        s.f.check_all();
     }
 }
 

@@ -1,11 +1,15 @@
 //! Page-out: more memory is used than is to be had. It comes last: pages of all programs go, and return as they are used.
 
+use alloc::vec;
+
 use interfaces::default_pager::DefaultPager;
 use interfaces::host::Host;
-use libmach::SendRight;
+use interfaces::vm::Place;
+use libmach::abi::vm::{disposition, flags, map_flags};
+use libmach::{Error, SendRight};
 
-use super::cases;
 use super::pagers::word;
+use super::{cases, own};
 use crate::case::{Check, World, check, equal};
 use crate::raw;
 
@@ -13,6 +17,7 @@ const PAGE: u64 = 4096;
 
 cases! { "page-out":
     "memory that is not used is put away and comes back" => put_away,
+    "memory that is shared or copied late is put away and comes back" => share,
 }
 
 /// Touches more memory than there is, since so much is to be kept free.
@@ -49,6 +54,71 @@ fn put_away(world: &World) -> Check {
     check!(away.bytes < away.pages * PAGE / 2, "{away:?} is not packed");
     let supplied = after.supplied - before.supplied;
     check!(supplied > PAGES / 4, "{supplied} pages came back");
+    Ok(raw::deallocate(address, PAGES * PAGE)?)
+}
+
+/// The same memory at two places, and a copy that nobody wrote to of the rest.
+fn share(world: &World) -> Check {
+    const PAGES: u64 = 600;
+    const SPARE: u64 = 100;
+    let host: SendRight<dyn Host> = world.context.send_right("host")?;
+    let info = host.client().info()?;
+    let address = raw::allocate(PAGES * PAGE)?;
+    (0..PAGES).try_for_each(|page| mark(address, page))?;
+    let mine = own()?;
+    let (half, flags) = (PAGES / 2 * PAGE, flags::ANYWHERE);
+    let anywhere = Place {
+        size: half,
+        ..Place::default()
+    };
+    let again = |at, flags| {
+        let source = mine.duplicate()?;
+        mine.memory().remap(source, anywhere, at, flags)
+    };
+    let shared = again(address, flags)?.address;
+    let copied = again(address + half, flags | map_flags::COPY)?.address;
+    let place = |page| match page < PAGES / 2 {
+        true => shared,
+        false => copied - half,
+    };
+    (0..PAGES).try_for_each(|page| marked(place(page), page))?;
+    let away = || -> Result<u64, Error> {
+        let mut away = 0;
+        for page in 0..PAGES {
+            let (state, _) = mine.memory().page_query(place(page) + page * PAGE)?;
+            away += u64::from(state & disposition::PAGED_OUT != 0);
+        }
+        Ok(away)
+    };
+    let none = away()?;
+    host.client()
+        .set_free_target(host.client().info()?.free_pages + PAGES - SPARE)?;
+    let more = raw::allocate(PAGE)?;
+    raw::poke(more, 1, 1);
+    let mut most = 0;
+    for _ in 0..PAGES {
+        most = most.max(away()?);
+        if most > PAGES / 2 {
+            break;
+        }
+        raw::poke(more, 1, 1);
+    }
+    host.client().set_free_target(info.pages / 64)?;
+    check!(
+        none == 0 && most > PAGES / 2,
+        "{none}, then {most} pages went"
+    );
+    raw::poke(shared, 1, 1);
+    raw::poke(copied, 1, 1);
+    (1..PAGES).try_for_each(|page| marked(address, page))?;
+    equal("what is shared", raw::peek(address, 1), vec![1])?;
+    marked(address, PAGES / 2)?;
+    (1..PAGES)
+        .filter(|page| *page != PAGES / 2)
+        .try_for_each(|page| marked(place(page), page))?;
+    raw::deallocate(shared, half)?;
+    raw::deallocate(copied, half)?;
+    raw::deallocate(more, PAGE)?;
     Ok(raw::deallocate(address, PAGES * PAGE)?)
 }
 

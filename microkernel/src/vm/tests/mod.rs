@@ -4,6 +4,7 @@ mod calls;
 mod copies;
 mod faults;
 mod large;
+mod leaving;
 mod model;
 mod orders;
 mod paged;
@@ -43,6 +44,8 @@ struct Rig {
     maps: Vec<MapId>,
     /// Objects whose pages the test supplies, each with a map that keeps it.
     pagers: Vec<(super::PagerId, MapId)>,
+    /// What the test keeps as the default pager, if it is that.
+    store: Option<leaving::Store>,
 }
 
 /// A page's address.
@@ -93,6 +96,7 @@ impl Rig {
             accounts: Vec::new(),
             maps: Vec::new(),
             pagers: Vec::new(),
+            store: None,
         }
     }
 
@@ -133,16 +137,17 @@ impl Rig {
         &mut self,
         mut work: impl FnMut(&mut Vm, &mut Context<'_, TestMachine>) -> KernResult<R>,
     ) -> KernResult<R> {
-        loop {
+        for _ in 0..1000 {
             match self.with(&mut work) {
-                Err(STALLED) if !self.vm.is_settled() => self.settle(),
                 Err(STALLED) => {
+                    self.settle();
                     let (pager, map) = *self.pagers.last().unwrap();
                     self.serve(pager, map)?;
                 }
                 done => return done,
             }
         }
+        panic!("it waits for ever: {:?}", self.vm.stalled)
     }
 
     /// Calls until it is done, with all checks after each step; returns how many steps it took.
@@ -371,7 +376,7 @@ impl Rig {
         assert_eq!(self.vm.check(), Ok(()));
         self.machine.assert_flushed();
         assert_eq!(
-            self.machine.allocated(),
+            self.machine.allocated() + self.stored(),
             self.vm.census()[1] as usize,
             "pages that nobody has"
         );
@@ -407,6 +412,7 @@ impl Rig {
             self.destroy(map);
         }
         self.settle();
+        self.end_store();
         self.perform();
         self.settle();
         self.verify();

@@ -124,6 +124,8 @@ enum Step {
         range: (u64, u64),
         flush: Flush,
     },
+    /// Memory is short for so many steps of page-out.
+    Press(u32),
     Settle,
 }
 
@@ -166,6 +168,7 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         2 => (0..WINDOW, 1..6u64, prop::sample::select(vec![Flush::Unmap, Flush::Clean]))
             .prop_map(|(first, count, flush)| Step::Order { range: (first, count), flush }),
+        8 => (1..40u32).prop_map(Step::Press),
         1 => Just(Step::Settle),
     ]
 }
@@ -200,7 +203,10 @@ impl Program {
         let mut rig = Rig::with_pages(frames);
         let ids = [rig.map(), rig.map(), rig.map()];
         // A nearly full machine fails the pager, too, and with it all its clients.
-        let pager = (frames > 100).then(|| rig.pager(strategy));
+        let pager = (frames > 100).then(|| {
+            rig.begin_store(1000);
+            rig.pager(strategy)
+        });
         Self {
             rig,
             ids,
@@ -311,6 +317,7 @@ impl Program {
                 flags,
             } => self.supply((map, page), count, first, flags),
             Step::Order { range, flush } => self.order(range, flush),
+            Step::Press(steps) => self.rig.press(steps),
             Step::Settle => self.rig.settle(),
         }
         self.compare();
@@ -341,9 +348,9 @@ impl Program {
                 );
                 assert_eq!(region.wired, cell.wired, "{address:#x} of map {map}");
                 assert_eq!(region.wires, cell.wires, "{address:#x} of map {map}");
-                let shown = self.rig.vm.shown(id, *address);
+                let shown = self.rig.peek(id, *address);
                 let first = cell.origin.map_or(0, paged::content);
-                let value = shown.map_or(first, |(page, _)| self.rig.machine.page(page)[0]);
+                let value = shown.unwrap_or(first);
                 assert_eq!(value, self.memory[cell.memory], "{address:#x} of map {map}");
             }
         }

@@ -15,8 +15,25 @@ pub(super) fn content(page: u64) -> u8 {
 impl Rig {
     /// A memory object whose pager is ready.
     pub(super) fn pager(&mut self, strategy: u32) -> PagerId {
+        let pager = self.unmapped_pager(strategy);
+        // A mapping that nobody uses keeps it.
+        let keeper = self.map();
+        let request = self.request(Source::Pager(pager, pages(1 << 20)), 0, 1);
+        self.with(|vm, context| {
+            assert!(vm.map(context, keeper, request).is_ok());
+            vm.drop_pager(pager);
+        });
+        self.pagers.push((pager, keeper));
+        pager
+    }
+
+    /// The same, with a reference that is the caller's.
+    pub(super) fn unmapped_pager(&mut self, strategy: u32) -> PagerId {
         let mut ports: Arena<(), PortKind> = Arena::new(Region::on_heap(4096));
         let mut messages: Arena<(), MessageKind> = Arena::new(Region::on_heap(4096));
+        for _ in 0..self.pagers.len() {
+            ports.insert(()).unwrap();
+        }
         let port = ports.insert(()).unwrap();
         let ports = PagerPorts {
             object: port,
@@ -33,14 +50,6 @@ impl Rig {
             copy_strategy: strategy,
         };
         self.vm.set_pager_attributes(pager, attributes).unwrap();
-        // A mapping that nobody uses keeps it.
-        let keeper = self.map();
-        let request = self.request(Source::Pager(pager, pages(1 << 20)), 0, 1);
-        self.with(|vm, context| {
-            assert!(vm.map(context, keeper, request).is_ok());
-            vm.drop_pager(pager);
-        });
-        self.pagers.push((pager, keeper));
         pager
     }
 
@@ -49,6 +58,13 @@ impl Rig {
         let asked = self.with(|vm, context| vm.await_page(context, map, None))?;
         if let Some(Await { ask: Some(ask), .. }) = asked {
             let page = ask.offset / PAGE_SIZE;
+            if self.is_store(ask.port) {
+                self.bring_back(page);
+                self.perform();
+                self.verify();
+                return Ok(());
+            }
+            let content = self.content_of(page);
             let (root, terms) = (
                 self.root,
                 Terms {
@@ -58,8 +74,7 @@ impl Rig {
             );
             self.with(|vm, context| {
                 let copy = vm.copy_create(context, root, PAGE_SIZE).unwrap();
-                let bytes = [content(page); PAGE_SIZE as usize];
-                vm.copy_write(context, copy, 0, &bytes).unwrap();
+                vm.copy_write(context, copy, 0, &content).unwrap();
                 let supplied = vm.supply(context, pager, (ask.offset, copy), terms);
                 assert_eq!(supplied.unwrap().result, KernReturn::Success);
                 vm.copy_discard(context, copy);
@@ -73,6 +88,11 @@ impl Rig {
     /// Does what follows from answers.
     pub(super) fn perform(&mut self) {
         while let Some(effect) = self.vm.next_effect() {
+            match effect {
+                Effect::Reclaim => self.reclaim(),
+                Effect::Discard => self.forget_discards(),
+                _ => {}
+            }
             self.with(|vm, context| match effect {
                 Effect::Wake { .. } => vm.all_woken(context),
                 Effect::Close(pager) => {

@@ -70,8 +70,7 @@ impl Program {
             // Some pages may have been written: the model takes what is there.
             for (number, memory) in target.iter().enumerate() {
                 let address = at(to.1 + number as u64);
-                let shown = self.rig.vm.shown(self.ids[to.0], address);
-                let value = shown.map_or(0, |(page, _)| self.rig.machine.page(page)[0]);
+                let value = self.rig.peek(self.ids[to.0], address).unwrap_or(0);
                 self.memory[*memory] = value;
             }
             return;
