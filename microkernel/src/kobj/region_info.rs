@@ -30,7 +30,7 @@ pub(super) fn basic(region: &RegionInfo) -> Region {
 /// `vm_region_extended_info`: protection, tag, pages resident, shared-now-private, swapped out, dirtied, references,
 /// shadow depth and share mode, pages reusable.
 pub(super) fn extended(region: &RegionInfo) -> Region {
-    let resident = pages(region);
+    let resident = pages(region, region.resident);
     let packed = packed_mode(region);
     answer(
         region,
@@ -39,7 +39,7 @@ pub(super) fn extended(region: &RegionInfo) -> Region {
             0,
             resident,
             0,
-            0,
+            pages(region, region.swapped),
             resident,
             region.references,
             packed,
@@ -51,7 +51,7 @@ pub(super) fn extended(region: &RegionInfo) -> Region {
 /// `vm_region_top_info`: object, references, pages private and shared, share mode.
 pub(super) fn top(region: &RegionInfo) -> Region {
     let shared = matches!(region.sharing, Sharing::Shared | Sharing::Physical);
-    let resident = pages(region);
+    let resident = pages(region, region.resident);
     let (private, shared) = if shared { (0, resident) } else { (resident, 0) };
     let [object, _] = halves(region.object);
     answer(
@@ -64,7 +64,7 @@ pub(super) fn top(region: &RegionInfo) -> Region {
 pub(super) fn submap(region: &RegionInfo) -> Region {
     let [low, high] = halves(region.offset);
     let [object, generation] = halves(region.object);
-    let resident = pages(region);
+    let resident = pages(region, region.resident);
     answer(
         region,
         &[
@@ -76,7 +76,7 @@ pub(super) fn submap(region: &RegionInfo) -> Region {
             0,
             resident,
             0,
-            0,
+            pages(region, region.swapped),
             resident,
             region.references,
             packed_mode(region),
@@ -118,9 +118,9 @@ fn mode(region: &RegionInfo) -> u32 {
     }
 }
 
-fn pages(region: &RegionInfo) -> u32 {
+fn pages(region: &RegionInfo, pages: u64) -> u32 {
     let most = region.size / PAGE_SIZE;
-    u32::try_from(region.resident.min(most)).unwrap_or(u32::MAX)
+    u32::try_from(pages.min(most)).unwrap_or(u32::MAX)
 }
 
 fn halves(value: u64) -> [u32; 2] {

@@ -121,12 +121,16 @@ impl Vm {
 
     fn check_object(&self, id: ObjectId) -> Result<(), Broken> {
         let object = self.object(id);
-        let mut count = 0;
-        for (index, _) in self.each_page(id) {
+        let (mut count, mut stored) = (0, 0);
+        for (index, content) in self.each_page(id) {
             if index >= object.size {
                 return Err("a page lies beyond its object's end");
             }
             count += 1;
+            stored += u64::from(content.is_stored());
+            if self.stored_below(id, index + 1) != stored {
+                return Err("a node's count of pages that were put away is wrong");
+            }
             if self.resident_below(id, index + 1) != count {
                 return Err("a node's count of pages is wrong");
             }

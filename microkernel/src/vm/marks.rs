@@ -100,6 +100,11 @@ impl Content {
         }
     }
 
+    /// Whether it was put away.
+    pub(super) fn is_stored(self) -> bool {
+        matches!(self, Self::Stored(_))
+    }
+
     pub(super) fn of(slot: u64) -> Option<Self> {
         match slot {
             0 => None,

@@ -469,6 +469,12 @@ impl Vm {
         self.object(object).pages.below(&self.residents, index)
     }
 
+    /// How many of them were put away.
+    pub(super) fn stored_below(&self, object: ObjectId, index: u64) -> u64 {
+        let here = self.object(object);
+        here.pages.stored_below(&self.residents, index)
+    }
+
     /// The first page of its own that an object has at or after an index.
     pub(super) fn resident_from(&self, object: ObjectId, index: u64) -> Option<u64> {
         let (index, _) = self.object(object).pages.next(&self.residents, index)?;

@@ -40,8 +40,10 @@ pub struct RegionInfo {
     pub sharing: Sharing,
     /// Whether a message buffer lies there.
     pub wired: bool,
-    /// Pages of its own, those that were put away, too; what shows through from a copied object does not count.
+    /// Pages of its own in memory; what shows through from a copied object does not count.
     pub resident: u64,
+    /// Pages of its own that were put away.
+    pub swapped: u64,
     /// How often its pages are wired.
     pub wires: u32,
     /// How it is used, of [`abi::vm::behavior`].
@@ -68,7 +70,7 @@ impl Vm {
         let id =
             entry_from(&here.entries, &self.entries, address).ok_or(KernReturn::InvalidAddress)?;
         let entry = self.entry(id);
-        let (mut sharing, mut resident) = (Sharing::Empty, 0);
+        let (mut sharing, mut resident, mut swapped) = (Sharing::Empty, 0, 0);
         let (mut references, mut depth, mut paged) = (0, 0, false);
         if let Some(id) = entry.object {
             let object = self.object(id);
@@ -83,8 +85,10 @@ impl Vm {
             };
             (references, depth) = (object.references, self.chain(id));
             paged = self.paged_behind(id, entry.index).is_some();
-            resident = self.resident_below(id, entry.index + entry.size())
-                - self.resident_below(id, entry.index);
+            let end = entry.page_at(entry.end);
+            swapped = self.stored_below(id, end) - self.stored_below(id, entry.index);
+            resident = self.resident_below(id, end) - self.resident_below(id, entry.index);
+            resident -= swapped;
         }
         Ok(RegionInfo {
             start: entry.start,
@@ -101,6 +105,7 @@ impl Vm {
             depth,
             paged,
             resident,
+            swapped,
             object: entry.object.map_or(0, super::ObjectId::to_bits),
         })
     }

@@ -30,6 +30,8 @@ pub struct Node {
     occupied: u64,
     /// In the subtree.
     pages: u64,
+    /// How many of them were put away.
+    stored: u64,
     slots: [u64; SLOTS],
 }
 
@@ -52,6 +54,8 @@ pub(super) struct Residents {
     height: u32,
     nodes: u32,
     pages: u64,
+    /// How many of them were put away.
+    stored: u64,
 }
 
 impl Node {
@@ -59,6 +63,7 @@ impl Node {
         Self {
             occupied: 0,
             pages: 0,
+            stored: 0,
             slots: [0; SLOTS],
         }
     }
@@ -112,6 +117,7 @@ impl Residents {
             height: 0,
             nodes: 0,
             pages: 0,
+            stored: 0,
         }
     }
 
@@ -185,8 +191,24 @@ impl Residents {
 
     /// Puts something else where there is something.
     pub(super) fn replace(&mut self, nodes: &mut Nodes, index: u64, content: Content) {
-        debug_assert!(self.get(nodes, index).is_some(), "nothing to replace");
+        let old = self.get(nodes, index);
+        debug_assert!(old.is_some(), "nothing to replace");
         self.change(nodes, index, |_| content.slot());
+        match (old.is_some_and(Content::is_stored), content.is_stored()) {
+            (true, false) => self.count_stored(nodes, index, |stored| stored - 1),
+            (false, true) => self.count_stored(nodes, index, |stored| stored + 1),
+            _ => {}
+        }
+    }
+
+    /// One page more, or less, is put away at an index.
+    #[cold]
+    fn count_stored(&mut self, nodes: &mut Nodes, index: u64, change: fn(u64) -> u64) {
+        self.stored = change(self.stored);
+        for (id, _) in self.path(nodes, index) {
+            let here = node_mut(nodes, id);
+            here.stored = change(here.stored);
+        }
     }
 
     /// Changes the slot of an index that has something.
@@ -260,6 +282,29 @@ impl Residents {
         below
     }
 
+    /// How many pages below an index were put away.
+    pub(super) fn stored_below(&self, nodes: &Nodes, index: u64) -> u64 {
+        if self.stored == 0 || !reaches(self.height, index) {
+            return self.stored;
+        }
+        let (mut at, mut below) = (self.root, 0);
+        for level in (1..=self.height).rev() {
+            let Some(here) = child(nodes, at) else {
+                return below;
+            };
+            let slot = slot_of(index, level);
+            let before = here.slots[..slot].iter().filter(|slot| **slot != 0);
+            below += before
+                .map(|slot| match level {
+                    1 => Content::of(*slot).is_some_and(Content::is_stored).into(),
+                    _ => child(nodes, *slot).map_or(0, |child| child.stored),
+                })
+                .sum::<u64>();
+            at = here.slots[slot];
+        }
+        below
+    }
+
     /// Puts a page at an index that has nothing.
     ///
     /// # Errors
@@ -278,6 +323,7 @@ impl Residents {
             debug_assert!(self.root == 0, "a page twice");
             self.root = value;
             self.pages = 1;
+            self.stored = content.is_stored().into();
             return Ok(());
         }
         // Counts above change last: only the lowest node tells that none is missing.
@@ -297,6 +343,9 @@ impl Residents {
                 here.pages += 1;
                 at = here.slots[slot_of(index, level)];
             }
+        }
+        if content.is_stored() {
+            self.count_stored(nodes, index, |stored| stored + 1);
         }
         Ok(())
     }
@@ -358,7 +407,7 @@ impl Residents {
             return 0;
         };
         if self.height == 0 {
-            (self.root, self.pages) = (0, 0);
+            (self.root, self.pages, self.stored) = (0, 0, 0);
             take(content);
             return 1;
         }
@@ -366,7 +415,7 @@ impl Residents {
         let Some((id, slot)) = path.last() else {
             return 0;
         };
-        let (leaf, mut taken) = (node_mut(nodes, *id), 0);
+        let (leaf, mut taken, mut stored) = (node_mut(nodes, *id), 0, 0);
         let end = (last - first)
             .saturating_add(*slot as u64)
             .min(SLOTS as u64 - 1) as usize;
@@ -376,19 +425,23 @@ impl Residents {
                 take(content);
                 leaf.set(slot, 0);
                 taken += 1;
+                stored += u64::from(content.is_stored());
             }
         }
-        self.take_counts(nodes, &path, taken);
+        self.take_counts(nodes, &path, (taken, stored));
         taken
     }
 
-    /// So many pages of the lowest node on a way are gone, and so are nodes without any.
-    fn take_counts(&mut self, nodes: &mut Nodes, path: &Path, taken: u64) {
+    /// So many pages of the lowest node on a way, and of those so many that were put away, are gone, and so are nodes
+    /// without any.
+    fn take_counts(&mut self, nodes: &mut Nodes, path: &Path, (taken, stored): (u64, u64)) {
         self.pages -= taken;
+        self.stored -= stored;
         let mut empty = true;
         for (id, slot) in path.iter().rev() {
             let here = node_mut(nodes, *id);
             here.pages -= taken;
+            here.stored -= stored;
             if empty {
                 // In the lowest one, the first of those that were taken.
                 here.set(*slot, 0);
@@ -427,7 +480,7 @@ impl Residents {
         while !reaches(self.height, index) {
             if self.root != 0 {
                 let mut top = Node::new();
-                top.pages = self.pages;
+                (top.pages, top.stored) = (self.pages, self.stored);
                 top.set(0, self.root);
                 self.root = slot_for(nodes.insert(top)?);
                 self.nodes += 1;
@@ -616,7 +669,7 @@ mod tests {
     proptest! {
         #[test]
         fn residents_agree_with_an_ordered_map(
-            steps in prop::collection::vec((0..5, 0_u64..200, 0_u32..4), 1..300),
+            steps in prop::collection::vec((0..6, 0_u64..200, 0_u32..4), 1..300),
         ) {
             let (mut nodes, mut residents) = (nodes(), Residents::new());
             let mut model = BTreeMap::new();
@@ -647,6 +700,13 @@ mod tests {
                     for (index, _) in expected {
                         model.remove(&index);
                     }
+                } else if what == 3 && model.contains_key(&index) {
+                    let content = match model[&index] {
+                        Content::Page(_) => Content::Stored(number as u32),
+                        Content::Stored(_) => page(number as u32),
+                    };
+                    residents.replace(&mut nodes, index, content);
+                    model.insert(index, content);
                 } else {
                     prop_assert_eq!(residents.remove(&mut nodes, index), model.remove(&index));
                 }
@@ -660,6 +720,8 @@ mod tests {
                     prop_assert_eq!(residents.run(&nodes, probe), run.count() as u64);
                     let below = model.range(..probe).count() as u64;
                     prop_assert_eq!(residents.below(&nodes, probe), below);
+                    let stored = model.range(..probe).filter(|(_, content)| content.is_stored());
+                    prop_assert_eq!(residents.stored_below(&nodes, probe), stored.count() as u64);
                 }
             }
             for index in model.into_keys() {

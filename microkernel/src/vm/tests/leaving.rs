@@ -389,3 +389,36 @@ fn what_was_shared_and_put_away_is_lost_to_all_when_the_default_pager_dies() {
     assert_eq!(rig.load(child, 5), Err(KernReturn::MemoryError));
     rig.assert_empty();
 }
+
+// covers: V-08
+#[test]
+fn a_region_tells_what_is_in_memory_and_what_was_put_away() {
+    let (mut rig, map) = with_ten_pages();
+    // Far pages, so that the object's tree has several nodes.
+    rig.allocate(map, 10, 6000);
+    for page in [70, 4999, 5000] {
+        rig.store(map, page, 1).unwrap();
+    }
+    let told = |rig: &Rig, page| {
+        let region = rig.vm.region(map, at(page)).unwrap();
+        (region.resident, region.swapped)
+    };
+    assert_eq!((told(&rig, 0), told(&rig, 10)), ((10, 0), (3, 0)));
+    rig.press(LONG);
+    assert_eq!((told(&rig, 0), told(&rig, 10)), ((0, 10), (0, 3)));
+    for page in [2, 3, 5000] {
+        rig.load(map, page).unwrap();
+    }
+    assert_eq!((told(&rig, 0), told(&rig, 10)), ((2, 8), (1, 2)));
+    // Each part tells its own.
+    rig.finish(|vm, context| {
+        let range = (at(3), pages(4));
+        vm.protect(context, map, range, Which::Current, protection::READ)
+    })
+    .unwrap();
+    let parts = [0, 3, 7].map(|page| told(&rig, page));
+    assert_eq!(parts, [(1, 2), (1, 3), (0, 3)]);
+    rig.deallocate(map, 0, 2).unwrap();
+    assert_eq!(told(&rig, 2), (1, 0));
+    rig.assert_empty();
+}

@@ -324,6 +324,7 @@ fn region_tells_what_is_at_or_above_an_address() {
         sharing: Sharing::Private,
         wired: false,
         resident: 1,
+        swapped: 0,
         wires: 0,
         behavior: abi::vm::behavior::DEFAULT,
         offset: 0,
