@@ -45,7 +45,8 @@ impl Filling {
 /// A request for large pages as one for a range that they fill; any other as it is.
 ///
 /// # Errors
-/// `InvalidArgument`: no such size of pages, a range that is not of whole large pages, or not anonymous memory.
+/// `InvalidArgument`: no such size of pages, a size that is not of whole large pages, or not anonymous memory. A fixed address that
+/// is none of a large page's is left to [`Vm::find_place`], which says `NoSpace`, as XNU does.
 pub(super) fn of_whole_pages(request: MapRequest) -> KernResult<MapRequest> {
     let invalid = KernReturn::InvalidArgument;
     let size = match request.flags & flags::SUPERPAGE_MASK {
@@ -55,11 +56,7 @@ pub(super) fn of_whole_pages(request: MapRequest) -> KernResult<MapRequest> {
         _ => None,
     };
     let size = size.ok_or(invalid)?;
-    let place = match request.flags & flags::ANYWHERE {
-        0 => request.address,
-        _ => 0,
-    };
-    if !(place | size).is_multiple_of(LARGE_PAGE_SIZE) || request.source != Source::Anonymous {
+    if !size.is_multiple_of(LARGE_PAGE_SIZE) || request.source != Source::Anonymous {
         return Err(invalid);
     }
     Ok(MapRequest {

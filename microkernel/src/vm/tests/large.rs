@@ -232,7 +232,7 @@ fn what_cannot_be_large_is_refused_and_leaves_nothing() {
     let exact = flags::SUPERPAGE_SIZE_2MB;
     for (address, size, wish, expected) in [
         (HERE, PAGE_SIZE, exact, invalid),
-        (HERE + PAGE_SIZE, TWO, exact, invalid),
+        (HERE + PAGE_SIZE, TWO, exact, Err(KernReturn::NoSpace)),
         (HERE, u64::MAX, flags::SUPERPAGE_SIZE_ANY, invalid),
         (HERE, TWO, flags::SUPERPAGE_MASK, invalid),
         (HERE, TWO, exact | 2, invalid),
