@@ -103,11 +103,14 @@ pub(super) fn memory(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
     Ok(())
 }
 
-/// Memory that is replaced at once, in page tables that are full where it begins and ends: on each level, `count` entries
-/// from either end on lead somewhere.
-pub(super) fn replaced(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
-    const FANOUT: u64 = 512;
-    const TABLE: u64 = FANOUT * FANOUT * FANOUT;
+/// Entries of a page table.
+const FANOUT: u64 = TABLE_PAGES;
+/// Pages that one entry of the highest table leads to.
+const TABLE: u64 = FANOUT * FANOUT * FANOUT;
+
+/// Memory whose page tables are full where it begins and ends: on each level, `count` entries from either end on lead
+/// somewhere.
+fn full_at_the_ends(count: u64) -> Result<Pages> {
     let last = 2 * TABLE - 1;
     let pages = Pages::aligned(2 * TABLE, TABLE * PAGE_SIZE)?;
     for n in 0..count.min(FANOUT) {
@@ -116,12 +119,37 @@ pub(super) fn replaced(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()>
             pages.write(last - n * stride, 1);
         }
     }
-    peak.note(scene)?;
+    Ok(pages)
+}
+
+/// Replaces all but the ends, and then all.
+fn replace_all(pages: &Pages) -> Result<()> {
+    let last = 2 * TABLE - 1;
     pages.replace(1)?;
     let found = [0, 1, FANOUT, last - 1, last].map(|page| pages.read(page));
     ensure(found == [1, 0, 0, 0, 1], || format!("{found:?}"))?;
     // The tables at the ends as well.
     pages.replace(0)
+}
+
+/// Memory that is replaced at once, in page tables that are full where it begins and ends.
+pub(super) fn replaced(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let pages = full_at_the_ends(count)?;
+    peak.note(scene)?;
+    replace_all(&pages)
+}
+
+/// The same of so many regions, half of which begin in the tables at the one end and half in those at the other.
+pub(super) fn regions_replaced(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let pages = full_at_the_ends(FANOUT)?;
+    let own = scene.own.client();
+    for n in 0..count / 4 {
+        for page in [2 * n + 2, 2 * TABLE - 3 - 2 * n] {
+            own.vm_protect(pages.page(page), PAGE_SIZE, 0, protection::READ)?;
+        }
+    }
+    peak.note(scene)?;
+    replace_all(&pages)
 }
 
 /// A range with as many regions as pages: listed, inherited, made one, made many, replaced by one, and given back.

@@ -48,7 +48,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const ALL: [Story; 19] = [
+pub const ALL: [Story; 20] = [
     Story {
         name: "threads",
         count: 50_000,
@@ -66,7 +66,7 @@ pub const ALL: [Story; 19] = [
     },
     Story {
         name: "threads at semaphores",
-        count: 20_000,
+        count: 60_000,
         run: threads::at_semaphores,
     },
     Story {
@@ -86,7 +86,7 @@ pub const ALL: [Story; 19] = [
     },
     Story {
         name: "notifications of a port",
-        count: 10_000,
+        count: 48_000,
         run: ports::watched_by_many,
     },
     Story {
@@ -128,6 +128,11 @@ pub const ALL: [Story; 19] = [
         name: "pages replaced",
         count: 512,
         run: large::replaced,
+    },
+    Story {
+        name: "regions replaced",
+        count: 16_000,
+        run: large::regions_replaced,
     },
     Story {
         name: "tasks",

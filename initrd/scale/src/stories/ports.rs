@@ -3,7 +3,7 @@
 use alloc::format;
 
 use libmach::abi::kern_return::MessageReturn;
-use libmach::abi::message::{Descriptor, MAX_DESCRIPTORS, descriptor};
+use libmach::abi::message::{Descriptor, MAX_DESCRIPTORS, MAX_PORTS, descriptor};
 use libmach::abi::names::{Name, disposition, right};
 use libmach::abi::notify;
 use libmach::abi::registers::Shape;
@@ -47,21 +47,29 @@ pub(super) fn one_by_one(scene: &Scene, count: u64, peak: &mut Peak) -> Result<(
     Ok(())
 }
 
-/// So many send-once rights to one port, each watched for its death, are told of it when the port ends.
+/// So many send-once rights to one port, each watched for its death, every other for room as well, are told of it when the
+/// port ends.
 pub(super) fn watched_by_many(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    const MOST: u64 = MAX_PORTS as u64;
     let port = trap::port_construct(construct::INSERT_SEND, 0, 0)?;
     let notes = trap::port_allocate(right::RECEIVE)?;
-    let same = Table::new(count)?;
-    for n in 0..count {
+    let same = Table::new(MOST)?;
+    for n in 0..MOST {
         same.set(n, port);
     }
-    let rights = rights_in(&same, count, disposition::MAKE_SEND_ONCE);
-    send(port, &[rights])?;
-    receive(port)?;
-    let names = Pages::brought(&buffer::descriptor(0));
-    for n in 0..count {
-        let name = Name(names.read_u32(n));
-        trap::port_request_notification(name, notify::DEAD_NAME, 0, notes)?;
+    let mut left = count;
+    while left > 0 {
+        let some = left.min(MOST);
+        let rights = rights_in(&same, some, disposition::MAKE_SEND_ONCE);
+        send(port, &[rights])?;
+        receive(port)?;
+        let names = Pages::brought(&buffer::descriptor(0));
+        for n in 0..some {
+            let ids = [notify::DEAD_NAME, notify::SEND_POSSIBLE];
+            let name = Name(names.read_u32(n));
+            trap::port_request_notification(name, ids[(n % 2) as usize], 0, notes)?;
+        }
+        left -= some;
     }
     peak.note(scene)?;
     trap::port_destruct(port, -1)?;
