@@ -77,6 +77,75 @@ fn a_futex_wakes_whom_it_should() {
     assert_eq!(late, Err(K::OperationTimedOut));
 }
 
+// covers: K-05
+#[test]
+fn who_waits_for_a_word_is_moved_to_another_one_in_turn() {
+    const MANY: usize = 70;
+    const OTHER: u64 = WORD + 8;
+    for cpus in 1..=3 {
+        let mut sim = Sim::boot(Config::with_cpus(cpus));
+        let first = sim.first();
+        let threads: Vec<_> = (0..MANY)
+            .map(|_| sim.add_thread_without_buffer(first))
+            .collect();
+        sim.on(first)
+            .poke(WORD, &[7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0]);
+        let far = sim.now() + 3_600_000_000_000;
+        let wait = |sim: &mut Sim, thread, word, value| {
+            let waits = sim.on(thread).start(trap::FUTEX_WAIT, &[word, value, far]);
+            assert_eq!(waits, None);
+        };
+        wait(&mut sim, threads[0], OTHER, 9);
+        for thread in &threads[1..] {
+            wait(&mut sim, *thread, WORD, 7);
+        }
+        let requeue = |sim: &mut Sim, from, expected, [wakes, to, moves]: [u64; 3]| {
+            let arguments = [from, expected, wakes, to, moves];
+            sim.on(first).trap(trap::FUTEX_REQUEUE, &arguments)
+        };
+        for (from, expected, to, code) in [
+            (WORD, 8, OTHER, K::Failure),
+            (WORD, 7, WORD, K::InvalidArgument),
+            (WORD + 2, 7, OTHER, K::InvalidArgument),
+            (WORD, 7, OTHER + 1, K::InvalidArgument),
+            (0x10_0000, 7, OTHER, K::InvalidAddress),
+            (WORD, 7, 0x10_0000, K::InvalidAddress),
+        ] {
+            assert_eq!(requeue(&mut sim, from, expected, [9, to, 9]), Err(code));
+        }
+        // One goes on, two are moved; and then as many as one trap may.
+        let done = requeue(&mut sim, WORD, 7, [1, OTHER, 2]);
+        assert_eq!(done, Ok(1 | 2 << 32));
+        assert_eq!(sim.on(threads[1]).finish().frame.rax, 0);
+        let done = requeue(&mut sim, WORD, 7, [2, OTHER, u64::MAX]);
+        assert_eq!(done, Ok(2 | 62 << 32));
+        for thread in &threads[4..6] {
+            assert_eq!(sim.on(*thread).finish().frame.rax, 0);
+        }
+        let woken = sim.on(first).trap(trap::FUTEX_WAKE, &[WORD, 64]);
+        assert_eq!(woken, Ok(2));
+        for thread in &threads[MANY - 2..] {
+            assert_eq!(sim.on(*thread).finish().frame.rax, 0);
+        }
+        let nobody = requeue(&mut sim, WORD, 7, [1, OTHER, 1]);
+        assert_eq!(nobody, Ok(0));
+        // They stand where they are now, in the order in which they came, behind who was there.
+        let order = [0, 2, 3].into_iter().chain(6..MANY - 2);
+        for thread in order.clone().take(20) {
+            let woken = sim.on(first).trap(trap::FUTEX_WAKE, &[OTHER, 1]);
+            assert_eq!(woken, Ok(1));
+            assert_eq!(sim.on(threads[thread]).finish().frame.rax, 0);
+        }
+        // Their deadlines hold on.
+        sim.pass_time(3_700_000_000_000);
+        for thread in order.skip(20) {
+            let code = sim.on(threads[thread]).finish().frame.rax;
+            assert_eq!(code, u64::from(K::OperationTimedOut.0));
+        }
+        assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+    }
+}
+
 #[test]
 fn whoever_waits_for_other_words_is_not_in_the_way() {
     const WORDS: usize = 7;

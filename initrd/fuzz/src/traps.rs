@@ -79,7 +79,7 @@ pub enum Argument {
 use Argument as A;
 
 /// Every trap but `mach_msg`, with the meaning of its arguments.
-pub const TRAPS: [(i64, &[Argument]); 59] = [
+pub const TRAPS: [(i64, &[Argument]); 60] = [
     (trap::VM_ALLOCATE, &[A::Address, A::Size, A::Flag]),
     (trap::VM_DEALLOCATE, &[A::Victim, A::Size]),
     (
@@ -138,6 +138,10 @@ pub const TRAPS: [(i64, &[Argument]); 59] = [
     (trap::CLOCK, &[]),
     (trap::FUTEX_WAIT, &[A::Futex, A::Expected, A::Deadline]),
     (trap::FUTEX_WAKE, &[A::Futex, A::Word]),
+    (
+        trap::FUTEX_REQUEUE,
+        &[A::Futex, A::Expected, A::Word, A::Futex, A::Word],
+    ),
     (trap::MESSAGE_BUFFER, &[A::Buffer, A::BufferSize]),
     (trap::REPLY_SLOT_TAKE, &[]),
     (trap::PORT_SET_LABEL, &[A::Receive, A::Word]),

@@ -111,6 +111,12 @@ pub const CLOCK: i64 = -201;
 pub const FUTEX_WAIT: i64 = -202;
 /// `futex_wake(address, count)` → how many threads woke.
 pub const FUTEX_WAKE: i64 = -203;
+/// `futex_requeue(address, expected, wakes, to, moves)` → how many threads woke, and in the upper half how many wait for
+/// the word at `to` from now on, behind those that do already.
+///
+/// Both are at most what was asked for, and 64 together. `Failure`: another value than `expected` · as [`FUTEX_WAIT`],
+/// of either word · `InvalidArgument`, too: both are one.
+pub const FUTEX_REQUEUE: i64 = -222;
 /// `message_buffer(address, size)`: registers the calling thread's message buffer.
 ///
 /// Both in whole pages; size 0 unregisters. The old buffer, if any, is released first.

@@ -97,6 +97,12 @@ pub(crate) unsafe fn trap(trap: i64, arguments: [u64; 6]) -> (u64, u64) {
             let word = unsafe { AtomicU32::from_ptr(a as *mut u32) };
             futex_wait(word, b as u32, c)
         }
+        // Who wakes without need looks at the word again.
+        number::FUTEX_REQUEUE => {
+            let _world = world();
+            CHANGED.notify_all();
+            Ok(0)
+        }
         number::FUTEX_WAKE => {
             let _world = world();
             CHANGED.notify_all();

@@ -384,6 +384,20 @@ pub fn futex_wake(word: &core::sync::atomic::AtomicU32, count: u32) -> Outcome<u
     )
 }
 
+/// If `word` holds `expected`, wakes up to `wakes` threads that wait on it, and lets up to `moves` more wait on `to` instead;
+/// answers how many of each, which are no more than 64 together.
+pub fn futex_requeue(
+    (word, expected): (&core::sync::atomic::AtomicU32, u32),
+    wakes: u32,
+    to: &core::sync::atomic::AtomicU32,
+    moves: u32,
+) -> Outcome<(u32, u32)> {
+    let (from, to) = (word.as_ptr() as u64, to.as_ptr() as u64);
+    let arguments = [from, expected.into(), wakes.into(), to, moves.into(), 0];
+    let both = harmless(number::FUTEX_REQUEUE, arguments)?;
+    Ok((both as u32, (both >> 32) as u32))
+}
+
 /// The device behind the interrupt right is served: the line may fire again.
 pub fn interrupt_acknowledge(interrupt: Name) -> Outcome<()> {
     unit(harmless(

@@ -80,6 +80,16 @@ impl Sched {
         Some(leader)
     }
 
+    /// The first thread that waits for a word waits for another one, behind those that do. Whether there was one.
+    pub fn move_waiter(&mut self, from: Key, to: Key) -> bool {
+        let leader = self.leader(from);
+        if let Some(leader) = leader {
+            self.leave_word(leader);
+            self.wait_word(leader, to, Wait::Futex);
+        }
+        leader.is_some()
+    }
+
     /// Takes a thread out of the queue of a wait that is this layer's own. The caller wakes it.
     pub fn leave_wait(&mut self, id: ThreadId) {
         let wait = self.threads.get(id).map(|thread| thread.wait);

@@ -40,6 +40,13 @@ pub enum Trap {
         address: u64,
         count: u64,
     },
+    FutexRequeue {
+        address: u64,
+        expected: u32,
+        wakes: u64,
+        to: u64,
+        moves: u64,
+    },
     MessageBuffer {
         address: u64,
         size: u64,
@@ -239,6 +246,13 @@ impl Trap {
             trap::FUTEX_WAKE => Self::FutexWake {
                 address: a,
                 count: b,
+            },
+            trap::FUTEX_REQUEUE => Self::FutexRequeue {
+                address: a,
+                expected: b as u32,
+                wakes: c,
+                to: d,
+                moves: r8,
             },
             trap::MESSAGE_BUFFER => Self::MessageBuffer {
                 address: a,

@@ -1,6 +1,7 @@
 //! The trap table: from registers to a value, and from the value to what the kernel does.
 
 mod decode;
+mod futex;
 mod semaphore;
 mod switch;
 
@@ -97,9 +98,19 @@ pub fn perform<M: Machine>(
             address,
             expected,
             deadline,
-        } => futex_wait(layers, task, caller, (address, expected), deadline),
+        } => futex::wait(layers, task, caller, (address, expected), deadline),
         Trap::FutexWake { address, count } => {
-            Outcome::Return(futex_wake(layers, task, address, count))
+            Outcome::Return(futex::wake(layers, task, address, count))
+        }
+        Trap::FutexRequeue {
+            address,
+            expected,
+            wakes,
+            to,
+            moves,
+        } => {
+            let words = ((address, expected), to);
+            Outcome::Return(futex::requeue(layers, task, words, (wakes, moves)))
         }
         Trap::MessageBuffer { address, size } => {
             Outcome::Return(message_buffer(layers, task, caller, (address, size)))
@@ -473,54 +484,6 @@ fn clock_deadline<M: Machine>(
         nanoseconds: u32::try_from(nanoseconds).map_err(|_| bad)?,
     };
     deadline(kind, time, layers.cx.machine.now())
-}
-
-fn futex_wait<M: Machine>(
-    layers: &mut Layers<'_, M>,
-    task: &Task,
-    caller: Caller,
-    (address, expected): (u64, u32),
-    deadline: u64,
-) -> Outcome {
-    let (vm, mut context) = layers.vm();
-    let (key, value) = match vm.futex_word(&mut context, task.map, address) {
-        Ok(found) => found,
-        Err(code) => return Outcome::Return(Err(code)),
-    };
-    if value != expected {
-        return Outcome::Return(Err(KernReturn::Failure));
-    }
-    let cx = &mut layers.cx;
-    if deadline <= cx.machine.now() {
-        return Outcome::Return(Err(KernReturn::OperationTimedOut));
-    }
-    cx.sched.wait_futex(caller.thread, key.bits());
-    if deadline != NEVER {
-        cx.sched.arm(cx.machine, cx.cpu, caller.thread, deadline);
-    }
-    Outcome::Blocked
-}
-
-/// Threads that one futex wake wakes at the most; the caller learns how many, and asks again.
-const MAX_WAKES: u64 = 64;
-
-fn futex_wake<M: Machine>(
-    layers: &mut Layers<'_, M>,
-    task: &Task,
-    address: u64,
-    count: u64,
-) -> KernResult<u64> {
-    let (vm, mut context) = layers.vm();
-    let (key, _) = vm.futex_word(&mut context, task.map, address)?;
-    let mut woken = 0;
-    while woken < count.min(MAX_WAKES) {
-        let Some(id) = layers.cx.sched.wake_futex(key.bits()) else {
-            break;
-        };
-        layers.cx.machine.frame(id.index()).rax = KernReturn::Success.0.into();
-        woken += 1;
-    }
-    Ok(woken)
 }
 
 fn message_buffer<M: Machine>(

@@ -21,6 +21,7 @@ cases! { "futex":
     "a wait ends at its deadline" => deadline,
     "a wake without waiters wakes nobody" => nobody,
     "a waiting thread is woken" => woken,
+    "who waits is moved to another word" => moved,
     "a lock lets one thread in at a time" => lock,
     "a word in memory that two tasks share is one word" => between_tasks,
     "a word is the same at each address of its memory" => two_addresses,
@@ -31,6 +32,37 @@ fn other_value(_: &World) -> Check {
     let word = AtomicU32::new(1);
     let ended = trap::futex_wait(&word, 0, u64::MAX);
     equal("wait", ended, Err(KernReturn::Failure))
+}
+
+// covers: K-05
+fn moved(_: &World) -> Check {
+    let words = Arc::new([const { AtomicU32::new(0) }; 3]);
+    let waiters: Vec<_> = (0..3)
+        .map(|_| {
+            let theirs = Arc::clone(&words);
+            thread::spawn(move || {
+                if trap::futex_wait(&theirs[0], 0, u64::MAX).is_ok() {
+                    theirs[2].fetch_add(1, Ordering::AcqRel);
+                }
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    let other = trap::futex_requeue((&words[0], 1), 3, &words[1], 0);
+    equal("with another value", other, Err(KernReturn::Failure))?;
+    // Each comes to the first word some time, and is moved then; nobody wakes meanwhile.
+    let (end, mut count) = (time::deadline(ms(10_000)), 0);
+    while count < 3 {
+        count += trap::futex_requeue((&words[0], 0), 0, &words[1], u32::MAX)?.1;
+        check!(time::now() < end, "{count} threads came");
+        time::sleep(ms(1));
+    }
+    equal("woken", trap::futex_wake(&words[0], u32::MAX)?, 0)?;
+    equal("went on", words[2].load(Ordering::Acquire), 0)?;
+    equal("woken then", trap::futex_wake(&words[1], u32::MAX)?, 3)?;
+    for waiter in waiters {
+        waiter.join();
+    }
+    equal("went on then", words[2].load(Ordering::Acquire), 3)
 }
 
 fn deadline(_: &World) -> Check {

@@ -169,6 +169,7 @@ pub(super) fn trap_name(number: i64) -> String {
         trap::THREAD_SWITCH => "thread_switch",
         trap::FUTEX_WAIT => "futex_wait",
         trap::FUTEX_WAKE => "futex_wake",
+        trap::FUTEX_REQUEUE => "futex_requeue",
         trap::SEMAPHORE_SIGNAL => "semaphore_signal",
         trap::SEMAPHORE_SIGNAL_ALL => "semaphore_signal_all",
         trap::SEMAPHORE_SIGNAL_THREAD => "semaphore_signal_thread",
