@@ -156,6 +156,10 @@ codes! {
         UnknownService = 1102,
         /// The service was checked in already, and its server lives.
         ServiceActive = 1103,
+        /// An array's length does not fit another's. No call here has such arrays.
+        BadCount = 1104,
+        /// The name service has no room for it.
+        NoMemory = 1105,
         /// The service has failed, and is not started again before `svc start`.
         ServiceFailed = 1110,
         /// The archive holds no program, or no server, of the name.

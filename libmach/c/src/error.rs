@@ -10,11 +10,13 @@ use libmach::abi;
 use libmach::sync::Mutex;
 
 /// Codes of the name service, by their C names.
-pub const BOOTSTRAP: [(&str, KernReturn); 8] = [
+pub const BOOTSTRAP: [(&str, KernReturn); 10] = [
     ("BOOTSTRAP_NOT_PRIVILEGED", refusal::NOT_PRIVILEGED),
     ("BOOTSTRAP_NAME_IN_USE", refusal::NAME_IN_USE),
     ("BOOTSTRAP_UNKNOWN_SERVICE", refusal::UNKNOWN_SERVICE),
     ("BOOTSTRAP_SERVICE_ACTIVE", refusal::SERVICE_ACTIVE),
+    ("BOOTSTRAP_BAD_COUNT", refusal::BAD_COUNT),
+    ("BOOTSTRAP_NO_MEMORY", refusal::NO_MEMORY),
     ("BOOTSTRAP_SERVICE_FAILED", refusal::SERVICE_FAILED),
     ("BOOTSTRAP_NO_SUCH_PROGRAM", refusal::NO_SUCH_PROGRAM),
     ("BOOTSTRAP_NOT_RUNNING", refusal::NOT_RUNNING),

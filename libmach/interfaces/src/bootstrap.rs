@@ -24,6 +24,10 @@ pub mod refusal {
     pub const UNKNOWN_SERVICE: KernReturn = KernReturn::UnknownService;
     /// The service was checked in already and its server lives.
     pub const SERVICE_ACTIVE: KernReturn = KernReturn::ServiceActive;
+    /// An array's length does not fit another's. No call has such arrays.
+    pub const BAD_COUNT: KernReturn = KernReturn::BadCount;
+    /// There is no room for another name or namespace.
+    pub const NO_MEMORY: KernReturn = KernReturn::NoMemory;
     /// The service has failed and is not started again before `svc start`.
     pub const SERVICE_FAILED: KernReturn = KernReturn::ServiceFailed;
     /// The archive holds no program, or no server, of the name.
@@ -44,7 +48,7 @@ pub trait Bootstrap {
     /// The receive right of a service that the caller's manifest declares.
     async fn check_in(&mut self, caller: Caller, service: &str) -> Result<ReceiveRight<Untyped>>;
     /// Enters a service that no manifest declares, as long as its port and the caller live. `NOT_PRIVILEGED` in
-    /// the root from a task that bootstrap did not start.
+    /// the root from a task that bootstrap did not start; `NO_MEMORY` when there are too many.
     async fn register(
         &mut self,
         caller: Caller,
@@ -64,7 +68,7 @@ pub trait Bootstrap {
     async fn name_of(&self, identity: u64) -> Result<Text<32>>;
     /// A new namespace. A name that is not registered in it means what it means here; what is
     /// registered in it is seen in it and below only. It ends, and all below it, when the port
-    /// `requestor` dies or nobody holds a send right to it. `RESOURCE_SHORTAGE` beyond 16 of a task.
+    /// `requestor` dies or nobody holds a send right to it. `NO_MEMORY` beyond 16 of a task.
     async fn subset(
         &mut self,
         caller: Caller,
@@ -78,7 +82,7 @@ pub trait Bootstrap {
     /// not live on for it.
     async fn unprivileged(&self) -> Result<SendRight<dyn Bootstrap>>;
     /// Enters a service of the caller's own: the same name may be many tasks', and [`look_up_of`](Self::look_up_of) alone
-    /// finds it. For the rest as `register`; `RESOURCE_SHORTAGE` beyond 16 of a task.
+    /// finds it. For the rest as `register`; `NO_MEMORY` beyond 16 of a task.
     async fn register_own(
         &mut self,
         caller: Caller,

@@ -143,7 +143,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`refusal::NAME_IN_USE`]; `InvalidArgument` for an empty name or one beyond [`MAX_NAME`]
-    /// bytes; `ResourceShortage` beyond [`MAX_REGISTERED`], or [`MAX_REGISTERED_IN_SUBSET`], or [`MAX_PRIVATE`].
+    /// bytes; `NO_MEMORY` beyond [`MAX_REGISTERED`], or [`MAX_REGISTERED_IN_SUBSET`], or [`MAX_PRIVATE`].
     pub fn register(
         &mut self,
         (space, owner): (Space, Owner),
@@ -166,7 +166,7 @@ impl Registry {
         if all.clone().filter(registered).count() >= most
             || all.filter(private).count() >= MAX_PRIVATE
         {
-            return Err(KernReturn::ResourceShortage.into());
+            return Err(refusal::NO_MEMORY.into());
         }
         self.push(space, name, owner, send);
         Ok(())

@@ -17,7 +17,7 @@ impl<L: Launcher> Hub<L> {
     /// Makes a subset of `space` for the task with this identity token, until `requestor` dies.
     ///
     /// # Errors
-    /// `ResourceShortage` when there are too many; `InvalidCapability` for a dead port;
+    /// `NO_MEMORY` when there are too many; `InvalidCapability` for a dead port;
     /// `InvalidArgument` for a subset's.
     pub fn subset(&mut self, space: Space, maker: u64, requestor: SendRight) -> Result<Space> {
         if self.registry.spaces.has(requestor.name()) {

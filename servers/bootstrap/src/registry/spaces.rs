@@ -7,11 +7,11 @@
 use alloc::vec::Vec;
 use core::iter::successors;
 
-use abi::kern_return::KernReturn;
 use abi::names::Name;
+use interfaces::bootstrap::refusal;
 use libmach::{Result, SendRight, abi};
 
-/// The most subsets that one task may have made; beyond it is `ResourceShortage`.
+/// The most subsets that one task may have made; beyond it is `NO_MEMORY`.
 pub const MAX_SUBSETS_OF_TASK: usize = 16;
 /// The most subsets of all tasks, for the same refusal.
 pub const MAX_SUBSETS: usize = 256;
@@ -56,11 +56,11 @@ impl Spaces {
     /// Makes a subset of `parent` that lives no longer than the port `requestor`.
     ///
     /// # Errors
-    /// `ResourceShortage` beyond [`MAX_SUBSETS_OF_TASK`] of `maker`'s, or [`MAX_SUBSETS`].
+    /// `NO_MEMORY` beyond [`MAX_SUBSETS_OF_TASK`] of `maker`'s, or [`MAX_SUBSETS`].
     pub fn add(&mut self, parent: Space, maker: u64, requestor: SendRight) -> Result<Space> {
         let own = self.subsets.iter().filter(|subset| subset.maker == maker);
         if own.count() >= MAX_SUBSETS_OF_TASK || self.subsets.len() >= MAX_SUBSETS {
-            return Err(KernReturn::ResourceShortage.into());
+            return Err(refusal::NO_MEMORY.into());
         }
         self.last += 1;
         let space = Space(self.last);

@@ -64,7 +64,7 @@ fn registering_has_its_bounds() {
             .unwrap();
     }
     let full = registry.register((Space::ROOT, Owner::Task(1)), "one-more", send());
-    assert_eq!(refused(full), KernReturn::ResourceShortage);
+    assert_eq!(refused(full), refusal::NO_MEMORY);
     assert!(registry.forget(port.name()));
     registry
         .register((Space::ROOT, Owner::Task(1)), "one-more", send())
@@ -107,7 +107,7 @@ fn private_names_are_each_tasks_own() {
         enter(&mut registry, one, &format!("n{index}")).unwrap();
     }
     let full = enter(&mut registry, one, "one-more");
-    assert_eq!(refused(full), KernReturn::ResourceShortage);
+    assert_eq!(refused(full), refusal::NO_MEMORY);
     enter(&mut registry, two, "one-more").unwrap();
     // They end with their task.
     registry.forget_of(1);

@@ -187,12 +187,12 @@ fn subsets_and_their_names_are_bounded() {
         all.push(subset(&all[all.len() - 1], &requestor));
     }
     let more = || root.client().subset(requestor.make_send().unwrap());
-    refused(more(), KernReturn::ResourceShortage);
+    refused(more(), refusal::NO_MEMORY);
     for index in 0..MAX_REGISTERED_IN_SUBSET {
         register(&all[0], &format!("n{index}"), &mine).unwrap();
     }
     let full = register(&all[0], "one-more", &mine);
-    refused(full, KernReturn::ResourceShortage);
+    refused(full, refusal::NO_MEMORY);
     register(&all[1], "one-more", &mine).unwrap();
     // Its end makes room again.
     all.pop();
