@@ -5,13 +5,15 @@ mod common;
 
 use abi::kern_return::KernReturn;
 use abi::names::{Name, disposition};
+use abi::transport::Interface;
 use abi::trap;
 use common::{Counter, CounterClient, Events, Server};
 use libmach::blocking::Blocking;
 use libmach::host::Names;
 use libmach::packet::In;
 use libmach::server::Message;
-use libmach::{Error, ReceiveRight, Refused, SendRight, SendRights, ms};
+use libmach::{Error, ReceiveRight, Refused, Result, SendRight, SendRights, ms};
+use macros::interface;
 
 /// A counter in a task of its own, and its client.
 fn counter() -> (
@@ -231,6 +233,57 @@ fn an_unknown_request_is_refused_and_its_rights_are_released() {
     assert_eq!(code, abi::kern_return::MessageReturn::Success);
     assert_eq!(reply.id(), 9199);
     assert_eq!(reply.words[0] as u32, KernReturn::MigBadId.0);
+}
+
+#[interface(name = "test.gaps", subsystem = 9300)]
+trait Gaps {
+    async fn first(&self) -> Result<u64>;
+    #[skip(2)]
+    async fn fourth(&self) -> Result<u64>;
+    async fn fifth(&self, n: u64) -> Result<u64>;
+}
+
+struct Numbers;
+
+impl Gaps for Numbers {
+    async fn first(&self) -> Result<u64> {
+        Ok(1)
+    }
+
+    async fn fourth(&self) -> Result<u64> {
+        Ok(4)
+    }
+
+    async fn fifth(&self, n: u64) -> Result<u64> {
+        Ok(5 + n)
+    }
+}
+
+// covers: G-01
+#[test]
+fn numbers_that_are_skipped_are_no_methods() {
+    let port = ReceiveRight::<dyn Gaps>::new().unwrap();
+    let gaps = port.make_send().unwrap().into_client();
+    let server = libmach::host::Task::spawn(vec![("port", libmach::host::give(port))], |context| {
+        let port = context.receive_right::<dyn Gaps>("port").unwrap();
+        let runtime = libmach::Runtime::new().unwrap();
+        runtime.serve(port, Numbers).unwrap();
+        runtime.run().unwrap();
+    });
+    let ids = <dyn Gaps>::DESCRIPTION.methods.iter().map(|m| m.id);
+    assert!(ids.eq([9300, 9303, 9304]));
+    assert_eq!(
+        (gaps.first(), gaps.fourth(), gaps.fifth(1)),
+        (Ok(1), Ok(4), Ok(6))
+    );
+    for id in [9299, 9301, 9302, 9305] {
+        let (_, reply) = libmach::message::call(gaps.transport().name(), id, [0; 6]);
+        assert_eq!(
+            (reply.id(), reply.words[0] as u32),
+            (id + 100, KernReturn::MigBadId.0)
+        );
+    }
+    server.kill();
 }
 
 // covers: G-02

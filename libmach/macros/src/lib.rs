@@ -24,14 +24,15 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// Makes a trait an interface: client, dispatch, message ids and description.
 ///
 /// `#[interface(name = "org.mello.counter", subsystem = 4200)]`; method n has the request id
-/// `subsystem + n`. Methods are `async fn(&self | &mut self, …) -> Result<T>`, with
+/// `subsystem + n`, its answer 100 more. Methods are `async fn(&self | &mut self, …) -> Result<T>`, with
 ///
 /// - arguments: `abi::transport::Wire` values, `&[u8]`, `&str`, `SendRight<dyn I>`,
 ///   `SendOnce<dyn I>`, `ReceiveRight<dyn I>`, `Memory`; a last `reply: Reply<T>` instead of a
 ///   result lets the server answer later;
 /// - results: one such value (not `&[u8]` or `&str`) or a tuple of them;
 /// - `#[idempotent]`: the client repeats it when the server died; it moves no rights;
-/// - `#[oneway]`: no answer, no result.
+/// - `#[oneway]`: no answer, no result;
+/// - `#[skip(n)]`: the n numbers before it are no method's, as MIG's `skip`.
 ///
 /// The trait keeps its name and is what a server implements. Its `dyn` type is the interface's
 /// marker (`SendRight<dyn Counter>`), `CounterClient` its client. When a method carries rights or

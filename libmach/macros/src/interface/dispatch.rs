@@ -16,10 +16,10 @@ pub(crate) fn write(model: &Model) -> TokenStream {
     } else {
         quote!(#name)
     };
-    let arms = model.methods.iter().enumerate().map(|(index, method)| {
-        let index = i32::try_from(index).unwrap_or(i32::MAX);
+    let arms = model.methods.iter().map(|method| {
+        let number = method.number;
         let arm = arm(method, &marker, name);
-        quote!(#index => { #arm })
+        quote!(#number => { #arm })
     });
     quote! {
         impl<S: #bound, R: ::abi::transport::Rights> ::abi::transport::Serve<S, R> for #marker {

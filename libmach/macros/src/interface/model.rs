@@ -23,6 +23,8 @@ pub(crate) struct Model {
 /// One method.
 pub(crate) struct Method {
     pub(crate) name: Ident,
+    /// What its request id is above the subsystem.
+    pub(crate) number: i32,
     pub(crate) docs: Vec<Attribute>,
     /// `&mut self`.
     pub(crate) exclusive: bool,
@@ -129,20 +131,15 @@ impl Model {
             let text = "an interface has no generics and no supertraits";
             return Err(Error::new_spanned(&item.ident, text));
         }
+        let mut next = 0;
         let methods = item
             .items
             .into_iter()
             .map(|item| match item {
-                TraitItem::Fn(function) => Method::read(&function),
+                TraitItem::Fn(function) => Method::read(&function, &mut next),
                 other => Err(Error::new_spanned(other, "an interface has methods only")),
             })
             .collect::<Result<Vec<_>>>()?;
-        if methods.len() > 99 {
-            return Err(Error::new_spanned(
-                &item.ident,
-                "an interface has at most 99 methods",
-            ));
-        }
         Ok(Self {
             service: head.name,
             subsystem: head.subsystem,
@@ -165,8 +162,18 @@ impl Model {
 }
 
 impl Method {
-    fn read(function: &TraitItemFn) -> Result<Self> {
+    /// Reads a method; `next` is the first number that none before it has.
+    fn read(function: &TraitItemFn, next: &mut i32) -> Result<Self> {
         let signature = &function.sig;
+        let number = *next + skipped(function)?;
+        // The answer's id is the request's and 100.
+        if !(0..99).contains(&number) {
+            return Err(Error::new_spanned(
+                signature,
+                "an interface has at most 99 numbers",
+            ));
+        }
+        *next = number + 1;
         if signature.asyncness.is_none() || function.default.is_some() {
             return Err(Error::new_spanned(
                 signature,
@@ -198,12 +205,11 @@ impl Method {
         let (form, results) = form(function, deferred.as_deref())?;
         let method = Self {
             name: signature.ident.clone(),
+            number,
             docs: function
                 .attrs
                 .iter()
-                .filter(|mark| {
-                    !mark.path().is_ident("oneway") && !mark.path().is_ident("idempotent")
-                })
+                .filter(|mark| !MARKS.iter().any(|ours| mark.path().is_ident(ours)))
                 .cloned()
                 .collect(),
             exclusive: receiver.mutability.is_some(),
@@ -218,6 +224,18 @@ impl Method {
         }
         Ok(method)
     }
+}
+
+/// The attributes of methods that are the macro's own.
+const MARKS: [&str; 3] = ["idempotent", "oneway", "skip"];
+
+/// How many numbers `#[skip(n)]` leaves out before a method.
+fn skipped(function: &TraitItemFn) -> Result<i32> {
+    let mark = function
+        .attrs
+        .iter()
+        .find(|mark| mark.path().is_ident("skip"));
+    mark.map_or(Ok(0), |mark| mark.parse_args::<LitInt>()?.base10_parse())
 }
 
 fn is_marked(function: &TraitItemFn, name: &str) -> bool {

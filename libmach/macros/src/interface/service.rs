@@ -20,8 +20,8 @@ pub(crate) fn write(model: &Model) -> TokenStream {
         }
     });
     let methods = model.methods.iter().map(method);
-    let plans = model.methods.iter().enumerate().map(|(index, method)| {
-        let index = i32::try_from(index).unwrap_or(i32::MAX);
+    let plans = model.methods.iter().map(|method| {
+        let number = method.number;
         let plan = method.plan();
         let text = format!("The messages of `{}`.", method.name);
         let idempotent = method.idempotent;
@@ -34,7 +34,7 @@ pub(crate) fn write(model: &Model) -> TokenStream {
         quote! {
             #[doc = #text]
             pub const #plan: ::abi::transport::Plan = ::abi::transport::Plan {
-                id: #subsystem + #index,
+                id: #subsystem + #number,
                 idempotent: #idempotent,
                 request_words: 0 #(+ #request_words)*,
                 request_descriptors: #request_descriptors,
