@@ -128,7 +128,7 @@ void case_trailers(void)
     WORKS(mach_port_set_context(mach_task_self(), port, label));
     for (int words = 0; words < 2; words++) {
         WORKS(mach_port_set_seqno(mach_task_self(), port, 100));
-        for (mach_port_seqno_t i = 0; i < 3; i++) {
+        for (mach_port_seqno_t i = 0; i < 4; i++) {
             if (words) {
                 send_words(port, 30, 0);
             } else {
@@ -151,14 +151,21 @@ void case_trailers(void)
         EQUAL(trailer->msgh_trailer_size, sizeof(mach_msg_context_trailer_t));
         EQUAL(trailer->msgh_seqno, 102);
         EQUAL(trailer->msgh_context, label);
+        EQUAL((unsigned)trailer->msgh_ad, 0xeeeeeeee);
         /* The sender is this program: the same each time, and somebody. */
         CHECK(trailer->msgh_sender.val[0] != 0 || trailer->msgh_sender.val[1] != 0);
         CHECK(!words || memcmp(&audit, &trailer->msgh_audit, sizeof audit) == 0);
         audit = trailer->msgh_audit;
         EQUAL(audit.val[0], trailer->msgh_sender.val[0]);
+        found = receive_with(port, MACH_RCV_TRAILER_LABELS);
+        EQUAL(trailer->msgh_trailer_size, sizeof(mach_msg_mac_trailer_t));
+        EQUAL(trailer->msgh_seqno, 103);
+        EQUAL(trailer->msgh_context, label);
+        EQUAL(trailer->msgh_ad, 0);
+        EQUAL(trailer->msgh_labels.sender, MACH_PORT_NULL);
     }
     send_words(port, 31, 0);
-    EQUAL(mach_msg(&found.head, MACH_RCV_MSG | MACH_RCV_TRAILER_ELEMENTS(8), 0, sizeof found, port, 0,
+    EQUAL(mach_msg(&found.head, MACH_RCV_MSG | MACH_RCV_TRAILER_ELEMENTS(6), 0, sizeof found, port, 0,
                    MACH_PORT_NULL),
           MACH_RCV_INVALID_TRAILER);
     /* Its room counts: a buffer of the message's size is too small. */

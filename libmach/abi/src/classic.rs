@@ -113,7 +113,7 @@ const _: () = {
     assert!(offset_of!(MemoryDescriptor, disposition) == DISPOSITION_OFFSET);
 };
 
-/// What the receiver asked to find behind the message, `mach_msg_context_trailer_t` at most.
+/// What the receiver asked to find behind the message, `mach_msg_mac_trailer_t` at most.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, packed(4))]
 pub struct Trailer {
@@ -129,10 +129,14 @@ pub struct Trailer {
     pub audit: [u32; 8],
     /// [`trailer::CONTEXT`]: the label of the port received on.
     pub context: u64,
+    /// [`trailer::FILTER`]: what a filter of messages noted; nobody filters them here: 0.
+    pub filter: u32,
+    /// [`trailer::LABELS`]: the port of the sender's labels; there are none: 0.
+    pub labels: u32,
 }
 
 /// Bytes of the largest [`Trailer`].
-pub const MAX_TRAILER_SIZE: usize = 60;
+pub const MAX_TRAILER_SIZE: usize = 68;
 const _: () = assert!(size_of::<Trailer>() == MAX_TRAILER_SIZE);
 
 /// Which elements a trailer has: each number brings those before it too.
@@ -147,14 +151,28 @@ pub mod trailer {
     pub const AUDIT: u32 = 3;
     /// The port's label.
     pub const CONTEXT: u32 = 4;
+    /// `MACH_RCV_TRAILER_AV`. Who asks for this gets labels, too.
+    pub const FILTER: u32 = 7;
+    /// `MACH_RCV_TRAILER_LABELS`.
+    pub const LABELS: u32 = 8;
     /// Where the options of a receive have this number (4 bits).
     pub const ELEMENTS_SHIFT: u32 = 24;
     /// Where they have the trailer's type (4 bits), 0.
     pub const TYPE_SHIFT: u32 = 28;
     /// All bits of both.
     pub const MASK: u32 = 0xff00_0000;
-    /// Bytes of a trailer, by its elements.
-    pub const SIZES: [usize; 5] = [8, 12, 20, 52, super::MAX_TRAILER_SIZE];
+    /// Bytes of a trailer with these elements; `None`: there are none of that number.
+    pub const fn size(elements: u32) -> Option<usize> {
+        Some(match elements {
+            NONE => 8,
+            SEQUENCE => 12,
+            SENDER => 20,
+            AUDIT => 52,
+            CONTEXT => 60,
+            FILTER | LABELS => super::MAX_TRAILER_SIZE,
+            _ => return None,
+        })
+    }
 }
 
 /// Options that libmach adds to those of the trap ([`options`](crate::registers::options)).

@@ -259,8 +259,7 @@ pub struct Facts {
 pub fn trailer_size(option: u32) -> Option<usize> {
     let elements = option >> trailer::ELEMENTS_SHIFT & 0xf;
     let format = option >> trailer::TYPE_SHIFT;
-    let size = trailer::SIZES.get(elements as usize).copied();
-    size.filter(|_| format == 0)
+    trailer::size(elements).filter(|_| format == 0)
 }
 
 /// Writes a trailer of `to`'s size.

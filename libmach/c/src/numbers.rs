@@ -168,6 +168,8 @@ fn bodies(section: &mut Section<'_>) {
             ("MACH_RCV_TRAILER_SENDER", trailer::SENDER.into()),
             ("MACH_RCV_TRAILER_AUDIT", trailer::AUDIT.into()),
             ("MACH_RCV_TRAILER_CTX", trailer::CONTEXT.into()),
+            ("MACH_RCV_TRAILER_AV", trailer::FILTER.into()),
+            ("MACH_RCV_TRAILER_LABELS", trailer::LABELS.into()),
             (
                 "MACH_RCV_TRAILER_ELEMENTS_SHIFT",
                 trailer::ELEMENTS_SHIFT.into(),

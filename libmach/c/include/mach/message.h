@@ -131,7 +131,25 @@ typedef struct {
     mach_port_context_t msgh_context;
 } mach_msg_context_trailer_t;
 
-typedef mach_msg_context_trailer_t mach_msg_max_trailer_t;
+typedef struct {
+    mach_port_name_t sender;
+} msg_labels_t;
+
+typedef int mach_msg_filter_id;
+
+/* The last two say nothing: messages are not filtered, and have no labels. */
+typedef struct {
+    mach_msg_trailer_type_t msgh_trailer_type;
+    mach_msg_trailer_size_t msgh_trailer_size;
+    mach_port_seqno_t msgh_seqno;
+    security_token_t msgh_sender;
+    audit_token_t msgh_audit;
+    mach_port_context_t msgh_context;
+    mach_msg_filter_id msgh_ad;
+    msg_labels_t msgh_labels;
+} mach_msg_mac_trailer_t;
+
+typedef mach_msg_mac_trailer_t mach_msg_max_trailer_t;
 
 #pragma pack(pop)
 
