@@ -303,6 +303,41 @@ fn bad_arguments_are_refused() {
     assert_eq!(counter.get(), Ok(0), "the server goes on");
 }
 
+// covers: G-03
+#[test]
+fn a_reply_with_another_id_is_none_and_its_right_is_given_back() {
+    let port = ReceiveRight::<dyn Counter>::new().unwrap();
+    let counter = port.make_send().unwrap().into_client();
+    let server = libmach::host::Task::spawn(vec![("port", libmach::host::give(port))], |context| {
+        let port = context.receive_right::<dyn Counter>("port").unwrap();
+        let answers = ReceiveRight::<dyn Counter>::new().unwrap();
+        for offset in [101, 99, 0] {
+            let (_, request) = libmach::message::receive(port.name());
+            let to = (Name::REPLY_SLOT, disposition::MOVE_SEND_ONCE);
+            let reply = (answers.name(), disposition::MAKE_SEND_ONCE);
+            let (id, shape) = (request.id() + offset, abi::registers::Shape::SHORT);
+            let registers = libmach::message::send_registers(0, to, reply, id, shape, [0; 6]);
+            libmach::message::exchange(registers);
+            let (_, released) = libmach::message::receive(answers.name());
+            assert_eq!(released.id(), abi::notify::SEND_ONCE);
+        }
+        // The right one comes after all of them.
+        let (_, request) = libmach::message::receive(port.name());
+        let to = (Name::REPLY_SLOT, disposition::MOVE_SEND_ONCE);
+        let none = libmach::message::NO_REPLY;
+        let (id, shape) = (request.id() + 100, abi::registers::Shape::SHORT);
+        let words = [0, 42, 0, 0, 0, 0];
+        let registers = libmach::message::send_registers(0, to, none, id, shape, words);
+        libmach::message::exchange(registers);
+    });
+    for _ in 0..3 {
+        assert_eq!(counter.add(1), Err(Error::BadReply));
+    }
+    assert_eq!(counter.add(1), Ok(42));
+    server.join();
+}
+
+// covers: G-03
 #[test]
 fn a_reply_that_wants_an_answer_is_none() {
     let port = ReceiveRight::<dyn Counter>::new().unwrap();
