@@ -680,7 +680,7 @@ fn a_fork_that_cannot_be_paid_for_leaves_nothing() {
             .poke(at + page * PAGE, &[1]);
     }
     let mut refused = 0;
-    for kernel_bytes in (0..2048).step_by(32) {
+    for kernel_bytes in (0..4096).step_by(64) {
         let few = Limits {
             kernel_bytes,
             ..LIMITS

@@ -1,6 +1,6 @@
 //! What a genuine Limine asks of the file that it loads, checked on the kernel as it is built.
 //!
-//! The rules are those of the releases 8 to 11 for an ELF file and of the protocol's base revision 3. The boot stub
+//! The rules are those of the protocol, base revision 3, and of the ELF loader of a Limine that offers it. The boot stub
 //! refuses what breaks most of them too; here they are together, and say what is wrong.
 
 use elf::ElfBytes;
