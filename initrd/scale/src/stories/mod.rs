@@ -21,8 +21,9 @@ use libmach::{SendRight, trap};
 use crate::raw::Pages;
 use crate::{Census, Failure, Order, Result, ensure};
 
-/// How often a story yields to what it waits for, before it counts as missing.
-const PATIENCE: u32 = 10_000;
+/// How often a story yields to what it waits for, before it counts as missing: some seconds. Another CPU's emulation may stand
+/// still for long on a loaded host, and does all that is waited for.
+const PATIENCE: u32 = 1_000_000;
 /// Addresses that one page table maps.
 const TABLE_PAGES: u64 = 512;
 /// Pages that a story has at most beside one for each object.

