@@ -2,18 +2,22 @@
 
 use core::time::Duration;
 
+use abi::kern_return::MessageReturn;
 use abi::names::Name;
 use abi::start::{Page, names};
 use abi::transport::{Error, Interface, Result};
 use interfaces::bootstrap::{Bootstrap, refusal};
 
 use crate::blocking::Blocking;
-use crate::ignore;
 use crate::rights::{ReceiveRight, SendRight, Untyped};
 use crate::server::Service;
+use crate::trap;
 
 /// The environment variable with the period of the heartbeat that the manifest asks for, in ms.
 pub const HEARTBEAT: &str = "HEARTBEAT";
+
+/// How often a program that may have no more messages tries to say how it ends.
+const EXIT_TRIES: u32 = 1000;
 
 /// The start page, read.
 #[derive(Clone, Copy, Debug)]
@@ -110,8 +114,14 @@ impl Context {
     /// Nothing is dropped on the way: the kernel takes back what the task holds.
     pub fn exit(&self, status: u8) -> ! {
         if let Ok(bootstrap) = self.send_right::<dyn Bootstrap>(names::BOOTSTRAP) {
-            // Without a bootstrap that listens nobody waits for the status either.
-            ignore(bootstrap.client().exiting(u64::from(status)));
+            for _ in 0..EXIT_TRIES {
+                // Who may have no more messages is heard when bootstrap waits for one. Without a bootstrap that listens nobody
+                // waits for the status either.
+                match bootstrap.client().exiting(u64::from(status)) {
+                    Err(Error::NotSent(MessageReturn::SendNoBuffer)) => trap::swtch_pri(),
+                    _ => break,
+                };
+            }
         }
         #[cfg(target_os = "none")]
         crate::machine::start::exit();
