@@ -14,7 +14,7 @@ fn main(context: Context) -> Result<()> {
         value.unwrap_or(default)
     };
     let output = Output::of(&context)?;
-    let scene = Scene::set(number("seed", 1))?;
+    let scene = Scene::set(&context, number("seed", 1))?;
     let divide = number("divide", 1).max(1);
     let told = stories::tell_all(&scene, divide, |line| output.line(line));
     if let Err(failure) = told {

@@ -40,8 +40,8 @@ const ROW: usize = STEP / RIGHT;
 pub(super) const STEP: usize = 64;
 
 /// What a right weighs: its name is new in the receiver's space, or leaves the sender's, which are searches in a tree of all
-/// names.
-pub(super) const RIGHT: usize = 4;
+/// names. Beside 20,000 names a new one takes some 3,600 instructions.
+pub(super) const RIGHT: usize = 6;
 
 /// Bytes of a name.
 pub(super) const NAME: usize = size_of::<Name>();

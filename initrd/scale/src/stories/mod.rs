@@ -12,11 +12,13 @@ use alloc::format;
 use core::fmt;
 
 use interfaces::host::Host;
+use interfaces::mach_host::MachHost;
 use interfaces::task::Task;
 use libmach::abi::PAGE_SIZE;
 use libmach::abi::message::MAX_PORTS;
 use libmach::abi::names::{Name, right};
-use libmach::{SendRight, trap};
+use libmach::abi::start::names::HOST_PRIVILEGED;
+use libmach::{Context, SendRight, trap};
 
 use crate::raw::Pages;
 use crate::{Census, Failure, Order, Result, ensure};
@@ -33,6 +35,7 @@ const ROOM: u64 = 4 * TABLE_PAGES;
 #[derive(Debug)]
 pub struct Scene {
     host: SendRight<dyn Host>,
+    privileged: SendRight<dyn MachHost>,
     own: SendRight<dyn Task>,
     seed: u64,
 }
@@ -49,7 +52,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const ALL: [Story; 20] = [
+pub const ALL: [Story; 21] = [
     Story {
         name: "threads",
         count: 50_000,
@@ -141,6 +144,11 @@ pub const ALL: [Story; 20] = [
         run: tasks::together,
     },
     Story {
+        name: "tasks listed",
+        count: 10_000,
+        run: tasks::in_their_set,
+    },
+    Story {
         name: "nested rights",
         count: 10_000,
         run: chain::nested,
@@ -198,9 +206,10 @@ impl Scene {
     /// The scene, with an order of destruction from a seed.
     ///
     /// # Errors
-    /// When the kernel refuses this task's own ports.
-    pub fn set(seed: u64) -> Result<Self> {
+    /// When the kernel refuses this task's own ports, or it has no privileged host port.
+    pub fn set(context: &Context, seed: u64) -> Result<Self> {
         Ok(Self {
+            privileged: context.send_right(HOST_PRIVILEGED)?,
             host: SendRight::from_name(trap::host_self()?),
             own: SendRight::from_name(trap::task_self()?),
             seed,
@@ -295,6 +304,8 @@ pub fn tell_all(
     let mut peak = Peak::from(scene.census()?);
     forks::beside_each_other(scene, forks::FEW, &mut peak)?;
     large::memory(scene, 1, &mut peak)?;
+    // And who is listed for the first time, as this thread is.
+    tasks::in_their_set(scene, 1, &mut peak)?;
     for story in &ALL {
         let told = scene.tell(story, size(story));
         let told = told.map_err(|why| Failure::Wrong(format!("{}: {why}", story.name)))?;
