@@ -34,10 +34,14 @@ fn put_away(world: &World) -> Check {
     let (mut away, mut gone) = (before, 0);
     let filled = (0..PAGES).try_for_each(|page| mark(address, page));
     let read = filled.and_then(|()| {
-        // What others do not use goes as well, so more and more is wanted. Each of these calls waits for its turn behind pages.
+        // What others do not use goes as well, so more and more is wanted; what is taken makes the kernel look whether there
+        // is so much. Each of these calls waits for its turn behind pages.
         for _ in 0..PAGES {
             let free = host.client().info()?.free_pages;
             host.client().set_free_target(free + SPARE)?;
+            let more = raw::allocate(PAGE)?;
+            raw::poke(more, 1, 1);
+            raw::deallocate(more, PAGE)?;
             away = store.client().statistics()?;
             gone = put_away_of(|page| address + page * PAGE, PAGES)?;
             if gone > PAGES / 2 {
