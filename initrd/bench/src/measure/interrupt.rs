@@ -5,15 +5,13 @@
 
 use interfaces::interrupt::{Interrupt, InterruptRoot};
 use interfaces::io::{IoRange, IoRoot};
-use libmach::abi::names::{Name, right};
+use libmach::abi::names::right;
 use libmach::abi::notify::pending;
 use libmach::abi::start::names;
-use libmach::message::receive;
 use libmach::{Context, SendRight, Untyped, trap};
 
-use super::message::HIGHER;
+use super::message::{HIGHER, note_arrivals};
 use super::{Bench, Take, WARM_UP, row};
-use crate::failure::delivered;
 use crate::peer::Peer;
 use crate::samples::{COUNT, Samples};
 use crate::{Result, ensure, raw, time};
@@ -39,7 +37,7 @@ pub(super) fn all(bench: &Bench, context: &Context, take: Take<'_>) -> Result<()
     let device = io.client().range(PORTS.0, PORTS.1)?;
     let line = interrupts.client().line(LINE)?;
     let page = raw::allocate_shared(1)?;
-    let peer = Peer::serving(note_interrupts, page)?
+    let peer = Peer::serving(note_arrivals, page)?
         .at_priority(HIGHER)?
         .run()?;
     trap::port_mod_refs(peer.port(), right::SEND, 1)?;
@@ -51,7 +49,7 @@ pub(super) fn all(bench: &Bench, context: &Context, take: Take<'_>) -> Result<()
     for round in 0..WARM_UP + COUNT {
         let start = time::start();
         let enabled = trap::io_write(device.name(), ENABLE, 1, EMPTY);
-        let (end, id) = (raw::read(page), raw::read(page + 8));
+        let (end, id) = (raw::read(page), raw::read(page + 16));
         enabled?;
         let came = end > start && id == pending::INTERRUPT as u64;
         ensure(came, "an interrupt did not come at once")?;
@@ -71,17 +69,4 @@ fn serve(device: &SendRight<dyn IoRange>, line: &SendRight<dyn Interrupt>) -> Re
     trap::io_write(device.name(), ENABLE, 1, 0)?;
     trap::io_read(device.name(), IDENTIFY, 1)?;
     Ok(trap::interrupt_acknowledge(line.name())?)
-}
-
-/// Writes down when each message came, and its id.
-extern "C" fn note_interrupts(port: Name, page: u64) {
-    loop {
-        let (code, message) = receive(port);
-        let now = time::end();
-        if delivered(code).is_err() {
-            return;
-        }
-        raw::write(page, now);
-        raw::write(page + 8, message.id() as u64);
-    }
 }

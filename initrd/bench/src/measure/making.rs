@@ -7,8 +7,8 @@ use libmach::{SendRight, thread, trap};
 use super::{Bench, Take, nothing};
 use crate::{Result, ensure, raw};
 
-/// What a task that never has anything may hold.
-const LIMITS: Limits = Limits {
+/// What a task may hold that never runs: almost nothing.
+pub(super) const LIMITS: Limits = Limits {
     names: 4,
     messages: 1,
     threads: 1,

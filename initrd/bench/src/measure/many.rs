@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 use interfaces::task::Task;
 use interfaces::thread::Thread;
 use libmach::abi::names::Name;
-use libmach::abi::task::Limits;
 use libmach::abi::thread_state::ThreadState;
 use libmach::{SendRight, trap};
 
+use super::making::LIMITS;
 use super::rpc::empty;
 use super::{Bench, Take};
 use crate::peer::Peer;
@@ -20,15 +20,6 @@ use crate::{Result, ensure};
 
 /// How many of each.
 const COUNT: usize = 10_000;
-
-/// What each of many tasks may hold: almost nothing.
-const LIMITS: Limits = Limits {
-    names: 4,
-    messages: 1,
-    threads: 1,
-    pages: 4,
-    kernel_bytes: 16 << 10,
-};
 
 pub(super) fn all(bench: &Bench, take: Take<'_>) -> Result<()> {
     let peer = Peer::serving(serve, 0)?.run()?;

@@ -83,8 +83,8 @@ fn one_way(bench: &Bench) -> Result<Row> {
     row("send_one_way", samples)
 }
 
-/// Writes down when each message came, and what it said.
-extern "C" fn note_arrivals(port: Name, page: u64) {
+/// Writes down when each message came, its last word, and its id.
+pub(super) extern "C" fn note_arrivals(port: Name, page: u64) {
     loop {
         let (code, message) = receive(port);
         let now = time::end();
@@ -93,5 +93,6 @@ extern "C" fn note_arrivals(port: Name, page: u64) {
         }
         raw::write(page, now);
         raw::write(page + 8, message.words[5]);
+        raw::write(page + 16, message.id() as u64);
     }
 }
