@@ -11,7 +11,7 @@
 //! before it comes back.
 
 use core::cell::UnsafeCell;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, offset_of};
 use core::ops::{Deref, DerefMut};
 
 use crate::atomic::{AtomicU32, Ordering, pause, test_and_set};
@@ -28,6 +28,9 @@ pub struct Lock<T> {
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {
+    /// Where the word lies that a store of 0 releases the lock by: for assembly that ends with a [`Guard::keep`].
+    pub const WORD: usize = offset_of!(Self, taken);
+
     /// A free lock.
     #[cfg(not(loom))]
     pub const fn new(value: T) -> Self {
@@ -105,6 +108,12 @@ impl<T> Guard<'_, T> {
     #[inline(always)]
     pub fn unlock(self) {
         ManuallyDrop::new(self).release();
+    }
+
+    /// Leaves the lock taken, for assembly that releases it by [`Lock::WORD`].
+    #[inline(always)]
+    pub fn keep(self) {
+        core::mem::forget(self);
     }
 
     #[inline(always)]

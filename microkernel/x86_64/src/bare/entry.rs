@@ -11,6 +11,7 @@
 use core::arch::naked_asm;
 use core::mem::offset_of;
 
+use abi::names::Name;
 use abi::registers::Shape;
 use abi::trap::MACH_MSG;
 use ksync::Guard;
@@ -112,13 +113,21 @@ pub(crate) unsafe extern "C" fn trap() -> ! {
     )
 }
 
-extern "C" fn call(word: u64, names: u64, receive: u64) -> ! {
+extern "C" fn call(_: u64, names: u64, receive: u64) -> ! {
+    let word = Direct::CALL.into();
     pass((Direct::Call, Shape::SHORT), (word, names, receive))
 }
 
-extern "C" fn reply(word: u64, names: u64, receive: u64) -> ! {
-    pass((Direct::Reply, Shape::SHORT), (word, names, receive))
+extern "C" fn reply(_: u64, names: u64, receive: u64) -> ! {
+    let word = Direct::REPLY.into();
+    if names != SLOT {
+        ask(word, names, receive);
+    }
+    pass((Direct::Reply, Shape::SHORT), (word, SLOT, receive))
 }
+
+/// The names of a reply through the slot, and the only ones of a reply that the fast path takes.
+const SLOT: u64 = Name::REPLY_SLOT.0 as u64;
 
 extern "C" fn send(word: u64, names: u64, receive: u64) -> ! {
     // Its sender runs again later, with the registers that it has now.

@@ -20,7 +20,7 @@ use microkernel_x86_64::layout::THREAD_SIZE;
 use super::asm::{self, msr};
 use super::cpu::{USER_CODE, USER_DATA};
 use super::entry::SAVED;
-use super::kernel::Guarded;
+use super::kernel::{Guarded, KERNEL};
 use super::lock;
 use super::memory::MEMORY;
 use super::percpu::{self, ATTENTION, FIRST_END, FRAME_END, Pause, PerCpu, ROOT, STACK, attention};
@@ -50,13 +50,11 @@ fn ending_at(end: u64) -> *mut Frame {
 /// Where what the trap entry saves ends in a thread's frame.
 #[inline(always)]
 fn end_of(thread: FrameIndex) -> u64 {
-    let mut end = u64::from(thread);
-    // Written out, for the compiler would clear the upper half of what it shifted by two instructions more.
+    let mut end = u64::from(thread) * THREAD_SIZE;
     // SAFETY: GS is this CPU's area, which holds where thread 0's ends: a constant of 64 bits takes two instructions.
     // It never changes, so that reading it counts as no access to memory.
     unsafe {
-        asm!("shl {end}, {shift}", "add {end}, gs:[{first}]", end = inout(reg) end,
-            shift = const THREAD_SIZE.trailing_zeros(), first = const FIRST_END,
+        asm!("add {end}, gs:[{first}]", end = inout(reg) end, first = const FIRST_END,
             options(pure, nomem, nostack));
     }
     end
@@ -89,16 +87,17 @@ macro_rules! attend {
     };
 }
 
-/// Returns to user mode with a frame's registers. `$registers` loads what is not in registers already, all but those after
+/// Returns to user mode with a frame's registers. `$first` comes before all else; `$registers` loads what is not in registers already, all but those after
 /// `own`, and points the stack there. Fields are reached from the end of what the trap entry saves, which is what the
 /// CPU's area holds; `$end` is in `r11`.
 ///
 /// The thread is another one than the one that trapped (`other`), which makes it the current one, or the same (`same`):
 /// then bases and root are those that the CPU has.
 macro_rules! return_from_trap {
-    (other, $end:expr, [$($registers:literal),*], $($operand:tt)*) => {
+    (other, $end:expr, [$($first:expr),*], [$($registers:expr),*], $($operand:tt)*) => {
         return_from_trap!($end,
             [
+                $($first,)*
                 "mov gs:[{frame_end}], r11",
                 "mov rcx, [r11 + {root_field}]",
                 "cmp rcx, gs:[{root}]",
@@ -121,10 +120,13 @@ macro_rules! return_from_trap {
             gs = const from_end(offset_of!(Frame, gs_base)),
         )
     };
-    (same, $end:expr, [$($registers:literal),*], $($operand:tt)*) => {
+    (other, $end:expr, [$($registers:expr),*], $($operand:tt)*) => {
+        return_from_trap!(other, $end, [], [$($registers),*], $($operand)*)
+    };
+    (same, $end:expr, [$($registers:expr),*], $($operand:tt)*) => {
         return_from_trap!($end, ["swapgs", $($registers),*], $($operand)*)
     };
-    ($end:expr, [$($line:literal),*], $($operand:tt)*) => {
+    ($end:expr, [$($line:expr),*], $($operand:tt)*) => {
         // SAFETY: the frame is that of a thread that runs, so it has a root whose upper half is the
         // kernel's; its registers were filled by the trap entry or by the kernel. A base that the CPU
         // does not take faults, which `exceptions` turns into an exception of the thread.
@@ -219,26 +221,32 @@ pub(crate) fn pass(kernel: Guard<'_, Guarded>, delivery: Delivery) -> ! {
             delivery.identity,
         )
     );
-    // Before the lock is released: afterwards another CPU may run that thread, and write its frame.
-    // SAFETY: the frame is that of the thread that trapped on this CPU.
-    let [r8, r9, r12, r13, r14, r15] = unsafe { (*trapped()).words };
     // SAFETY: the thread is this CPU's from now on.
     delivery.note(unsafe { &mut *ending_at(end) });
-    lock::release(kernel);
     stretch::end();
+    lock::keep(kernel);
+    // The words are loaded before the lock is released: afterwards another CPU may run the thread that trapped, and write
+    // its frame. They are loaded here, for registers that the compiler fills are registers that it saves before.
     return_from_trap!(other, end,
+        [
+            "mov rax, gs:[{frame_end}]",
+            "mov r8, [rax + {words}]",
+            "mov r9, [rax + {words} + 8]",
+            "mov r12, [rax + {words} + 16]",
+            "mov r13, [rax + {words} + 24]",
+            "mov r14, [rax + {words} + 32]",
+            "mov r15, [rax + {words} + 40]",
+            lock::unlock!(),
+            "xor eax, eax"
+        ],
         ["lea rsp, [r11 + {own}]"],
-        in("rax") 0,
         in("rdi") delivery.word,
         in("rsi") delivery.label,
         in("rdx") delivery.reply,
         in("r10") delivery.identity,
-        in("r8") r8,
-        in("r9") r9,
-        in("r12") r12,
-        in("r13") r13,
-        in("r14") r14,
-        in("r15") r15,
+        words = const from_end(offset_of!(Frame, words)),
+        lock = sym KERNEL,
+        word = const lock::WORD,
         own = const from_end(offset_of!(Frame, rbx)),
     )
 }

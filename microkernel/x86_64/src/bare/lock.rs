@@ -10,7 +10,7 @@
 //! that others held the lock for between its first attempt and its success; on hardware, where all execute at once, that
 //! is how long it would stand still.
 
-use ksync::Guard;
+use ksync::{Guard, Lock};
 
 use super::kernel::{Guarded, KERNEL};
 use super::shootdown;
@@ -28,6 +28,31 @@ pub(crate) fn take() -> Guard<'static, Guarded> {
 pub(crate) fn release(kernel: Guard<'_, Guarded>) {
     kernel.unlock();
 }
+
+/// Before assembly in which [`unlock`](crate::bare::lock::unlock) releases it.
+#[cfg(not(feature = "lock-times"))]
+#[inline(always)]
+pub(crate) fn keep(kernel: Guard<'_, Guarded>) {
+    kernel.keep();
+}
+
+/// The line of assembly that releases it, with [`KERNEL`](super::kernel::KERNEL) as operand `lock` and [`WORD`] as `word`.
+#[cfg(not(feature = "lock-times"))]
+macro_rules! unlock {
+    () => {
+        "mov dword ptr [rip + {lock} + {word}], 0"
+    };
+}
+#[cfg(feature = "lock-times")]
+macro_rules! unlock {
+    () => {
+        "mov dword ptr [rip + {lock} + {word}], 0; pause"
+    };
+}
+pub(crate) use unlock;
+
+/// Where the lock's word lies in [`KERNEL`](super::kernel::KERNEL).
+pub(crate) const WORD: usize = Lock::<Guarded>::WORD;
 
 /// Tells what was measured.
 #[cfg(not(feature = "lock-times"))]
@@ -70,10 +95,20 @@ mod measured {
 
     /// Releases it, from a function that does not return.
     pub(crate) fn release(kernel: Guard<'_, Guarded>) {
-        let held = asm::time_stamp().wrapping_sub(SINCE.load(Relaxed));
-        HELD.fetch_add(held, Relaxed);
+        count();
         kernel.unlock();
         spin_loop();
+    }
+
+    /// Before assembly that releases it.
+    pub(crate) fn keep(kernel: Guard<'_, Guarded>) {
+        count();
+        kernel.keep();
+    }
+
+    fn count() {
+        let held = asm::time_stamp().wrapping_sub(SINCE.load(Relaxed));
+        HELD.fetch_add(held, Relaxed);
     }
 
     /// Tells what was measured.
@@ -83,4 +118,4 @@ mod measured {
     }
 }
 #[cfg(feature = "lock-times")]
-pub(crate) use measured::{release, report, take};
+pub(crate) use measured::{keep, release, report, take};
