@@ -17,9 +17,11 @@
 extern crate alloc;
 
 mod id;
+mod pair;
 mod region;
 
 pub use id::Id;
+pub use pair::Pair;
 pub use region::{Commit, Region};
 
 use core::marker::PhantomData;
@@ -187,17 +189,35 @@ impl<T, K> Arena<T, K> {
         Some((unsafe { Id::from_stamp(bits) }, found))
     }
 
-    /// Two different objects at once; `None` when one was removed or both are the same.
+    /// Two objects at hand; `None` when one was removed.
     #[inline(always)]
-    pub fn get_pair_mut(&mut self, a: Id<K>, b: Option<Id<K>>) -> Option<(&mut T, &mut T)> {
-        if b.is_some_and(|b| a.index() == b.index()) {
+    pub fn pair(&mut self, first: Id<K>, second: Option<Id<K>>) -> Option<Pair<'_, T, K>> {
+        let first = self.place(first.to_bits())?;
+        let second = self.place(Id::bits_of(second))?;
+        Some(Pair {
+            arena: self,
+            first,
+            second,
+        })
+    }
+
+    /// Where the object lies whose id has these bits.
+    ///
+    /// No reference to it is made: one to the same object would end what may be done by this pointer.
+    #[inline(always)]
+    fn place(&mut self, bits: u64) -> Option<NonNull<T>> {
+        if bits as u32 >= self.used {
             return None;
         }
-        let first = NonNull::from(self.get_mut(a)?);
-        let second = self.find_mut(b)?;
-        // SAFETY: the indices differ, so the two references point to different slots; both borrow
-        // from `self` for the same lifetime.
-        Some((unsafe { &mut *first.as_ptr() }, second))
+        // SAFETY: `index < used <= committed`.
+        let slot = unsafe { self.slots.add(bits as u32 as usize) }.as_ptr();
+        // SAFETY: memory behind committed slots is present and zeroed at first, a valid `Slot`.
+        if unsafe { (*slot).stamp } != bits {
+            return None;
+        }
+        // SAFETY: as above.
+        let value = unsafe { &raw mut (*slot).value };
+        NonNull::new(value.cast())
     }
 
     /// The id of the object at an index, if one is there.

@@ -61,17 +61,35 @@ fn growth_that_fails_changes_nothing() {
 }
 
 #[test]
-fn two_objects_can_be_borrowed_at_once_and_one_cannot_be_borrowed_twice() {
+fn two_objects_are_at_hand_and_the_others_beside_them() {
+    let mut arena = arena::<u64>(1);
+    let [a, b, c] = [1, 2, 3].map(|value| arena.insert(value).unwrap());
+    let mut pair = arena.pair(a, Some(b)).unwrap();
+    assert_eq!(pair.both(), (&1, &2));
+    *pair.first() += 10;
+    *pair.second() += 20;
+    *pair.other(c).unwrap() += 30;
+    // Also the two themselves; the pair's own pointers are good afterwards.
+    *pair.other(a).unwrap() += 100;
+    *pair.first() += 200;
+    assert_eq!(pair.both(), (&311, &22));
+    let values = [a, b, c].map(|id| *arena.get(id).unwrap());
+    assert_eq!(values, [311, 22, 33]);
+    assert!(arena.pair(a, None).is_none());
+    arena.remove(b);
+    assert!(arena.pair(a, Some(b)).is_none());
+    assert!(arena.pair(b, Some(a)).is_none());
+}
+
+#[test]
+fn both_of_a_pair_may_be_the_same_object() {
     let mut arena = arena::<u64>(1);
     let a = arena.insert(1).unwrap();
-    let b = arena.insert(2).unwrap();
-    let (x, y) = arena.get_pair_mut(a, Some(b)).unwrap();
-    core::mem::swap(x, y);
-    assert_eq!((arena.get(a), arena.get(b)), (Some(&2), Some(&1)));
-    assert!(arena.get_pair_mut(a, Some(a)).is_none());
-    assert!(arena.get_pair_mut(a, None).is_none());
-    arena.remove(b);
-    assert!(arena.get_pair_mut(a, Some(b)).is_none());
+    let mut pair = arena.pair(a, Some(a)).unwrap();
+    *pair.first() += 1;
+    *pair.second() += 1;
+    *pair.first() += 1;
+    assert_eq!(pair.both(), (&4, &4));
 }
 
 #[test]

@@ -69,14 +69,13 @@ impl Ipc {
         request: Request,
         letter: Option<Letter<'_>>,
     ) -> Result<Delivery, Refused> {
-        // The reply name and the receive name are both null: the own reply object.
-        if request.names >> 32 | u64::from(request.receive as u32) != 0 {
+        // The receive name is null, and so is the reply name, above the destination's: the own reply object.
+        if request.receive as u32 != 0 {
             return Err(Refused::Special);
         }
         let from = hands.sched.threads.get(caller).or_special()?;
         let names = (from.space, from.first_names);
-        let name = Name(request.names as u32);
-        let entry = self.names.get_near(names, name).or_special()?;
+        let entry = self.names.get_alone(names, request.names).or_special()?;
         if !entry.rights.contains(Rights::SEND) {
             return Err(Refused::Special);
         }
@@ -107,7 +106,8 @@ impl Ipc {
             thread: handed.receiver.index(),
             word: registers::pair(kind.0, name.0),
             label,
-            reply: request.receive >> 32 | u64::from(Name::REPLY_SLOT.0) << 32,
+            // The id, and above it the slot's name: the halves change places, and the lower one was null.
+            reply: (request.receive | u64::from(Name::REPLY_SLOT.0)).rotate_left(32),
             identity: handed.identity,
         })
     }
@@ -162,10 +162,10 @@ impl Ipc {
                     _ => Refused::Special,
                 });
             };
-            let pair = self.ports.get_pair_mut(target, Some(set));
-            let (port, set) = pair.or_special()?;
-            let handed = hand_call(hands, caller, letter, &mut set.receivers).or_special()?;
-            Ok((handed, At::next(port)))
+            let mut pair = self.ports.pair(target, Some(set)).or_special()?;
+            let receivers = &mut pair.second().receivers;
+            let handed = hand_call(hands, caller, letter, receivers).or_special()?;
+            Ok((handed, At::next(pair.first())))
         } else {
             let handed = hand_call(hands, caller, letter, &mut port.receivers).or_special()?;
             Ok((handed, At::next(port)))
@@ -196,7 +196,8 @@ impl Ipc {
         if queue.name != Name(request.receive as u32) || !from.space.is(queue.space) {
             return None;
         }
-        let (from, to) = sched.threads.get_pair_mut(server, caller)?;
+        let mut pair = sched.threads.pair(server, caller)?;
+        let (from, to) = pair.both();
         // So is this one: a reply port lives as long as its thread, and gets another id when a call is given up.
         if !to.reply_port.is(from.slot) {
             return None;
@@ -220,15 +221,17 @@ impl Ipc {
             Some(letter) => Some(letter.pages(from, to)?),
             None => None,
         };
-        let waits_too = queue.receivers.append(server, &mut from.link);
+        let from = pair.first();
         from.slot = None;
         from.flags = Flags::empty();
         from.priority = from.own_priority;
+        from.state = State::Blocked;
         from.wait = Wait::Receive(source);
-        let identity = hand_over(from, to);
-        if let Some(last) = waits_too {
-            ThreadQueue::learn_next(&mut sched.threads, last, server);
+        let identity = from.identity;
+        if let Some(last) = queue.receivers.append(server, &mut from.link) {
+            ThreadQueue::learn_next(pair.other(last), server);
         }
+        resume(pair.second());
         sched.cpu(hands.cpu).current = caller;
         if let Some(pages) = pages {
             // A reply object has neither name nor label, and its messages no number.
@@ -256,8 +259,7 @@ impl Ipc {
 }
 
 /// Whether a reply answers an exception with success, in the brief form, and who raised it stands where that came.
-#[cold]
-#[inline(never)]
+#[inline(always)]
 fn resumes<M: Machine>(
     machine: &mut M,
     (server, raised): (ThreadId, ThreadId),
@@ -317,7 +319,8 @@ fn hand_call<'a, M: Machine>(
 ) -> Option<Handed<'a>> {
     let sched = &mut *hands.sched;
     let receiver = queue.first()?;
-    let (from, to) = sched.threads.get_pair_mut(caller, Some(receiver))?;
+    let mut pair = sched.threads.pair(caller, Some(receiver))?;
+    let (from, to) = pair.both();
     // The receiver's slot must be free, and nothing else may be special about either.
     if !(to.flags | (from.flags - Flags::SLOT_FULL)).is_empty() {
         return None;
@@ -326,18 +329,19 @@ fn hand_call<'a, M: Machine>(
         Some(letter) => Some(letter.pages(from, to)?),
         None => None,
     };
-    let waits_too = queue.advance(&to.link);
-    to.slot = Some(from.reply_port);
+    let from = pair.first();
+    from.state = State::Blocked;
+    from.wait = wait;
+    let (identity, reply_port, priority) = (from.identity, from.reply_port, from.priority);
+    let to = pair.second();
+    to.slot = Some(reply_port);
     to.slot_of = Some(caller);
     to.flags = Flags::SLOT_FULL;
-    if from.priority > to.priority {
-        lend(to, from.priority);
+    if priority > to.priority {
+        lend(to, priority);
     }
-    from.wait = wait;
-    let identity = hand_over(from, to);
-    if let Some(next) = waits_too {
-        ThreadQueue::forget_previous(&mut sched.threads, next);
-    }
+    resume(to);
+    queue.advance(&to.link);
     sched.cpu(hands.cpu).current = Some(receiver);
     Some(Handed {
         receiver,
@@ -346,13 +350,11 @@ fn hand_call<'a, M: Machine>(
     })
 }
 
-/// The CPU goes from one thread to the other.
+/// A thread's wait is over, and it has the CPU.
 #[inline(always)]
-fn hand_over(from: &mut Thread, to: &mut Thread) -> u64 {
-    from.state = State::Blocked;
-    to.wait = Wait::None;
+fn resume(to: &mut Thread) {
     to.state = State::Running;
-    from.identity
+    to.wait = Wait::None;
 }
 
 /// The receiver works for a caller of higher priority.

@@ -27,18 +27,17 @@ impl Ipc {
         let from = hands.sched.threads.get(sender)?;
         let target = self.plain_target(from, request)?;
         let port = self.ports.get_mut(target)?;
-        let (handed, port) = if port.receivers.is_empty() {
+        let delivery = if port.receivers.is_empty() {
             let set = port.set;
-            let (port, set) = self.ports.get_pair_mut(target, set)?;
-            (preempt(hands.sched, hands.cpu, &mut set.receivers)?, port)
+            let mut pair = self.ports.pair(target, set)?;
+            let handed = preempt(hands.sched, hands.cpu, &mut pair.second().receivers)?;
+            delivery(request, pair.first(), handed)
         } else {
             let handed = preempt(hands.sched, hands.cpu, &mut port.receivers)?;
-            (handed, port)
+            delivery(request, port, handed)
         };
-        count(port);
         hands.machine.frame(sender.index()).rax = 0;
-        let (receiver, identity) = handed;
-        Some(delivery(request, port, receiver, identity))
+        Some(delivery)
     }
 
     /// Sends the current thread's message to a port that it receives from in the same trap, and where nothing
@@ -66,27 +65,24 @@ impl Ipc {
         if !own || !alone {
             return None;
         }
-        count(port);
-        Some(delivery(request, port, sender, identity))
+        Some(delivery(request, port, (sender, identity)))
     }
 
     /// The port that a message without a reply right goes to, when nothing waits there.
     #[inline(always)]
     fn plain_target(&self, from: &Thread, request: Request) -> Option<PortId> {
-        if request.names >> 32 != 0 {
-            return None;
-        }
         let names = (from.space, from.first_names);
-        let entry = self.names.get_near(names, Name(request.names as u32))?;
+        let entry = self.names.get_alone(names, request.names)?;
         let target = entry.port.filter(|_| entry.rights.contains(Rights::SEND))?;
         let port = self.ports.get(target)?;
         (!port.has_work).then_some(target)
     }
 }
 
-/// What the receiver finds in its registers.
+/// What the receiver finds in its registers, of one more message of a port.
 #[inline(always)]
-fn delivery(request: Request, port: &Port, receiver: ThreadId, identity: u64) -> Delivery {
+fn delivery(request: Request, port: &mut Port, (receiver, identity): (ThreadId, u64)) -> Delivery {
+    count(port);
     let kind = registers::Received::new(Shape::SHORT, ReplyKind::None);
     Delivery {
         thread: receiver.index(),
@@ -102,7 +98,8 @@ fn delivery(request: Request, port: &Port, receiver: ThreadId, identity: u64) ->
 fn preempt(sched: &mut Sched, cpu: Cpu, queue: &mut ThreadQueue) -> Option<(ThreadId, u64)> {
     let receiver = queue.first()?;
     let sender = sched.cpu(cpu).current?;
-    let (from, to) = sched.threads.get_pair_mut(sender, Some(receiver))?;
+    let pair = sched.threads.pair(sender, Some(receiver))?;
+    let (from, to) = pair.both();
     let flags = (from.flags | to.flags) - Flags::SLOT_FULL;
     let (own, priority, identity) = (from.priority, to.priority, from.identity);
     if !flags.is_empty() || own >= priority || !sched.takes_at_once(cpu, receiver, priority) {
@@ -111,10 +108,7 @@ fn preempt(sched: &mut Sched, cpu: Cpu, queue: &mut ThreadQueue) -> Option<(Thre
     let to = sched.threads.get_mut(receiver)?;
     to.wait = Wait::None;
     to.state = State::Running;
-    let next = queue.advance(&to.link);
-    if let Some(next) = next {
-        ThreadQueue::forget_previous(&mut sched.threads, next);
-    }
+    queue.advance(&to.link);
     sched.preempted_by(cpu, receiver);
     Some((receiver, identity))
 }

@@ -162,9 +162,17 @@ impl Names {
     /// The entry that a name denotes, if its rights are not empty: with the space's first chunk at hand, one
     /// step less for the names that a task made first. The caller tests the rights that it needs.
     #[inline(always)]
-    pub fn get_near(&self, (space, first): (SpaceId, ChunkId), name: Name) -> Option<&Entry> {
-        if name.index() >= CHUNK {
-            return self.get(space, name);
+    pub fn get_near(&self, names: (SpaceId, ChunkId), name: Name) -> Option<&Entry> {
+        self.get_alone(names, name.0.into())
+    }
+
+    /// As [`get_near`](Self::get_near), of a word whose lower half is the name and whose upper half must be null, which
+    /// takes no test of its own for those names.
+    #[inline(always)]
+    pub fn get_alone(&self, (space, first): (SpaceId, ChunkId), word: u64) -> Option<&Entry> {
+        let name = Name(word as u32);
+        if word >= Name::new(CHUNK, 0).0.into() {
+            return (word >> 32 == 0).then(|| self.get(space, name))?;
         }
         let entry = &self.chunks.get(first)?.0[(name.index() % CHUNK) as usize];
         (entry.generation == name.generation()).then_some(entry)

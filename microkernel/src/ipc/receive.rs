@@ -20,7 +20,7 @@ use crate::base::KernResult;
 use crate::base::ids::{BufferId, MessageId, PortId, SpaceId, ThreadId};
 use crate::base::ledger::{Ledgers, Resource};
 use crate::machine::Machine;
-use crate::sched::{Flags, Sched, ThreadQueue, Wait};
+use crate::sched::{Flags, Sched, Wait};
 
 /// How a receive went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,8 +144,8 @@ impl Ipc {
         {
             if queue.receivers.first() != Some(thread) {
                 queue.receivers.remove(&mut sched.threads, thread);
-            } else if let Some(next) = queue.receivers.advance(&record.link) {
-                ThreadQueue::forget_previous(&mut sched.threads, next);
+            } else {
+                queue.receivers.advance(&record.link);
             }
         }
         wait

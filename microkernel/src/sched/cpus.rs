@@ -91,7 +91,7 @@ impl Sched {
         self.highest = self.highest.max(thread.priority.into());
         let queue = &mut self.cpus[cpu.0 as usize % MAX_CPUS].ready;
         if let Some(last) = queue.append(id, thread) {
-            ThreadQueue::learn_next(&mut self.threads, last, id);
+            ThreadQueue::learn_next(self.threads.get_mut(last), id);
         }
     }
 

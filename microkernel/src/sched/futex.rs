@@ -55,7 +55,7 @@ impl Sched {
         // Alone, a leader is the last one itself.
         let before = leads.and_then(|thread| thread.link.previous.replace(id).or(leader));
         if let Some(before) = before {
-            ThreadQueue::learn_next(&mut self.threads, before, id);
+            ThreadQueue::learn_next(self.threads.get_mut(before), id);
         }
         let Some(thread) = self.threads.get_mut(id) else {
             return;

@@ -173,7 +173,7 @@ impl Sched {
         thread.wait = Wait::None;
         thread.state = State::Ready;
         if let Some(last) = self.woken.append(id, &mut thread.link) {
-            ThreadQueue::learn_next(&mut self.threads, last, id);
+            ThreadQueue::learn_next(self.threads.get_mut(last), id);
         }
     }
 
@@ -491,23 +491,21 @@ impl Sched {
         }
         let level = state.ready.level(own)?;
         let next = level.first()?;
-        let (from, to) = self.threads.get_pair_mut(current, Some(next))?;
+        let mut pair = self.threads.pair(current, Some(next))?;
+        let to = pair.second();
         if state.reschedule || to.flags.intersects(STOPPED) {
             return None;
         }
-        let second = level.advance(&to.link);
-        let last = level.append(current, &mut from.link);
-        state.current = Some(next);
+        to.state = State::Running;
+        level.advance(&to.link);
+        let from = pair.first();
         from.cpu = cpu;
         from.state = State::Ready;
         from.slice = 0;
-        to.state = State::Running;
-        if let Some(second) = second {
-            ThreadQueue::forget_previous(&mut self.threads, second);
+        if let Some(last) = level.append(current, &mut from.link) {
+            ThreadQueue::learn_next(pair.other(last), current);
         }
-        if let Some(last) = last {
-            ThreadQueue::learn_next(&mut self.threads, last, current);
-        }
+        state.current = Some(next);
         Some(next)
     }
 

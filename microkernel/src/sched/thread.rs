@@ -119,7 +119,7 @@ bitflags::bitflags! {
     }
 }
 
-/// Neighbours in the one queue that a thread is in; nothing, while it is in none.
+/// Neighbours in the one queue that a thread is in; they mean nothing while it is in none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Link {
     pub(crate) previous: Option<ThreadId>,
@@ -150,7 +150,11 @@ pub struct Counts {
 }
 
 /// One thread.
+///
+/// In this order in memory, for the state and the first byte of the wait, neighbours, are mostly written together, and
+/// then by one store.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Thread {
     /// See [`Flags`].
     pub flags: Flags,
@@ -160,21 +164,8 @@ pub struct Thread {
     pub own_priority: u8,
     /// The priority it was given.
     pub base: u8,
-    /// See [`Policy`].
-    pub policy: Policy,
-    /// What was asked for it, of which priority and policy follow.
-    pub wishes: Wishes,
-    /// Threads of its task with the same number belong together; 0: none.
-    pub tag: u32,
-    /// How late it may wake from a sleep: a tier of quality and 1; 0: not at all.
-    pub latency: u8,
-    /// How much it is to get done, in the same way.
-    pub throughput: u8,
     /// See [`State`].
     pub state: State,
-    /// In whose run queue it is, while it is ready; else where it ran when it last gave its CPU up in here. (The message
-    /// fast path, which hands CPUs over, leaves it as it is.)
-    pub cpu: Cpu,
     /// See [`Wait`].
     pub wait: Wait,
     /// Place in a run queue, in a port's queue of waiters, or among those that wait for a word.
@@ -197,8 +188,6 @@ pub struct Thread {
     pub identity: u64,
     /// Its message buffer.
     pub buffer: Option<BufferId>,
-    /// The buffer's first page, at hand for the fast path.
-    pub buffer_page: Option<Page>,
     /// Its task.
     pub task: TaskId,
     /// When it is woken at the latest, while `TIMED`.
@@ -210,24 +199,39 @@ pub struct Thread {
     /// The word that it waits for, in a futex wait; the page, in a wait for a pager; its place among those who wait for a
     /// semaphore by priority; the codes of its exception, while that is told.
     pub operands: [u64; 2],
-    /// Pages that a send has looked at, of the memory in its message, before its trap is done again.
-    pub awaited: u32,
-    /// The type of that exception, and above it who is asked (see [`mark`]).
-    pub exception: u8,
-    /// Counts [`Flags::SUSPENDED`]'s reasons.
-    pub suspend_count: u16,
-    /// Nanoseconds of its slice that are left; 0: it gets a new one.
-    pub slice: u32,
     /// Nanoseconds that it ran, as far as they are [accounted](super::Sched::account).
     pub cpu_time: Time,
-    /// When it was made, in seconds since boot.
-    pub born: u32,
-    /// Messages that it sent and received on the general path, and that its task has not been told of yet.
-    pub counts: Counts,
     /// Neighbours among its task's threads.
     pub siblings: Link,
     /// What few threads have: a port, exception ports.
     pub extra: Option<ExtraId>,
+    /// The buffer's first page, at hand for the fast path.
+    pub buffer_page: Option<Page>,
+    /// Threads of its task with the same number belong together; 0: none.
+    pub tag: u32,
+    /// Pages that a send has looked at, of the memory in its message, before its trap is done again.
+    pub awaited: u32,
+    /// Nanoseconds of its slice that are left; 0: it gets a new one.
+    pub slice: u32,
+    /// When it was made, in seconds since boot.
+    pub born: u32,
+    /// Messages that it sent and received on the general path, and that its task has not been told of yet.
+    pub counts: Counts,
+    /// In whose run queue it is, while it is ready; else where it ran when it last gave its CPU up in here. (The message
+    /// fast path, which hands CPUs over, leaves it as it is.)
+    pub cpu: Cpu,
+    /// What was asked for it, of which priority and policy follow.
+    pub wishes: Wishes,
+    /// Counts [`Flags::SUSPENDED`]'s reasons.
+    pub suspend_count: u16,
+    /// See [`Policy`].
+    pub policy: Policy,
+    /// How late it may wake from a sleep: a tier of quality and 1; 0: not at all.
+    pub latency: u8,
+    /// How much it is to get done, in the same way.
+    pub throughput: u8,
+    /// The type of that exception, and above it who is asked (see [`mark`]).
+    pub exception: u8,
 }
 
 /// Where the level lies in [`Thread::exception`], above the type.
