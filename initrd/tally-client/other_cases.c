@@ -152,6 +152,8 @@ void case_names(void)
     mach_port_t found;
     char name[BOOTSTRAP_MAX_NAME_LEN + 1];
 
+    WORKS(task_get_bootstrap_port(mach_task_self(), &found));
+    EQUAL(found, bootstrap_port);
     EQUAL(bootstrap_look_up(bootstrap_port, "org.mello.no-such-service", &found), BOOTSTRAP_UNKNOWN_SERVICE);
     EQUAL(bootstrap_check_in(bootstrap_port, TALLY_SERVICE, &found), BOOTSTRAP_NOT_PRIVILEGED);
     EQUAL(bootstrap_register(bootstrap_port, TALLY_SERVICE, port), BOOTSTRAP_NAME_IN_USE);

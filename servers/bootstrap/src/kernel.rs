@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use abi::PAGE_SIZE;
 use abi::start::names;
-use abi::task::Limits;
+use abi::task::{Limits, special};
 use archive::{Archive, Bytes};
 use interfaces::interrupt::InterruptRoot;
 use interfaces::io::IoRoot;
@@ -108,6 +108,9 @@ impl Kernel {
             page.variable(key, value).map_err(full)?;
         }
         for (label, right) in request.rights {
+            if label == names::BOOTSTRAP {
+                set_bootstrap_port(task, &right)?;
+            }
             let given = client.insert_send(Name::NULL, right);
             let port = given.map_err(|refused| Failure::of("give a right", refused.into()))?;
             page.right(&label, port).map_err(full)?;
@@ -130,6 +133,14 @@ impl Kernel {
             .index;
         Ok((thread, index))
     }
+}
+
+/// What a task's `task_get_bootstrap_port` answers, and that of the tasks that it makes (B-01).
+fn set_bootstrap_port(task: &SendRight<dyn Task>, right: &SendRight) -> Result<(), Failure> {
+    let failed = |error| Failure::of("set the bootstrap port", error);
+    let right = right.duplicate().map_err(failed)?;
+    let set = task.client().set_special_port(special::BOOTSTRAP, right);
+    set.map_err(|refused| failed(refused.into()))
 }
 
 fn plan(file: &dyn Bytes) -> Result<Plan, Failure> {

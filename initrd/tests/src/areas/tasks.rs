@@ -37,8 +37,11 @@ fn code<T>(result: libmach::Result<T>) -> K {
     }
 }
 
-// covers: T-06
-fn special_ports(_: &World) -> Check {
+// covers: B-01 T-06
+fn special_ports(world: &World) -> Check {
+    let names: SendRight<Untyped> = world.context.send_right("bootstrap")?;
+    let early = own()?.client().special_port(special::BOOTSTRAP)?;
+    equal("the name service", early.name(), names.name())?;
     let child = own()?.client().create(LIMITS, 0, 0)?;
     let client = child.client();
     let kernel = client.special_port(special::KERNEL)?;
