@@ -1,6 +1,7 @@
 //! Lent priority, whatever way messages take: who serves a waiting caller runs at that caller's priority.
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+use abi::kern_return::MessageReturn;
 use abi::names::{Name, disposition};
 use abi::trap::{self, switch_option};
 use interfaces::thread::Thread;
@@ -173,5 +174,63 @@ fn a_loan_ends_at_the_next_receive_and_with_the_slice() {
             }
             assert_eq!(stage.priority(server), ORDINARY);
         }
+    }
+}
+
+// covers: T-15
+#[test]
+fn a_loan_comes_to_who_gets_a_service_s_port_with_the_request_that_lies_in_it() {
+    for path in [Path::Fast, Path::Slow] {
+        let mut stage = Stage::new(path);
+        let [front, back] = stage.servers;
+        let (port, service, _) = stage.port(0);
+        let (inbox, _, to_back) = stage.port(1);
+        stage.call(service);
+        // The receive right is on its way, and the request with it: nobody knows who will serve it.
+        stage.sim.on(front).register_buffer();
+        stage.sim.on(back).register_buffer();
+        let hands_over = Request::send(to_back).port(port, disposition::MOVE_RECEIVE);
+        let sent = stage.sim.on(front).message(&hands_over);
+        assert_eq!(sent.code, MessageReturn::Success);
+        assert_eq!(stage.priority(back), ORDINARY);
+        let got = stage.sim.on(back).message(&Request::receive(inbox));
+        let port = Name(got.right().name);
+        assert_eq!(
+            stage.priority(back),
+            ORDINARY,
+            "it has the port, not the request"
+        );
+        stage.sim.on(back).message(&Request::receive(port));
+        assert_eq!(
+            (stage.priority(front), stage.priority(back)),
+            (ORDINARY, URGENT)
+        );
+        stage.sim.on(back).start_message(&Request::reply());
+        assert_eq!(stage.priority(back), ORDINARY);
+        assert!(stage.sim.cpu_of(stage.client).is_some());
+    }
+}
+
+// covers: T-15
+#[test]
+fn a_loan_ends_with_a_reply_right_that_travels_among_a_message_s_rights() {
+    for path in [Path::Fast, Path::Slow] {
+        let mut stage = Stage::new(path);
+        let [front, back] = stage.servers;
+        let (port, service, _) = stage.port(0);
+        let (deep, _, deeper) = stage.port(1);
+        stage.sim.on(front).register_buffer();
+        stage.sim.on(back).register_buffer();
+        stage.call(service);
+        stage.sim.on(front).message(&Request::receive(port));
+        assert_eq!(stage.priority(front), URGENT);
+        let passed_on = Request::send(deeper).port(Name::REPLY_SLOT, disposition::MOVE_SEND_ONCE);
+        stage.sim.on(front).start_message(&passed_on);
+        assert_eq!(stage.priority(front), ORDINARY);
+        let got = stage.sim.on(back).message(&Request::receive(deep));
+        assert_eq!(stage.priority(back), ORDINARY, "it may only keep it");
+        let answer = Request::send(Name(got.right().name)).disposed(disposition::MOVE_SEND_ONCE);
+        stage.sim.on(back).start_message(&answer);
+        assert!(stage.sim.cpu_of(stage.client).is_some());
     }
 }

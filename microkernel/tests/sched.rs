@@ -202,7 +202,7 @@ fn whoever_waits_for_other_words_is_not_in_the_way() {
 
 // covers: T-14
 #[test]
-fn waiting_threads_take_no_pages() {
+fn threads_that_sleep_take_no_pages() {
     let mut sim = Sim::boot(Config::default());
     let first = sim.first();
     let before = sim.machine.memory.in_use();

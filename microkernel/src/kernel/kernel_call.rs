@@ -81,7 +81,7 @@ impl Kernel {
         let Kind::Kernel(object) = self.ipc.ports.get(port)?.kind else {
             return None;
         };
-        // A request that turns out to have steps becomes a message.
+        // A request that turns out to have steps becomes a message: it has room for that before it does anything.
         if !(from.flags - Flags::SLOT_FULL).is_empty() || self.ipc.messages.make_room().is_err() {
             return None;
         }

@@ -6,7 +6,9 @@
 //! to a call of its own for one, still works for the caller, and lends on what it was lent. The message fast
 //! path does the same where both threads are at hand.
 //!
-//! Deliberately absent: a loan by requests that still lie in a queue. Which thread will take them is not known.
+//! Deliberately absent: a loan by requests that still lie in a queue. Which thread will take them is not known. So it is
+//! when the port's receive right is on its way: who gets it is lent to with the request that it takes. Nor is anything lent with
+//! a reply right among a message's descriptors: who takes it there need not be who answers.
 
 use super::thread::Thread;
 use super::{Flags, Sched};

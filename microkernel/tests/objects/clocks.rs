@@ -252,6 +252,31 @@ fn alarms_count_as_messages_of_who_asked() {
 
 // covers: K-01
 #[test]
+fn what_is_no_right_to_tell_an_alarm_by_is_refused() {
+    let world = World::single();
+    let right = everybody(&world).clock_service(which::SYSTEM).unwrap();
+    let system = clock(&world, right);
+    let (live, dying) = (port(&world), port(&world));
+    let held = Name::new(90, 1);
+    let mut sim = world.sim.borrow_mut();
+    let mut me = sim.on(world.first);
+    me.insert_right(held, dying, disposition::MAKE_SEND_ONCE)
+        .unwrap();
+    me.destroy(dying).unwrap();
+    drop(sim);
+    let ask = |port| moved(system.alarm(kind::RELATIVE, ns(1), port));
+    assert_eq!(ask(copy(live)), K::MigTypeError, "a right to send often");
+    let dead = Give(held, disposition::MOVE_SEND_ONCE);
+    assert_eq!(ask(dead), K::InvalidCapability, "its port has died");
+    assert_eq!(ask(once(live)), K::Success);
+    assert_eq!(wait(&world, live).id, ALARM_REPLY);
+    destroy(&world, live);
+    world.release(right);
+    world.at_baseline();
+}
+
+// covers: K-01
+#[test]
 fn a_sleep_by_the_clock_ends_at_a_time_or_after_a_span() {
     let world = World::single();
     let host = everybody(&world);

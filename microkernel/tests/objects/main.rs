@@ -20,6 +20,7 @@ mod rare;
 mod registers;
 mod scale;
 mod semaphores;
+mod shortage;
 mod special;
 mod tasks;
 mod threads;

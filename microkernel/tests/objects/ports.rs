@@ -262,6 +262,26 @@ fn rights_to_send_once_are_made_and_moved_out_of_a_task() {
     world.at_baseline();
 }
 
+// covers: K-02
+#[test]
+fn a_timer_is_not_taken_out_of_its_task_and_goes_off_there() {
+    let world = World::single();
+    let child = world.child();
+    let (index, thread) = child.thread();
+    let mut sim = world.sim.borrow_mut();
+    let timer = sim.on(index).trap(trap::MK_TIMER_CREATE, &[]).unwrap();
+    let armed = sim.on(index).trap(trap::MK_TIMER_ARM, &[timer, 1]);
+    assert_eq!(armed, Ok(0));
+    drop(sim);
+    let taken = child.task.extract_receive(Name(timer as u32));
+    assert_eq!(code(taken), K::InvalidRight);
+    let found = world.sim.borrow_mut().on(index).poll(Name(timer as u32));
+    assert_eq!(found.id, abi::notify::pending::TIMER);
+    world.release(thread);
+    child.end();
+    world.at_baseline();
+}
+
 // covers: P-15 M-26
 #[test]
 fn a_receive_right_that_is_taken_out_travels_in_the_answer_and_never_to_itself() {

@@ -4,8 +4,10 @@
 use abi::kern_return::MessageReturn;
 use abi::names::{Name, disposition, right};
 use abi::notify;
+use abi::start::names::HOST_PRIVILEGED;
 use abi::task::Limits;
 use abi::trap;
+use interfaces::host::Host;
 use interfaces::task::Task;
 use interfaces::thread::Thread;
 use microkernel::kernel::Census;
@@ -179,6 +181,53 @@ fn forks(world: &World, size: u64) {
 #[test]
 fn thousands_of_threads_that_wait_leave_nothing_behind() {
     leaves_nothing(&busy_world(), threads, 5000);
+}
+
+// covers: T-14
+#[test]
+fn a_thread_that_waits_for_a_message_costs_its_records_and_no_stack() {
+    const MANY: u32 = 2000;
+    let world = World::new(Config {
+        size: Size {
+            arena_bytes: 16 << 20,
+            ..Size::default()
+        },
+        ..Config::default()
+    });
+    let host = world.root(HOST_PRIVILEGED).client::<dyn Host>();
+    let port = world.sim.borrow_mut().on(world.first).port();
+    let blocks = |count| {
+        for _ in 0..count {
+            let right = world.own().thread_create(state()).unwrap();
+            let thread = world.client::<dyn Thread>(right);
+            thread.resume().unwrap();
+            let index = thread.info().unwrap().index;
+            let wait = Request::receive(port);
+            let waits = world.sim.borrow_mut().on(index).start_message(&wait);
+            assert_eq!(waits, None);
+            world.release(right);
+        }
+    };
+    // The first one has what they share come to be.
+    blocks(1);
+    let (before, pages) = (host.arenas().unwrap(), count(&world).1);
+    blocks(MANY);
+    let after = host.arenas().unwrap();
+    let (mut bytes, mut grown) = (0, Vec::new());
+    for (old, new) in before.iter().zip(after.iter()) {
+        assert_eq!(old.name, new.name);
+        let more = new.live - old.live;
+        bytes += more * new.size;
+        if more > 0 {
+            assert_eq!(more, MANY, "{:?}", new.name);
+            grown.push(new.name.to_string());
+        }
+    }
+    // Itself, what there is of one whose port somebody had, and its reply object.
+    assert_eq!(grown, ["threads", "thread extras", "ports"]);
+    assert!(bytes <= MANY * 800, "{} bytes each", bytes / MANY);
+    assert_eq!(count(&world).1, pages, "no page that is theirs alone");
+    assert_eq!(world.sim.borrow().kernel.census().threads, MANY + 2);
 }
 
 // covers: P-33 N-03

@@ -2,6 +2,7 @@
 
 use abi::kern_return::{KernReturn as K, MessageReturn};
 use abi::names::{Name, disposition, right};
+use abi::notify;
 use abi::task::Limits;
 use abi::thread_state::ThreadState;
 use abi::trap;
@@ -279,12 +280,33 @@ fn a_dead_task_answers_nothing() {
     let world = World::single();
     let child = world.child();
     let (_, thread) = child.thread();
-    child.task.terminate().unwrap();
+    let mut sim = world.sim.borrow_mut();
+    let mut me = sim.on(world.first);
+    let notes = me.port();
     for right in [child.right, thread] {
-        let answer = world.port(right.0).raw(&Request::call(right.0).id(3400));
-        assert_eq!(answer.code, MessageReturn::SendInvalidDest);
+        me.request(right.0, notify::DEAD_NAME, 0, notes).unwrap();
+    }
+    drop(sim);
+    child.task.terminate().unwrap();
+    let mut told: Vec<_> = (0..2)
+        .map(|_| world.sim.borrow_mut().on(world.first).poll(notes))
+        .map(|note| (note.id, note.words[0]))
+        .collect();
+    told.sort_unstable();
+    let mut expected = [child.right, thread].map(|right| (notify::DEAD_NAME, right.0.0.into()));
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+    // Ending it once more is a call to nobody, as is any other.
+    for right in [child.right, thread] {
+        for id in [<dyn Task>::TERMINATE.id, <dyn Thread>::TERMINATE.id] {
+            let answer = world.port(right.0).raw(&Request::call(right.0).id(id));
+            assert_eq!(answer.code, MessageReturn::SendInvalidDest);
+        }
+        // One reference more came with the notification.
+        world.release(right);
         world.release(right);
     }
+    world.trap(trap::PORT_DESTROY, &[notes.0.into()]).unwrap();
     world.at_baseline();
 }
 

@@ -20,6 +20,8 @@ fn a_thread_begins_with_the_registers_that_it_was_given_and_can_be_given_others(
     let child = world.child();
     let right = child.task.thread_create(state()).unwrap();
     let thread = world.client::<dyn Thread>(right);
+    let suspended = thread.info().unwrap();
+    assert_eq!((suspended.suspend_count, suspended.state), (1, 0));
     let mut given = state();
     given.rflags = 0x202;
     assert_eq!(thread.get_state(), Ok(given));
