@@ -7,9 +7,11 @@ use bootstrap::programs::MAX_PROGRAMS;
 use interfaces::bootstrap::{Bootstrap, refusal};
 use interfaces::echo::Echo;
 use interfaces::supervisor::{Cause, State};
-use libmach::abi::kern_return::KernReturn;
+use libmach::abi::kern_return::{KernReturn, MessageReturn};
+use libmach::abi::names::disposition;
+use libmach::abi::registers::Shape;
 use libmach::host::{Task, give};
-use libmach::{Context, Error, ReceiveRight, Result, Service, Untyped, ms, time};
+use libmach::{Context, Error, ReceiveRight, Result, Service, Untyped, message, ms, time};
 
 use crate::system::{BOOT, STILLBORN, System, serve_echo};
 
@@ -48,6 +50,7 @@ fn assert_back(system: &System, restarts: u32) {
     assert_eq!(system.echo().client().echo(9), Ok(9));
 }
 
+// covers: B-05
 #[test]
 fn before_check_in() {
     static LIVES: AtomicU32 = AtomicU32::new(0);
@@ -68,6 +71,7 @@ fn before_check_in() {
     assert_back(&system, 3);
 }
 
+// covers: B-05
 #[test]
 fn between_check_in_and_first_receive() {
     static LIVES: AtomicU32 = AtomicU32::new(0);
@@ -105,6 +109,49 @@ impl Echo for Mute {
     }
 }
 
+// covers: B-05 G-03
+#[test]
+fn what_is_queued_behind_a_request_in_service_is_served_by_the_next_life() {
+    const QUEUED: u64 = 5;
+    static LIVES: AtomicU32 = AtomicU32::new(0);
+    static RECEIVED: AtomicU32 = AtomicU32::new(0);
+    let body = |context: Context| {
+        if LIVES.fetch_add(1, Ordering::SeqCst) > 0 {
+            return serve_echo(context);
+        }
+        // It takes one request, and no more.
+        let port = check_in(&context);
+        let (code, _) = message::receive_until(port.name(), u64::MAX);
+        assert_eq!(code, MessageReturn::Success);
+        RECEIVED.fetch_add(1, Ordering::SeqCst);
+        let quiet = ReceiveRight::<Untyped>::new().unwrap();
+        message::receive_until(quiet.name(), u64::MAX);
+    };
+    let system = System::start(&[(BOOT, body)], &[]);
+    let maybe_executed = true;
+    let in_service = adds(&system, Err(Error::ServerDied { maybe_executed }));
+    wait_until(&RECEIVED, 1);
+    // Nobody waits for the answers to these: they lie in the queue when the server is ended.
+    let echo = system.echo();
+    for _ in 0..QUEUED {
+        let add = (<dyn Echo>::ADD.id, [1, 0, 0, 0, 0, 0]);
+        let sent = message::send(
+            echo.name(),
+            disposition::COPY_SEND,
+            add.0,
+            Shape::SHORT,
+            add.1,
+        );
+        assert_eq!(sent, MessageReturn::Success);
+    }
+    system.supervisor.client().kill("echo").unwrap();
+    in_service.join();
+    // Each of them counted once, and the one in service not at all.
+    assert_eq!(echo.client().add(0), Ok(QUEUED));
+    assert_back(&system, 1);
+}
+
+// covers: B-05 G-03
 #[test]
 fn while_serving() {
     static RECEIVED: AtomicU32 = AtomicU32::new(0);

@@ -49,6 +49,7 @@ fn a_first_message_starts_on_demand() {
     assert_eq!(system.info("echo").state, State::Running);
 }
 
+// covers: B-05
 #[test]
 fn queued_requests_survive_kills_and_kills_do_not_count() {
     let system = System::start(&[(BOOT, serve_echo)], &[]);
