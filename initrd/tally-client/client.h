@@ -63,6 +63,7 @@ void case_threads(void);
 void case_exceptions(void);
 void case_clocks(void);
 void case_info(void);
+void case_depressed(void);
 /* The names are those under which others find its thread, and then the port that it receives on. */
 void case_interruption(const char *names[2], mach_msg_option_t option, mach_msg_return_t expected);
 

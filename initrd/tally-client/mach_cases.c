@@ -213,6 +213,17 @@ static void give_turns(void)
     EQUAL(common.turns, 1);
 }
 
+/* Gives way to all others until it is told that one of lower priority had turns. */
+void case_depressed(void)
+{
+    mach_port_t found;
+
+    do {
+        WORKS(thread_switch(MACH_PORT_NULL, SWITCH_OPTION_DEPRESS, 0));
+        EQUAL(thread_depress_abort(mach_thread_self()), KERN_NOT_DEPRESSED);
+    } while (bootstrap_look_up(bootstrap_port, "depressed-done", &found) != KERN_SUCCESS);
+}
+
 static x86_thread_state64_t state_of(void (*function)(common_t *), common_t *common)
 {
     vm_address_t stack = 0;

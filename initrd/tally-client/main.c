@@ -47,7 +47,7 @@ static const struct {
     {"subsets", case_subsets},
     {"array", case_array},         {"spaces", case_spaces},     {"tasks", case_tasks},
     {"semaphores", case_semaphores}, {"threads", case_threads}, {"exceptions", case_exceptions},
-    {"clocks", case_clocks},       {"info", case_info},
+    {"clocks", case_clocks},       {"info", case_info},         {"depressed", case_depressed},
 };
 
 static boolean_t same(const char *one, const char *other)

@@ -146,6 +146,48 @@ void case_memory(void)
     EQUAL(vm_allocate(MACH_PORT_NULL, &address, PAGE_SIZE, VM_FLAGS_ANYWHERE), MACH_SEND_INVALID_DEST);
 }
 
+/* Several names by one call: known, unknown, too long, too many. */
+static void many_names(mach_port_t port)
+{
+    static name_t names[BOOTSTRAP_MAX_LOOKUP_COUNT + 1] = {
+        "org.mello.tally-client.names", "org.mello.no-such-service", TALLY_SERVICE};
+    const mach_msg_type_number_t most = BOOTSTRAP_MAX_LOOKUP_COUNT;
+    mach_port_array_t ports = NULL;
+    mach_msg_type_number_t count = 99;
+    mach_port_urefs_t before, after;
+    boolean_t all = 2;
+
+    WORKS(mach_port_get_refs(mach_task_self(), port, MACH_PORT_RIGHT_SEND, &before));
+    EQUAL(bootstrap_look_up_array(bootstrap_port, names, most + 1, &ports, &count, &all), BOOTSTRAP_BAD_COUNT);
+    CHECK(ports == NULL && count == 99 && all == 2);
+    WORKS(bootstrap_look_up_array(bootstrap_port, names, 3, &ports, &count, &all));
+    EQUAL(count, 3);
+    EQUAL(all, 0);
+    EQUAL(ports[0], port);
+    EQUAL(ports[1], MACH_PORT_NULL);
+    CHECK(MACH_PORT_VALID(ports[2]));
+    WORKS(mach_port_deallocate(mach_task_self(), ports[2]));
+    WORKS(vm_deallocate(mach_task_self(), (vm_address_t)ports, 3 * sizeof *ports));
+    WORKS(mach_port_deallocate(mach_task_self(), port));
+    /* What was found ends with the failure. */
+    memset(names[1], 'x', sizeof names[1]);
+    EQUAL(bootstrap_look_up_array(bootstrap_port, names, 2, &ports, &count, &all), KERN_INVALID_ARGUMENT);
+    for (mach_msg_type_number_t n = 0; n < most; n++) {
+        memcpy(names[n], names[0], sizeof names[0]);
+    }
+    WORKS(bootstrap_look_up_array(bootstrap_port, names, most, &ports, &count, &all));
+    EQUAL(count, most);
+    EQUAL(all, 1);
+    EQUAL(ports[most - 1], port);
+    WORKS(vm_deallocate(mach_task_self(), (vm_address_t)ports, most * sizeof *ports));
+    WORKS(mach_port_mod_refs(mach_task_self(), port, MACH_PORT_RIGHT_SEND, -(mach_port_delta_t)most));
+    WORKS(bootstrap_look_up_array(bootstrap_port, names, 0, &ports, &count, &all));
+    EQUAL(count, 0);
+    EQUAL(all, 1);
+    WORKS(mach_port_get_refs(mach_task_self(), port, MACH_PORT_RIGHT_SEND, &after));
+    EQUAL(after, before);
+}
+
 void case_names(void)
 {
     mach_port_t port = new_port();
@@ -167,6 +209,7 @@ void case_names(void)
     name[BOOTSTRAP_MAX_NAME_LEN - 1] = 0;
     EQUAL(bootstrap_look_up(bootstrap_port, name, &found), BOOTSTRAP_UNKNOWN_SERVICE);
     EQUAL(memcmp(bootstrap_strerror(BOOTSTRAP_UNKNOWN_SERVICE), "BOOTSTRAP_UNKNOWN_SERVICE", 26), 0);
+    many_names(port);
 }
 
 /* Services of this task alone: found by who names it. */

@@ -50,6 +50,7 @@ void case_info(void)
 {
     mach_port_t task = mach_task_self();
     mach_port_t thread = mach_thread_self();
+    mach_port_t port;
     task_basic_info_64_data_t before, after;
     task_events_info_data_t events;
     thread_basic_info_data_t basic;
@@ -78,6 +79,9 @@ void case_info(void)
     WORKS(thread_info(thread, THREAD_BASIC_INFO, (thread_info_t)&basic, &count));
     EQUAL(basic.run_state, TH_STATE_RUNNING);
     EQUAL(basic.suspend_count, 0);
+    /* Special ports of the host are for who has the privileged one. */
+    EQUAL(host_get_special_port(mach_host_self(), HOST_LOCAL_NODE, HOST_PORT, &port), KERN_NO_ACCESS);
+    EQUAL(host_set_special_port(mach_host_self(), HOST_MAX_SPECIAL_PORT, new_port()), KERN_NO_ACCESS);
     count = HOST_LOAD_INFO_COUNT;
     WORKS(host_statistics(mach_host_self(), HOST_LOAD_INFO, load, &count));
     EQUAL(count, HOST_LOAD_INFO_COUNT);

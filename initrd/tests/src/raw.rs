@@ -269,6 +269,17 @@ pub(crate) fn exchange_vector(value: u64) -> u64 {
     old
 }
 
+/// The word at the base of the segment `gs`.
+#[cfg(target_os = "none")]
+pub(crate) fn word_by_gs() -> u64 {
+    let word: u64;
+    // SAFETY: callers have set the base to a word of a page of theirs; another fault would end the child.
+    unsafe {
+        core::arch::asm!("mov {}, gs:[0]", out(reg) word, options(readonly, nostack, preserves_flags));
+    }
+    word
+}
+
 /// Loads the stack segment from an aligned word, and traps with the next instruction: what the first one meets, the
 /// processor tells after the second one.
 #[cfg(target_os = "none")]
@@ -396,6 +407,9 @@ mod host {
     pub(crate) fn exchange_vector(value: u64) -> u64 {
         value
     }
+    pub(crate) fn word_by_gs() -> u64 {
+        0
+    }
     pub(crate) fn load_stack_segment_and_trap(_: u64) {}
     pub(crate) fn system_call(_: u64, _: [u64; 3]) -> i64 {
         0
@@ -408,5 +422,5 @@ mod host {
 pub(crate) use host::{
     adopt_buffer, breakpoint, cpu, divide_by_zero, exchange_vector, jump,
     load_stack_segment_and_trap, personality_entry, privileged, skipped, system_call, thread_block,
-    touch_port, undefined,
+    touch_port, undefined, word_by_gs,
 };

@@ -1,12 +1,14 @@
 //! `bootstrap_*`: the name service.
 
 use abi::kern_return::KernReturn;
+use alloc::vec::Vec;
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::AtomicU32;
-use interfaces::bootstrap::{Bootstrap, MAX_NAME, refusal};
+use interfaces::bootstrap::{Bootstrap, MAX_LOOKUP_COUNT, MAX_NAME, refusal};
 use libmach::{Error, ReceiveRight, SendRight, Untyped, abi};
 
 use crate::own::{code, copied, give, named, with};
+use crate::task::give_rights;
 
 /// `bootstrap_port`: the right of this name on the start page.
 #[unsafe(no_mangle)]
@@ -48,6 +50,48 @@ pub unsafe extern "C" fn bootstrap_look_up(
         .and_then(|name| ask(service, |bootstrap| bootstrap.client().look_up(name)));
     // SAFETY: the caller's promise.
     unsafe { give(found.map(named), port) }
+}
+
+/// `bootstrap_look_up_array`: send rights to so many services, in fresh memory for the caller to deallocate; 0 stands for one that is
+/// not known, and `all_known` says whether there are none of those. `BOOTSTRAP_BAD_COUNT` beyond
+/// `BOOTSTRAP_MAX_LOOKUP_COUNT`. Any other failure answers no rights.
+///
+/// Each name is a call of its own: that of one service tells nothing of the next, so that no call with them all
+/// could say more.
+///
+/// # Safety
+/// `names` are `count` strings of at most 127 bytes and a NUL; the rest may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bootstrap_look_up_array(
+    service: u32,
+    names: *const [c_char; MAX_NAME + 1],
+    count: u32,
+    ports: *mut *mut u32,
+    port_count: *mut u32,
+    all_known: *mut i32,
+) -> u32 {
+    if count > MAX_LOOKUP_COUNT {
+        return refusal::BAD_COUNT.0;
+    }
+    let each = (0..count as usize).map(|index| {
+        // SAFETY: the caller's promise.
+        let name = unsafe { text(names.add(index).cast()) }?;
+        match ask(service, |bootstrap| bootstrap.client().look_up(name)) {
+            Ok(right) => Ok(Some(right)),
+            Err(refusal::UNKNOWN_SERVICE) => Ok(None),
+            Err(code) => Err(code),
+        }
+    });
+    let found: Result<Vec<Option<SendRight>>, KernReturn> = each.collect();
+    if let Ok(found) = &found {
+        let all = found.iter().all(Option::is_some);
+        // SAFETY: the caller's promise.
+        unsafe { all_known.write(all.into()) };
+    }
+    let names =
+        |found: Vec<Option<SendRight>>| found.into_iter().map(|right| right.map_or(0, named));
+    // SAFETY: the caller's promise.
+    unsafe { give_rights(found.map(|found| names(found).collect()), ports, port_count) }
 }
 
 /// `bootstrap_check_in`: the receive right of a service that the program's manifest declares.

@@ -5,7 +5,7 @@ use core::ffi::c_char;
 use interfaces::host::Host;
 use libmach::{SendRight, abi};
 
-use crate::own::{give, with};
+use crate::own::{code, copied, give, named, with};
 
 /// `kernel_version_t`.
 const VERSION: usize = 512;
@@ -39,6 +39,34 @@ pub unsafe extern "C" fn host_kernel_version(host: u32, version: *mut c_char) ->
         }
         Err(code) => code.0,
     }
+}
+
+/// `host_get_special_port`. There is one node, whatever the caller says.
+///
+/// # Safety
+/// `port` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn host_get_special_port(
+    host: u32,
+    _node: i32,
+    which: i32,
+    port: *mut u32,
+) -> u32 {
+    let which = which.cast_unsigned();
+    let found = with(host, |host: &SendRight<dyn Host>| {
+        host.client().special_port(which)
+    });
+    // SAFETY: the caller's promise.
+    unsafe { give(found.map(named), port) }
+}
+
+/// `host_set_special_port`: the right stays the caller's; the kernel gets a copy.
+#[unsafe(no_mangle)]
+pub extern "C" fn host_set_special_port(host: u32, which: i32, port: u32) -> u32 {
+    let which = which.cast_unsigned();
+    code(with(host, |host: &SendRight<dyn Host>| {
+        Ok(host.client().set_special_port(which, copied(port)?)?)
+    }))
 }
 
 /// `mach_timebase_info_data_t`.

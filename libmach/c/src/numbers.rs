@@ -48,6 +48,7 @@ fn numbers() -> String {
     uses_of_memory(&mut section);
     tasks(&mut section);
     infos(&mut section);
+    host_ports(&mut section);
     clocks(&mut section);
     events(&mut section);
     codes(&mut text);
@@ -200,6 +201,10 @@ fn bodies(section: &mut Section<'_>) {
             (
                 "BOOTSTRAP_MAX_NAME_LEN",
                 ::interfaces::bootstrap::MAX_NAME as u64 + 1,
+            ),
+            (
+                "BOOTSTRAP_MAX_LOOKUP_COUNT",
+                ::interfaces::bootstrap::MAX_LOOKUP_COUNT.into(),
             ),
         ],
     );
@@ -398,6 +403,22 @@ fn infos(section: &mut Section<'_>) {
                 "HOST_CPU_LOAD_INFO_COUNT",
                 host::statistics::CPU_LOAD_COUNT.into(),
             ),
+        ],
+    );
+}
+
+fn host_ports(section: &mut Section<'_>) {
+    section(
+        "Special ports of the host",
+        &[
+            ("HOST_PORT", host::special::HOST.into()),
+            ("HOST_PRIV_PORT", host::special::HOST_PRIVILEGED.into()),
+            ("HOST_IO_MAIN_PORT", host::special::IO_ROOT.into()),
+            (
+                "HOST_MAX_SPECIAL_KERNEL_PORT",
+                host::special::LAST_OF_KERNEL.into(),
+            ),
+            ("HOST_MAX_SPECIAL_PORT", host::special::LAST.into()),
         ],
     );
 }

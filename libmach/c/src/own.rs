@@ -205,10 +205,21 @@ pub extern "C" fn swtch_pri(_priority: i32) -> i32 {
     trap::swtch_pri().into()
 }
 
-/// `thread_switch`; `milliseconds` count for `SWITCH_OPTION_WAIT` and `SWITCH_OPTION_DEPRESS`.
+/// `thread_switch`; `milliseconds` count for `SWITCH_OPTION_WAIT` and `SWITCH_OPTION_DEPRESS`, which without any lasts
+/// until the next turn, whoever `thread` is.
 #[unsafe(no_mangle)]
 pub extern "C" fn thread_switch(thread: u32, option: i32, milliseconds: u32) -> u32 {
     let option = i64::from(option).cast_unsigned();
+    // Without a time, XNU's depression has no timer, and ends when the thread runs again.
+    if milliseconds == 0
+        && matches!(
+            option,
+            switch_option::DEPRESS | switch_option::OSLOCK_DEPRESS
+        )
+    {
+        trap::swtch_pri();
+        return KernReturn::Success.0;
+    }
     let deadline = if option == switch_option::NONE {
         0
     } else {

@@ -99,7 +99,7 @@ fn release(names: &[u32]) {
 ///
 /// # Safety
 /// `list` and `count` may be written to.
-unsafe fn give_rights(
+pub(crate) unsafe fn give_rights(
     found: Result<Vec<u32>, KernReturn>,
     list: *mut *mut u32,
     count: *mut u32,

@@ -96,6 +96,14 @@ pub extern "C" fn thread_abort(thread: u32) -> u32 {
     code(with(thread, |thread: &Target| thread.client().abort()))
 }
 
+/// `thread_abort_safely`: `KERN_FAILURE` where the thread could not begin its wait again.
+#[unsafe(no_mangle)]
+pub extern "C" fn thread_abort_safely(thread: u32) -> u32 {
+    code(with(thread, |thread: &Target| {
+        thread.client().abort_safely()
+    }))
+}
+
 /// `thread_depress_abort`.
 #[unsafe(no_mangle)]
 pub extern "C" fn thread_depress_abort(thread: u32) -> u32 {

@@ -12,6 +12,9 @@ use crate::bounded::Text;
 /// The most bytes of a service's name.
 pub const MAX_NAME: usize = 127;
 
+/// The most names that C looks up by one call (XNU `servers/bootstrap.h`).
+pub const MAX_LOOKUP_COUNT: u32 = 20;
+
 /// What the name service refuses with (XNU `servers/bootstrap.h`).
 pub mod refusal {
     use super::KernReturn;
@@ -24,7 +27,8 @@ pub mod refusal {
     pub const UNKNOWN_SERVICE: KernReturn = KernReturn::UnknownService;
     /// The service was checked in already and its server lives.
     pub const SERVICE_ACTIVE: KernReturn = KernReturn::ServiceActive;
-    /// An array's length does not fit another's. No call has such arrays.
+    /// More names than [`MAX_LOOKUP_COUNT`](super::MAX_LOOKUP_COUNT). C's library says so: calls of the interface have no
+    /// arrays.
     pub const BAD_COUNT: KernReturn = KernReturn::BadCount;
     /// There is no room for another name or namespace.
     pub const NO_MEMORY: KernReturn = KernReturn::NoMemory;

@@ -84,4 +84,8 @@ pub trait Thread {
     async fn info_of(&mut self, flavor: u32, count: u32) -> Result<List<u32, 40>>;
     /// What it received last, while it is stopped.
     async fn last_message(&mut self) -> Result<LastMessage>;
+    /// As [`Thread::abort`], but only of a wait that the thread can begin again as if there had been none. `Failure`,
+    /// and it waits on: for the answer to a call, or of an exception's handler, which would be lost; or for a page
+    /// in the midst of a message or a request.
+    async fn abort_safely(&mut self) -> Result<()>;
 }

@@ -93,6 +93,33 @@ impl<M: Machine> ThreadObject<'_, '_, M> {
         }
     }
 
+    /// Whether a wait can be begun again as if there had been none.
+    fn can_begin_again(thread: &sched::Thread) -> bool {
+        match thread.wait {
+            // The answer, or what the handler decides, would find nobody.
+            Wait::Reply | Wait::Exception(..) => false,
+            // A message whose rights are used up, or a request that is half done.
+            Wait::Page => thread.parked.is_none(),
+            _ => true,
+        }
+    }
+
+    /// Ends what the thread, which is blocked, waits for.
+    fn end_wait(&mut self, wait: Wait) {
+        let cx = &mut self.core.layers.cx;
+        match wait {
+            Wait::Page => self.leave_pager(),
+            Wait::Futex | Wait::Semaphore(_) | Wait::Deadline | Wait::Stop(_) => {
+                cx.sched.leave_wait(self.id);
+                let frame = cx.machine.frame(self.id.index());
+                frame.rax = KernReturn::Aborted.0.into();
+                frame.rdx = 0;
+                cx.sched.wake(self.id);
+            }
+            _ => self.core.layers.ipc.end_wait(cx, self.id, End::Aborted),
+        }
+    }
+
     /// Ends a wait for a pager: a trap that was waiting answers that it was aborted, an access is done again.
     fn leave_pager(&mut self) {
         let id = self.id;
@@ -196,21 +223,8 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
 
     async fn abort(&mut self) -> Result<()> {
         let thread = self.thread()?;
-        if thread.state != State::Blocked {
-            return Ok(());
-        }
-        let wait = thread.wait;
-        let cx = &mut self.core.layers.cx;
-        match wait {
-            Wait::Page => self.leave_pager(),
-            Wait::Futex | Wait::Semaphore(_) | Wait::Deadline | Wait::Stop(_) => {
-                cx.sched.leave_wait(self.id);
-                let frame = cx.machine.frame(self.id.index());
-                frame.rax = KernReturn::Aborted.0.into();
-                frame.rdx = 0;
-                cx.sched.wake(self.id);
-            }
-            _ => self.core.layers.ipc.end_wait(cx, self.id, End::Aborted),
+        if thread.state == State::Blocked {
+            self.end_wait(thread.wait);
         }
         Ok(())
     }
@@ -337,5 +351,17 @@ impl<M: Machine> Thread for ThreadObject<'_, '_, M> {
             client,
             client_task,
         })
+    }
+
+    async fn abort_safely(&mut self) -> Result<()> {
+        let thread = self.thread()?;
+        if thread.state != State::Blocked {
+            return Ok(());
+        }
+        if !Self::can_begin_again(thread) {
+            return Err(KernReturn::Failure.into());
+        }
+        self.end_wait(thread.wait);
+        Ok(())
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! It ends at its deadline, by order, and when the thread waits for something: what it waits for then may need
 //! the deadline, of which a thread has one.
+//!
+//! Deliberately otherwise than XNU and GNU Mach, where the call's return ends it: there a thread is depressed just until
+//! its next turn, and the time is only the longest that it waits for that. Here it is so for all of the time that was asked for
+//! (T-11), since the deadline says what the caller wants, and who wants the other has `swtch_pri`.
 
 use super::{Flags, Sched};
 use crate::base::ids::ThreadId;

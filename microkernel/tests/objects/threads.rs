@@ -9,6 +9,7 @@ use abi::trap;
 use interfaces::host::Host;
 use interfaces::task::Task;
 use interfaces::thread::Thread;
+use microkernel::machine::Event;
 use sim::{Config, Request, image};
 
 use crate::world::{World, code, copy, moved, state};
@@ -27,6 +28,8 @@ fn a_thread_begins_with_the_registers_that_it_was_given_and_can_be_given_others(
     assert_eq!(thread.get_state(), Ok(given));
     given.rax = 7;
     given.r15 = 8;
+    given.fs_base = 0x1234_5678_9000;
+    given.gs_base = 0x7000_0000_0008;
     thread.set_state(given).unwrap();
     thread.resume().unwrap();
     assert_eq!(code(thread.resume()), K::Failure);
@@ -35,6 +38,8 @@ fn a_thread_begins_with_the_registers_that_it_was_given_and_can_be_given_others(
     sim.until_runs(index);
     let frame = *sim.machine.registers(index);
     assert_eq!((frame.rax, frame.words[5], frame.rip), (7, 8, image::CODE));
+    let bases = (frame.fs_base, frame.gs_base);
+    assert_eq!(bases, (given.fs_base, given.gs_base));
     drop(sim);
     let kernel_flags = ThreadState {
         rflags: u64::MAX,
@@ -45,11 +50,22 @@ fn a_thread_begins_with_the_registers_that_it_was_given_and_can_be_given_others(
     let set = thread.get_state().unwrap();
     assert_eq!(set.rflags & 0x3000, 0, "no I/O privilege");
     assert_ne!(set.rflags & 0x200, 0, "interrupts stay on");
-    let hole = ThreadState {
-        rip: 0x8000_0000_0000,
-        ..given
-    };
-    assert_eq!(code(thread.set_state(hole)), K::InvalidArgument);
+    let hole = 0x8000_0000_0000;
+    let bad = [
+        ThreadState { rip: hole, ..given },
+        ThreadState {
+            fs_base: hole,
+            ..given
+        },
+        ThreadState {
+            gs_base: hole,
+            ..given
+        },
+    ];
+    for state in bad {
+        assert_eq!(code(thread.set_state(state)), K::InvalidArgument);
+    }
+    assert_eq!(thread.get_state(), Ok(set), "and nothing has changed");
     world.release(right);
     child.end();
     world.at_baseline();
@@ -160,6 +176,56 @@ fn a_thread_suspends_itself_until_another_one_resumes_it() {
     world.release(right);
     child.end();
     world.at_baseline();
+}
+
+// covers: T-08
+#[test]
+fn a_thread_that_is_ending_and_has_not_stopped_yet_is_terminated() {
+    // Some schedules stop it before anybody looks; most do not.
+    let seen = (0..8).filter(|seed| ends_elsewhere(*seed)).count();
+    assert!(seen >= 3, "{seen} of 8");
+}
+
+/// Whether a thread of another CPU was still to be asked after its end had begun.
+fn ends_elsewhere(seed: u64) -> bool {
+    let world = World::new(Config {
+        seed,
+        ..Config::with_cpus(3)
+    });
+    let child = world.child();
+    let (index, right) = child.thread();
+    let mut sim = world.sim.borrow_mut();
+    let asks = sim.add_thread(world.first);
+    for thread in [index, asks, world.first] {
+        sim.until_runs(thread);
+    }
+    let call = |method: i32| Request::call(right.0).id(method);
+    let ending = sim
+        .on(world.first)
+        .message_steps(&call(<dyn Thread>::TERMINATE.id), 1);
+    let there = sim.cpu_of(index).is_some();
+    let mut ask = |method: i32| sim.on(asks).message(&call(method)).words[0];
+    let methods = [
+        <dyn Thread>::TERMINATE.id,
+        <dyn Thread>::SUSPEND.id,
+        <dyn Thread>::RESUME.id,
+        <dyn Thread>::ABORT.id,
+        <dyn Thread>::INFO.id,
+        <dyn Thread>::GET_STATE.id,
+    ];
+    if there {
+        let answers = methods.map(&mut ask);
+        assert_eq!(answers, [K::Terminated.0.into(); 6]);
+    }
+    sim.event(ending, Event::Continue);
+    assert_eq!(sim.cpu_of(index), None);
+    let answer = sim.on(world.first).finish_message();
+    assert_eq!((answer.code, answer.words[0]), (MessageReturn::Success, 0));
+    assert_eq!(sim.on(asks).start(trap::THREAD_EXIT, &[]), None);
+    drop(sim);
+    world.release(right);
+    child.end();
+    there
 }
 
 // covers: T-08

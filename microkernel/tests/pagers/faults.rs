@@ -3,6 +3,7 @@
 use abi::kern_return::{KernReturn as K, MessageReturn};
 use abi::vm::map_flags;
 use interfaces::memory_object::MemoryControl;
+use interfaces::thread::Thread;
 use microkernel::machine::Access;
 use sim::{Config, Request};
 
@@ -94,6 +95,18 @@ fn a_wait_for_a_page_can_be_aborted() {
     let port = f.thread_port();
     assert_eq!(f.start_wake(at), None);
     f.abort(other, port);
+    assert_eq!(f.finish(), Err(K::Aborted));
+    // So it is while the thread is suspended, and safely: the trap has changed nothing yet.
+    assert_eq!(f.start_wake(at), None);
+    let orders = [<dyn Thread>::SUSPEND, <dyn Thread>::ABORT_SAFELY];
+    assert_eq!(
+        orders.map(|order| f.order(other, port, order.id)),
+        [K::Success; 2]
+    );
+    let client = f.client;
+    let answer = f.sim.machine.registers(client).rax;
+    assert_eq!((answer, f.waits(client)), (K::Aborted.0.into(), false));
+    assert_eq!(f.order(other, port, <dyn Thread>::RESUME.id), K::Success);
     assert_eq!(f.finish(), Err(K::Aborted));
     // A user's access is done again, and waits again.
     assert_eq!(f.load(f.client, at), None);

@@ -385,10 +385,15 @@ impl Fixture {
 
     /// `thread_abort`, by another thread of the client's task.
     pub(crate) fn abort(&mut self, by: FrameIndex, thread: Name) {
-        let id = <dyn Thread>::ABORT.id;
+        let aborted = self.order(by, thread, <dyn Thread>::ABORT.id);
+        assert_eq!(aborted, KernReturn::Success);
+    }
+
+    /// A call without arguments to a thread, by another one of the client's task.
+    pub(crate) fn order(&mut self, by: FrameIndex, thread: Name, id: i32) -> KernReturn {
         let reply = self.sim.on(by).message(&Request::call(thread).id(id));
-        assert_eq!(code(&reply), KernReturn::Success);
         self.check();
+        code(&reply)
     }
 
     pub(crate) fn alive(&self, thread: FrameIndex) -> bool {

@@ -4,6 +4,7 @@ use abi::kern_return::{KernReturn as K, MessageReturn};
 use abi::names::Name;
 use abi::vm::{protection, returns};
 use interfaces::memory_object::MemoryControl;
+use interfaces::thread::Thread;
 use microkernel::kernel::Census;
 use microkernel::machine::Event;
 use sim::{Config, Request};
@@ -110,6 +111,9 @@ fn an_abort_ends_a_send_that_waits_for_a_page() {
         ..
     } = stopped();
     let other = f.sim.add_thread(f.client);
+    // Its rights are used up: the thread could not send it again.
+    let safely = f.order(other, thread, <dyn Thread>::ABORT_SAFELY.id);
+    assert_eq!((safely, f.waits(f.client)), (K::Failure, true));
     f.abort(other, thread);
     let reply = f.sim.on(f.client).finish_message();
     assert_eq!(reply.code, MessageReturn::SendInvalidMemory);

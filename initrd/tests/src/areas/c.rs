@@ -3,6 +3,7 @@
 
 use alloc::sync::Arc;
 
+use interfaces::bootstrap::Bootstrap;
 use interfaces::supervisor::{End, Ended};
 use interfaces::tally::{DIGESTED, Tally};
 use interfaces::task::Task;
@@ -16,6 +17,8 @@ use libmach::{Error, ReceiveRight, SendRight, Untyped, message, ms, thread, time
 
 use super::cases;
 use crate::case::{Check, Verdict, World, check, equal};
+use crate::child::Child;
+use crate::raw::Words;
 
 cases! { "c":
     "a program starts with its arguments and rights" => start,
@@ -40,6 +43,7 @@ cases! { "c":
     "a program handles its threads' exceptions" => exceptions,
     "clocks and timers" => clocks,
     "what tasks and threads tell, and wired memory" => info,
+    "a thread that is depressed for no time gives way until its next turn" => depressed,
     "an interrupted receive goes on" => restarted,
     "an interrupted receive ends for whoever asks for it" => interrupted,
     "a client in Rust calls a server in C" => rust_calls,
@@ -155,6 +159,33 @@ fn beside(world: &World, case: &str, act: impl FnOnce() -> Check) -> Check {
     acted?;
     let ended = ended.lock().take();
     equal("end of the client", ended, Some(Ok(exit(0))))
+}
+
+/// Counts its turns.
+extern "C" fn counts(page: &Words, _: u64) {
+    loop {
+        page.set(0, page.get(0) + 1);
+        trap::swtch();
+    }
+}
+
+// covers: T-11
+fn depressed(world: &World) -> Check {
+    let names: SendRight<dyn Bootstrap> = world.context.send_right("bootstrap")?;
+    let done = ReceiveRight::<Untyped>::new()?;
+    beside(world, "depressed", || {
+        let child = Child::new(counts, 0)?;
+        child.thread.client().set_priority(1, 1)?;
+        child.run()?;
+        // Where there is one CPU, the child has turns only while the client has a lower priority.
+        let end = time::deadline(ms(PATIENCE));
+        while child.page.get(0) < 100 {
+            check!(time::now() < end, "the child has no turns");
+            time::sleep(ms(1));
+        }
+        let entered = names.client().register("depressed-done", done.make_send()?);
+        Ok(entered.map_err(Error::from)?)
+    })
 }
 
 /// Interrupts the client where it waits for a message; answers its port.

@@ -23,6 +23,7 @@ use crate::raw::{self, Words};
 cases! { "registers":
     "vector registers are set before a thread runs, and read when it waits" => vectors,
     "what no thread may have is refused" => refused,
+    "a segment's base is the one that was set" => segment_base,
     "a watchpoint tells of the write that it watches for" => watchpoint,
     "a watchpoint met just before a trap does no harm" => before_a_trap,
     "a thread that runs is stopped before its registers are told" => while_it_runs,
@@ -107,6 +108,47 @@ fn refused(_: &World) -> Check {
     thread.set_state_of(AVX_FLAVOR, &state)?;
     child.run()?;
     child.until_it_waits(wait::FUTEX)
+}
+
+/// Word of the page that is read by way of the segment.
+const BY_SEGMENT: usize = 9;
+
+/// Tells what lies at the base of the segment `gs`.
+extern "C" fn look(page: &Words, _: u64) {
+    page.set(0, raw::word_by_gs());
+    trap::futex_wait(page.half(4), 0, u64::MAX).ok();
+}
+
+// covers: T-08
+fn segment_base(_: &World) -> Check {
+    let child = Child::new(look, 0)?;
+    let thread = child.thread.client();
+    child.page.set(BY_SEGMENT, PATTERN);
+    let mut state = thread.get_state()?;
+    let base = child.page.address() + 8 * BY_SEGMENT as u64;
+    for bad in [1 << 47, u64::MAX] {
+        for (fs_base, gs_base) in [(bad, base), (state.fs_base, bad)] {
+            let wrong = ThreadState {
+                fs_base,
+                gs_base,
+                ..state
+            };
+            let set = code(&thread.set_state(wrong));
+            equal("code", set, Some(K::InvalidArgument))?;
+        }
+    }
+    state.gs_base = base;
+    thread.set_state(state)?;
+    child.run()?;
+    // By `fs` it finds what this library keeps of its thread.
+    child.until_it_waits(wait::FUTEX)?;
+    equal("what the thread found", child.page.get(0), PATTERN)?;
+    let found = thread.get_state()?;
+    equal(
+        "the bases",
+        (found.fs_base, found.gs_base),
+        (state.fs_base, base),
+    )
 }
 
 /// A handler that notes what a thread met, and ends the watch.

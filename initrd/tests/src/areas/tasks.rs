@@ -25,6 +25,7 @@ cases! { "tasks":
     "special ports are those that were set, and a child's too" => special_ports,
     "registered ports are three, and a child's too" => registered,
     "a port that died is kept no longer" => dead_port,
+    "special ports of the host are the kernel's, or what was set last" => of_the_host,
     "registers of a stopped thread are read and written" => registers,
     "a turn is given to a thread of lower priority" => turns,
 }
@@ -150,6 +151,37 @@ fn dead_port(_: &World) -> Check {
     let found = code(child.client().special_port(special::BOOTSTRAP));
     equal("a dead port", found, K::Failure)?;
     Ok(child.client().terminate()?)
+}
+
+// covers: H-02
+fn of_the_host(world: &World) -> Check {
+    use libmach::abi::host::special as of;
+    let host: SendRight<dyn Host> = world.context.send_right("host")?;
+    let (host, everybody) = (
+        host.client(),
+        SendRight::<dyn Host>::from_name(trap::host_self()?),
+    );
+    let own = host.special_port(of::HOST)?;
+    equal("the ordinary port", own.name(), everybody.name())?;
+    let refused = code(everybody.client().special_port(of::HOST));
+    equal("without the privilege", refused, K::NoAccess)?;
+    let (old, new) = (
+        ReceiveRight::<Untyped>::new()?,
+        ReceiveRight::<Untyped>::new()?,
+    );
+    for which in [0, of::HOST_PRIVILEGED, of::LAST_OF_KERNEL, of::LAST + 1] {
+        let set = host.set_special_port(which, old.make_send()?);
+        equal("code", code(set.map_err(Error::from)), K::InvalidArgument)?;
+    }
+    host.set_special_port(of::LAST, old.make_send()?)?;
+    equal("rights to the first", old.send_rights()?, 1)?;
+    host.set_special_port(of::LAST, new.make_send()?)?;
+    equal("rights to what was replaced", old.send_rights()?, 0)?;
+    let found = host.special_port(of::LAST)?;
+    equal("what was set last", found.name(), new.name())?;
+    drop((found, new));
+    let gone = code(host.special_port(of::LAST));
+    equal("with its port", gone, K::Failure)
 }
 
 /// Says where it was sent, and with which argument.

@@ -21,6 +21,8 @@ use crate::raw::{self, Words};
 cases! { "waits":
     "a thread is suspended and resumed in every wait" => suspended,
     "an abort ends every wait with its code" => aborted,
+    "the code of an aborted wait is seen and rewritten while the thread is suspended" => rewritten,
+    "a safe abort ends what can be begun again" => safely,
     "a thread is ended in every wait" => ended,
     "a task with threads in every wait is ended" => task_ended,
     "a suspended task's threads do not run, whoever resumes them" => task_suspended,
@@ -222,6 +224,43 @@ fn aborted(_: &World) -> Check {
             child.until_it_waits(kind.state)?;
             let found = child.page.get(CODE);
             check!(found == u64::from(kind.code), "{kind:?}: {found:#x}");
+        }
+    }
+    Ok(())
+}
+
+// covers: T-08 T-09
+fn rewritten(_: &World) -> Check {
+    const OTHER: u64 = 0x51;
+    for kind in ALL.into_iter().filter(|kind| kind.state != wait::EXCEPTION) {
+        let Scene { child, .. } = &Scene::set(kind)?;
+        let thread = child.thread.client();
+        thread.suspend()?;
+        thread.abort()?;
+        let mut state = thread.get_state()?;
+        check!(state.rax == kind.code.into(), "{kind:?}: {:#x}", state.rax);
+        state.rax = OTHER;
+        thread.set_state(state)?;
+        thread.resume()?;
+        child.until(CODE, OTHER)?;
+    }
+    Ok(())
+}
+
+// covers: T-09
+fn safely(_: &World) -> Check {
+    for kind in ALL {
+        let Scene { child, .. } = &Scene::set(kind)?;
+        let left = child.page.get(LEFT);
+        let ended = child.thread.client().abort_safely();
+        if matches!(kind.state, wait::REPLY | wait::EXCEPTION) {
+            equal("code", ended, Err(K::Failure.into()))?;
+            child.until_it_waits(kind.state)?;
+            equal("waits that were left", child.page.get(LEFT), left)?;
+        } else {
+            ended?;
+            child.until(LEFT, left + 1)?;
+            equal("code", child.page.get(CODE), kind.code.into())?;
         }
     }
     Ok(())

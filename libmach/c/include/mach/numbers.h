@@ -80,6 +80,7 @@
 #define MACH_MSG_WORDS 6
 #define MACH_MSG_MAX_DESCRIPTORS 64
 #define BOOTSTRAP_MAX_NAME_LEN 128
+#define BOOTSTRAP_MAX_LOOKUP_COUNT 20
 
 /* vm_prot_t, vm_inherit_t, flags */
 #define VM_PROT_NONE 0
@@ -193,6 +194,13 @@
 #define HOST_VM_INFO64_COUNT 24
 #define HOST_CPU_LOAD_INFO 3
 #define HOST_CPU_LOAD_INFO_COUNT 4
+
+/* Special ports of the host */
+#define HOST_PORT 1
+#define HOST_PRIV_PORT 2
+#define HOST_IO_MAIN_PORT 3
+#define HOST_MAX_SPECIAL_KERNEL_PORT 7
+#define HOST_MAX_SPECIAL_PORT 39
 
 /* Clocks */
 #define SYSTEM_CLOCK 0

@@ -6,6 +6,7 @@
 
 /* At most 127 bytes and a NUL; a longer name is KERN_INVALID_ARGUMENT. */
 typedef char name_t[BOOTSTRAP_MAX_NAME_LEN];
+typedef name_t *name_array_t;
 
 #define BOOTSTRAP_SUCCESS 0
 
@@ -16,6 +17,11 @@ extern mach_port_t bootstrap_port;
 kern_return_t bootstrap_check_in(mach_port_t bootstrap, const char *name, mach_port_t *port);
 /* A send right to a service, which need not run yet. */
 kern_return_t bootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port);
+/* The same of at most BOOTSTRAP_MAX_LOOKUP_COUNT services, else BOOTSTRAP_BAD_COUNT. The array is the caller's to
+ * deallocate; MACH_PORT_NULL stands for an unknown service, and then not all are known. */
+kern_return_t bootstrap_look_up_array(mach_port_t bootstrap, name_array_t names, mach_msg_type_number_t count,
+                                      mach_port_array_t *ports, mach_msg_type_number_t *port_count,
+                                      boolean_t *all_known);
 /* Enters a service that no manifest declares, as long as its port lives. The right stays the caller's. */
 kern_return_t bootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port);
 /* A new namespace below this one, until the port `requestor` dies or nobody holds a right to it. */
