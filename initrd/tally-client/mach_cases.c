@@ -244,6 +244,51 @@ static void take_turns(common_t *common)
     CHECK(common->reply != mig_get_reply_port());
 }
 
+/* Registers of a thread that never ran, by each flavor. */
+static void flavors(thread_t thread)
+{
+    static const thread_state_flavor_t all[][2] = {
+        {x86_THREAD_STATE64, x86_THREAD_STATE64_COUNT}, {x86_FLOAT_STATE64, x86_FLOAT_STATE64_COUNT},
+        {x86_DEBUG_STATE64, x86_DEBUG_STATE64_COUNT}, {x86_AVX_STATE64, x86_AVX_STATE64_COUNT}};
+    static natural_t words[x86_AVX_STATE64_COUNT + 1];
+    x86_float_state64_t floats;
+    x86_debug_state64_t debug = {.dr0 = 0x1000, .dr7 = 1};
+    x86_avx_state64_t avx;
+    mach_msg_type_number_t count;
+
+    for (size_t n = 0; n < sizeof all / sizeof all[0]; n++) {
+        const mach_msg_type_number_t right = (mach_msg_type_number_t)all[n][1];
+        count = right - 1;
+        EQUAL(thread_get_state(thread, all[n][0], words, &count), KERN_INVALID_ARGUMENT);
+        EQUAL(count, right - 1);
+        EQUAL(thread_set_state(thread, all[n][0], words, count), KERN_INVALID_ARGUMENT);
+        count = right + 1;
+        words[right] = 0x77;
+        WORKS(thread_get_state(thread, all[n][0], words, &count));
+        EQUAL(count, right);
+        EQUAL(words[right], 0x77);
+        WORKS(thread_set_state(thread, all[n][0], words, count));
+    }
+    count = x86_FLOAT_STATE64_COUNT;
+    WORKS(thread_get_state(thread, x86_FLOAT_STATE64, (thread_state_t)&floats, &count));
+    EQUAL(floats.fpu_fcw, 0x37f);
+    EQUAL(floats.fpu_mxcsr, 0x1f80);
+    memset(floats.fpu_xmm[15], 0x5a, sizeof floats.fpu_xmm[15]);
+    WORKS(thread_set_state(thread, x86_FLOAT_STATE64, (thread_state_t)&floats, count));
+    count = x86_AVX_STATE64_COUNT;
+    WORKS(thread_get_state(thread, x86_AVX_STATE64, (thread_state_t)&avx, &count));
+    EQUAL(memcmp(&avx.fpu, &floats, sizeof floats), 0);
+    WORKS(thread_set_state(thread, x86_DEBUG_STATE64, (thread_state_t)&debug, x86_DEBUG_STATE64_COUNT));
+    debug.dr0 = 0;
+    count = x86_DEBUG_STATE64_COUNT;
+    WORKS(thread_get_state(thread, x86_DEBUG_STATE64, (thread_state_t)&debug, &count));
+    EQUAL(debug.dr0, 0x1000);
+    debug.dr0 = (uint64_t)1 << 63;
+    EQUAL(thread_set_state(thread, x86_DEBUG_STATE64, (thread_state_t)&debug, count), KERN_INVALID_ARGUMENT);
+    debug = (x86_debug_state64_t){.dr0 = 0};
+    WORKS(thread_set_state(thread, x86_DEBUG_STATE64, (thread_state_t)&debug, count));
+}
+
 void case_threads(void)
 {
     common_t common = new_common();
@@ -257,6 +302,7 @@ void case_threads(void)
     WORKS(thread_create(mach_task_self(), &thread));
     EQUAL(thread_set_state(thread, 1, (thread_state_t)&state, count), KERN_INVALID_ARGUMENT);
     EQUAL(thread_set_state(thread, x86_THREAD_STATE64, (thread_state_t)&state, count - 1), KERN_INVALID_ARGUMENT);
+    flavors(thread);
     WORKS(thread_set_state(thread, x86_THREAD_STATE64, (thread_state_t)&state, count));
     WORKS(thread_resume(thread));
     take_turns(&common);

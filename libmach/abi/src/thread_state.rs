@@ -33,7 +33,8 @@ pub struct DebugState {
     pub dr7: u64,
 }
 
-/// General registers (`x86_THREAD_STATE64`: the same order, plus both segment bases).
+/// General registers (`x86_THREAD_STATE64`: the same order, but both segment bases in the place of the selectors, which are the
+/// kernel's and the same for all threads).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(C)]
 #[allow(missing_docs, reason = "the registers' own names")]

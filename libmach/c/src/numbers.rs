@@ -288,6 +288,18 @@ fn tasks(section: &mut Section<'_>) {
         &[
             ("x86_THREAD_STATE64", thread_state::FLAVOR.into()),
             ("x86_THREAD_STATE64_COUNT", STATE_COUNT.into()),
+            ("x86_FLOAT_STATE64", thread_state::FLOAT_FLAVOR.into()),
+            (
+                "x86_FLOAT_STATE64_COUNT",
+                thread_state::FLOAT_SIZE as u64 / 4,
+            ),
+            ("x86_DEBUG_STATE64", thread_state::DEBUG_FLAVOR.into()),
+            (
+                "x86_DEBUG_STATE64_COUNT",
+                size_of::<thread_state::DebugState>() as u64 / 4,
+            ),
+            ("x86_AVX_STATE64", thread_state::AVX_FLAVOR.into()),
+            ("x86_AVX_STATE64_COUNT", thread_state::AVX_SIZE as u64 / 4),
             ("THREAD_STATE_NONE", 0),
         ],
     );

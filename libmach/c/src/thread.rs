@@ -1,7 +1,10 @@
 //! `thread_*`: threads of any task; and threads of the calling one, with all that the library needs.
 
 use abi::kern_return::KernReturn;
-use abi::thread_state::{FIXED_FLAGS, FLAVOR, ThreadState};
+use abi::thread_state::{
+    AVX_FLAVOR, AVX_SIZE, DEBUG_FLAVOR, DebugState, FIXED_FLAGS, FLAVOR, FLOAT_FLAVOR, FLOAT_SIZE,
+    ThreadState,
+};
 use core::ffi::c_void;
 use interfaces::task::Task;
 use interfaces::thread::Thread;
@@ -112,6 +115,25 @@ pub extern "C" fn thread_depress_abort(thread: u32) -> u32 {
     }))
 }
 
+/// Numbers of 32 bits in a flavor's registers.
+fn count_of(flavor: i32) -> Outcome<u32> {
+    let bytes = match flavor.cast_unsigned() {
+        FLAVOR => size_of::<ThreadState>(),
+        FLOAT_FLAVOR => FLOAT_SIZE,
+        DEBUG_FLAVOR => size_of::<DebugState>(),
+        AVX_FLAVOR => AVX_SIZE,
+        _ => return Err(KernReturn::InvalidArgument),
+    };
+    Ok(bytes as u32 / 4)
+}
+
+/// The same, where the program has so many, or room for them.
+fn count_within(flavor: i32, room: u32) -> Outcome<u32> {
+    let count = count_of(flavor)?;
+    let fits = (count <= room).then_some(count);
+    fits.ok_or(KernReturn::InvalidArgument)
+}
+
 /// `thread_get_state`.
 ///
 /// # Safety
@@ -124,16 +146,25 @@ pub unsafe extern "C" fn thread_get_state(
     count: *mut u32,
 ) -> u32 {
     // SAFETY: the caller's promise.
-    let room = unsafe { count.read() };
-    if flavor.cast_unsigned() != FLAVOR || room < STATE_COUNT {
-        return KernReturn::InvalidArgument.0;
-    }
-    match with(thread, |thread: &Target| thread.client().get_state()) {
-        Ok(found) => {
-            // SAFETY: the caller's promise: room for all of it.
-            unsafe { state.cast::<ThreadState>().write_unaligned(found) };
+    let within = count_within(flavor, unsafe { count.read() });
+    let found = within.and_then(|words| {
+        let flavor = flavor.cast_unsigned();
+        let found = with(thread, |thread: &Target| {
+            thread.client().get_state_of(flavor)
+        });
+        Ok((found?, words))
+    });
+    match found {
+        Ok((bytes, words)) => {
+            let size = bytes.len().min(4 * words as usize);
+            // SAFETY: the caller's promise: room for so many bytes, which are no part of what came.
+            unsafe {
+                state
+                    .cast::<u8>()
+                    .copy_from_nonoverlapping(bytes.as_ptr(), size)
+            };
             // SAFETY: the caller's promise.
-            unsafe { count.write(STATE_COUNT) };
+            unsafe { count.write(words) };
             KernReturn::Success.0
         }
         Err(code) => code.0,
@@ -151,9 +182,14 @@ pub unsafe extern "C" fn thread_set_state(
     state: *const u32,
     count: u32,
 ) -> u32 {
-    // SAFETY: the caller's promise.
-    let state = unsafe { state_at(flavor, state, count) };
-    code(state.and_then(|state| with(thread, |thread: &Target| thread.client().set_state(state))))
+    code(count_within(flavor, count).and_then(|words| {
+        // SAFETY: the caller's promise; any bytes will do.
+        let bytes = unsafe { core::slice::from_raw_parts(state.cast(), 4 * words as usize) };
+        let flavor = flavor.cast_unsigned();
+        with(thread, |thread: &Target| {
+            thread.client().set_state_of(flavor, bytes)
+        })
+    }))
 }
 
 /// What a thread of [`mello_thread_start`] runs.

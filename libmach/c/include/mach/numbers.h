@@ -130,6 +130,12 @@
 /* Registers */
 #define x86_THREAD_STATE64 4
 #define x86_THREAD_STATE64_COUNT 40
+#define x86_FLOAT_STATE64 5
+#define x86_FLOAT_STATE64_COUNT 128
+#define x86_DEBUG_STATE64 11
+#define x86_DEBUG_STATE64_COUNT 16
+#define x86_AVX_STATE64 17
+#define x86_AVX_STATE64_COUNT 192
 #define THREAD_STATE_NONE 0
 
 /* Ports of tasks */

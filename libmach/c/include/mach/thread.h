@@ -31,7 +31,7 @@ kern_return_t thread_abort(thread_t thread);
  * to a call of the kernel's or of Rust code for one, and the thread waits on. */
 kern_return_t thread_abort_safely(thread_t thread);
 kern_return_t thread_depress_abort(thread_t thread);
-/* flavor is x86_THREAD_STATE64. KERN_FAILURE: the thread is not stopped; to set, nor may it wait. */
+/* flavor is x86_THREAD_STATE64 or, not for thread_create_running, one of x86_{FLOAT,AVX,DEBUG}_STATE64. KERN_FAILURE: the thread is not stopped; to set, nor may it wait. */
 kern_return_t thread_get_state(thread_t thread, thread_state_flavor_t flavor, thread_state_t state,
                                mach_msg_type_number_t *count);
 kern_return_t thread_set_state(thread_t thread, thread_state_flavor_t flavor, thread_state_t state,
