@@ -68,7 +68,7 @@ impl Kernel {
             }
             _ => return self.handle_generally(machine, cpu, event),
         }
-        let current = self.sched.cpu(cpu).current;
+        let current = self.sched.current(cpu);
         let message = current.and_then(|current| Request::of(machine.frame(current.index())));
         let Some(request) = message else {
             return match self.null_trap(machine, cpu) {
@@ -120,7 +120,7 @@ impl Kernel {
 
     /// Sets how much the trace ring takes.
     pub fn set_trace_detail(&mut self, detail: Detail) {
-        self.sched.trace.set_detail(detail);
+        self.sched.set_trace_detail(detail);
     }
 
     /// What happened since boot.
@@ -144,22 +144,8 @@ impl Kernel {
         cpu: Cpu,
         request: Request,
     ) -> Result<Delivery, Refused> {
-        // What is traced is passed on from there.
-        if self.sched.trace.is_detailed() {
-            return Err(Refused::Special);
-        }
-        self.pass_untold(machine, cpu, request)
-    }
-
-    #[inline(always)]
-    fn pass_untold<M: Machine>(
-        &mut self,
-        machine: &mut M,
-        cpu: Cpu,
-        request: Request,
-    ) -> Result<Delivery, Refused> {
         let special = Refused::Special;
-        let current = self.sched.cpu(cpu).current;
+        let current = self.sched.current(cpu);
         let (current, _) = self.sched.threads.find_known(current).ok_or(special)?;
         let letter = if request.shape.is_buffered() {
             Some(Letter::new(&self.vm, request.shape).ok_or(special)?)
@@ -199,7 +185,7 @@ impl Kernel {
         // The ring tells more of the others on the general way.
         let calls = |request: &Request| matches!(request.direct, Direct::Call | Direct::Reply);
         let request = Request::of(&frame).filter(calls);
-        let passed = request.map(|request| self.pass_untold(machine, cpu, request));
+        let passed = request.map(|request| self.pass(machine, cpu, request));
         let Some(Ok(delivery)) = passed else {
             return false;
         };
@@ -212,14 +198,38 @@ impl Kernel {
     }
 
     /// Any event, by the general way.
-    #[inline(never)]
+    #[inline(always)]
     pub fn handle_generally<M: Machine>(
         &mut self,
         machine: &mut M,
         cpu: Cpu,
         event: Event,
     ) -> Next {
-        let current = self.sched.cpu(cpu).current;
+        if self.sched.trace.is_detailed() {
+            return self.handle_traced(machine, cpu, event);
+        }
+        self.handle_event(machine, cpu, event)
+    }
+
+    /// An event while the ring takes what happens on the message path.
+    #[cold]
+    #[inline(never)]
+    fn handle_traced<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, event: Event) -> Next {
+        let current = self.sched.current(cpu);
+        self.sched.forget_traced(cpu);
+        let trap = current.filter(|_| matches!(event, Event::Trap));
+        let next = if trap.is_some_and(|thread| self.trace_trap(machine, cpu, thread)) {
+            self.leave(machine, cpu, current)
+        } else {
+            self.handle_event(machine, cpu, event)
+        };
+        self.sched.mark_traced(cpu);
+        next
+    }
+
+    #[inline(never)]
+    fn handle_event<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, event: Event) -> Next {
+        let current = self.sched.current(cpu);
         match (event, current) {
             (Event::Trap, Some(thread)) => self.perform(machine, cpu, thread),
             (Event::Fault { address, access }, Some(thread)) => {
@@ -245,9 +255,6 @@ impl Kernel {
     /// A trap, by the general path.
     #[inline(always)]
     fn perform<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) {
-        if self.sched.trace.is_detailed() && self.trace_trap(machine, cpu, thread) {
-            return;
-        }
         self.counters.traps += 1;
         let Some(task) = self.sched.threads.get(thread).map(|thread| thread.task) else {
             return;
@@ -441,8 +448,7 @@ impl Kernel {
     #[inline(always)]
     fn go_back<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, thread: ThreadId) -> Next {
         self.notice_memory(machine);
-        let state = self.sched.cpu(cpu);
-        let stays = state.current == Some(thread) && !state.reschedule;
+        let stays = thread.is(self.sched.current(cpu)) && !self.sched.cpu(cpu).reschedule;
         let flags = self.sched.threads.get(thread).map(|thread| thread.flags);
         let quiet = flags.is_some_and(|flags| (flags - Flags::SLOT_FULL).is_empty());
         if stays && quiet && self.sched.woken.is_empty() && self.is_settled() {
@@ -475,9 +481,8 @@ impl Kernel {
             self.switched(machine, cpu, next);
         }
         loop {
-            let state = self.sched.cpu(cpu);
-            let current = match state.current {
-                Some(current) if !state.reschedule => Some(current),
+            let current = match self.sched.current(cpu) {
+                Some(current) if !self.sched.cpu(cpu).reschedule => Some(current),
                 _ => self.switch(machine, cpu, ran),
             };
             let Some(current) = current else {
@@ -515,7 +520,7 @@ impl Kernel {
         cpu: Cpu,
         ran: Option<ThreadId>,
     ) -> Option<ThreadId> {
-        let before = self.sched.cpu(cpu).current;
+        let before = self.sched.current(cpu);
         let next = self.sched.dispatch(machine, cpu);
         let time = self.sched.account(cpu, ran);
         self.charge_time(time);

@@ -55,6 +55,10 @@ impl Pair {
     fn call_and_answer(&mut self) {
         let waits = Request::receive(self.port);
         assert_eq!(self.sim.on(self.server).start_message(&waits), None);
+        self.call_who_waits();
+    }
+
+    fn call_who_waits(&mut self) {
         let call = Request::call(self.service).id(ID);
         assert_eq!(self.sim.on(self.client).start_message(&call), None);
         self.sim.on(self.server).finish_message();
@@ -164,4 +168,20 @@ fn without_detail_only_what_is_rare_is_told() {
     let thread = pair.sim.add_task();
     let made = pair.of(Kind::ThreadCreate);
     assert_eq!(made.last().map(|record| record.a as u32), Some(thread));
+}
+
+#[test]
+fn who_was_traced_takes_the_fast_path_again_afterwards() {
+    let mut pair = pair(Path::Fast);
+    pair.call_and_answer();
+    assert!(!pair.of(Kind::Handoff).is_empty());
+    pair.sim.kernel.set_trace_detail(Detail::Rare);
+    let (told, before) = (
+        pair.sim.kernel.trace().next_sequence(),
+        pair.sim.kernel.counters().handoffs,
+    );
+    pair.call_who_waits();
+    // The call and its answer.
+    assert_eq!(pair.sim.kernel.counters().handoffs - before, 2);
+    assert!(records(&pair.sim.kernel, told).is_empty());
 }

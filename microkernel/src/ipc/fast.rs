@@ -232,7 +232,7 @@ impl Ipc {
             ThreadQueue::learn_next(pair.other(last), server);
         }
         resume(pair.second());
-        sched.cpu(hands.cpu).current = caller;
+        *sched.current_mut(hands.cpu) = caller;
         if let Some(pages) = pages {
             // A reply object has neither name nor label, and its messages no number.
             pages.deliver(
@@ -342,7 +342,7 @@ fn hand_call<'a, M: Machine>(
     }
     resume(to);
     queue.advance(&to.link);
-    sched.cpu(hands.cpu).current = Some(receiver);
+    *sched.current_mut(hands.cpu) = Some(receiver);
     Some(Handed {
         receiver,
         identity,

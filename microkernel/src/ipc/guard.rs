@@ -83,7 +83,7 @@ impl Ipc {
         (space, name): (SpaceId, Name),
         (tried, given): Tried,
     ) {
-        let current = cx.sched.cpu(cx.cpu).current;
+        let current = cx.sched.current(cx.cpu);
         let thread = current.and_then(|id| cx.sched.threads.get_mut(id));
         if let Some(thread) = thread.filter(|thread| thread.space == space) {
             thread.tell(

@@ -97,7 +97,7 @@ fn delivery(request: Request, port: &mut Port, (receiver, identity): (ThreadId, 
 #[inline(always)]
 fn preempt(sched: &mut Sched, cpu: Cpu, queue: &mut ThreadQueue) -> Option<(ThreadId, u64)> {
     let receiver = queue.first()?;
-    let sender = sched.cpu(cpu).current?;
+    let sender = sched.current(cpu)?;
     let pair = sched.threads.pair(sender, Some(receiver))?;
     let (from, to) = pair.both();
     let flags = (from.flags | to.flags) - Flags::SLOT_FULL;

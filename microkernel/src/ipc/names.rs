@@ -159,7 +159,7 @@ impl Names {
         valid.then_some(entry)
     }
 
-    /// The entry that a name denotes, if its rights are not empty: with the space's first chunk at hand, one
+    /// The entry that a name denotes, perhaps without any rights: with the space's first chunk at hand, one
     /// step less for the names that a task made first. The caller tests the rights that it needs.
     #[inline(always)]
     pub fn get_near(&self, names: (SpaceId, ChunkId), name: Name) -> Option<&Entry> {
@@ -171,10 +171,13 @@ impl Names {
     #[inline(always)]
     pub fn get_alone(&self, (space, first): (SpaceId, ChunkId), word: u64) -> Option<&Entry> {
         let name = Name(word as u32);
-        if word >= Name::new(CHUNK, 0).0.into() {
-            return (word >> 32 == 0).then(|| self.get(space, name))?;
-        }
-        let entry = &self.chunks.get(first)?.0[(name.index() % CHUNK) as usize];
+        let entry = if word < Name::new(CHUNK, 0).0.into() {
+            &self.chunks.get(first)?.0[(name.index() % CHUNK) as usize]
+        } else if word >> 32 == 0 {
+            self.at(space, name.index())?
+        } else {
+            return None;
+        };
         (entry.generation == name.generation()).then_some(entry)
     }
 

@@ -20,7 +20,7 @@ impl Kernel {
         if self.sched.trace.is_detailed() {
             return None;
         }
-        let current = self.sched.cpu(cpu).current?;
+        let current = self.sched.current(cpu)?;
         let frame = machine.frame(current.index());
         if frame.rax as i64 != NULL {
             return None;
@@ -37,7 +37,7 @@ impl Kernel {
         if self.sched.trace.is_detailed() {
             return None;
         }
-        let current = self.sched.cpu(cpu).current?;
+        let current = self.sched.current(cpu)?;
         let mut runs = current;
         let frame = machine.frame(current.index());
         let value = match frame.rax as i64 {

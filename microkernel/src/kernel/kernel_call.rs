@@ -76,7 +76,7 @@ impl Kernel {
     /// Who calls what, unless something is special about the caller.
     #[inline(always)]
     fn called(&mut self, cpu: Cpu, port: PortId) -> Option<Called> {
-        let current = self.sched.cpu(cpu).current;
+        let current = self.sched.current(cpu);
         let (thread, from) = self.sched.threads.find_known(current)?;
         let Kind::Kernel(object) = self.ipc.ports.get(port)?.kind else {
             return None;
@@ -140,8 +140,7 @@ impl Kernel {
     /// object.
     #[inline(always)]
     fn goes_on(&mut self, cpu: Cpu, thread: ThreadId, own: PortId) -> bool {
-        let state = self.sched.cpu(cpu);
-        let stays = thread.is(state.current) && !state.reschedule;
+        let stays = thread.is(self.sched.current(cpu)) && !self.sched.cpu(cpu).reschedule;
         stays
             && self.sched.woken.is_empty()
             && self.sched.threads.get(thread).is_some_and(|thread| {

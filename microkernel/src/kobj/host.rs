@@ -200,11 +200,12 @@ impl<M: Machine> Host for HostObject<'_, '_, M> {
 
     async fn trace_enable(&mut self, on: u32) -> Result<()> {
         self.privileged()?;
-        self.core.layers.cx.sched.trace.set_detail(if switch(on)? {
+        let detail = if switch(on)? {
             Detail::Messages
         } else {
             Detail::Rare
-        });
+        };
+        self.core.layers.cx.sched.set_trace_detail(detail);
         Ok(())
     }
 

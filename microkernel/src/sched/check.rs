@@ -1,6 +1,5 @@
 //! Whether the scheduler keeps its promises: for tests, after each step.
 
-use super::cpus::CpuState;
 use super::{Sched, State};
 use crate::base::ids::ThreadId;
 use crate::machine::Cpu;
@@ -24,13 +23,15 @@ impl Sched {
         // A CPU that is to look again takes one of the threads.
         let waiting: u32 = self.cpus.iter().map(|cpu| cpu.ready.count()).sum();
         let looking = self.cpus.iter().filter(|cpu| cpu.reschedule).count();
-        let idle = |cpu: &CpuState| cpu.online && cpu.current.is_none() && !cpu.reschedule;
-        if waiting as usize > looking && self.cpus.iter().any(idle) {
+        let idle = |(cpu, current): (Cpu, Option<ThreadId>)| {
+            current.is_none() && !self.cpus[cpu.0 as usize].reschedule
+        };
+        if waiting as usize > looking && self.running().any(idle) {
             return Err("a CPU idles while a thread could run");
         }
         for (index, cpu) in self.cpus.iter().enumerate() {
             let id = Cpu(index as u32);
-            if let Some(current) = cpu.current {
+            if let Some(current) = self.current(id) {
                 let thread = self.threads.get(current);
                 if thread.is_none_or(|thread| thread.state != State::Running) {
                     return Err("a CPU's thread does not know that it runs");

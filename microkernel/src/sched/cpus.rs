@@ -13,8 +13,6 @@ use crate::machine::{Cpu, MAX_CPUS, NEVER, Time};
 /// What one CPU does.
 #[derive(Debug)]
 pub struct CpuState {
-    /// Who runs; `None`: idle.
-    pub current: Option<ThreadId>,
     /// Whether the CPU came online.
     pub online: bool,
     /// When the current thread's slice ends.
@@ -34,7 +32,6 @@ pub struct CpuState {
 impl CpuState {
     /// It has not started.
     pub(super) const OFF: Self = Self {
-        current: None,
         online: false,
         slice_end: NEVER,
         reschedule: false,
@@ -52,18 +49,31 @@ impl Sched {
         &mut self.cpus[cpu.0 as usize % MAX_CPUS]
     }
 
+    /// Who runs on a CPU; `None`: it is idle.
+    #[inline(always)]
+    pub fn current(&self, cpu: Cpu) -> Option<ThreadId> {
+        self.running[cpu.0 as usize % MAX_CPUS]
+    }
+
+    /// As [`current`](Self::current).
+    #[inline(always)]
+    pub fn current_mut(&mut self, cpu: Cpu) -> &mut Option<ThreadId> {
+        &mut self.running[cpu.0 as usize % MAX_CPUS]
+    }
+
     /// The CPU that runs a thread.
     pub fn cpu_of(&self, id: ThreadId) -> Option<Cpu> {
-        let cpus = &self.cpus[..self.cpu_end];
-        cpus.iter()
-            .position(|cpu| cpu.current == Some(id))
+        let running = &self.running[..self.cpu_end];
+        running
+            .iter()
+            .position(|current| *current == Some(id))
             .map(|index| Cpu(index as u32))
     }
 
     /// The CPU that runs a thread runs nobody now.
     pub(super) fn leave_cpu(&mut self, id: ThreadId) {
         if let Some(cpu) = self.cpu_of(id) {
-            self.cpu(cpu).current = None;
+            *self.current_mut(cpu) = None;
         }
     }
 
@@ -118,9 +128,9 @@ impl Sched {
         let urgency = |queue: &RunQueue| (queue.highest(), queue.count());
         let own = &self.cpus[cpu.0 as usize % MAX_CPUS].ready;
         let mut best = Some(own).filter(|own| own.highest() >= least);
-        for other in &self.cpus[..self.cpu_end] {
+        for (running, other) in self.running.iter().zip(&self.cpus[..self.cpu_end]) {
             // An idle CPU that was told of a thread is about to take one itself.
-            let takes = other.current.is_none() && other.reschedule;
+            let takes = running.is_none() && other.reschedule;
             let queue = &other.ready;
             if queue.count() > u32::from(takes)
                 && queue.highest() >= least
@@ -145,7 +155,7 @@ impl Sched {
         let cpus = self.cpus[..self.cpu_end].iter().enumerate();
         for (index, cpu) in cpus.filter(|(_, cpu)| cpu.online) {
             let id = Cpu(index as u32);
-            let running = match cpu.current.and_then(|id| self.threads.get(id)) {
+            let running = match self.running[index].and_then(|id| self.threads.get(id)) {
                 _ if cpu.reschedule => continue,
                 None => 0,
                 Some(thread) if thread.priority < priority => u16::from(thread.priority) + 1,

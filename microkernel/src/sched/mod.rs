@@ -66,7 +66,9 @@ pub struct Sched {
     pub actions: Arena<Actions, ActionsKind>,
     /// All semaphores.
     pub semaphores: Arena<semaphore::Semaphore, SemaphoreKind>,
-    /// What each CPU does.
+    /// Who runs on each CPU: of all that is known of one what the fast path needs, and reached by an index alone.
+    running: [Option<ThreadId>; MAX_CPUS],
+    /// What else there is to each CPU.
     pub cpus: [CpuState; MAX_CPUS],
     /// Whose time is accounted until when.
     turns: [Turn; MAX_CPUS],
@@ -102,6 +104,7 @@ impl Sched {
             extras: Arena::new(machine.reserve(32 << 20)),
             semaphores: Arena::new(machine.reserve(32 << 20)),
             actions: Arena::new(machine.reserve(128 << 20)),
+            running: [None; MAX_CPUS],
             cpus: [const { CpuState::OFF }; MAX_CPUS],
             turns: [Turn::default(); MAX_CPUS],
             load: Load::default(),
@@ -128,7 +131,7 @@ impl Sched {
 
     /// The thread that a CPU runs waits from now on. Its wait is set by the caller.
     pub fn block(&mut self, cpu: Cpu) {
-        let current = self.cpu(cpu).current.take();
+        let current = self.current_mut(cpu).take();
         if let Some(thread) = current.and_then(|id| self.threads.get_mut(id)) {
             thread.state = State::Blocked;
             thread.cpu = cpu;
@@ -146,7 +149,7 @@ impl Sched {
         if let Some(thread) = self.threads.get_mut(id) {
             thread.wait = Wait::None;
             thread.state = State::Running;
-            self.cpu(cpu).current = Some(id);
+            *self.current_mut(cpu) = Some(id);
         }
     }
 
@@ -272,7 +275,7 @@ impl Sched {
 
     fn take_over(&mut self, here: Cpu) -> Option<ThreadId> {
         let id = self.woken.only()?;
-        let current = self.cpu(here).current;
+        let current = self.current(here);
         let thread = self.threads.get(id)?;
         let priority = thread.priority;
         let lower = match current {
@@ -307,7 +310,7 @@ impl Sched {
     /// A thread takes a CPU over, whose thread waits for its turn.
     #[inline(always)]
     pub fn preempted_by(&mut self, here: Cpu, id: ThreadId) {
-        if let Some(current) = self.cpu(here).current.replace(id) {
+        if let Some(current) = self.current_mut(here).replace(id) {
             self.preempt(here, current, 0);
         }
     }
@@ -339,9 +342,10 @@ impl Sched {
 
     /// Decides which thread a CPU runs now, and makes it current.
     pub fn dispatch<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Option<ThreadId> {
+        let running = self.current(cpu);
         let state = self.cpu(cpu);
         state.reschedule = false;
-        let (running, slice_end, over) = (state.current, state.slice_end, state.slice_over);
+        let (slice_end, over) = (state.slice_end, state.slice_over);
         let own = running.and_then(|id| self.threads.get(id));
         let least = own.map_or(0, |own| i16::from(own.priority) + i16::from(!over));
         let next = if self.highest < least {
@@ -390,8 +394,8 @@ impl Sched {
             };
             now.saturating_add(slice)
         });
+        *self.current_mut(cpu) = next;
         let state = self.cpu(cpu);
-        state.current = next;
         state.slice_end = slice_end;
         state.slice_over = false;
         state.computing = next.filter(|_| computation.is_some());
@@ -412,7 +416,7 @@ impl Sched {
     /// The current thread gives up its turn: others of its priority run before it does again. Answers who
     /// runs now, if it is another one.
     pub fn yield_now<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) -> Option<ThreadId> {
-        let current = self.cpu(cpu).current?;
+        let current = self.current(cpu)?;
         let own = self.threads.get(current)?.priority;
         // It goes behind whoever waits, so that it is not the next one itself.
         let next = self.take_next(cpu, own.into())?;
@@ -427,7 +431,7 @@ impl Sched {
         cpu: Cpu,
         to: ThreadId,
     ) -> Option<ThreadId> {
-        let current = self.cpu(cpu).current?;
+        let current = self.current(cpu)?;
         let own = self.threads.get(current)?.priority;
         if self.highest < own.into() || !self.could_be_next(to) {
             return self.yield_now(machine, cpu);
@@ -483,8 +487,8 @@ impl Sched {
             .union(Flags::SUSPENDED)
             .union(Flags::UNHANDLED)
             .union(Flags::RETRY);
+        let current = self.current(cpu)?;
         let state = &mut self.cpus[cpu.0 as usize % MAX_CPUS];
-        let current = state.current?;
         let own = self.threads.get(current)?.priority;
         if self.highest != i16::from(own) {
             return None;
@@ -505,7 +509,7 @@ impl Sched {
         if let Some(last) = level.append(current, &mut from.link) {
             ThreadQueue::learn_next(pair.other(last), current);
         }
-        state.current = Some(next);
+        *self.current_mut(cpu) = Some(next);
         Some(next)
     }
 
@@ -531,8 +535,8 @@ impl Sched {
         if let Some((id, pause)) = self.overrun(cpu) {
             self.depress(machine, cpu, (id, now.saturating_add(pause)));
         }
-        let state = self.cpu(cpu);
-        let Some(thread) = state.current.and_then(|id| self.threads.get_mut(id)) else {
+        let current = self.current(cpu);
+        let Some(thread) = current.and_then(|id| self.threads.get_mut(id)) else {
             return;
         };
         if thread.policy == Policy::Timeshare && !thread.flags.contains(Flags::DEPRESSED) {
@@ -552,14 +556,11 @@ impl Sched {
 
     /// Sets the machine's timer to the earlier of the slice's end and, on CPU 0, the first deadline.
     pub fn set_timer<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) {
+        let runs = self.current(cpu).is_some();
         let state = self.cpu(cpu);
         // A slice matters only when somebody else wants the CPU; but who becomes ready later must not
         // wait longer than a slice, so a running thread always has its end armed.
-        let slice = if state.current.is_some() {
-            state.slice_end
-        } else {
-            NEVER
-        };
+        let slice = if runs { state.slice_end } else { NEVER };
         let deadline = match cpu {
             Cpu(0) => {
                 let first = self.first_deadline();

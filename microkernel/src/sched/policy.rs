@@ -119,8 +119,8 @@ impl Sched {
 
     /// How long the current thread of a CPU gives way, if the slice that ended was its whole computation.
     pub(super) fn overrun(&mut self, cpu: Cpu) -> Option<(ThreadId, Time)> {
-        let state = self.cpu(cpu);
-        let id = state.current.filter(|id| state.computing == Some(*id))?;
+        let computing = self.cpu(cpu).computing;
+        let id = self.current(cpu).filter(|id| computing == Some(*id))?;
         let constraint = self.constraint(id)?;
         let thread = self.threads.get(id)?;
         (!thread.flags.contains(Flags::DEPRESSED)).then(|| (id, constraint.pause()))

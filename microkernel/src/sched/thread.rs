@@ -116,6 +116,8 @@ bitflags::bitflags! {
         const PAGE_FAILED = 1 << 13;
         /// The fast path is off for the whole kernel.
         const NO_FAST_PATH = 1 << 8;
+        /// It runs while more is traced than usual, of which the fast path tells nothing.
+        const TRACED = 1 << 14;
     }
 }
 

@@ -2,17 +2,49 @@
 
 use abi::trace::{Kind, Record};
 
-use super::Sched;
+use super::{Flags, Sched, Thread};
 use crate::base::ids::ThreadId;
-use crate::machine::{Cpu, Machine};
+use crate::base::trace::Detail;
+use crate::machine::{Cpu, MAX_CPUS, Machine};
 
 impl Sched {
+    /// Sets how much is recorded.
+    ///
+    /// The threads that run know whether that is more than usual, so that the fast path asks for nothing that it does not
+    /// look at anyway; those that do not run do not, or calls to them would be none for the fast path either.
+    pub fn set_trace_detail(&mut self, detail: Detail) {
+        self.trace.set_detail(detail);
+        for cpu in (0..MAX_CPUS as u32).map(Cpu) {
+            self.mark_traced(cpu);
+        }
+    }
+
+    /// Lets the thread that runs on a CPU know.
+    pub fn mark_traced(&mut self, cpu: Cpu) {
+        let traced = self.trace.is_detailed();
+        if let Some(thread) = self.running_on(cpu) {
+            thread.flags.set(Flags::TRACED, traced);
+        }
+    }
+
+    /// Before something happens by which another thread may run there.
+    pub fn forget_traced(&mut self, cpu: Cpu) {
+        if let Some(thread) = self.running_on(cpu) {
+            thread.flags -= Flags::TRACED;
+        }
+    }
+
+    fn running_on(&mut self, cpu: Cpu) -> Option<&mut Thread> {
+        let current = self.current(cpu)?;
+        self.threads.get_mut(current)
+    }
+
     /// Records an event of a CPU's current thread, if events of its kind are recorded. `what` is the record's
     /// `a` and `b`.
     #[inline(always)]
     pub fn note<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, kind: Kind, what: (u64, u64)) {
         if kind.is_rare() {
-            let thread = self.cpu(cpu).current;
+            let thread = self.current(cpu);
             self.record(machine, (cpu, thread), kind, what);
         } else if self.trace.is_detailed() {
             self.note_detail(machine, cpu, kind, what);
@@ -23,7 +55,7 @@ impl Sched {
     #[cold]
     #[inline(never)]
     fn note_detail<M: Machine>(&mut self, machine: &mut M, cpu: Cpu, kind: Kind, what: (u64, u64)) {
-        let thread = self.cpu(cpu).current;
+        let thread = self.current(cpu);
         self.record(machine, (cpu, thread), kind, what);
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Sched, State, Wait};
 use crate::base::ids::{TaskId, ThreadId};
-use crate::machine::{Cpu, MAX_CPUS};
+use crate::machine::Cpu;
 
 /// A thread as tools see it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,8 +46,8 @@ impl Sched {
 
     /// Who runs on each CPU, by its number.
     pub fn running(&self) -> impl Iterator<Item = (Cpu, Option<ThreadId>)> + '_ {
-        let cpus = self.cpus.iter().enumerate().take(MAX_CPUS);
-        cpus.filter(|(_, cpu)| cpu.online)
-            .map(|(index, cpu)| (Cpu(index as u32), cpu.current))
+        let cpus = (0..).map(Cpu).zip(&self.cpus);
+        cpus.filter(|(_, state)| state.online)
+            .map(|(cpu, _)| (cpu, self.current(cpu)))
     }
 }

@@ -63,7 +63,7 @@ impl Tasks {
         exception: Exception,
     ) -> Option<FrameIndex> {
         let sched = &mut *hands.sched;
-        let current = sched.cpu(hands.cpu).current;
+        let current = sched.current(hands.cpu);
         let (id, thread) = sched.threads.find_known_mut(current)?;
         let own = sched.extras.find(thread.extra);
         let own = sched.actions.find(own.and_then(|extra| extra.actions));

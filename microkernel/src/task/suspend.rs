@@ -13,7 +13,6 @@ use crate::base::ids::{TaskId, ThreadId};
 use crate::ipc::agenda::Progress;
 use crate::ipc::object::Idle;
 use crate::machine::Machine;
-use crate::sched::cpus::CpuState;
 use crate::sched::{Flags, State};
 
 /// Threads that one step looks at.
@@ -47,15 +46,15 @@ impl Tasks {
     /// Whether threads of a suspended task run yet: they were not told, or another CPU is about to notice.
     pub fn is_stopping<M: Machine>(&self, layers: &Layers<'_, M>, id: TaskId) -> bool {
         let sched = &layers.cx.sched;
-        let runs = |cpu: &CpuState| {
-            let thread = cpu.current.and_then(|thread| sched.threads.get(thread));
+        let runs = |thread: ThreadId| {
+            let thread = sched.threads.get(thread);
             thread.is_some_and(|thread| thread.task == id)
         };
+        let mut others = sched.running().filter(|(cpu, _)| *cpu != layers.cx.cpu);
         self.arena.get(id).is_some_and(|task| {
-            let here = layers.cx.cpu.0 as usize;
-            let mut others = sched.cpus.iter().enumerate();
             task.suspend_count > 0
-                && (task.sweep != Sweep::Done || others.any(|(at, cpu)| at != here && runs(cpu)))
+                && (task.sweep != Sweep::Done
+                    || others.any(|(_, current)| current.is_some_and(runs)))
         })
     }
 

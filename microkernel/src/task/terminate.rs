@@ -11,7 +11,7 @@ use crate::ipc::agenda::Progress;
 use crate::ipc::message::Made;
 use crate::ipc::receive::End;
 use crate::ipc::right::Right;
-use crate::machine::Machine;
+use crate::machine::{Cpu, MAX_CPUS, Machine};
 use crate::sched::actions::kinds;
 use crate::sched::{Flags, State, Wait};
 use crate::vm;
@@ -148,8 +148,8 @@ impl Tasks {
 
     /// Marks the threads of a task that run now, the calling one first of all. The others are ended where they are.
     fn mark_running<M: Machine>(&self, layers: &mut Layers<'_, M>, id: TaskId) {
-        for cpu in 0..layers.cx.sched.cpus.len() {
-            let current = layers.cx.sched.cpus[cpu].current;
+        for cpu in (0..MAX_CPUS as u32).map(Cpu) {
+            let current = layers.cx.sched.current(cpu);
             let thread = current.and_then(|thread| layers.cx.sched.threads.get(thread));
             if let (Some(current), Some(thread)) = (current, thread)
                 && thread.task == id
