@@ -41,7 +41,10 @@ impl<M: Machine> MemoryControl for Control<'_, '_, M> {
     async fn set_attributes(&mut self, attributes: Attributes) -> Result<()> {
         match attributes.copy_strategy {
             copy_strategy::NONE | copy_strategy::DELAY | copy_strategy::TEMPORARY => {}
+            // The pager would be asked to make each copy, and whoever copies would wait for it. None needs to: a pager that
+            // wants copies to show what others write elsewhere says NONE.
             copy_strategy::CALL => return Err(KernReturn::NotSupported.into()),
+            // SYMMETRIC too: both sides would be shadows, and the pager's object none of them.
             _ => return Err(KernReturn::InvalidArgument.into()),
         }
         let attributes = PagerAttributes {

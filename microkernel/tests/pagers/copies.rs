@@ -31,31 +31,39 @@ fn a_pager_chooses_how_its_object_is_copied() {
     f.terminated();
 }
 
-// covers: V-09
+// covers: V-09 O-06
 #[test]
 fn a_private_mapping_shows_the_moment_of_its_making() {
-    let mut f = Fixture::new();
-    let (shared, control) = f.ready(3);
-    let client = f.client;
-    assert_eq!(f.supply(control, 0, &[1, 2]).0, K::Success);
-    f.sim.on(client).poke(shared, &[10]);
-    let private = f
-        .try_map((client, f.given), (0, 3), map_flags::COPY)
-        .unwrap();
-    f.sim.on(client).poke(shared, &[20]);
-    f.sim.on(client).poke(shared + PAGE, &[21]);
-    // A page that is not there is asked for before it is written, and kept.
-    assert_eq!(f.touch(client, shared + 2 * PAGE, Access::Write), None);
-    assert_eq!(f.told(), Some(Told::Request { page: 2, access: 2 }));
-    assert_eq!(f.supply(control, 2, &[3]).0, K::Success);
-    f.sim.on(client).poke(shared + 2 * PAGE, &[22]);
-    for (page, byte) in [10, 2, 3].into_iter().enumerate() {
-        assert_eq!(f.load(client, private + page as u64 * PAGE), Some(byte));
+    for strategy in [copy_strategy::DELAY, copy_strategy::TEMPORARY] {
+        let mut f = Fixture::new();
+        let (shared, control) = f.ready(3);
+        let set = f.attributes_with(control, 0, strategy);
+        assert_eq!(set, K::Success);
+        let client = f.client;
+        assert_eq!(f.supply(control, 0, &[1, 2]).0, K::Success);
+        f.sim.on(client).poke(shared, &[10]);
+        let private = f
+            .try_map((client, f.given), (0, 3), map_flags::COPY)
+            .unwrap();
+        assert_eq!(f.told(), None, "what is missing is not asked for yet");
+        f.sim.on(client).poke(shared, &[20]);
+        f.sim.on(client).poke(shared + PAGE, &[21]);
+        // A page that is not there is asked for before it is written, and kept.
+        assert_eq!(f.touch(client, shared + 2 * PAGE, Access::Write), None);
+        assert_eq!(f.told(), Some(Told::Request { page: 2, access: 2 }));
+        assert_eq!(f.supply(control, 2, &[3]).0, K::Success);
+        f.sim.on(client).poke(shared + 2 * PAGE, &[22]);
+        for (page, byte) in [10, 2, 3].into_iter().enumerate() {
+            assert_eq!(f.load(client, private + page as u64 * PAGE), Some(byte));
+        }
+        assert_eq!(f.told(), None);
+        f.unmap(private, 3);
+        f.unmap(shared, 3);
+        match strategy {
+            copy_strategy::TEMPORARY => f.terminated(),
+            _ => f.written_and_terminated(0),
+        }
     }
-    assert_eq!(f.told(), None);
-    f.unmap(private, 3);
-    f.unmap(shared, 3);
-    f.written_and_terminated(0);
 }
 
 // covers: V-09

@@ -1,6 +1,7 @@
 //! Faults: what the pager is asked, and what its answers do.
 
 use abi::kern_return::{KernReturn as K, MessageReturn};
+use abi::names::disposition;
 use abi::vm::map_flags;
 use interfaces::memory_object::MemoryControl;
 use interfaces::thread::Thread;
@@ -84,6 +85,55 @@ fn many_threads_that_need_a_page_ask_once() {
             assert_eq!(f.told(), None);
         }
     }
+}
+
+// covers: O-03
+#[test]
+fn tasks_that_need_a_page_ask_once_and_who_asked_may_leave() {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(4);
+    let others = [(); 2].map(|()| {
+        let task = f.sim.add_task();
+        let given = f.sim.give(f.pager, f.object, disposition::MAKE_SEND, task);
+        (task, f.try_map((task, given), (0, 4), 0).unwrap())
+    });
+    assert_eq!(f.load(f.client, at + PAGE), None);
+    for (task, at) in others {
+        assert_eq!(f.load(task, at + PAGE), None);
+    }
+    assert_eq!(f.told(), Some(Told::Request { page: 1, access: 1 }));
+    assert_eq!(f.told(), None, "once");
+    // The question was the first task's, which pays for it.
+    f.sim.end_task(f.client);
+    f.check();
+    assert!(others.iter().all(|(task, _)| f.waits(*task)));
+    assert_eq!(f.supply(control, 1, &[6]).0, K::Success);
+    for (task, at) in others {
+        assert_eq!(f.load(task, at + PAGE), Some(6));
+    }
+    assert_eq!(f.told(), None, "nobody asked again");
+    for (task, _) in others {
+        f.sim.end_task(task);
+    }
+    assert!(matches!(f.told(), Some(Told::Terminate { .. })));
+}
+
+// covers: O-03
+#[test]
+fn a_pager_answers_in_any_order() {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(4);
+    let (client, second) = (f.client, f.sim.add_thread(f.client));
+    assert_eq!(f.load(client, at), None);
+    assert_eq!(f.load(second, at + 3 * PAGE), None);
+    assert_eq!(f.told(), Some(Told::Request { page: 0, access: 1 }));
+    assert_eq!(f.told(), Some(Told::Request { page: 3, access: 1 }));
+    assert_eq!(f.supply(control, 3, &[4]).0, K::Success);
+    assert_eq!(f.load(second, at + 3 * PAGE), Some(4));
+    assert!(f.waits(client));
+    assert_eq!(f.supply(control, 0, &[1]).0, K::Success);
+    assert_eq!(f.load(client, at), Some(1));
+    assert_eq!(f.told(), None);
 }
 
 // covers: O-03 T-09

@@ -8,6 +8,7 @@ mod fixture;
 mod lies;
 mod objects;
 mod orders;
+mod others;
 mod proxies;
 mod races;
 mod sends;

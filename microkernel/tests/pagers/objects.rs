@@ -1,11 +1,13 @@
 //! The life of a memory object: the first mapping, further ones, the last unmapping.
 
-use abi::kern_return::KernReturn as K;
+use abi::kern_return::{KernReturn as K, MessageReturn};
 use abi::names::disposition;
-
+use abi::vm::copy_strategy;
+use interfaces::memory_object::MemoryControl;
 use microkernel::machine::Access;
+use sim::Request;
 
-use crate::fixture::{Fixture, PAGE, Told};
+use crate::fixture::{Fixture, PAGE, Told, code};
 
 // covers: O-01 O-07
 #[test]
@@ -35,7 +37,14 @@ fn the_first_mapping_tells_the_pager_and_the_last_unmapping_too() {
     assert_eq!(f.told(), None);
     f.sim.end_task(task);
     match f.told() {
-        Some(Told::Terminate { control, name }) => f.bury([control, name]),
+        Some(Told::Terminate { control, name }) => {
+            // The rights to receive: who has none could not even look.
+            for port in [control, name] {
+                let found = f.sim.on(f.pager).poll(port).code;
+                assert_eq!(found, MessageReturn::ReceiveTimedOut);
+            }
+            f.bury([control, name]);
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(f.told(), None);
@@ -71,11 +80,70 @@ fn what_was_given_up_before_it_was_ready_fails() {
     let at = f.map(1);
     let control = f.init();
     assert_eq!(f.start_wake(at), None);
-    let destroy = <dyn interfaces::memory_object::MemoryControl>::DESTROY.id;
+    let destroy = <dyn MemoryControl>::DESTROY.id;
     assert_eq!(f.refuse(control, destroy, 0, 1), K::Success);
     assert_eq!(f.finish(), Err(K::MemoryError));
     assert_eq!(f.wake(at), Err(K::MemoryError));
     assert_eq!(f.attributes(control, 0), K::Terminated);
+    f.unmap(at, 1);
+    f.terminated();
+}
+
+// covers: O-01
+#[test]
+fn a_port_whose_object_was_given_up_begins_anew() {
+    let mut f = Fixture::new();
+    let (old, control) = f.ready(2);
+    assert_eq!(f.supply(control, 0, &[1]).0, K::Success);
+    let destroy = <dyn MemoryControl>::DESTROY.id;
+    assert_eq!(f.refuse(control, destroy, 0, 1), K::Success);
+    assert_eq!(f.load(f.client, old), Some(1), "what is there stays");
+    assert_eq!(f.wake(old + PAGE), Err(K::MemoryError));
+    let (new, second) = f.ready(2);
+    assert_ne!(second, control);
+    assert_eq!(f.load(f.client, new), None, "its pages are its own");
+    assert_eq!(f.told(), Some(Told::Request { page: 0, access: 1 }));
+    assert_eq!(f.supply(control, 0, &[3]).0, K::Terminated);
+    assert_eq!(f.supply(second, 0, &[2]).0, K::Success);
+    assert_eq!(f.load(f.client, new), Some(2));
+    f.unmap(old, 2);
+    match f.told() {
+        Some(Told::Terminate {
+            control: ended,
+            name,
+        }) => {
+            assert_eq!(ended, control);
+            f.bury([ended, name]);
+        }
+        other => panic!("{other:?}"),
+    }
+    f.unmap(new, 2);
+    f.terminated();
+}
+
+// covers: O-01 O-06
+#[test]
+fn attributes_are_acknowledged_and_told() {
+    let mut f = Fixture::new();
+    let at = f.map(1);
+    let control = f.init();
+    let told = |f: &mut Fixture| {
+        let ask = Request::call(control).id(<dyn MemoryControl>::ATTRIBUTES.id);
+        let reply = f.call(control, ask);
+        assert_eq!(code(&reply), K::Success);
+        [1, 2, 3].map(|word| reply.words[word])
+    };
+    let (none, delay) = (copy_strategy::NONE, copy_strategy::DELAY);
+    assert_eq!(told(&mut f)[0], 0, "not ready");
+    // What is refused changes nothing.
+    assert_eq!(f.attributes_with(control, 2, delay), K::InvalidArgument);
+    let call = f.attributes_with(control, 1, copy_strategy::CALL);
+    assert_eq!(call, K::NotSupported);
+    assert_eq!(told(&mut f)[0], 0);
+    assert_eq!(f.attributes_with(control, 1, none), K::Success);
+    assert_eq!(told(&mut f), [1, 1, none.into()]);
+    assert_eq!(f.attributes_with(control, 0, delay), K::Success);
+    assert_eq!(told(&mut f), [1, 0, delay.into()]);
     f.unmap(at, 1);
     f.terminated();
 }

@@ -1,6 +1,6 @@
 //! `lock_request` and what comes back: cleaning, flushing, locking, and the end of an object that was written.
 
-use abi::kern_return::KernReturn as K;
+use abi::kern_return::{KernReturn as K, MessageReturn as Code};
 use abi::names::disposition;
 use abi::vm::{copy_strategy, protection, returns};
 use interfaces::memory_object::MemoryControl;
@@ -61,6 +61,58 @@ fn cleaning_returns_what_was_written_and_notices_the_next_write() {
         f.unmap(at, 8);
         f.terminated();
     }
+}
+
+/// The answer is sent to the port that the pages come back to, so that the one queue tells the order.
+// covers: O-05
+#[test]
+fn an_order_is_answered_after_all_that_it_returned() {
+    for cpus in 1..=3 {
+        let mut f = Fixture::with(Config::with_cpus(cpus));
+        let (at, control) = f.ready(200);
+        let (client, pager) = (f.client, f.pager);
+        for page in (0..200).step_by(20) {
+            assert_eq!(f.supply(control, page, &[1]).0, K::Success);
+            assert!(store(&mut f, client, at + page * PAGE, page as u8));
+        }
+        let order = <dyn MemoryControl>::LOCK_REQUEST;
+        let words = [0, 200 * PAGE, returns::DIRTY.into(), 0, SAME.into(), 0];
+        let request = Request::send(control)
+            .id(order.id)
+            .words(words)
+            .replying(f.object, disposition::MAKE_SEND_ONCE);
+        assert_eq!(f.sim.on(pager).message(&request).code, Code::Success);
+        for page in (0..200).step_by(20) {
+            let back = returned(page, &[page as u8], (true, true));
+            assert_eq!(f.told(), Some(back), "{cpus} CPUs");
+        }
+        let answer = f.sim.on(pager).poll(f.object);
+        assert_eq!((answer.code, answer.id), (Code::Success, order.id + 100));
+        assert_eq!(code(&answer), K::Success);
+        f.unmap(at, 200);
+        f.terminated();
+    }
+}
+
+// covers: O-04 O-05
+#[test]
+fn precious_pages_come_back_clean_to_who_asks_for_all() {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(4);
+    let precious = f.supply_at(control, 0, &[1, 2], (0, 1));
+    assert_eq!((precious.0, precious.1), (K::Success, K::Success));
+    assert_eq!(f.supply(control, 2, &[3]).0, K::Success);
+    let order = |f: &mut Fixture, returns| {
+        assert_eq!(f.lock(control, (0, 4), (returns, 0, SAME)), K::Success);
+        f.told()
+    };
+    assert_eq!(order(&mut f, returns::NONE), None);
+    assert_eq!(order(&mut f, returns::DIRTY), None, "nothing was written");
+    let clean = returned(0, &[1, 2], (false, true));
+    assert_eq!(order(&mut f, returns::ALL), Some(clean));
+    assert_eq!(order(&mut f, returns::ALL), None, "the pager has them");
+    f.unmap(at, 4);
+    f.terminated();
 }
 
 // covers: O-04 O-05

@@ -17,13 +17,13 @@ use sim::{Config, Request, Rng};
 use crate::fixture::{Fixture, PAGE, RW, Told, code};
 
 /// The default pager, and what it keeps.
-struct Store {
-    f: Fixture,
+pub(crate) struct Store {
+    pub(crate) f: Fixture,
     host: Name,
     control: Name,
     kept: BTreeMap<u64, u8>,
     /// How many pages ever came.
-    came: usize,
+    pub(crate) came: usize,
 }
 
 /// The privileged host port, as the first task knows it.
@@ -43,7 +43,7 @@ fn privileged_host(f: &mut Fixture) -> Name {
 
 impl Store {
     /// A machine with so many pages, where `places` may be put away.
-    fn with(config: Config, pages: u32, places: u64) -> Self {
+    pub(crate) fn with(config: Config, pages: u32, places: u64) -> Self {
         let size = Size {
             pages,
             ..config.size
@@ -81,7 +81,7 @@ impl Store {
     }
 
     /// So many pages more, and memory is short.
-    fn leave_free(&mut self, pages: u64) {
+    pub(crate) fn leave_free(&mut self, pages: u64) {
         let first = self.f.first;
         let target = self.f.sim.machine.memory.available() - pages;
         let id = <dyn Host>::SET_FREE_TARGET.id;
@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// Does up to `most` of what the default pager is told; how much it was.
-    fn serve(&mut self, most: usize) -> usize {
+    pub(crate) fn serve(&mut self, most: usize) -> usize {
         for done in 0..most {
             let Some(told) = self.f.told() else {
                 return done;
@@ -119,14 +119,14 @@ impl Store {
         most
     }
 
-    fn allocate(&mut self, thread: FrameIndex, pages: u64) -> u64 {
+    pub(crate) fn allocate(&mut self, thread: FrameIndex, pages: u64) -> u64 {
         let arguments = [0, pages * PAGE, 1];
         let at = self.f.sim.on(thread).trap(trap::VM_ALLOCATE, &arguments);
         at.unwrap()
     }
 
     /// What a thread finds at an address, with the pager's help.
-    fn look(&mut self, thread: FrameIndex, address: u64, access: Access) -> u8 {
+    pub(crate) fn look(&mut self, thread: FrameIndex, address: u64, access: Access) -> u8 {
         for _ in 0..1000 {
             if !self.f.waits(thread)
                 && let Some(byte) = self.f.touch(thread, address, access)
@@ -141,7 +141,7 @@ impl Store {
         panic!("nobody brings the page");
     }
 
-    fn put(&mut self, thread: FrameIndex, address: u64, byte: u8) {
+    pub(crate) fn put(&mut self, thread: FrameIndex, address: u64, byte: u8) {
         self.look(thread, address, Access::Write);
         self.f.sim.on(thread).poke(address, &[byte]);
     }
@@ -167,7 +167,7 @@ impl Store {
     }
 }
 
-fn byte_of(page: u64) -> u8 {
+pub(crate) fn byte_of(page: u64) -> u8 {
     (page * 7 + 1) as u8
 }
 
@@ -524,7 +524,9 @@ fn what_was_set_aside_goes_first() {
 fn pages_of_pagers_go_when_memory_is_short() {
     let mut f = Fixture::new();
     let (at, control) = f.ready(64);
-    assert_eq!(f.supply(control, 0, &[1; 40]).0, K::Success);
+    assert_eq!(f.supply(control, 0, &[1; 39]).0, K::Success);
+    let precious = f.supply_at(control, 39 * PAGE, &[1], (0, 1)).0;
+    assert_eq!(precious, K::Success);
     let client = f.client;
     for page in 0..40 {
         assert_eq!(f.load(client, at + page * PAGE), Some(1));
@@ -553,6 +555,13 @@ fn pages_of_pagers_go_when_memory_is_short() {
         kept: false,
     };
     assert_eq!(f.told(), Some(told));
+    let clean = Told::Return {
+        page: 39,
+        content: vec![1],
+        dirty: false,
+        kept: false,
+    };
+    assert_eq!(f.told(), Some(clean), "precious");
     assert_eq!(f.load(client, at + 3 * PAGE), None);
     assert_eq!(f.told(), Some(Told::Request { page: 3, access: 1 }));
     assert_eq!(f.supply(control, 3, &[3]).0, K::Success);
