@@ -4,7 +4,7 @@ use abi::kern_return::{KernReturn, MessageReturn as Code};
 use abi::names::{Name, disposition, port_type, right};
 use abi::notify;
 use abi::registers::{ReplyKind, options};
-use abi::trap::attribute;
+use abi::trap::{self, attribute};
 use microkernel::machine::FrameIndex;
 use sim::{Config, Path, Reply, Request, Sim};
 
@@ -474,4 +474,38 @@ fn a_call_that_does_not_wait_leaves_a_dead_reply_right_to_a_receiver_that_waited
         assert_eq!((got.code, got.kind), (Code::Success, ReplyKind::Dead));
         assert_eq!(got.reply, Name::DEAD);
     });
+}
+
+// covers: M-08 G-03
+#[test]
+fn a_call_whose_body_is_refused_leaves_nothing_for_the_next_one() {
+    for path in [Path::Fast, Path::Slow] {
+        let mut sim = Sim::boot(Config {
+            path,
+            ..Config::default()
+        });
+        let first = sim.first();
+        let mut me = sim.on(first);
+        me.register_buffer();
+        let own = Name(me.trap(trap::TASK_SELF, &[]).unwrap() as u32);
+        let timer = Name(me.trap(trap::MK_TIMER_CREATE, &[]).unwrap() as u32);
+        let plain = me.port();
+        // So many that it takes steps to come to the one that is none.
+        let mut names = [plain; 200];
+        names[199] = Name::new(7000, 1);
+        let names = me.poke_names(&names);
+        let refused = [own, plain].map(|to| {
+            let call = Request::call(to);
+            [
+                call.clone().port(timer, disposition::MOVE_RECEIVE),
+                call.array(names, 200, disposition::COPY_SEND),
+            ]
+        });
+        for call in refused.as_flattened() {
+            assert_eq!(me.message(call).code, Code::SendInvalidRight);
+            let answered = me.message(&Request::call(own).id(1));
+            assert_eq!((answered.code, answered.id), (Code::Success, 101));
+        }
+        assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+    }
 }

@@ -477,6 +477,15 @@ impl Ipc {
         }
     }
 
+    /// A send failed. If it was a call, nobody waits for what its own reply object has to tell of that: a right that was
+    /// used up by a body that was refused (M-08) would end the thread's next call.
+    #[cold]
+    pub fn end_call<M: Machine>(&mut self, cx: &mut Context<'_, M>, thread: ThreadId, call: &Call) {
+        if call.replies_to_own() {
+            self.end_epoch(cx, thread);
+        }
+    }
+
     /// The outstanding right to a thread's reply port dies: late replies find a dead name.
     pub fn end_epoch<M: Machine>(&mut self, cx: &mut Context<'_, M>, thread: ThreadId) {
         let Some(record) = cx.sched.threads.get_mut(thread) else {

@@ -23,7 +23,7 @@ use crate::ipc::send::{Call, Sent};
 use crate::machine::{Machine, NEVER, Resume};
 use crate::sched::Wait;
 use crate::task::{Layers, Place, Task, Tasks};
-use crate::vm::{MapRequest, Progress, Source};
+use crate::vm::{MapRequest, Progress, STALLED, Source};
 
 /// How a trap ends.
 #[derive(Clone, Copy, Debug)]
@@ -163,7 +163,13 @@ fn after_send<M: Machine>(
     sent: Result<Sent, MessageReturn>,
 ) -> Outcome {
     match sent {
-        Err(code) => Outcome::Message(code),
+        Err(code) => {
+            // One that waits for a page is still being sent.
+            if code.0 != STALLED.0 {
+                layers.ipc.end_call(&mut layers.cx, caller.thread, call);
+            }
+            Outcome::Message(code)
+        }
         Ok(Sent::Again) => Outcome::Again,
         Ok(Sent::Kernel(object, message)) => Outcome::KernelCall(object, message),
         Ok(Sent::Done) => receive(layers, caller, call),
