@@ -1,14 +1,19 @@
 //! Servers that die and come back, or do not.
 
 use interfaces::echo::Echo;
+use interfaces::host::Host;
 use interfaces::supervisor::{Cause, Info, State, Supervisor};
-use libmach::{SendRight, ms, time};
+use libmach::abi::kern_return::MessageReturn;
+use libmach::abi::names::disposition;
+use libmach::abi::registers::Shape;
+use libmach::{SendRight, message, ms, time};
 
 use super::cases;
 use crate::case::{Check, World, check, equal};
 
 cases! { "deaths":
     "a restarted server answers under the same right" => same_right,
+    "what is queued when a server dies is served by the next life" => queued,
     "a server that dies at each start fails, and an order clears it" => fails,
 }
 
@@ -19,6 +24,26 @@ fn same_right(world: &World) -> Check {
     supervisor.client().kill("echo")?;
     equal("answer", echo.client().echo(7), Ok(7))?;
     equal("the sum of a new life", echo.client().add(0), Ok(0))
+}
+
+// covers: B-05
+fn queued(world: &World) -> Check {
+    const QUEUED: u64 = 5;
+    let echo: SendRight<dyn Echo> = world.context.send_right("echo")?;
+    let host: SendRight<dyn Host> = world.context.send_right("host")?;
+    let supervisor = world.supervisor()?;
+    echo.client().add(5)?;
+    // It has the receive right, and waits there: the first message is in its hands, and dies with it.
+    let index = service(&supervisor, "echo")?.task;
+    host.client().task(index)?.client().suspend()?;
+    for _ in 0..=QUEUED {
+        let add = [1, 0, 0, 0, 0, 0];
+        let id = <dyn Echo>::ADD.id;
+        let sent = message::send(echo.name(), disposition::COPY_SEND, id, Shape::SHORT, add);
+        equal("send", sent, MessageReturn::Success)?;
+    }
+    supervisor.client().kill("echo")?;
+    equal("the sum of a new life", echo.client().add(0), Ok(QUEUED))
 }
 
 /// What the supervisor says of a service.
