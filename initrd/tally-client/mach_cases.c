@@ -302,6 +302,9 @@ void case_threads(void)
     WORKS(thread_create(mach_task_self(), &thread));
     EQUAL(thread_set_state(thread, 1, (thread_state_t)&state, count), KERN_INVALID_ARGUMENT);
     EQUAL(thread_set_state(thread, x86_THREAD_STATE64, (thread_state_t)&state, count - 1), KERN_INVALID_ARGUMENT);
+    /* Neither waits for anything. */
+    WORKS(thread_abort_safely(thread));
+    WORKS(thread_abort_safely(mach_thread_self()));
     flavors(thread);
     WORKS(thread_set_state(thread, x86_THREAD_STATE64, (thread_state_t)&state, count));
     WORKS(thread_resume(thread));

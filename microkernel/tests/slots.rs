@@ -119,7 +119,7 @@ fn the_right_in_the_slot_travels_in_a_message_to_who_answers() {
     });
 }
 
-// covers: T-02
+// covers: P-02 P-13 P-14
 #[test]
 fn a_right_in_the_slot_that_died_is_a_dead_name() {
     on_both_paths(|mut sim, client, server| {
