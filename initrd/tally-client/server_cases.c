@@ -82,6 +82,13 @@ static void digest(mach_port_t server, unsigned char *bytes, mach_msg_size_t siz
     EQUAL(found.message.head.msgh_id, TALLY_DIGEST + MACH_REPLY_OFFSET);
     EQUAL(found.message.words[0], KERN_SUCCESS);
     EQUAL(found.message.words[1], expected);
+    /* The answer has a buffer of its own: the request is as it was. */
+    EQUAL(request.base.header.msgh_id, TALLY_DIGEST);
+    EQUAL(request.base.header.msgh_size, sizeof request);
+    EQUAL(request.base.header.msgh_remote_port, server);
+    EQUAL(request.base.body.msgh_descriptor_count, 2);
+    EQUAL(request.data.size, size);
+    EQUAL(request.to.name, told);
     /* The server told the port before it answered, and the send right left with the request. */
     WORKS(poll(told, &found, sizeof found));
     EQUAL(found.message.head.msgh_id, DIGESTED);

@@ -227,7 +227,7 @@ fn a_handler_learns_who_calls() {
 
 // covers: G-01
 #[test]
-fn an_unknown_request_is_refused_and_its_rights_are_released() {
+fn an_unknown_request_is_refused() {
     let (_names, _task, counter) = counter();
     let (code, reply) = libmach::message::call(counter.transport().name(), 9099, [0; 6]);
     assert_eq!(code, abi::kern_return::MessageReturn::Success);

@@ -156,16 +156,7 @@ impl Entered {
         if !call.shape.is_valid() {
             return Err(MessageReturn::SendInvalidHeader);
         }
-        let reply = match (call.local, own) {
-            (disposition::NONE, _) => Right::Null,
-            (disposition::MAKE_SEND_ONCE, Some(own)) if call.reply == Name::NULL => {
-                Right::Once(own)
-            }
-            (how, _) => self
-                .world
-                .copy_in(self.space, call.reply, how)
-                .map_err(|_| MessageReturn::SendInvalidReply)?,
-        };
+        let reply = self.reply(call, own)?;
         if reply == Right::Once(own.unwrap_or(0))
             && let Some(port) = self.world.ports.get_mut(&own.unwrap_or(0))
         {
@@ -213,6 +204,26 @@ impl Entered {
             },
             once,
         ))
+    }
+
+    /// The right to answer, as the kernel judges it: no name is no right, whatever the disposition
+    /// says (M-07), but for the one that stands for the own reply object.
+    fn reply(&mut self, call: &Call, own: Option<PortId>) -> Sent<Right> {
+        match (call.local, call.reply) {
+            (disposition::NONE, Name::NULL) => Ok(Right::Null),
+            (disposition::MAKE_SEND_ONCE, Name::NULL) => {
+                own.map(Right::Once).ok_or(MessageReturn::SendInvalidReply)
+            }
+            (disposition::NONE | disposition::MOVE_RECEIVE, _) => {
+                Err(MessageReturn::SendInvalidHeader)
+            }
+            (_, Name::NULL) => Ok(Right::Null),
+            (_, Name::DEAD) => Ok(Right::Dead),
+            (how, name) => self
+                .world
+                .copy_in(self.space, name, how)
+                .map_err(|_| MessageReturn::SendInvalidReply),
+        }
     }
 
     /// The right that the message goes through; a dead one stays where it is.

@@ -55,6 +55,15 @@ impl Place {
         }
     }
 
+    /// How much inline data a message may have whose words, so many at most, lie here.
+    #[inline(always)]
+    const fn most_bytes(self, words: usize) -> usize {
+        match self {
+            Self::Registers { .. } => 0,
+            Self::Inline => words * 8,
+        }
+    }
+
     const fn of_request(plan: &Plan) -> Self {
         if plan.request_words > REQUEST_WORDS {
             Self::Inline
@@ -121,7 +130,8 @@ impl In {
         }
         let shape = received.shape();
         let expected = Shape::buffered(shape.size(), plan.reply_descriptors as u32);
-        if received != Received::new(expected, ReplyKind::None) {
+        let too_long = shape.size() as usize > place.most_bytes(plan.reply_words);
+        if too_long || received != Received::new(expected, ReplyKind::None) {
             return Err(bad_reply(registers));
         }
         Ok(Self::new(registers.words, shape, place))
@@ -169,7 +179,10 @@ impl In {
     /// # Errors
     /// As [`In::reply`].
     pub(crate) fn into_reply(mut self, plan: &Plan) -> Result<Self> {
-        if self.long != (plan.reply_words > REPLY_WORDS)
+        let place = Place::of_reply(plan);
+        let inline = if self.long { self.end * 8 } else { 0 };
+        if self.long != matches!(place, Place::Inline)
+            || inline > place.most_bytes(plan.reply_words)
             || self.descriptors != plan.reply_descriptors
         {
             return Err(Error::BadReply);

@@ -12,8 +12,9 @@
 //!
 //! Invariant: an idle page is mapped nowhere.
 //!
-//! Deliberately absent: what a slow pager does not take is not put into the store instead (Mach 3 did that). Its task pays for
-//! those pages wherever they lie, so it fills its own account alone, and other memory goes. Wired memory, message buffers, and what is on its way in a message: they stay.
+//! Deliberately absent: what a slow pager does not take is not put into the store instead (Mach 3 did that). Its task pays
+//! for those pages wherever they lie, so it fills its own account alone, and other memory goes. Wired memory, message
+//! buffers, and what is on its way in a message stay, too.
 
 use core::ops::Range;
 

@@ -85,7 +85,7 @@ macro_rules! client {
 
 client! {
     start => "start\0two words\0three", 3;
-    // covers: G-01 M-36
+    // covers: G-01
     calls => "calls", 0;
     others => "others", 0;
     // covers: M-21 M-23 M-36
