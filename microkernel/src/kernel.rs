@@ -30,11 +30,11 @@ use crate::base::log::Log;
 use crate::base::trace::{Detail, Trace};
 use crate::ipc::Letter;
 use crate::ipc::agenda::Progress;
-use crate::ipc::fast::{Hands, Refused};
+use crate::ipc::fast::{Hands, Passed, Refused};
 use crate::ipc::receive::End;
 use crate::ipc::{self, Ipc};
 use crate::kobj::Scratch;
-use crate::machine::{Cpu, Delivery, Direct, Event, Frame, Machine, Next, Request, Resume, Time};
+use crate::machine::{Cpu, Direct, Event, Frame, Machine, Next, Request, Resume, Time};
 use crate::sched::{Flags, Sched, View, Wait};
 use crate::task::{Exception, Layers, Task, Tasks};
 use crate::trap::{self, Caller, Outcome, Trap};
@@ -77,8 +77,8 @@ impl Kernel {
             };
         };
         match self.pass(machine, cpu, request) {
-            Ok(delivery) if delivery.word == Delivery::RESUMED => Next::Run(delivery.thread),
-            Ok(delivery) => {
+            Ok(Passed::Resumed(thread)) => Next::Run(thread),
+            Ok(Passed::Message(delivery)) => {
                 delivery.write(machine.frame(delivery.thread));
                 if current.map(ThreadId::index) == Some(delivery.thread) {
                     return Next::Run(delivery.thread);
@@ -143,7 +143,7 @@ impl Kernel {
         machine: &mut M,
         cpu: Cpu,
         request: Request,
-    ) -> Result<Delivery, Refused> {
+    ) -> Result<Passed, Refused> {
         let special = Refused::Special;
         let current = self.sched.current(cpu);
         let (current, _) = self.sched.threads.find_known(current).ok_or(special)?;
@@ -160,18 +160,21 @@ impl Kernel {
             cpu,
         };
         let ipc = &mut self.ipc;
-        let delivery = match request.direct {
-            Direct::Call => Some(ipc.fast_call(&mut hands, current, request, letter)?),
+        let message = Passed::Message;
+        let passed = match request.direct {
+            Direct::Call => Some(message(
+                ipc.fast_call(&mut hands, current, request, letter)?,
+            )),
             Direct::Reply => ipc.fast_reply(&mut hands, current, request, letter),
             Direct::Send | Direct::Exchange if letter.is_some() => None,
-            Direct::Send => ipc.fast_send(&mut hands, current, request),
-            Direct::Exchange => ipc.fast_exchange(&mut hands, current, request),
+            Direct::Send => ipc.fast_send(&mut hands, current, request).map(message),
+            Direct::Exchange => ipc.fast_exchange(&mut hands, current, request).map(message),
         };
-        let delivery = delivery.ok_or(special)?;
+        let passed = passed.ok_or(special)?;
         if request.direct != Direct::Exchange {
             self.counters.handoffs = self.counters.handoffs.wrapping_add(1);
         }
-        Ok(delivery)
+        Ok(passed)
     }
 
     /// A trap while the ring takes what happens on the message path. Whether that was all: a message was passed.
@@ -186,7 +189,7 @@ impl Kernel {
         let calls = |request: &Request| matches!(request.direct, Direct::Call | Direct::Reply);
         let request = Request::of(&frame).filter(calls);
         let passed = request.map(|request| self.pass(machine, cpu, request));
-        let Some(Ok(delivery)) = passed else {
+        let Some(Ok(Passed::Message(delivery))) = passed else {
             return false;
         };
         let receiver = machine.frame(delivery.thread);

@@ -183,8 +183,7 @@ impl Request {
 }
 
 /// A message that went straight to a thread, which runs now: what it finds in its registers, with 0 in `rax`
-/// and the sender's payload words; or that the thread goes on with the registers that it has
-/// ([`RESUMED`](Self::RESUMED)).
+/// and the sender's payload words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Delivery {
     /// Who gets it.
@@ -200,10 +199,6 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// In place of a [`word`](Self::word): there is no message, and none of the registers is written. Only a thread
-    /// that [resumes fully](Resume::Full) goes on so.
-    pub const RESUMED: u64 = u64::MAX;
-
     /// Writes the registers; the words are not among them.
     pub fn write(&self, frame: &mut Frame) {
         frame.rax = 0;

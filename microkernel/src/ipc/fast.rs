@@ -15,13 +15,14 @@ use abi::message::WORDS;
 use abi::names::Name;
 use abi::registers::{self, ReplyKind, Shape};
 use abi::transport::REPLY_OFFSET;
+use arena::Pair;
 
 use super::Ipc;
 use super::body::HeaderFacts;
 use super::entry::Rights;
 use super::letter::{Letter, Pages};
 use super::port::{Kind, Port};
-use crate::base::ids::{PortId, ThreadId};
+use crate::base::ids::{PortId, ThreadId, ThreadKind};
 use crate::machine::{Cpu, Delivery, FrameIndex, Machine, Request, Resume};
 use crate::sched::{Flags, Form, Sched, State, Thread, ThreadQueue, Wait};
 
@@ -33,6 +34,16 @@ pub struct Hands<'a, M> {
     pub machine: &'a mut M,
     /// The CPU that the trap came from.
     pub cpu: Cpu,
+}
+
+/// What became of a message that was passed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Passed {
+    /// A thread got it, and runs.
+    Message(Delivery),
+    /// It was the answer to an exception, and let this thread go on with the registers that it has. Such a thread
+    /// [resumes fully](Resume::Full).
+    Resumed(FrameIndex),
 }
 
 /// Why a message takes the general way. Nothing has changed.
@@ -183,7 +194,7 @@ impl Ipc {
         server: ThreadId,
         request: Request,
         letter: Option<Letter<'_>>,
-    ) -> Option<Delivery> {
+    ) -> Option<Passed> {
         if request.names != u64::from(Name::REPLY_SLOT.0) {
             return None;
         }
@@ -207,32 +218,24 @@ impl Ipc {
         if queue.has_work || !flags.is_empty() || highest > i16::from(to.priority) {
             return None;
         }
-        let shape = letter.map_or(Shape::SHORT, |letter| letter.shape);
-        let word = if to.wait == Wait::Reply {
-            registers::Received::new(shape, ReplyKind::None).0.into()
-        } else if !sched.trace.is_detailed()
-            && resumes(hands.machine, (server, caller?), (request, to.wait))
-        {
-            Delivery::RESUMED
-        } else {
-            return None;
-        };
+        if to.wait != Wait::Reply {
+            let raised = caller?;
+            if sched.trace.is_detailed()
+                || !resumes(hands.machine, (server, raised), (request, to.wait))
+            {
+                return None;
+            }
+            give_back(&mut pair, &mut queue.receivers, (server, source));
+            *sched.current_mut(hands.cpu) = caller;
+            return Some(Passed::Resumed(raised.index()));
+        }
         let pages = match letter {
             Some(letter) => Some(letter.pages(from, to)?),
             None => None,
         };
-        let from = pair.first();
-        from.slot = None;
-        from.flags = Flags::empty();
-        from.priority = from.own_priority;
-        from.state = State::Blocked;
-        from.wait = Wait::Receive(source);
-        let identity = from.identity;
-        if let Some(last) = queue.receivers.append(server, &mut from.link) {
-            ThreadQueue::learn_next(pair.other(last), server);
-        }
-        resume(pair.second());
+        let identity = give_back(&mut pair, &mut queue.receivers, (server, source));
         *sched.current_mut(hands.cpu) = caller;
+        let shape = letter.map_or(Shape::SHORT, |letter| letter.shape);
         if let Some(pages) = pages {
             // A reply object has neither name nor label, and its messages no number.
             pages.deliver(
@@ -248,14 +251,36 @@ impl Ipc {
                 },
             );
         }
-        Some(Delivery {
+        Some(Passed::Message(Delivery {
             thread: caller.map_or(0, ThreadId::index),
-            word,
+            word: registers::Received::new(shape, ReplyKind::None).0.into(),
             label: 0,
             reply: request.receive >> 32,
             identity,
-        })
+        }))
     }
+}
+
+/// The first of the two, a server, waits again, where it waited before; the second, who waited for its answer, runs.
+/// Answers the server's identity.
+#[inline(always)]
+fn give_back(
+    pair: &mut Pair<'_, Thread, ThreadKind>,
+    receivers: &mut ThreadQueue,
+    (server, source): (ThreadId, PortId),
+) -> u64 {
+    let from = pair.first();
+    from.slot = None;
+    from.flags = Flags::empty();
+    from.priority = from.own_priority;
+    from.state = State::Blocked;
+    from.wait = Wait::Receive(source);
+    let identity = from.identity;
+    if let Some(last) = receivers.append(server, &mut from.link) {
+        ThreadQueue::learn_next(pair.other(last), server);
+    }
+    resume(pair.second());
+    identity
 }
 
 /// Whether a reply answers an exception with success, in the brief form, and who raised it stands where that came.

@@ -16,7 +16,7 @@ use abi::registers::Shape;
 use abi::trap::MACH_MSG;
 use ksync::Guard;
 use microkernel::base::ids::PortId;
-use microkernel::ipc::fast::Refused;
+use microkernel::ipc::fast::{Passed, Refused};
 use microkernel::machine::{Direct, Event, Frame, Next, Request};
 
 use super::exit;
@@ -173,7 +173,8 @@ fn pass((direct, shape): (Direct, Shape), (word, names, receive): (u64, u64, u64
         receive,
     };
     match kernel.pass(percpu::number(), request) {
-        Ok(delivery) => exit::pass(kernel, delivery),
+        Ok(Passed::Message(delivery)) => exit::pass(kernel, delivery),
+        Ok(Passed::Resumed(thread)) => exit::run_slowly(kernel, thread),
         Err(Refused::ToKernel(port)) if shape == Shape::SHORT => {
             call_object(names, receive, kernel, port)
         }

@@ -271,15 +271,12 @@ fn pass_slowly(
         identity,
     };
     let (from, to) = (current(percpu::this()), frame_of(delivery.thread));
-    // The registers of who raised an exception stay as they are.
-    if delivery.word != Delivery::RESUMED {
-        // SAFETY: the frame is that of the thread that trapped on this CPU, and the lock is held.
-        let words = unsafe { (*from).words };
-        // SAFETY: the thread is this CPU's from now on.
-        let to = unsafe { &mut *to };
-        to.words = words;
-        delivery.write(to);
-    }
+    // SAFETY: the frame is that of the thread that trapped on this CPU, and the lock is held.
+    let words = unsafe { (*from).words };
+    // SAFETY: the thread is this CPU's from now on.
+    let to = unsafe { &mut *to };
+    to.words = words;
+    delivery.write(to);
     run_slowly(kernel, delivery.thread)
 }
 

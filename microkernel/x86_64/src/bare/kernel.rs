@@ -4,9 +4,9 @@ use core::mem::MaybeUninit;
 
 use ksync::Lock;
 use microkernel::base::ids::PortId;
-use microkernel::ipc::fast::Refused;
+use microkernel::ipc::fast::{Passed, Refused};
 use microkernel::kernel::{Boot, BootError, Kernel};
-use microkernel::machine::{Cpu, Delivery, Event, Next, Request};
+use microkernel::machine::{Cpu, Event, Next, Request};
 
 use super::machine::Hardware;
 
@@ -73,7 +73,7 @@ impl Guarded {
 
     /// Asks the kernel to pass a message on.
     #[inline(always)]
-    pub(crate) fn pass(&mut self, cpu: Cpu, request: Request) -> Result<Delivery, Refused> {
+    pub(crate) fn pass(&mut self, cpu: Cpu, request: Request) -> Result<Passed, Refused> {
         let (kernel, machine) = self.parts();
         kernel.pass(machine, cpu, request)
     }
