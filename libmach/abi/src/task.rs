@@ -60,7 +60,7 @@ pub mod basic {
 }
 
 /// Flavors of `task_info` (XNU `mach/task_info.h`). Sizes are in bytes, times in seconds and microseconds. Resident is what
-/// the task's account pays for; time in the kernel counts as the program's.
+/// the task's account pays for and is in memory; time in the kernel counts as the program's.
 pub mod info {
     /// Suspensions, mapped and resident sizes, user and system time of threads that have ended, policy.
     pub const BASIC: u32 = 4;

@@ -46,6 +46,8 @@ pub struct Ledger {
     /// What is carved for children.
     carved: [u64; RESOURCES],
     limit: [u64; RESOURCES],
+    /// Of the pages that are charged, those that were put away.
+    away: u64,
     parent: Option<LedgerId>,
     /// How many ledgers are above it.
     depth: u32,
@@ -131,6 +133,32 @@ impl Ledgers {
         if ledger.closed {
             self.drop_if_done(id);
         }
+    }
+
+    /// So many of the pages that are charged were put away.
+    pub fn put_away(&mut self, id: LedgerId, pages: u64) {
+        if pages > 0
+            && let Some(ledger) = self.arena.get_mut(id)
+        {
+            ledger.away += pages;
+        }
+    }
+
+    /// So many pages that were put away are back in memory, or are about to be released or charged to another ledger.
+    ///
+    /// # Panics
+    /// When more come back than were put away, as [`release`](Self::release) does.
+    pub fn bring_back(&mut self, id: LedgerId, pages: u64) {
+        if pages > 0
+            && let Some(ledger) = self.arena.get_mut(id)
+        {
+            ledger.away -= pages;
+        }
+    }
+
+    /// How many of the pages that are charged were put away.
+    pub fn away(&self, id: LedgerId) -> u64 {
+        self.arena.get(id).map_or(0, |ledger| ledger.away)
     }
 
     /// Lets the ledger from which all others are carved give out as many pages more, in all and not again, as can be put away.
@@ -255,6 +283,7 @@ impl Ledger {
             used: [0; RESOURCES],
             carved: [0; RESOURCES],
             limit,
+            away: 0,
             parent,
             depth,
             closed: false,

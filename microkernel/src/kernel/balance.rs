@@ -28,6 +28,9 @@ impl Kernel {
                     return Err(broken);
                 }
             }
+            if self.ledgers.away(id) != self.vm.away(id) {
+                return Err("a ledger miscounts pages that were put away");
+            }
         }
         Ok(())
     }

@@ -57,9 +57,10 @@ impl Memory {
         let (vm, ledgers) = (&layers.cx.vm, &layers.cx.ledgers);
         let (tables, regions) = vm.map_size(task.map).ok_or(KernReturn::InvalidTask)?;
         let pages = ledgers.own(task.ledger, Resource::Pages);
+        let elsewhere = tables.saturating_add(ledgers.away(task.ledger));
         Ok(Self {
             mapped: vm.virtual_size(task.map)?,
-            resident: pages.saturating_sub(tables).saturating_mul(PAGE_SIZE),
+            resident: pages.saturating_sub(elsewhere).saturating_mul(PAGE_SIZE),
             regions,
         })
     }

@@ -489,6 +489,13 @@ impl Vm {
         (pages, bytes)
     }
 
+    /// Pages that a ledger pays for and that were put away.
+    pub fn away(&self, ledger: LedgerId) -> u64 {
+        let objects = all(&self.objects).map(|id| self.object(id));
+        let paid = objects.filter(|object| object.ledger == Some(ledger));
+        paid.map(|object| object.pages.stored()).sum()
+    }
+
     fn resident(&self) -> u64 {
         let objects = all(&self.objects).map(|id| self.object(id));
         objects.map(|object| object.pages.len()).sum()

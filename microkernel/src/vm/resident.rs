@@ -282,6 +282,11 @@ impl Residents {
         below
     }
 
+    /// How many pages were put away.
+    pub(super) fn stored(&self) -> u64 {
+        self.stored
+    }
+
     /// How many pages below an index were put away.
     pub(super) fn stored_below(&self, nodes: &Nodes, index: u64) -> u64 {
         if self.stored == 0 || !reaches(self.height, index) {

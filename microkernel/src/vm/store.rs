@@ -189,6 +189,9 @@ impl Vm {
         // What a pager supplied unasked has no owner.
         self.drop_supplied(context, slot);
         let here = node_mut(&mut self.objects, object);
+        if let Some(ledger) = here.ledger {
+            context.ledgers.put_away(ledger, 1);
+        }
         let content = Content::Stored(slot.index());
         here.pages.replace(&mut self.residents, index, content);
     }
@@ -219,6 +222,9 @@ impl Vm {
             context.release(ledger, Resource::Pages, 1);
         }
         let here = node_mut(&mut self.objects, stored.object);
+        if let Some(ledger) = here.ledger {
+            context.ledgers.bring_back(ledger, 1);
+        }
         let content = Content::Page(page);
         here.pages
             .replace(&mut self.residents, stored.index, content);

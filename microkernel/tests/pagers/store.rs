@@ -6,9 +6,11 @@ use std::mem::offset_of;
 use abi::kern_return::KernReturn as K;
 use abi::names::{Name, disposition};
 use abi::start::{self, Right};
+use abi::task::info;
 use abi::trap;
-use abi::vm::{disposition as state, map_flags, sync};
+use abi::vm::{disposition as state, map_flags, region, sync};
 use interfaces::host::Host;
+use interfaces::task::Task;
 use interfaces::vm::Vm;
 use microkernel::machine::{Access, FrameIndex};
 use sim::machine::Size;
@@ -42,6 +44,42 @@ fn privileged_host(f: &mut Fixture) -> Name {
 }
 
 impl Store {
+    /// A word of the answer to a task's question about itself.
+    fn told(&mut self, thread: FrameIndex, (id, words): (i32, [u64; 3]), at: usize) -> u64 {
+        let [a, b, c] = words;
+        let request = Request::call(self.f.given).id(id);
+        let reply = self.f.call_task(thread, request.words([a, b, c, 0, 0, 0]));
+        assert_eq!(code(&reply), K::Success);
+        let data = reply.body.unwrap().data;
+        u64::from_le_bytes(data[8 * at..][..8].try_into().unwrap())
+    }
+
+    /// Bytes of a task that are in memory.
+    fn resident(&mut self, thread: FrameIndex) -> u64 {
+        let tell = (
+            <dyn Task>::INFO_OF.id,
+            [info::BASIC_64.into(), info::BASIC_64_COUNT.into(), 0],
+        );
+        // Behind how many words there are, suspensions, and the mapped size in two words.
+        let [low, high] = [4, 5].map(|at| self.told(thread, tell, at));
+        low | high << 32
+    }
+
+    /// Pages of the region at an address that are in memory, and that were put away.
+    fn pages_at(&mut self, thread: FrameIndex, at: u64) -> (u64, u64) {
+        let tell = (
+            <dyn Vm>::REGION.id,
+            [
+                at,
+                region::EXTENDED_INFO.into(),
+                region::EXTENDED_INFO_COUNT.into(),
+            ],
+        );
+        // Behind address, size and how many words there are: protection, tag, pages in memory, shared, put away.
+        let [resident, swapped] = [5, 7].map(|at| self.told(thread, tell, at));
+        (resident, swapped)
+    }
+
     /// A machine with so many pages, where `places` may be put away.
     pub(crate) fn with(config: Config, pages: u32, places: u64) -> Self {
         let size = Size {
@@ -178,12 +216,25 @@ fn what_is_not_used_is_put_away_and_comes_back() {
         let mut s = Store::with(Config::with_cpus(cpus), 4096, 200);
         let client = s.f.client;
         let at = s.allocate(client, 150);
+        let before = s.resident(client);
         s.leave_free(60);
         for page in 0..150 {
             s.put(client, at + page * PAGE, byte_of(page));
             s.serve(100);
         }
-        assert!(s.kept.len() > 40, "{} pages are put away", s.kept.len());
+        let kept = s.kept.len() as u64;
+        assert!(kept > 40, "{kept} pages are put away");
+        let (resident, swapped) = s.pages_at(client, at);
+        assert!(swapped > 40, "{swapped} of them");
+        assert_eq!(resident + swapped, 150, "all that was touched");
+        // Other pages may be put away too, its own and other tasks'.
+        let most = before + resident * PAGE;
+        let least = most.saturating_sub((kept - swapped) * PAGE);
+        let now = s.resident(client);
+        assert!(
+            (least..=most).contains(&now),
+            "{now} is not {least}..={most}"
+        );
         for page in 0..150 {
             let found = s.look(client, at + page * PAGE, Access::Read);
             assert_eq!(found, byte_of(page), "page {page}");

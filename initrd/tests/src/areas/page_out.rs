@@ -6,7 +6,8 @@ use interfaces::default_pager::DefaultPager;
 use interfaces::host::Host;
 use interfaces::vm::Place;
 use libmach::SendRight;
-use libmach::abi::vm::{disposition, flags, map_flags};
+use libmach::abi::task::info;
+use libmach::abi::vm::{disposition, flags, map_flags, region};
 
 use super::pagers::word;
 use super::{cases, own};
@@ -20,6 +21,7 @@ cases! { "page-out":
     "memory that is shared or copied late is put away and comes back" => share,
 }
 
+// covers: T-05 V-08
 /// Touches more memory than there is, since so much is to be kept free.
 fn put_away(world: &World) -> Check {
     const PAGES: u64 = 1200;
@@ -45,6 +47,7 @@ fn put_away(world: &World) -> Check {
             away = store.client().statistics()?;
             gone = put_away_of(|page| address + page * PAGE, PAGES)?;
             if gone > PAGES / 2 {
+                told_apart(address, PAGES)?;
                 break;
             }
         }
@@ -117,6 +120,28 @@ fn share(world: &World) -> Check {
     raw::deallocate(copied, half)?;
     raw::deallocate(more, PAGE)?;
     Ok(raw::deallocate(address, PAGES * PAGE)?)
+}
+
+/// That the region at an address, and the task, tell pages in memory and pages that were put away apart. Half of them went;
+/// this code's own come and go meanwhile, which are few.
+fn told_apart(address: u64, pages: u64) -> Check {
+    let mine = own()?;
+    let paid = mine.memory().statistics()?.charged * PAGE;
+    let told = mine
+        .client()
+        .info_of(info::BASIC_64, info::BASIC_64_COUNT)?;
+    let resident = u64::from(told[3]) | u64::from(told[4]) << 32;
+    let (flavor, count) = (region::EXTENDED_INFO, region::EXTENDED_INFO_COUNT);
+    let here = mine.memory().region(address, flavor, count)?;
+    let (present, swapped) = (u64::from(here.info[2]), u64::from(here.info[4]));
+    equal("size", here.size, pages * PAGE)?;
+    equal("touched", present + swapped, pages)?;
+    check!(swapped > pages / 4, "{swapped} pages are swapped");
+    check!(
+        resident < paid - pages / 4 * PAGE,
+        "{resident} of {paid} bytes"
+    );
+    Ok(())
 }
 
 /// How many of so many pages were put away.

@@ -390,6 +390,8 @@ impl Rig {
                 self.vm.charged(*account),
                 "pages and bytes of a ledger"
             );
+            let away = self.ledgers.away(*account);
+            assert_eq!(away, self.vm.away(*account), "pages put away");
         }
         for map in &self.maps {
             let Some(root) = self.vm.root(*map) else {
