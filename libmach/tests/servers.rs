@@ -394,6 +394,7 @@ fn a_task_hears_of_a_ports_death_and_of_who_took_its_place() {
     assert_eq!(libmach::trap::port_get_refs(name, dead), Ok(1));
 }
 
+// covers: G-04
 #[test]
 fn an_exported_object_ends_with_its_last_send_right() {
     struct Object(std::sync::mpsc::Sender<&'static str>);

@@ -118,7 +118,7 @@ client! {
     tasks => "tasks", 0;
     // covers: K-03
     semaphores => "semaphores", 0;
-    // covers: T-07 T-08
+    // covers: M-38 T-07 T-08
     threads => "threads", 0;
     // covers: X-03 X-04 X-05 X-06
     exceptions => "exceptions", 0;
