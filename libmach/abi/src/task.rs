@@ -122,7 +122,7 @@ pub mod thread_info {
     pub const STOPPED: u32 = 2;
     /// State: it waits.
     pub const WAITING: u32 = 3;
-    /// State: it waits, and nothing but what it waits for ends that.
+    /// State: it waits, and nothing but what it waits for ends that. No thread does: every wait can be ended.
     pub const UNINTERRUPTIBLE: u32 = 4;
 }
 

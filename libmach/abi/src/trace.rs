@@ -72,12 +72,10 @@ pub mod wait {
     pub const FUTEX: u32 = 5;
     /// Its deadline alone.
     pub const DEADLINE: u32 = 6;
-    /// That another thread stops.
-    pub const STOP: u32 = 7;
     /// A semaphore's signal.
-    pub const SEMAPHORE: u32 = 8;
+    pub const SEMAPHORE: u32 = 7;
     /// A page that a pager was asked for.
-    pub const PAGE: u32 = 9;
+    pub const PAGE: u32 = 8;
 
     /// For a person.
     pub const fn name(code: u32) -> &'static str {
@@ -89,7 +87,6 @@ pub mod wait {
             EXCEPTION => "the handler of its exception",
             FUTEX => "a futex",
             DEADLINE => "its deadline",
-            STOP => "another thread's stop",
             SEMAPHORE => "a semaphore",
             PAGE => "a page from its pager",
             _ => "something",

@@ -468,12 +468,7 @@ impl Ipc {
                 self.end_epoch(cx, thread);
                 cx.sched.wake(thread);
             }
-            Wait::None
-            | Wait::Futex
-            | Wait::Semaphore(_)
-            | Wait::Page
-            | Wait::Deadline
-            | Wait::Stop(_) => {}
+            Wait::None | Wait::Futex | Wait::Semaphore(_) | Wait::Page | Wait::Deadline => {}
         }
     }
 

@@ -1,9 +1,9 @@
 //! What tasks and threads tell by flavors, as Mach lays it out in words of 32 bits.
 
+use abi::PAGE_SIZE;
 use abi::clock::SECOND;
 use abi::kern_return::KernReturn;
 use abi::task::{basic, info, thread_info};
-use abi::{PAGE_SIZE, trace};
 
 use super::processor::halves;
 use crate::base::KernResult;
@@ -140,7 +140,6 @@ pub(super) fn of_thread(
         State::Running | State::Ready => thread_info::RUNNING,
         State::Held => thread_info::STOPPED,
         State::Blocked if thread.suspend_count > 0 => thread_info::STOPPED,
-        State::Blocked if thread.wait.code() == trace::wait::STOP => thread_info::UNINTERRUPTIBLE,
         State::Blocked => thread_info::WAITING,
     };
     let age = (now / SECOND).saturating_sub(thread.born.into()).max(1) * SECOND;

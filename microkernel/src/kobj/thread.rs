@@ -109,7 +109,7 @@ impl<M: Machine> ThreadObject<'_, '_, M> {
         let cx = &mut self.core.layers.cx;
         match wait {
             Wait::Page => self.leave_pager(),
-            Wait::Futex | Wait::Semaphore(_) | Wait::Deadline | Wait::Stop(_) => {
+            Wait::Futex | Wait::Semaphore(_) | Wait::Deadline => {
                 cx.sched.leave_wait(self.id);
                 let frame = cx.machine.frame(self.id.index());
                 frame.rax = KernReturn::Aborted.0.into();

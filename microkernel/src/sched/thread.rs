@@ -46,8 +46,6 @@ pub enum Wait {
     Semaphore(SemaphoreId),
     /// Its deadline, nothing else.
     Deadline,
-    /// That another thread has stopped.
-    Stop(ThreadId),
     /// A page that a pager was asked for; it is among those that wait for that one.
     Page,
 }
@@ -64,7 +62,6 @@ impl Wait {
             Self::Futex => wait::FUTEX,
             Self::Semaphore(_) => wait::SEMAPHORE,
             Self::Deadline => wait::DEADLINE,
-            Self::Stop(_) => wait::STOP,
             Self::Page => wait::PAGE,
         }
     }
@@ -73,7 +70,6 @@ impl Wait {
     pub fn object(self) -> Option<u32> {
         match self {
             Self::Receive(port) | Self::Send(port) | Self::Exception(port, _) => Some(port.index()),
-            Self::Stop(thread) => Some(thread.index()),
             Self::None
             | Self::Reply
             | Self::Futex

@@ -212,7 +212,7 @@ impl Tasks {
         };
         if thread.state == State::Blocked {
             match thread.wait {
-                Wait::Futex | Wait::Semaphore(_) | Wait::Page | Wait::Deadline | Wait::Stop(_) => {
+                Wait::Futex | Wait::Semaphore(_) | Wait::Page | Wait::Deadline => {
                     layers.cx.sched.leave_wait(id);
                     layers.cx.sched.wake(id);
                 }
