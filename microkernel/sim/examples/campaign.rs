@@ -139,9 +139,9 @@ fn compare(seed: u64, steps: u64) -> Outcome {
                 threads,
             };
             match catch_unwind(AssertUnwindSafe(|| program::check(&setup, &program))) {
-                Ok(transcript) => {
-                    made += transcript.len() as u64;
-                    seen.push(transcript);
+                Ok(run) => {
+                    made += run.transcript.len() as u64;
+                    seen.push(run.transcript);
                 }
                 Err(panic) => fault = Some(text(&*panic)),
             }

@@ -66,6 +66,15 @@ impl Model {
         Ok(())
     }
 
+    /// Names of receive rights and of sets that these are in.
+    pub fn memberships(&self, task: TaskId) -> Vec<(Name, Name)> {
+        let names = || self.tasks[task].names.keys().copied();
+        names()
+            .flat_map(|member| names().map(move |set| (member, set)))
+            .filter(|(member, set)| self.is_member(task, *member, *set))
+            .collect()
+    }
+
     fn is_member(&self, task: TaskId, member: Name, set: Name) -> bool {
         match (self.receive_right(task, member), self.entry(task, set)) {
             (Some(port), Some(Entry::Set(set))) => self.sets[set].contains(&port),

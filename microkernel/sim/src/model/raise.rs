@@ -165,8 +165,12 @@ impl Model {
         accept(seen)
     }
 
-    /// Whether somebody would be asked about what a thread does.
+    /// Whether what a thread does need not be its task's end: somebody would be asked, or it goes to the personality.
     pub fn has_handler(&self, thread: ThreadId, trouble: Trouble) -> bool {
+        let personality = self.tasks[self.threads[thread].task].personality != 0;
+        if personality && matches!(trouble, Trouble::Syscall(_)) {
+            return true;
+        }
         let (kind, _) = trouble.told();
         let mut levels = self.levels(thread).into_iter();
         levels.any(|owner| self.handler_of(owner, kind).is_some())

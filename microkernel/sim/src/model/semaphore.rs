@@ -66,6 +66,20 @@ impl Model {
         self.semaphore(task, name).is_ok()
     }
 
+    /// A task's names of semaphores, and threads of its own that wait for these.
+    pub fn waiters(&self, task: TaskId) -> Vec<(Name, ThreadId)> {
+        let mut all = Vec::new();
+        for name in self.tasks[task].names.keys() {
+            let Ok(port) = self.semaphore(task, *name) else {
+                continue;
+            };
+            let waiters = self.ports[port].semaphore.iter().flat_map(|of| &of.waiters);
+            let own = waiters.filter(|thread| self.threads[**thread].task == task);
+            all.extend(own.map(|thread| (*name, *thread)));
+        }
+        all
+    }
+
     /// A thread that has ended waits no more.
     pub(super) fn leave_semaphores(&mut self, thread: ThreadId) {
         let semaphores = self

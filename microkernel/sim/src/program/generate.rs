@@ -241,10 +241,14 @@ impl Names<'_> {
                 member,
                 set: to_set,
             },
-            _ => Op::ExtractMember {
-                member,
-                set: to_set,
-            },
+            _ => {
+                let members = self.model.memberships(self.task);
+                let (member, set) = match members.is_empty() || self.rng.one_in(4) {
+                    true => (member, to_set),
+                    false => self.rng.pick(&members),
+                };
+                Op::ExtractMember { member, set }
+            }
         }
     }
 
@@ -344,8 +348,12 @@ impl Names<'_> {
             1..3 => SemaphoreOp::Signal { name },
             3 => SemaphoreOp::SignalAll { name },
             4 => {
+                let waiters = self.model.waiters(self.task);
                 let threads = self.model.threads_of(self.task);
-                let thread = self.rng.pick(&threads);
+                let (name, thread) = match waiters.is_empty() || self.rng.one_in(4) {
+                    true => (name, self.rng.pick(&threads)),
+                    false => self.rng.pick(&waiters),
+                };
                 SemaphoreOp::SignalThread { name, thread }
             }
             5 if is_one && self.rng.one_in(2) => SemaphoreOp::Destroy { name },
@@ -412,12 +420,16 @@ impl Names<'_> {
             Trouble::Vector(6, 0),
             Trouble::Syscall(39),
         ];
-        let trouble = self.rng.pick(&troubles);
+        let system_call = troubles[4];
+        let trouble = match self.model.has_handler(self.thread, system_call) {
+            true if self.rng.one_in(3) => system_call,
+            _ => self.rng.pick(&troubles),
+        };
         let handled = self.model.has_handler(self.thread, trouble) || self.rng.one_in(16);
         if self.task != 0 && handled {
             return Op::Raise(trouble, [0; 20]);
         }
-        if self.rng.one_in(8) {
+        if self.rng.one_in(4) {
             let entry = self.rng.pick(&[0, ENTRY, ENTRY, 1 << 47]);
             return Op::Personality { entry };
         }

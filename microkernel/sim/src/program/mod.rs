@@ -6,12 +6,14 @@
 
 mod calls;
 mod generate;
+mod tally;
 mod world;
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use generate::Patience;
+pub use tally::{Outcome, Tally};
 pub use world::{Setup, World};
 
 use crate::rng::Rng;
@@ -27,6 +29,15 @@ pub struct Step {
 
 /// What all threads saw, in order, without the names that the kernel chose.
 pub type Transcript = Vec<String>;
+
+/// What came of a program that followed the rules.
+#[derive(Clone, Default, Debug)]
+pub struct Run {
+    /// What all threads saw.
+    pub transcript: Transcript,
+    /// What came of the calls.
+    pub tally: Tally,
+}
 
 /// Why a program failed.
 #[derive(Clone, Debug)]
@@ -52,16 +63,16 @@ pub fn random(seed: u64, length: usize) -> Vec<Step> {
 ///
 /// # Errors
 /// [`Failure`]: the kernel broke a rule, or panicked.
-pub fn run(setup: &Setup, program: &[Step]) -> Result<Transcript, Failure> {
+pub fn run(setup: &Setup, program: &[Step]) -> Result<Run, Failure> {
     let mut world = None;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         world.insert(World::boot(setup)).run(program)
     }));
-    let (history, transcript) = world
-        .map(|world| (world.history, world.transcript))
+    let (history, run) = world
+        .map(|world| (world.history, world.outcome))
         .unwrap_or_default();
     let why = match outcome {
-        Ok(Ok(())) => return Ok(transcript),
+        Ok(Ok(())) => return Ok(run),
         Ok(Err(why)) => why,
         Err(panic) => match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
             (Some(text), _) => format!("panic: {text}"),
@@ -95,9 +106,9 @@ pub fn minimal(setup: &Setup, mut program: Vec<Step>) -> Vec<Step> {
 ///
 /// # Panics
 /// With the rule that was broken and the traps that led there.
-pub fn check(setup: &Setup, program: &[Step]) -> Transcript {
+pub fn check(setup: &Setup, program: &[Step]) -> Run {
     let first = match run(setup, program) {
-        Ok(transcript) => return transcript,
+        Ok(run) => return run,
         Err(failure) => failure,
     };
     let hook = std::panic::take_hook();

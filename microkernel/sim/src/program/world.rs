@@ -1,5 +1,7 @@
 //! [`World`]: kernel and model side by side.
 
+use std::collections::BTreeMap;
+
 use abi::kern_return::KernReturn;
 use abi::names::{Name, disposition, port_type, right};
 use abi::start::names::HOST_PRIVILEGED;
@@ -8,7 +10,7 @@ use microkernel::kernel::Census;
 use microkernel::machine::FrameIndex;
 
 use super::generate::{self, Patience};
-use super::{Step, Transcript, calls};
+use super::{Run, Step, Transcript, calls, tally};
 use crate::message::Request;
 use crate::model::{Model, Op, Seen, Subject, ThreadId, Verdict};
 use crate::rng::Rng;
@@ -36,10 +38,12 @@ pub struct World {
     pub sim: Sim,
     /// What must hold.
     pub model: Model,
-    /// What all threads saw.
-    pub transcript: Transcript,
+    /// What came of the program so far.
+    pub outcome: Run,
     /// As the transcript, with everything in it.
     pub history: Vec<String>,
+    /// By thread: the call in which it waits, or that it made last.
+    pub(super) waiting: BTreeMap<ThreadId, String>,
     /// By thread of the model: the kernel's thread, and its task.
     pub(super) threads: Vec<(FrameIndex, usize)>,
     /// By thread of the model: what it knows itself by, which is none of the model's names.
@@ -130,8 +134,9 @@ impl World {
         let mut world = Self {
             sim,
             model: Model::new(&tasks),
-            transcript: Vec::new(),
+            outcome: Run::default(),
             history: Vec::new(),
+            waiting: BTreeMap::new(),
             threads,
             selves,
             host,
@@ -304,12 +309,21 @@ impl World {
                 false => self.finish(self.threads[thread].0),
             });
         }
+        let call = tally::call(op);
+        self.waiting.insert(thread, call.clone());
+        self.count(call, seen.as_ref());
         let verdict = self.model.step(thread, op, seen.as_ref());
         self.history.push(format!("    {seen:x?}"));
         let seen = seen.filter(|_| !self.model.has_ended(thread));
-        self.transcript
+        self.outcome
+            .transcript
             .push(format!("{thread}: {}", outline(seen.as_ref())));
         verdict
+    }
+
+    fn count(&mut self, call: String, seen: Option<&Seen>) {
+        let row = (call, tally::outcome(seen));
+        *self.outcome.tally.entry(row).or_default() += 1;
     }
 
     fn execute(&mut self, thread: ThreadId, op: &Op) -> Option<Seen> {
@@ -360,7 +374,7 @@ impl World {
         let verdict = self.pump(&mut lines);
         // Who of several comes back first is the scheduler's business.
         lines.sort();
-        self.transcript.append(&mut lines);
+        self.outcome.transcript.append(&mut lines);
         verdict
     }
 
@@ -377,6 +391,9 @@ impl World {
                 let Some(seen) = self.comes_back(thread) else {
                     continue;
                 };
+                if let Some(call) = self.waiting.remove(&thread) {
+                    self.count(call, Some(&seen));
+                }
                 self.history
                     .push(format!("thread {thread} comes back: {seen:x?}"));
                 lines.push(format!("{thread}: {}", outline(Some(&seen))));

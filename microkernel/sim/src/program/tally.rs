@@ -1,0 +1,69 @@
+//! [`Tally`]: how often programs made each call, and what came of it. It shows that the generator reaches what the model
+//! judges: a rule that no program touches holds for no reason.
+
+use std::collections::BTreeMap;
+
+use abi::kern_return::{KernReturn, MessageReturn};
+use abi::registers::options;
+
+use crate::message::Request;
+use crate::model::{Op, Seen};
+
+/// What came of a call.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Outcome {
+    /// It succeeded, or the thread runs on.
+    Done,
+    /// It failed.
+    Refused,
+    /// The thread waits.
+    Waits,
+}
+
+/// How often each call had each outcome.
+pub type Tally = BTreeMap<(String, Outcome), u64>;
+
+/// The call of an operation: its name, and what it is done with where the rules differ by that.
+pub(super) fn call(op: &Op) -> String {
+    let text = match op {
+        Op::Semaphore(op) => format!("Semaphore{op:?}"),
+        Op::Kept(op) => format!("Kept{op:?}"),
+        Op::Handler(_, op) => format!("Handler{op:?}"),
+        Op::Raise(trouble, _) => format!("Raise{trouble:?}"),
+        Op::Notify { id, .. } => format!("Notify{id:o}"),
+        Op::SetAttribute { attribute, .. } => format!("SetAttribute{attribute}"),
+        Op::Message(request) => message(request),
+        op => format!("{op:?}"),
+    };
+    let end = text.find([' ', '(']).unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+fn message(request: &Request) -> String {
+    let has = |option| request.options & option != 0;
+    let phases = match (has(options::SEND), has(options::RECEIVE)) {
+        (true, true) => "SendReceive",
+        (true, false) => "Send",
+        _ => "Receive",
+    };
+    let body = match &request.body {
+        Some(_) => "Body",
+        None => "",
+    };
+    format!("{phases}{body}")
+}
+
+/// What an answer says; `None`: there is none yet.
+pub(super) fn outcome(seen: Option<&Seen>) -> Outcome {
+    let done = match seen {
+        None => return Outcome::Waits,
+        Some(Seen::Trap(code, _)) => *code == KernReturn::Success,
+        Some(Seen::Message(reply)) => reply.code == MessageReturn::Success,
+        Some(Seen::Handler { .. } | Seen::Running(_)) => true,
+    };
+    if done {
+        Outcome::Done
+    } else {
+        Outcome::Refused
+    }
+}
