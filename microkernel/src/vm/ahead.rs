@@ -8,7 +8,7 @@
 
 use abi::PAGE_SIZE;
 
-use super::pager::Ask;
+use super::request::Ask;
 use super::{Context, ENTRY, EntryId, MapId, ObjectId, STALLED, STEP, Vm};
 use crate::base::KernResult;
 use crate::base::ledger::Resource;

@@ -38,6 +38,7 @@ mod cache;
 mod check;
 mod copy;
 mod deliver;
+mod effect;
 mod entry;
 mod fault;
 mod filling;
@@ -61,6 +62,7 @@ mod reclaim;
 mod region;
 mod remap;
 mod replace;
+mod request;
 mod resident;
 mod settle;
 mod shadow;
@@ -97,18 +99,19 @@ pub use allocate::{MapRequest, Source};
 pub use buffer::{BUFFER_PAGES, Buffer};
 pub use check::Broken;
 pub use copy::{AWAITED_PAGES, After, COPY_PAGES, Copied, Piece};
+pub use effect::Effect;
 pub use entry::Entry;
 pub use fault::FaultOutcome;
 pub use map::Map;
 pub use memory_entry::{MemoryEntry, check_window};
 pub use object::Object;
 pub use order::{Cursor, Flush, Order, OrderStep, Returned, Returns};
-pub use pager::{Ask, Await, Effect, Pager, PagerAttributes, PagerPorts, PagerState, Question};
-pub use pager::{Request, STALLED, WaitKey};
+pub use pager::{Pager, PagerAttributes, PagerPorts, PagerState};
 pub use protect::Which;
 pub use reclaim::{RESERVE, ReclaimStep, Room, Victim};
 pub use region::{RegionInfo, Sharing};
 pub use remap::Remap;
+pub use request::{Ask, Await, Question, Request, STALLED, WaitKey};
 pub use resident::Node;
 pub use store::Slot;
 pub use supply::{SUPPLY_PAGES, Supplied, Terms};
@@ -217,7 +220,7 @@ pub struct Vm {
     discards_held: bool,
     reclaim: reclaim::Reclaim,
     /// What the access that ended last with [`STALLED`] waits for.
-    stalled: Option<pager::Stalled>,
+    stalled: Option<request::Stalled>,
     /// Entries that were replaced and are to be taken apart, linked by [`Entry::next`].
     replaced: Option<EntryId>,
     /// Objects that are to be freed or collapsed, linked by [`Object::next`].

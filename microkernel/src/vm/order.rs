@@ -17,8 +17,8 @@ use abi::kern_return::KernReturn;
 use abi::vm::{protection, returns};
 
 use super::marks::Marks;
-use super::pager::{Answer, Question};
 use super::pages::Withdraw;
+use super::request::{Answer, Question};
 use super::supply::page_range;
 use super::tree::{node, node_mut};
 use super::{After, Context, CopyId, ObjectId, PagerId, Piece, STEP, Vm};

@@ -17,7 +17,7 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 
 use super::map::link_between;
-use super::pager::Stalled;
+use super::request::Stalled;
 use super::tree::node_mut;
 use super::{Context, ENTRY, Entry, EntryId, MapId, Progress, STALLED, STEP, Vm};
 use crate::base::KernResult;

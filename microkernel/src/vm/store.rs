@@ -22,7 +22,8 @@ use arena::Id;
 
 use super::marks::{Content, Marks};
 use super::object::Stored;
-use super::pager::{PagerState, Question, Stall};
+use super::pager::PagerState;
+use super::request::{Question, Stall};
 use super::tree::{node, node_mut};
 use super::{Context, CopyId, ObjectId, PagerId, Piece, Returned, STEP, Victim, Vm};
 use crate::base::KernResult;

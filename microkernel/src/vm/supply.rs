@@ -9,7 +9,8 @@ use abi::vm::protection;
 
 use super::marks::Marks;
 use super::object::{Kind, Shown};
-use super::pager::{Answer, PagerState, Question, Stall};
+use super::pager::PagerState;
+use super::request::{Answer, Question, Stall};
 use super::tree::node_mut;
 use super::{Context, CopyId, MapId, ObjectId, PagerId, Piece, Progress, STEP, Vm};
 use crate::base::KernResult;
