@@ -137,9 +137,7 @@ impl Ledgers {
 
     /// So many of the pages that are charged were put away.
     pub fn put_away(&mut self, id: LedgerId, pages: u64) {
-        if pages > 0
-            && let Some(ledger) = self.arena.get_mut(id)
-        {
+        if let Some(ledger) = self.arena.get_mut(id) {
             ledger.away += pages;
         }
     }
@@ -149,10 +147,18 @@ impl Ledgers {
     /// # Panics
     /// When more come back than were put away, as [`release`](Self::release) does.
     pub fn bring_back(&mut self, id: LedgerId, pages: u64) {
-        if pages > 0
-            && let Some(ledger) = self.arena.get_mut(id)
-        {
+        if let Some(ledger) = self.arena.get_mut(id) {
             ledger.away -= pages;
+        }
+    }
+
+    /// So many pages that were put away are charged to another ledger.
+    #[cold]
+    #[inline(never)]
+    pub fn move_away(&mut self, (from, to): (Option<LedgerId>, LedgerId), pages: u64) {
+        self.put_away(to, pages);
+        if let Some(from) = from {
+            self.bring_back(from, pages);
         }
     }
 

@@ -475,6 +475,7 @@ impl Ipc {
     /// A send failed. If it was a call, nobody waits for what its own reply object has to tell of that: a right that was
     /// used up by a body that was refused (M-08) would end the thread's next call.
     #[cold]
+    #[inline(never)]
     pub fn end_call<M: Machine>(&mut self, cx: &mut Context<'_, M>, thread: ThreadId, call: &Call) {
         if call.replies_to_own() {
             self.end_epoch(cx, thread);

@@ -413,7 +413,9 @@ impl Vm {
                     }
                 });
         if let Some(ledger) = here.ledger.filter(|_| gone > 0) {
-            context.ledgers.bring_back(ledger, stored.len() as u64);
+            if !stored.is_empty() {
+                context.ledgers.bring_back(ledger, stored.len() as u64);
+            }
             context.release(ledger, Resource::Pages, gone);
         }
         self.release_nodes(context, object, before);
@@ -430,18 +432,17 @@ impl Vm {
         object: ObjectId,
         index: u64,
     ) {
-        let ledger = self.object(object).ledger;
         match self.detach_page(context, object, index) {
             Some(Content::Page(page)) => context.machine.free_page(page),
             Some(Content::Stored(number)) => {
                 self.forget_stored(context, number);
-                if let Some(ledger) = ledger {
+                if let Some(ledger) = self.object(object).ledger {
                     context.ledgers.bring_back(ledger, 1);
                 }
             }
             None => return,
         }
-        if let Some(ledger) = ledger {
+        if let Some(ledger) = self.object(object).ledger {
             context.release(ledger, Resource::Pages, 1);
         }
     }
@@ -464,9 +465,10 @@ impl Vm {
             context.release(to, Resource::KernelBytes, bytes);
             return Err(shortage);
         }
-        context.ledgers.put_away(to, away);
+        if away > 0 {
+            context.ledgers.move_away((from, to), away);
+        }
         if let Some(from) = from {
-            context.ledgers.bring_back(from, away);
             context.release(from, Resource::KernelBytes, bytes);
             context.release(from, Resource::Pages, pages);
         }
