@@ -73,6 +73,8 @@ mod measured {
     static WAITED: AtomicU64 = AtomicU64::new(0);
     /// How many times the lock was taken.
     static TAKEN: AtomicU64 = AtomicU64::new(0);
+    /// Instructions of [`exit::pass`](crate::bare::exit::pass) between the counting and the release.
+    const LOADS: u64 = 7;
     /// Since when it is held. Its holder's.
     static SINCE: AtomicU64 = AtomicU64::new(0);
 
@@ -95,20 +97,20 @@ mod measured {
 
     /// Releases it, from a function that does not return.
     pub(crate) fn release(kernel: Guard<'_, Guarded>) {
-        count();
+        count(0);
         kernel.unlock();
         spin_loop();
     }
 
     /// Before assembly that releases it.
     pub(crate) fn keep(kernel: Guard<'_, Guarded>) {
-        count();
+        count(LOADS);
         kernel.keep();
     }
 
-    fn count() {
+    fn count(more: u64) {
         let held = asm::time_stamp().wrapping_sub(SINCE.load(Relaxed));
-        HELD.fetch_add(held, Relaxed);
+        HELD.fetch_add(held + more, Relaxed);
     }
 
     /// Tells what was measured.
