@@ -4,14 +4,17 @@ use interfaces::clock::{Clock, Time};
 use interfaces::mach_host::MachHost;
 use libmach::abi::clock::{ALARM_REPLY, CALENDAR_CHANGED, SECOND, change, kind, which};
 use libmach::abi::kern_return::{KernReturn as K, MessageReturn};
-use libmach::{Error, ReceiveRight, SendRight, message, ms, time, trap};
+use libmach::abi::names::Name;
+use libmach::abi::notify;
+use libmach::{Error, ReceiveRight, SendRight, Untyped, message, ms, time, trap};
 
 use super::cases;
-use crate::case::{Check, World, check, equal};
+use crate::case::{Check, Verdict, World, check, equal};
 
 cases! { "clocks":
     "the system clock is that of traps, and never goes back" => system,
     "an alarm comes at its time" => alarm,
+    "a timer that fires again and again has one message, and stays where it is" => coalesced,
     "a sleep by the clock lasts as long as asked" => sleep,
     "the calendar is set by who may, and who asked hears of it" => calendar,
 }
@@ -108,4 +111,29 @@ fn calendar(world: &World) -> Check {
     check!(told >= noon, "the calendar says {told:?}");
     // As it was, for others.
     Ok(control.client().set_time(before)?)
+}
+
+// covers: K-02
+fn coalesced(_: &World) -> Check {
+    let timer = ReceiveRight::<Untyped>::from_name(trap::timer_create()?);
+    for deadline in 1..=3 {
+        trap::timer_arm(timer.name(), deadline)?;
+        time::sleep(ms(1));
+    }
+    let (code, found) = message::receive_until(timer.name(), 0);
+    equal("receive", code, MessageReturn::Success)?;
+    equal("the last deadline", found.words[0], 3)?;
+    let (code, _) = message::receive_until(timer.name(), 0);
+    equal("receive again", code, MessageReturn::ReceiveTimedOut)?;
+    let notes = ReceiveRight::<Untyped>::new()?;
+    let (id, name) = (notify::PORT_DESTROYED, timer.into_name());
+    let asked = trap::port_request_notification(name, id, 0, notes.name());
+    equal("code", asked.err(), Some(K::InvalidRight))?;
+    let right = ReceiveRight::from_name(name);
+    match super::own()?.client().insert_receive(Name::NULL, right) {
+        Ok(_) => return Err(Verdict::Failed("a timer was moved".into())),
+        // It is still this program's.
+        Err(refused) => refused.rights.map(|(right,)| right.into_name()),
+    };
+    equal("its end", trap::timer_destroy(name), Ok(()))
 }
