@@ -155,10 +155,12 @@ impl Ledgers {
     /// So many pages that were put away are charged to another ledger.
     #[cold]
     #[inline(never)]
-    pub fn move_away(&mut self, (from, to): (Option<LedgerId>, LedgerId), pages: u64) {
-        self.put_away(to, pages);
+    pub fn move_away(&mut self, (from, to): (Option<LedgerId>, Option<LedgerId>), pages: u64) {
         if let Some(from) = from {
             self.bring_back(from, pages);
+        }
+        if let Some(to) = to {
+            self.put_away(to, pages);
         }
     }
 

@@ -466,7 +466,7 @@ impl Vm {
             return Err(shortage);
         }
         if away > 0 {
-            context.ledgers.move_away((from, to), away);
+            context.ledgers.move_away((from, Some(to)), away);
         }
         if let Some(from) = from {
             context.release(from, Resource::KernelBytes, bytes);

@@ -62,16 +62,6 @@ impl Vm {
         }
     }
 
-    /// A page that was put away is another object's: so their payers know.
-    fn move_away<M: Machine>(&self, context: &mut Context<'_, M>, from: ObjectId, to: ObjectId) {
-        if let Some(from) = self.object(from).ledger {
-            context.ledgers.bring_back(from, 1);
-        }
-        if let Some(to) = self.object(to).ledger {
-            context.ledgers.put_away(to, 1);
-        }
-    }
-
     /// Moves a page to an object where there is a place for it. The charge for it is the caller's matter.
     pub(super) fn move_page<M: Machine>(
         &mut self,
@@ -81,7 +71,8 @@ impl Vm {
     ) {
         if let Some(content) = self.detach_page(context, from, index) {
             if content.is_stored() {
-                self.move_away(context, from, to);
+                let payers = (self.object(from).ledger, self.object(to).ledger);
+                context.ledgers.move_away(payers, 1);
             }
             let moved = self.attach_page(context, to, (place, content));
             debug_assert!(moved.is_ok(), "no place was made");
