@@ -2,8 +2,9 @@
 //!
 //! The guest program `scale` is the system's only task. It makes and ends objects, compares what is left with what
 //! was there before, and prints a line for each story; this side boots it and gives the verdict. With one
-//! processor the clock counts instructions, and so the kernel's longest stretch with interrupts off is part of the
-//! verdict; with several, the emulator has no such clock. A run prints one line of JSON.
+//! processor the clock counts instructions, and so the kernel's longest stretch with interrupts off, which it tells
+//! behind each line, is part of the verdict; with several, the emulator has no such clock. A run prints one line of
+//! JSON, and a table of the stretches beside it.
 
 use crate::fault::{Fault, Result};
 use crate::fuzz::commit;
@@ -38,6 +39,8 @@ pub(crate) struct Scale {
 pub(crate) struct Verdict {
     /// One object of JSON.
     pub(crate) line: String,
+    /// The stories and their longest stretches with interrupts off, for people; empty where nothing counts instructions.
+    table: String,
     /// What went wrong, if anything did.
     pub(crate) fault: Option<String>,
 }
@@ -47,6 +50,71 @@ pub(crate) struct Verdict {
 struct Stretch {
     instructions: u64,
     cause: String,
+}
+
+/// A line of the program's, and the longest of the stretches that the kernel told behind it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Part {
+    told: Map<String, Value>,
+    longest: Option<Stretch>,
+}
+
+impl Part {
+    /// The parts of a log. Other lines are nobody's.
+    fn all(log: &str) -> Vec<Self> {
+        let mut parts: Vec<Self> = Vec::new();
+        for line in log.lines() {
+            if let Ok(told) = serde_json::from_str(line) {
+                let longest = None;
+                parts.push(Self { told, longest });
+            } else if let Some(part) = parts.last_mut() {
+                part.longest = stretch(line).max(part.longest.take());
+            }
+        }
+        parts
+    }
+
+    fn is_story(&self) -> bool {
+        self.told.contains_key("story")
+    }
+
+    /// A story's name, or what else the line is about.
+    fn name(&self) -> String {
+        let text = |key: &str| self.told.get(key).and_then(Value::as_str);
+        match (text("story"), text("before")) {
+            (Some(story), _) => story.to_owned(),
+            (None, Some(what)) => format!("before {what}"),
+            (None, None) => "what failed".to_owned(),
+        }
+    }
+
+    /// What the program said, and the stretch.
+    fn json(&self) -> Value {
+        let mut object = self.told.clone();
+        if let Some(stretch) = &self.longest {
+            let number = json!(stretch.instructions);
+            object.insert("longest_stretch".into(), number);
+            object.insert("longest_stretch_of".into(), json!(stretch.cause));
+        }
+        Value::Object(object)
+    }
+
+    /// In words, when interrupts were off for longer than they may be.
+    fn too_long(&self) -> Option<String> {
+        let stretch = self.longest.as_ref()?;
+        let (name, length, cause) = (self.name(), stretch.instructions, &stretch.cause);
+        (length > LONGEST)
+            .then(|| format!("{name}: {length} instructions without interrupts: {cause}"))
+    }
+
+    /// A row of the table; empty without a figure.
+    fn row(&self) -> String {
+        let Some(stretch) = &self.longest else {
+            return String::new();
+        };
+        let (name, length, cause) = (self.name(), stretch.instructions, &stretch.cause);
+        format!("{name:<24} {length:>7}  {cause}\n")
+    }
 }
 
 impl Scale {
@@ -109,27 +177,13 @@ impl Scale {
     }
 
     fn judge(&self, commit: &str, log: &str) -> Verdict {
-        let told: Vec<Map<String, Value>> = log
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
-        let stories: Vec<_> = told.iter().filter(|o| o.contains_key("story")).collect();
-        let failed = told.iter().find_map(|o| o.get("failed")?.as_str());
-        let mut stretches: Vec<_> = log.lines().filter_map(stretch).collect();
-        stretches.sort();
-        let longest = stretches.last().filter(|_| self.counts_instructions());
-        let fault = match (failed, longest) {
-            (Some(failed), _) => Some(failed.to_owned()),
-            _ if stories.len() != STORIES => {
-                Some(format!("{} of {STORIES} stories", stories.len()))
-            }
-            (None, None) if self.counts_instructions() => Some("no stretch was measured".into()),
-            (None, Some(longest)) if longest.instructions > LONGEST => Some(format!(
-                "interrupts were off for {} instructions: {}",
-                longest.instructions, longest.cause
-            )),
-            _ => None,
-        };
+        let mut parts = Part::all(log);
+        if !self.counts_instructions() {
+            parts.iter_mut().for_each(|part| part.longest = None);
+        }
+        let stories: Vec<_> = parts.iter().filter(|part| part.is_story()).collect();
+        let longest = parts.iter().filter_map(|part| part.longest.as_ref()).max();
+        let fault = self.fault(&parts, &stories);
         let line = json!({
             "campaign": "scale",
             "seed": self.seed,
@@ -138,15 +192,33 @@ impl Scale {
             "memory_mib": self.options.memory,
             "accelerator": "tcg",
             "commit": commit,
-            "stories": stories,
+            "stories": stories.iter().map(|story| story.json()).collect::<Vec<_>>(),
             "longest_stretch": longest.map(|stretch| stretch.instructions),
             "longest_stretch_of": longest.map(|stretch| &*stretch.cause),
             "verdict": fault.as_deref().unwrap_or("held"),
         });
         Verdict {
             line: line.to_string(),
+            table: parts.iter().map(Part::row).collect(),
             fault,
         }
+    }
+
+    fn fault(&self, parts: &[Part], stories: &[&Part]) -> Option<String> {
+        let failed = |part: &Part| Some(part.told.get("failed")?.as_str()?.to_owned());
+        if let Some(failed) = parts.iter().find_map(failed) {
+            return Some(failed);
+        }
+        if stories.len() != STORIES {
+            return Some(format!("{} of {STORIES} stories", stories.len()));
+        }
+        if !self.counts_instructions() {
+            return None;
+        }
+        if let Some(story) = stories.iter().find(|story| story.longest.is_none()) {
+            return Some(format!("{}: no stretch was measured", story.name()));
+        }
+        parts.iter().find_map(Part::too_long)
     }
 }
 
@@ -154,6 +226,7 @@ impl Scale {
 pub(crate) fn chaos(place: &Place, scale: &Scale) -> Result<u8> {
     let verdict = scale.run(place)?;
     println!("{}", verdict.line);
+    eprint!("{}", verdict.table);
     if let Some(fault) = &verdict.fault {
         eprintln!("error: seed {}: {fault}", scale.seed);
     }
@@ -193,22 +266,33 @@ mod tests {
         }
     }
 
-    fn log(stretches: &str) -> String {
-        "{\"story\":\"x\",\"count\":5}\n".repeat(STORIES) + "kernel: hello\n" + stretches
+    /// That of a campaign whose stories have 7 instructions each, but for the last.
+    fn log(last: &str) -> String {
+        let story = |n| format!("{{\"story\":\"story {n}\",\"count\":5}}\n");
+        let others: String = (1..STORIES)
+            .map(|n| story(n) + "kernel: stretch 7 of trap -31\n")
+            .collect();
+        "{\"before\":\"the first\"}\nkernel: stretch 9 of vector 14\n".to_owned()
+            + &others
+            + "kernel: hello\n"
+            + &story(STORIES)
+            + last
     }
 
     #[test]
     fn only_a_campaign_that_held_is_without_fault() {
         let scale = parse(&["scale"]).unwrap();
         let fault = |log: &str| scale.judge("abc", log).fault;
-        let two = "kernel: stretch 50000 of trap -31\nkernel: stretch 7 of vector 14\n";
+        let two = "kernel: stretch 7 of vector 14\nkernel: stretch 50000 of trap -31\n";
         let verdict = scale.judge("abc", &log(two));
         assert_eq!(verdict.fault, None);
         assert!(verdict.line.contains("\"longest_stretch\":50000"));
         assert!(verdict.line.contains("\"verdict\":\"held\""));
-        assert!(fault(&log("")).unwrap().contains("no stretch"));
+        assert!(fault(&log("")).unwrap().contains("story 21: no stretch"));
         let long = "kernel: stretch 50001 of a step after trap -9\n";
         assert!(fault(&log(long)).unwrap().contains("trap -9"));
+        let early = log(two).replace("stretch 9 of", "stretch 50001 of");
+        assert!(fault(&early).unwrap().contains("before the first: 50001"));
         assert!(
             fault(two)
                 .unwrap()
@@ -219,11 +303,30 @@ mod tests {
     }
 
     #[test]
+    fn each_story_has_the_longest_of_the_stretches_behind_its_line() {
+        let scale = parse(&["scale"]).unwrap();
+        let two = "kernel: stretch 12 of message 3400\nkernel: stretch 8 of vector 14\n";
+        let verdict = scale.judge("abc", &log(two));
+        let rows: Vec<_> = verdict.table.lines().collect();
+        assert_eq!(rows.len(), 1 + STORIES);
+        let words = |row: usize| rows[row].split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(0), "before the first 9 vector 14");
+        assert_eq!(words(1), "story 1 7 trap -31");
+        assert_eq!(words(STORIES), format!("story {STORIES} 12 message 3400"));
+        let line: Value = serde_json::from_str(&verdict.line).unwrap();
+        let last = &line["stories"][STORIES - 1];
+        assert_eq!(last["longest_stretch"], 12);
+        assert_eq!(last["longest_stretch_of"], "message 3400");
+        assert_eq!(last["count"], 5);
+    }
+
+    #[test]
     fn with_several_processors_nothing_counts_instructions() {
         let scale = parse(&["scale", "--smp", "2"]).unwrap();
         let long = "kernel: stretch 9999999 of vector 14\n";
         let verdict = scale.judge("abc", &log(long));
         assert_eq!(verdict.fault, None);
+        assert_eq!(verdict.table, "");
         assert!(verdict.line.contains("\"longest_stretch\":null"));
     }
 }

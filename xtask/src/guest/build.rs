@@ -15,9 +15,9 @@ use std::process::Command;
 pub(crate) enum Kernel {
     /// The one that is used.
     Plain,
-    /// One that also measures how long interrupts stay off, and says so when it turns the machine off.
+    /// One that also measures how long interrupts stay off, and says so behind each line at the debug console.
     Measuring,
-    /// One that measures how long its lock is held and waited for, and says so then.
+    /// One that measures how long its lock is held and waited for, and says so when it turns the machine off.
     TimingLock,
 }
 

@@ -257,6 +257,8 @@ impl Scene {
     }
 }
 
+/// The report's first line: a kernel that measures tells behind it what was before the stories.
+const BEFORE: &str = "{\"before\":\"the first story\"}";
 /// Bytes of stack that no story needs more of.
 const STACK: usize = 32 << 10;
 
@@ -287,7 +289,8 @@ pub fn warm_up(names: u64, pages: u64) -> Result<()> {
     Ok(())
 }
 
-/// Tells every story with sizes divided; hands out what came of each.
+/// Tells every story with sizes divided; hands out what came of each. A line ends what a kernel measures together, so there is
+/// one before the first story.
 ///
 /// # Errors
 /// When one does not end as it must, or `line` fails.
@@ -306,6 +309,7 @@ pub fn tell_all(
     large::memory(scene, 1, &mut peak)?;
     // And who is listed for the first time, as this thread is.
     tasks::in_their_set(scene, 1, &mut peak)?;
+    line(&BEFORE)?;
     for story in &ALL {
         let told = scene.tell(story, size(story));
         let told = told.map_err(|why| Failure::Wrong(format!("{}: {why}", story.name)))?;

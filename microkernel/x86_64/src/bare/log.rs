@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 use super::{asm, ports};
 
 /// QEMU's debug console.
-const DEBUG_CONSOLE: u16 = 0xe9;
+pub(crate) const DEBUG_CONSOLE: u16 = 0xe9;
 /// QEMU's exit device: a write of n ends QEMU with status 2n + 1.
 const EXIT: u16 = 0xf4;
 /// PIIX4's and ICH9's power management, as QEMU's firmware places them: S5 is sleep type 0.

@@ -288,6 +288,7 @@ impl Machine for Hardware {
 
     fn port_write(&mut self, port: u16, width: u8, value: u32) {
         ports::write(port, width, value);
+        stretch::written(port, value);
     }
 
     fn unmask_interrupt(&mut self, line: u32) -> bool {
@@ -308,7 +309,6 @@ impl Machine for Hardware {
     }
 
     fn power_off(&mut self) {
-        stretch::report();
         lock::report();
         log::end(Ending::Finished)
     }

@@ -4,6 +4,9 @@
 //! lets pending interrupts in between two steps of its work. An emulator that counts instructions as time makes
 //! a stretch's ticks its instructions, but for the few dozen of the entry's and the exit's assembly.
 //!
+//! What is told together ends where a program ends a line at the debug console: behind it come the longest stretches
+//! since the line before, and the measurement begins anew. So a program's report has the figures of each of its parts.
+//!
 //! Only with the feature `stretches` is anything measured: two readings and a search in a small table each time are
 //! too much for the message path. Without it [`begin`] and [`end`] are nothing.
 
@@ -31,10 +34,10 @@ mod nothing {
     pub(crate) fn end() {}
 
     #[inline(always)]
-    pub(crate) fn report() {}
+    pub(crate) fn written(_port: u16, _value: u32) {}
 }
 #[cfg(not(feature = "stretches"))]
-pub(crate) use nothing::{begin, end, report};
+pub(crate) use nothing::{begin, end, written};
 
 #[cfg(feature = "stretches")]
 mod measured {
@@ -44,7 +47,7 @@ mod measured {
     use microkernel::machine::MAX_CPUS;
 
     use super::Cause;
-    use crate::bare::log::log;
+    use crate::bare::log::{DEBUG_CONSOLE, log};
     use crate::bare::{asm, exit, percpu};
 
     /// How many kinds of stretches each CPU tells apart; what comes later counts as the last one.
@@ -145,17 +148,21 @@ mod measured {
         }
     }
 
-    /// Logs the longest stretch of each kind.
-    pub(crate) fn report() {
-        let kinds = CPUS.iter().flat_map(|cpu| &cpu.kinds);
-        for kind in kinds {
-            let what = kind.what.load(Ordering::Relaxed);
+    /// A program wrote a value to a port. Where that ends a line at the debug console, what was measured is told and
+    /// forgotten; the trap that wrote it is not measured, for most of it is the telling.
+    pub(crate) fn written(port: u16, value: u32) {
+        if port != DEBUG_CONSOLE || value != u32::from(b'\n') {
+            return;
+        }
+        for kind in CPUS.iter().flat_map(|cpu| &cpu.kinds) {
+            let longest = kind.longest.swap(0, Ordering::Relaxed);
+            let what = kind.what.swap(0, Ordering::Relaxed);
             if what != 0 {
-                let longest = kind.longest.load(Ordering::Relaxed);
                 log!("kernel: stretch {longest} of {}", What(what));
             }
         }
+        own().since.store(0, Ordering::Relaxed);
     }
 }
 #[cfg(feature = "stretches")]
-pub(crate) use measured::{begin, end, report};
+pub(crate) use measured::{begin, end, written};
