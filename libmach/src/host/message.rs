@@ -267,7 +267,7 @@ impl Entered {
         }
     }
 
-    fn body(&mut self, shape: Shape) -> Sent<(Vec<u64>, Vec<Item>)> {
+    fn body(&mut self, shape: Shape) -> Sent<(Vec<u8>, Vec<Item>)> {
         let count = shape.descriptors() as usize;
         let mut items = Vec::new();
         for index in 0..count {
@@ -305,8 +305,8 @@ impl Entered {
                 crate::ignore(unsafe { memory::deallocate(found.address, size) });
             }
         }
-        let mut data = std::vec![0; shape.size() as usize / 8];
-        buffer::copy_out(count, &mut data);
+        let mut data = std::vec![0; shape.size() as usize];
+        buffer::copy_out_bytes(count, &mut data);
         Ok((data, items))
     }
 
@@ -347,7 +347,7 @@ impl Entered {
     }
 
     /// Writes what lies beside the words into the thread's buffer; answers with the shape.
-    fn lay_out(&mut self, content: (Option<&[u64]>, Vec<Item>)) -> Shape {
+    fn lay_out(&mut self, content: (Option<&[u8]>, Vec<Item>)) -> Shape {
         let (Some(data), items) = content else {
             return Shape::SHORT;
         };
@@ -374,8 +374,8 @@ impl Entered {
             };
             buffer::set_descriptor(index, value);
         }
-        buffer::copy_in(count, data);
-        Shape::buffered(data.len() as u32 * 8, count as u32)
+        buffer::copy_in_bytes(count, data);
+        Shape::buffered(data.len() as u32, count as u32)
     }
 
     /// A message that could not be sent comes back as if received (M-10), the right that it went

@@ -28,7 +28,7 @@ pub(super) struct Queued {
     pub(super) id: i32,
     pub(super) words: [u64; WORDS],
     pub(super) buffered: bool,
-    pub(super) data: Vec<u64>,
+    pub(super) data: Vec<u8>,
     pub(super) items: Vec<Item>,
     pub(super) reply: Right,
     pub(super) identity: u64,

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use libmach::abi::kern_return::MessageReturn;
-use libmach::abi::message::{Descriptor, descriptor};
+use libmach::abi::message::{Descriptor, HEADER_SIZE, descriptor};
 use libmach::abi::names::{Name, disposition, port_type, right};
 use libmach::abi::registers::{ReplyKind, Shape, options, pair, send_word};
 use libmach::trap::{self, Registers};
-use libmach::{ReceiveRight, SendRight, buffer, message};
+use libmach::{ReceiveRight, SendRight, buffer, message, thread};
 
 use super::cases;
 use crate::case::{Check, Verdict, World, check, equal};
@@ -22,6 +22,7 @@ cases! { "messages":
     "a full queue ends a send at its deadline" => full,
     "an empty queue ends a receive at its deadline" => empty,
     "data of every size arrives in the buffer" => buffered,
+    "calls and answers of every size pass, and touch nothing beside" => passed,
     "a right moves with a message" => right,
     "a receive right moves with what is queued on it" => receive_right,
     "memory out of line is copied" => copied,
@@ -126,6 +127,65 @@ fn buffered(_: &World) -> Check {
         check!(arrived == data, "{count} words arrived otherwise");
         equal("words", found.words, WORDS)?;
     }
+    Ok(())
+}
+
+/// What lies in a page beside a header.
+const ROOM: usize = PAGE as usize - HEADER_SIZE;
+
+/// Answers each message with its complement, until the port dies.
+fn complement(port: Name) {
+    let mut bytes = alloc::vec![0; buffer::CAPACITY];
+    let (mut code, mut found) = message::receive(port);
+    while code == MessageReturn::Success {
+        let shape = found.received().shape();
+        buffer::copy_out_bytes(0, &mut bytes);
+        for byte in &mut bytes {
+            *byte = !*byte;
+        }
+        buffer::copy_in_bytes(0, &bytes);
+        let reply = message::reply_receive_registers(port, found.id() + 100, shape, WORDS);
+        (code, found) = message::exchange(reply);
+    }
+}
+
+fn passed(_: &World) -> Check {
+    let (port, to) = port()?;
+    let name = port.name();
+    let server = thread::spawn(move || complement(name))?;
+    let whole: Vec<u8> = (0..buffer::CAPACITY).map(|n| (n % 251) as u8).collect();
+    let (room, all) = (ROOM, buffer::CAPACITY);
+    // The first call may come before its server waits; all later ones are passed on at once.
+    let sizes = [
+        0,
+        0,
+        1,
+        7,
+        8,
+        9,
+        room - 1,
+        room,
+        room + 1,
+        room + 8,
+        all - 1,
+        all,
+    ];
+    for size in sizes {
+        buffer::copy_in_bytes(0, &whole);
+        let shape = Shape::buffered(size as u32, 0);
+        let call = message::call_registers(to.name(), 7, shape, WORDS);
+        let (code, found) = message::exchange(call);
+        equal("call", code, MessageReturn::Success)?;
+        equal("id", found.id(), 107)?;
+        equal("shape", found.received().shape(), shape)?;
+        let mut answer = alloc::vec![0; all];
+        buffer::copy_out_bytes(0, &mut answer);
+        let expected = |at: usize| if at < size { !whole[at] } else { whole[at] };
+        let wrong = (0..all).find(|at| answer[*at] != expected(*at));
+        equal("first wrong byte", wrong, None)?;
+    }
+    drop(port);
+    server.join();
     Ok(())
 }
 
