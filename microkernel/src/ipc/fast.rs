@@ -97,7 +97,7 @@ impl Ipc {
             name,
             sequence,
         } = port;
-        let shape = letter.map_or(Shape::SHORT, |letter| letter.shape);
+        let shape = letter.map_or(Shape::SHORT, Letter::shape);
         if let Some(pages) = handed.pages {
             pages.deliver(
                 hands.machine,
@@ -235,7 +235,7 @@ impl Ipc {
         };
         let identity = give_back(&mut pair, &mut queue.receivers, (server, source));
         *sched.current_mut(hands.cpu) = caller;
-        let shape = letter.map_or(Shape::SHORT, |letter| letter.shape);
+        let shape = letter.map_or(Shape::SHORT, Letter::shape);
         if let Some(pages) = pages {
             // A reply object has neither name nor label, and its messages no number.
             pages.deliver(

@@ -13,8 +13,8 @@ use crate::vm::Vm;
 #[derive(Clone, Copy)]
 pub struct Letter<'a> {
     vm: &'a Vm,
-    /// Size of its data.
-    pub(super) shape: Shape,
+    /// Bytes of its data.
+    size: u32,
 }
 
 /// Where to copy from and to.
@@ -26,19 +26,27 @@ pub(super) struct Pages<'a> {
     long: Option<[&'a [Page]; 2]>,
 }
 
+/// Bytes of data that a page has room for beside the header.
+pub const ROOM: u32 = (PAGE_SIZE as usize - HEADER_SIZE) as u32;
+
 impl<'a> Letter<'a> {
     /// `None`: the message is another one than inline data in the buffer.
     #[inline(always)]
     pub fn new(vm: &'a Vm, shape: Shape) -> Option<Self> {
-        let plain = Shape::buffered(shape.size(), 0);
-        (shape == plain).then_some(Self { vm, shape: plain })
+        let size = shape.size();
+        (shape == Shape::buffered(size, 0)).then_some(Self { vm, size })
+    }
+
+    /// What it is.
+    #[inline(always)]
+    pub(super) fn shape(self) -> Shape {
+        Shape::buffered(self.size, 0)
     }
 
     /// The pages to copy from and to, if both threads have a buffer that is large enough.
     #[inline(always)]
     pub(super) fn pages(self, from: &Thread, to: &Thread) -> Option<Pages<'a>> {
-        let size = self.shape.size() as usize;
-        let long = if HEADER_SIZE + size > PAGE_SIZE as usize {
+        let long = if self.size > ROOM {
             Some(self.long(from, to)?)
         } else {
             None
@@ -46,7 +54,7 @@ impl<'a> Letter<'a> {
         Some(Pages {
             from: from.buffer_page?,
             to: to.buffer_page?,
-            size,
+            size: self.size as usize,
             long,
         })
     }
@@ -56,7 +64,7 @@ impl<'a> Letter<'a> {
     fn long(self, from: &Thread, to: &Thread) -> Option<[&'a [Page]; 2]> {
         let pages = [from.buffer?, to.buffer?].map(|buffer| self.vm.buffer_pages(buffer));
         let room = pages[0].len().min(pages[1].len()) * PAGE_SIZE as usize;
-        (HEADER_SIZE + self.shape.size() as usize <= room).then_some(pages)
+        (HEADER_SIZE + self.size as usize <= room).then_some(pages)
     }
 }
 

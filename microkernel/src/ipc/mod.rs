@@ -22,7 +22,7 @@ pub mod exception;
 pub mod fast;
 mod guard;
 mod header;
-mod letter;
+pub mod letter;
 pub mod lines;
 mod meet;
 pub mod message;

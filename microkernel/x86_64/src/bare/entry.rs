@@ -8,7 +8,7 @@
 //! Interrupts are off (`SFMASK`), and an NMI has its own stack and does not use GS, so that the first
 //! instructions may run on the user's stack and GS.
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
 use core::mem::offset_of;
 
 use abi::names::Name;
@@ -17,6 +17,7 @@ use abi::trap::MACH_MSG;
 use ksync::Guard;
 use microkernel::base::ids::PortId;
 use microkernel::ipc::fast::{Passed, Refused};
+use microkernel::ipc::letter;
 use microkernel::machine::{Direct, Event, Frame, Next, Request};
 
 use super::exit;
@@ -154,10 +155,35 @@ extern "C" fn letter_reply(word: u64, names: u64, receive: u64) -> ! {
 /// As `pass`, of a message that is not short.
 #[inline(always)]
 fn letter(direct: Direct, (word, names, receive): (u64, u64, u64)) -> ! {
-    let shape = Shape((word >> 32) as u32);
-    if !shape.is_buffered() {
+    let size = beside_buffered(word);
+    if size > letter::ROOM {
+        if size == Shape(size).size() {
+            long_letter(direct, word, names, receive)
+        }
         ask(word, names, receive)
     }
+    pass((direct, Shape::buffered(size, 0)), (word, names, receive))
+}
+
+/// The shape in a message's word without the bit that says that the message lies in the buffer: the size of its data, if
+/// that is all. Whatever else there is makes it larger than a page, so that one comparison tells.
+///
+/// In assembly, since the compiler would follow its bits back to the word, and not find again what it was compared with.
+#[inline(always)]
+fn beside_buffered(word: u64) -> u32 {
+    let rest: u32;
+    // SAFETY: registers alone.
+    unsafe {
+        asm!("mov {rest:r}, {word}", "shr {rest:r}, 32", "btc {rest:e}, 31",
+            word = in(reg) word, rest = out(reg) rest, options(pure, nomem, nostack));
+    }
+    rest
+}
+
+/// Data of more than a page: apart, so that what passes less is compiled without.
+#[inline(never)]
+fn long_letter(direct: Direct, word: u64, names: u64, receive: u64) -> ! {
+    let shape = Shape((word >> 32) as u32);
     pass((direct, shape), (word, names, receive))
 }
 

@@ -4,6 +4,7 @@
 
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
+use core::hint::assert_unchecked;
 use core::sync::atomic::AtomicU64;
 
 use microkernel::machine::{Cpu, FrameIndex, MAX_CPUS, NEVER};
@@ -102,7 +103,11 @@ impl PerCpu {
     }
 
     /// Makes the area that of a CPU.
+    ///
+    /// # Panics
+    /// It is another one's.
     pub(crate) fn number_as(&self, cpu: Cpu) {
+        assert!(core::ptr::eq(self, of(cpu)), "another CPU's area");
         self.this.set(core::ptr::from_ref(self) as u64);
         self.number.set(cpu.0);
     }
@@ -146,12 +151,14 @@ pub(crate) fn this() -> &'static PerCpu {
 /// This CPU's number.
 #[inline(always)]
 pub(crate) fn number() -> Cpu {
-    let number: u32;
+    let number: u64;
     // SAFETY: in ring 0 the GS base points to this CPU's area.
     unsafe {
         asm!("mov {:e}, gs:[{offset}]", out(reg) number,
             offset = const core::mem::offset_of!(PerCpu, number),
             options(nostack, preserves_flags, readonly));
     }
-    Cpu(number)
+    // SAFETY: the area is one of `CPUS`, and `number_as` wrote its place there.
+    unsafe { assert_unchecked(number < MAX_CPUS as u64) };
+    Cpu(number as u32)
 }
