@@ -77,7 +77,7 @@ impl<P: Ports, R: Answer<Bytes<CHUNK>>, W: Answer<u64>> Line<P, R, W> {
     /// Resets the device and takes input from it.
     ///
     /// # Errors
-    /// As [`Uart::reset`].
+    /// As `Uart::reset`.
     pub fn open(ports: P) -> Result<Self> {
         let mut line = Self {
             uart: Uart::reset(ports)?,

@@ -7,7 +7,7 @@
 //! What a table or arena took once it keeps for the next objects: that is no leak, and [`warm_up`] has this task's
 //! own tables grow before anything is counted.
 //!
-//! Unsafe code lies in [`raw`] alone. Deliberately absent: time. A story waits for what must happen, by yielding.
+//! Unsafe code lies in `raw` alone. Deliberately absent: time. A story waits for what must happen, by yielding.
 #![cfg_attr(target_os = "none", no_std)]
 #![deny(unsafe_code)]
 

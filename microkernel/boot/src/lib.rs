@@ -2,7 +2,7 @@
 //! Limine boot protocol, base revision 3.
 //!
 //! Everything here is pure: memory comes in through [`Physical`], so all of it runs on the host, malformed input
-//! included. The binary beside it enters long mode, calls [`parse`](pvh::parse) and [`prepare`], and jumps.
+//! included. The binary beside it enters long mode, calls [`parse`](pvh::parse) and [`prepare`](mod@prepare), and jumps.
 //!
 //! The stub offers what the protocol promises and no more, so that a kernel that it boots relies on nothing else. The
 //! layout that the kernel is given: what is usable, the loader's, or the kernel's and its modules', writable and not

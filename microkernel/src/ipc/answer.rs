@@ -10,14 +10,16 @@ use abi::registers::{self, Received, ReplyKind, Shape};
 use abi::trace;
 use abi::transport::REPLY_OFFSET;
 
-use super::array::{Array, Stage};
-use super::body::{Carried, PAGE};
+use super::array::Array;
+use super::body::Carried;
 use super::fast::count;
+use super::layout::PAGE;
 use super::message::{Made, Message, Via};
 use super::port::Kind;
 use super::receive::note_receive;
 use super::right::Right;
 use super::send::Call;
+use super::stage::Stage;
 use super::{Context, Ipc};
 use crate::base::Shortage;
 use crate::base::ids::{ArrayId, BodyId, MessageId, PortId, ThreadId};

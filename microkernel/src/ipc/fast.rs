@@ -18,8 +18,8 @@ use abi::transport::REPLY_OFFSET;
 use arena::Pair;
 
 use super::Ipc;
-use super::body::HeaderFacts;
 use super::entry::Rights;
+use super::layout::HeaderFacts;
 use super::letter::{Letter, Pages};
 use super::port::{Kind, Port};
 use crate::base::ids::{PortId, ThreadId, ThreadKind};

@@ -4,8 +4,8 @@ use abi::kern_return::MessageReturn;
 use abi::names::{Name, disposition};
 use abi::registers::options;
 
-use super::body::fits;
 use super::entry::Rights;
+use super::layout::fits;
 use super::message::{Message, Via};
 use super::right::{Right, needed};
 use super::send::Call;

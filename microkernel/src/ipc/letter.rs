@@ -4,7 +4,7 @@ use abi::PAGE_SIZE;
 use abi::message::HEADER_SIZE;
 use abi::registers::Shape;
 
-use super::body::{HeaderFacts, copy_span};
+use super::layout::{HeaderFacts, copy_span};
 use crate::machine::{Machine, Page};
 use crate::sched::Thread;
 use crate::vm::Vm;

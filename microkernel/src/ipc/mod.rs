@@ -2,7 +2,7 @@
 //!
 //! Everything that a call does to rights happens in two parts: checks that change nothing, then changes
 //! that cannot fail. What follows from a change (a message meets a receiver, a notification fires, a port
-//! dies with all that is in it) is not done on the spot but put on the [agenda](agenda): the trap that
+//! dies with all that is in it) is not done on the spot but put on the [agenda]: the trap that
 //! caused it works the agenda off in bounded steps before it returns. So nothing here recurses, however
 //! deeply rights are nested in messages.
 //!
@@ -17,11 +17,14 @@ pub mod alarm;
 pub mod answer;
 pub mod array;
 pub mod body;
+mod copy_in;
+mod deliver;
 pub mod entry;
 pub mod exception;
 pub mod fast;
 mod guard;
 mod header;
+mod layout;
 pub mod letter;
 pub mod lines;
 mod meet;
@@ -41,6 +44,7 @@ pub mod send;
 pub mod set;
 pub mod slot;
 pub mod special;
+pub mod stage;
 pub mod tally;
 pub mod timer;
 pub mod transit;

@@ -14,7 +14,8 @@ use abi::registers::Shape;
 use interfaces::memory_object::MemoryObject;
 
 use super::agenda::Progress;
-use super::body::{Body, Carried, read_descriptor};
+use super::body::{Body, Carried};
+use super::layout::read_descriptor;
 use super::message::Message;
 use super::port::{Kind, Object};
 use super::right::Right;

@@ -6,15 +6,15 @@ use abi::notify;
 use abi::registers::{self, ReplyKind, Shape, options};
 use abi::trace::{self, Kind as TraceKind};
 
-use super::array::Stage;
-use super::body::fits;
 use super::entry::Rights;
 use super::fast::At;
+use super::layout::fits;
 use super::message::Message;
 use super::notice::Watch;
 use super::port::Kind;
 use super::right::Right;
 use super::send::Call;
+use super::stage::Stage;
 use super::{Context, Ipc};
 use crate::base::KernResult;
 use crate::base::ids::{BufferId, MessageId, PortId, SpaceId, ThreadId};

@@ -6,12 +6,12 @@ use abi::registers::{self, Shape, options};
 use abi::trace::{self, Kind as TraceKind};
 
 use super::agenda::Progress;
-use super::array::Stage;
-use super::body::fits;
+use super::layout::fits;
 use super::message::{Message, Via};
 use super::port::{Kind, Object, Port};
 use super::receive::note_receive;
 use super::right::Right;
+use super::stage::Stage;
 use super::{Context, Ipc};
 use crate::base::ids::{BodyId, BufferId, MessageId, PortId, ThreadId};
 use crate::base::ledger::{LedgerId, Resource};

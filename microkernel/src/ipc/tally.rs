@@ -4,13 +4,13 @@
 //! that nobody gave back is found as well as one that nobody took. Nothing is allocated: the ports are gone through in
 //! windows, for each of which everything is looked at once.
 
-use super::array::Stage;
 use super::body::Carried;
 use super::entry::Rights;
 use super::message::{Message, Via};
 use super::notice::Watch;
 use super::port::{Kind, Port};
 use super::right::Right;
+use super::stage::Stage;
 use super::{Ipc, Ports};
 use crate::base::ids::{MessageId, PortId};
 

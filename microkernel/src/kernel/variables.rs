@@ -26,7 +26,7 @@ impl Variables {
     /// Adds a word.
     ///
     /// # Errors
-    /// [`Refused`]: it is not `KEY=VALUE` with a key, it holds a NUL, or there is no room. Nothing changed.
+    /// `Refused`: it is not `KEY=VALUE` with a key, it holds a NUL, or there is no room. Nothing changed.
     pub fn push(&mut self, word: &str) -> Result<(), Refused> {
         let is_variable = word.find('=').is_some_and(|at| at > 0) && !word.contains('\0');
         let end = self.size + word.len();

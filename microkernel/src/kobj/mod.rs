@@ -1,11 +1,11 @@
 //! What the kernel answers to messages to its own ports.
 //!
 //! One file per object family, each an implementation of that family's interface trait, the same that
-//! servers implement; [`transport`] is the kernel's side of what the traits' dispatch is generated
+//! servers implement; `transport` is the kernel's side of what the traits' dispatch is generated
 //! against. Every method is polled once and never waits. One whose work has steps says so with
-//! [`Core::again`]: its request is kept, the lock is let go, and the same request is served again.
+//! `Core::again`: its request is kept, the lock is let go, and the same request is served again.
 //!
-//! Rights discipline (G-02): a right stays in the request until the method takes it with [`Core::take`],
+//! Rights discipline (G-02): a right stays in the request until the method takes it with `Core::take`,
 //! after its last check. Whatever a failed method left there ends with the request.
 //!
 //! Bounds: what `vm` does in steps has them here too, lists come in parts, and a search over free places is one of steps.

@@ -81,7 +81,7 @@ impl Tasks {
     ///
     /// Its own rights to its port do not count, in its names and as its exception port: only its threads could
     /// use them. A thread may yet run if it is not suspended, or if its port has a send right. Not found are
-    /// tasks with more than [`STEP`] suspended threads, and those that only messages in the queues of such
+    /// tasks with more than `STEP` suspended threads, and those that only messages in the queues of such
     /// tasks lead to; they, too, cost nobody but their creator.
     pub fn end_if_deserted<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: TaskId) {
         let Some(task) = self.arena.get(id) else {

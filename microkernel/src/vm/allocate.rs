@@ -119,7 +119,7 @@ impl Vm {
     /// # Errors
     /// As [`allocate`](Self::allocate); size 0 is `InvalidArgument`. `InvalidRight`: the memory entry does not give that
     /// protection. `ProtectionFailure`: writable and executable. `NotSupported`: a copy of more than
-    /// [`COPY_PAGES`](super::COPY_PAGES) pages of shared memory.
+    /// [`COPY_PAGES`] pages of shared memory.
     pub fn map<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,

@@ -14,7 +14,7 @@ impl Vm {
         self.settled
     }
 
-    /// Does up to [`STEP`] pages of the work that dropped references and [replacing](Self::replace) left behind.
+    /// Does up to [`STEP`] pages of the work that dropped references and replacing left behind.
     ///
     /// Functions that drop references call it themselves; who gets `More` from one of them, or drops a
     /// reference by a function without steps, calls on until it is done.

@@ -1,4 +1,4 @@
-//! [`Physical`]: words of physical memory, and [`Simulated`], which is some for tests.
+//! [`Physical`]: words of physical memory, and `Simulated`, which is some for tests.
 
 /// Physical memory that page tables and free frames lie in.
 pub trait Physical {

@@ -6,11 +6,11 @@
 //! search, and what they take is reported by [`Tables::count`] and charged to the task.
 //!
 //! How many tables a root has is kept in one of its own unused entries ([`COUNT_SLOT`]), not present for
-//! the hardware. So does the way to tables that were set aside ([`ASIDE_SLOT`]): they were cut off with all that they
+//! the hardware. So does the way to tables that were set aside (`ASIDE_SLOT`): they were cut off with all that they
 //! mapped, and lie below a table of the same level as the root, at their old places, until they are freed in steps.
 //!
 //! A user's large page ([`Tables::map_splittable`]) is one entry of a directory. It comes with a *spare*: a table, empty and
-//! counted like any other, that is linked to the root ([`SPARE_SLOT`]) until a part of the large page gets other rights, or goes. Then
+//! counted like any other, that is linked to the root (`SPARE_SLOT`) until a part of the large page gets other rights, or goes. Then
 //! the spare takes the entry's place. So no change of a part can fail, or has to wait for memory. Which spare that is does not
 //! matter: no CPU has ever walked one.
 //!

@@ -1,8 +1,8 @@
 //! `bench`: what operations cost, in executed guest instructions, beside the peers' figures.
 //!
 //! The guest program `bench` prints one JSON object a line; under a clock that counts instructions
-//! its figures repeat. [`measure`] lets it run, [`steps`] counts what instructions do not show,
-//! [`report`] and [`picture`] show the figures beside the [`peers`]'. Deliberately absent: wall-clock
+//! its figures repeat. [`measure`](mod@measure) lets it run, [`steps`] counts what instructions do not show,
+//! [`report`] and [`picture`](mod@picture) show the figures beside the [`peers`]'. Deliberately absent: wall-clock
 //! time, which says nothing under an emulator.
 
 mod lock;

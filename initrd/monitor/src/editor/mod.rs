@@ -1,7 +1,7 @@
 //! The line editor: bytes typed in, bytes for the screen and finished lines out.
 //!
 //! A pure state machine: it holds the line, its history and what is shown. The screen is a terminal
-//! of [`WIDTH`] columns that knows `CR`, `CSI K` and `CSI n C`; a longer line is shown in part, around
+//! of `WIDTH` columns that knows `CR`, `CSI K` and `CSI n C`; a longer line is shown in part, around
 //! the cursor. A character counts as one column.
 //!
 //! Deliberately absent: wide and combining characters, completion, several lines.

@@ -1,6 +1,6 @@
 //! Random programs of traps, run on the kernel and judged by the model.
 //!
-//! A program is a list of steps, each a thread and a seed; [`generate`] makes a trap of them. After each
+//! A program is a list of steps, each a thread and a seed; `generate` makes a trap of them. After each
 //! step every thread that must come back comes back; every few steps all names, counts and attributes
 //! are compared. A failing program is made shorter before it is shown ([`minimal`]).
 
