@@ -56,6 +56,16 @@ pub const fn message(id: i32, number: u32) -> u64 {
     id.cast_unsigned() as u64 | (number as u64) << 32
 }
 
+/// What a [fault](Kind::Fault)'s access bits mean.
+pub const fn access(bits: u64) -> &'static str {
+    match bits {
+        0 => "read",
+        1 => "write",
+        2 => "execute",
+        _ => "?",
+    }
+}
+
 /// What a thread waits for, as a number.
 pub mod wait {
     /// Nothing: it runs or could run.

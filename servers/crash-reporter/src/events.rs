@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 
-use libmach::abi::trace::{Kind, NONE, Record, wait};
+use libmach::abi::trace::{Kind, NONE, Record, access, wait};
 
 /// What happened; `None`: nothing that tells about the task.
 pub fn describe(record: &Record) -> Option<String> {
@@ -40,15 +40,6 @@ pub fn message(id: i32) -> String {
     match interfaces::name_of(id) {
         Some((interface, method)) => format!("{interface}.{method}"),
         None => format!("message {id}"),
-    }
-}
-
-fn access(bits: u64) -> &'static str {
-    match bits {
-        0 => "read",
-        1 => "write",
-        2 => "execute",
-        _ => "?",
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 
 use libmach::abi::exception;
-use libmach::abi::trace::{Kind, NONE, Record, wait};
+use libmach::abi::trace::{Kind, NONE, Record, access, wait};
 
 use super::names::{self, Names};
 use super::read::Traced;
@@ -70,15 +70,6 @@ fn blocks(code: u32, at: u64) -> String {
     match code {
         wait::RECEIVE | wait::SEND | wait::EXCEPTION => format!("waits for {what}, port {at}"),
         _ => format!("waits for {what}"),
-    }
-}
-
-fn access(bits: u64) -> &'static str {
-    match bits {
-        0 => "read",
-        1 => "write",
-        2 => "execute",
-        _ => "?",
     }
 }
 
