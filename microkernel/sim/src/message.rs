@@ -262,6 +262,17 @@ impl Reply {
         }
     }
 
+    /// The same, with the body that lies in these bytes of the buffer.
+    ///
+    /// # Panics
+    /// When the header there says something else than the registers.
+    #[must_use]
+    pub fn with_body(self, bytes: &[u8]) -> Self {
+        check_header(bytes, &self);
+        let body = Some(body(bytes, self.shape));
+        Self { body, ..self }
+    }
+
     /// The one right that came as a descriptor.
     ///
     /// # Panics
@@ -272,6 +283,34 @@ impl Reply {
             other => panic!("one descriptor expected, not {other:?}: {self:x?}"),
         }
     }
+}
+
+/// Registers and header say the same.
+fn check_header(bytes: &[u8], reply: &Reply) {
+    let header = header(bytes);
+    let said = (
+        header.remote,
+        header.local,
+        header.id,
+        header.label,
+        header.identity,
+    );
+    let registers = (
+        reply.reply,
+        reply.local,
+        reply.id,
+        reply.label,
+        reply.identity,
+    );
+    assert_eq!(
+        said, registers,
+        "remote, local, id, label, identity of header and registers"
+    );
+    assert_eq!(
+        header.descriptors,
+        reply.shape.descriptors(),
+        "descriptors of header"
+    );
 }
 
 /// Reads a received message's header.

@@ -80,6 +80,13 @@ pub struct Answer {
     pub frame: Frame,
 }
 
+impl Answer {
+    /// Whether a program cannot tell two answers apart.
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.number == other.number && user_frame(&self.frame) == user_frame(&other.frame)
+    }
+}
+
 /// An access to user memory that did not happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Faulted {
@@ -289,6 +296,17 @@ impl Sim {
     /// The answer of a trap that came back since, once.
     pub fn take_answer(&mut self, thread: FrameIndex) -> Option<Answer> {
         self.threads.get_mut(&thread)?.answer.take()
+    }
+
+    /// The answer of a trap that is over, while the thread is kept from coming back with it.
+    pub fn held_answer(&mut self, thread: FrameIndex) -> Option<Answer> {
+        let Doing::Trap(before) = self.threads.get(&thread)?.doing else {
+            return None;
+        };
+        let frame = *self.machine.registers(thread);
+        let number = before.rax as i64;
+        // No code is a trap's number.
+        (frame.rax != before.rax).then_some(Answer { number, frame })
     }
 
     /// Whether the thread is in user mode, running or preempted.
@@ -520,16 +538,20 @@ fn check_trap(thread: FrameIndex, before: &Frame, now: &Frame) {
 }
 
 fn check_preempted(thread: FrameIndex, before: &Frame, now: &Frame) {
-    let registers = |f: &Frame| Frame {
-        resume: Resume::Full,
-        machine_flags: 0,
-        ..*f
-    };
     assert_eq!(
-        registers(before),
-        registers(now),
+        user_frame(before),
+        user_frame(now),
         "thread {thread} was preempted and came back with other registers"
     );
+}
+
+/// What a program sees of a frame.
+fn user_frame(frame: &Frame) -> Frame {
+    Frame {
+        resume: Resume::Full,
+        machine_flags: 0,
+        ..*frame
+    }
 }
 
 fn within_page(address: u64, wanted: usize) -> (usize, usize) {

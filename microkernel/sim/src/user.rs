@@ -9,7 +9,7 @@ use abi::trap;
 use microkernel::machine::{Cpu, Event, FrameIndex, Next};
 
 use crate::image;
-use crate::message::{self, Reply, Request};
+use crate::message::{Reply, Request};
 use crate::sim::{Answer, Sim};
 
 /// Where [`User::register_buffer`] puts thread `n`'s message buffer.
@@ -449,37 +449,8 @@ impl User<'_> {
             let cpu = self.cpu();
             let read = self.sim.read(cpu, buffer_address(self.thread), &mut bytes);
             assert_eq!(read, Ok(()), "the message buffer is not there");
-            check_header(&bytes, &reply);
-            reply.body = Some(message::body(&bytes, reply.shape));
+            reply = reply.with_body(&bytes);
         }
         reply
     }
-}
-
-/// Registers and header say the same.
-fn check_header(bytes: &[u8], reply: &Reply) {
-    let header = message::header(bytes);
-    let said = (
-        header.remote,
-        header.local,
-        header.id,
-        header.label,
-        header.identity,
-    );
-    let registers = (
-        reply.reply,
-        reply.local,
-        reply.id,
-        reply.label,
-        reply.identity,
-    );
-    assert_eq!(
-        said, registers,
-        "remote, local, id, label, identity of header and registers"
-    );
-    assert_eq!(
-        header.descriptors,
-        reply.shape.descriptors(),
-        "descriptors of header"
-    );
 }

@@ -73,7 +73,7 @@ impl Model {
         matches!(self.threads[thread].state, State::Sending(_))
     }
 
-    fn subject(&self, thread: ThreadId, name: Name) -> Option<Subject> {
+    pub(super) fn subject(&self, thread: ThreadId, name: Name) -> Option<Subject> {
         let known = self.subjects(self.threads[thread].task);
         known
             .iter()
@@ -169,17 +169,7 @@ impl Model {
             State::Ended => return kept,
             State::Waiting => self.leave_semaphores(thread),
             State::Unsent(message, _) => kept.push(*message),
-            State::Sending(_) => {
-                for port in &mut self.ports {
-                    let senders = std::mem::take(&mut port.senders);
-                    for (sender, message) in senders {
-                        match sender == thread {
-                            true => kept.push(message),
-                            false => port.senders.push_back((sender, message)),
-                        }
-                    }
-                }
-            }
+            State::Sending(_) => kept.extend(self.take_unsent(thread)),
             State::Receiving {
                 source,
                 claimed: true,

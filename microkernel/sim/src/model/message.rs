@@ -51,10 +51,11 @@ impl Model {
                 if is_call(request) {
                     self.end_epoch(thread);
                 }
+                let how = (Code::SendTimedOut, request.options);
                 if let Some(reply) = seen {
-                    return self.unsend(thread, (&message, request.options), reply);
+                    return self.unsend(thread, (&message, how), reply);
                 }
-                self.threads[thread].state = State::Unsent(message, request.options);
+                self.threads[thread].state = State::Unsent(message, how);
                 return Ok(());
             }
         };
@@ -68,10 +69,10 @@ impl Model {
     pub(super) fn unsend(
         &mut self,
         thread: ThreadId,
-        (message, sent_with): (&Message, u32),
+        (message, (code, sent_with)): (&Message, (Code, u32)),
         reply: &Reply,
     ) -> Verdict {
-        expect(Some(reply), &[Code::SendTimedOut])?;
+        expect(Some(reply), &[code])?;
         let task = self.threads[thread].task;
         self.accept_right(task, message.remote, reply.local)?;
         // The own reply object has no name to come back under.

@@ -12,6 +12,7 @@
 //! for those that an operation stands for, and what order the messages of one trap come in: they share a *batch* and may
 //! come in any.
 
+mod control;
 mod death;
 mod ends;
 mod exceptions;
@@ -32,10 +33,12 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, port_type, queue_limit};
 
 use crate::message::{Reply, Request};
+pub use control::ControlOp;
 pub use ends::Subject;
 pub use exceptions::{Form, HandlerOp, Level};
 use exceptions::{Handler, Owner};
 pub use kept::{Kept, KeptOp};
+use message::expect;
 use raise::Raised;
 pub use raise::{Registers, Trouble};
 use semaphore::Semaphore;
@@ -150,6 +153,8 @@ pub enum Op {
     },
     /// With the registers at that moment.
     Raise(Trouble, Registers),
+    /// Of the task or thread that the name holds a right to.
+    Control(Name, Subject, ControlOp),
     /// The end of a task or a thread that the name holds a right to.
     Terminate {
         name: Name,
@@ -173,6 +178,8 @@ pub enum Seen {
         /// A name of it.
         name: Name,
     },
+    /// What a call to the kernel answered, in words.
+    Told(Vec<u64>),
     /// The thread is in user mode again, with these registers.
     Running(Registers),
 }
@@ -256,6 +263,8 @@ struct Task {
     /// What it is known by.
     port: PortId,
     personality: u64,
+    /// How often it was stopped.
+    stops: u32,
     /// Names that its programs leave alone.
     spared: BTreeSet<Name>,
 }
@@ -351,8 +360,8 @@ enum State {
         source: Source,
         claimed: bool,
     },
-    /// Found no room for this message, and will come back with it; the options of the send.
-    Unsent(Box<Message>, u32),
+    /// Did not send this message, and will come back with it; the code, and the options of the send.
+    Unsent(Box<Message>, (MessageReturn, u32)),
     /// Will come back with this code.
     Due(MessageReturn),
     /// Waits for a semaphore.
@@ -363,6 +372,8 @@ enum State {
     Excepted(Box<Raised>),
     /// Is to ask the next handler.
     Asking(Box<Raised>),
+    /// Has stopped itself, and will learn that it did.
+    Stopping,
     /// Will go on with these registers.
     Resumed(Box<Registers>),
     /// Is no more.
@@ -376,6 +387,8 @@ struct Thread {
     reply: PortId,
     /// What it is known by.
     port: PortId,
+    /// How often it was stopped.
+    stops: u32,
     state: State,
 }
 
@@ -417,6 +430,7 @@ impl Model {
                 slot: None,
                 reply,
                 port,
+                stops: 0,
                 state: State::User,
             });
         }
@@ -451,6 +465,11 @@ impl Model {
             (Op::Raise(trouble, registers), seen) => self
                 .raise(thread, (*trouble, *registers), seen)
                 .map_err(|why| format!("{op:x?}: {why}")),
+            (Op::Control(name, subject, op), seen) => {
+                assert_eq!(self.subject(thread, *name), Some(*subject));
+                self.control(thread, (*subject, op), seen)
+                    .map_err(|why| format!("{op:x?} of {subject:?}: {why}"))
+            }
             (Op::Terminate { name }, None) => self.terminate(thread, *name, None),
             (Op::Terminate { name }, Some(Seen::Trap(code, value))) => {
                 self.terminate(thread, *name, Some((*code, *value)))
@@ -511,6 +530,10 @@ impl Model {
                 self.threads[thread].state = State::User;
                 return Ok(());
             }
+            (State::Stopping, Seen::Message(reply)) if reply.words[0] == 0 => {
+                self.threads[thread].state = State::User;
+                return expect(Some(reply), &[MessageReturn::Success]);
+            }
             (_, Seen::Message(reply)) => reply,
             _ => {
                 return Err(format!(
@@ -523,9 +546,9 @@ impl Model {
                 self.threads[thread].state = State::User;
                 Ok(())
             }
-            State::Unsent(message, options) => {
+            State::Unsent(message, how) => {
                 self.threads[thread].state = State::User;
-                self.unsend(thread, (&message, options), reply)
+                self.unsend(thread, (&message, how), reply)
             }
             State::Receiving { source, claimed } => {
                 if !claimed && !self.take_claim_over(source) {
@@ -567,17 +590,16 @@ impl Model {
         self.threads[thread].state == State::User
     }
 
-    /// A thread that waited and must come back now.
+    /// A thread that waited and must come back now, or have its answer if it is stopped.
     pub fn due(&self) -> Option<ThreadId> {
-        self.threads.iter().position(|thread| {
-            matches!(
-                thread.state,
-                State::Due(_)
-                    | State::DueTrap(_)
-                    | State::Resumed(_)
-                    | State::Unsent(..)
-                    | State::Receiving { claimed: true, .. }
-            )
+        (0..self.threads.len()).find(|thread| match self.threads[*thread].state {
+            State::Resumed(_) | State::Stopping => !self.is_stopped(*thread),
+            _ if self.is_stopped(*thread) && self.comes_in_steps(*thread) => false,
+            State::Due(_)
+            | State::DueTrap(_)
+            | State::Unsent(..)
+            | State::Receiving { claimed: true, .. } => true,
+            _ => false,
         })
     }
 

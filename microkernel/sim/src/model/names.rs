@@ -95,6 +95,7 @@ impl Model {
             Op::Semaphore(_)
             | Op::Handler(..)
             | Op::Raise(..)
+            | Op::Control(..)
             | Op::Terminate { .. }
             | Op::Message(_) => Err("not an ordinary trap".into()),
         }

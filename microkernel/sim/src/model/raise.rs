@@ -6,10 +6,11 @@
 use abi::exception::{self, NARROW_RAISE, RAISE, WIDE_RAISE, behavior};
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
-use abi::thread_state::{FIXED_FLAGS, FLAVOR, USER_FLAGS};
+use abi::thread_state::FLAVOR;
 use abi::transport::REPLY_OFFSET;
 use abi::vm::MAX_ADDRESS;
 
+use super::control::settable;
 use super::exceptions::{Form, Handler, Owner};
 use super::names::{Answer, accept, refuse};
 use super::{
@@ -20,13 +21,13 @@ use super::{
 pub type Registers = [u64; 20];
 
 /// Where some registers lie in it.
-mod place {
-    pub(super) const RCX: usize = 2;
-    pub(super) const RSP: usize = 7;
-    pub(super) const R11: usize = 11;
-    pub(super) const RIP: usize = 16;
-    pub(super) const FLAGS: usize = 17;
-    pub(super) const BASES: [usize; 2] = [18, 19];
+pub(super) mod place {
+    pub(in crate::model) const RCX: usize = 2;
+    pub(in crate::model) const RSP: usize = 7;
+    pub(in crate::model) const R11: usize = 11;
+    pub(in crate::model) const RIP: usize = 16;
+    pub(in crate::model) const FLAGS: usize = 17;
+    pub(in crate::model) const BASES: [usize; 2] = [18, 19];
 }
 
 /// What a thread does that it may not do.
@@ -97,16 +98,7 @@ impl Raised {
         let words: Option<Vec<u64>> = words
             .map(|word| word.try_into().ok().map(u64::from_le_bytes))
             .collect();
-        let mut new: Registers = words?.try_into().ok()?;
-        let [fs, gs] = place::BASES;
-        if [place::RIP, fs, gs]
-            .iter()
-            .any(|at| new[*at] >= MAX_ADDRESS)
-        {
-            return None;
-        }
-        new[place::FLAGS] = new[place::FLAGS] & USER_FLAGS | FIXED_FLAGS;
-        Some(new)
+        settable(words?.try_into().ok()?)
     }
 }
 
@@ -191,8 +183,11 @@ impl Model {
     /// What threads whose exception nobody deals with do at last: they ask the next handler, or their task ends.
     pub(super) fn ask_on(&mut self) {
         loop {
-            let asks = |state: &State| matches!(state, State::Asking(_));
-            let Some(thread) = self.threads.iter().position(|of| asks(&of.state)) else {
+            // One that is stopped does so when it runs again.
+            let asks = |thread: &ThreadId| {
+                matches!(self.threads[*thread].state, State::Asking(_)) && !self.is_stopped(*thread)
+            };
+            let Some(thread) = (0..self.threads.len()).find(asks) else {
                 return;
             };
             self.unsettled = true;

@@ -18,8 +18,8 @@ use super::world::Selves;
 use crate::image;
 use crate::message::{Reply, Request};
 use crate::model::{
-    HandlerOp, Kept, KeptOp, Level, Op, Registers, Seen, SemaphoreOp, Subject, ThreadId, Trouble,
-    Verdict,
+    ControlOp, HandlerOp, Kept, KeptOp, Level, Op, Registers, Seen, SemaphoreOp, Subject, ThreadId,
+    Trouble, Verdict,
 };
 use crate::sim::{Answer, Sim};
 
@@ -80,6 +80,11 @@ fn registers(frame: &Frame) -> Registers {
 }
 
 impl World {
+    /// A thread's registers.
+    pub(super) fn registers_of(&mut self, thread: ThreadId) -> Registers {
+        registers(self.sim.machine.registers(self.threads[thread].0))
+    }
+
     /// A thread's registers, if it is in user mode.
     pub(super) fn running(&mut self, thread: ThreadId) -> Option<Seen> {
         let frame = self.threads[thread].0;
@@ -273,6 +278,17 @@ impl World {
         }
     }
 
+    /// Lets all threads of the first task run.
+    pub(super) fn stop_nobody(&mut self) -> Verdict {
+        for (name, subject) in self.model.subjects(0) {
+            let own = matches!(subject, Subject::Thread(thread) if self.threads[thread].1 == 0);
+            while own && self.model.stops(subject) > 0 {
+                self.perform(0, &Op::Control(name, subject, ControlOp::Resume))?;
+            }
+        }
+        self.settle()
+    }
+
     /// Takes the exception ports away that the first task, its threads and the host have.
     pub(super) fn handle_nothing(&mut self) -> Verdict {
         let threads = self.model.threads_of(0).into_iter().map(Level::Thread);
@@ -321,7 +337,21 @@ impl World {
         self.plain_call(thread, &request)
     }
 
-    fn plain_call(&mut self, thread: ThreadId, request: &Request) -> Seen {
+    /// A call that the kernel answers at once with a code, and words as data.
+    pub(super) fn telling_call(&mut self, thread: ThreadId, request: &Request) -> Seen {
+        let reply = self.sim.on(self.threads[thread].0).message(request);
+        assert_eq!(reply.code, MessageReturn::Success, "{request:x?}");
+        match KernReturn(reply.words[0] as u32) {
+            KernReturn::Success => {
+                let data = reply.body.unwrap_or_default().data;
+                let words = data.as_chunks().0.iter().copied();
+                Seen::Told(words.map(u64::from_le_bytes).collect())
+            }
+            code => Seen::Trap(code, 0),
+        }
+    }
+
+    pub(super) fn plain_call(&mut self, thread: ThreadId, request: &Request) -> Seen {
         let (code, name, _) = self.call(thread, request);
         Seen::Trap(code, name.0.into())
     }

@@ -36,7 +36,7 @@ const FORMS: [Form; 8] = [
 const NOWHERE: u64 = 0x12_3456_7000;
 
 /// Where a thread may go on.
-const ENTRY: u64 = image::CODE + 16;
+pub(super) const ENTRY: u64 = image::CODE + 16;
 
 /// What a thread may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +58,7 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     if names.live().len() > MANY_NAMES && names.rng.one_in(2) {
         return names.release();
     }
-    match names.rng.below(100) {
+    match names.rng.below(106) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..32 => names.look(),
@@ -73,15 +73,17 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         69..74 => names.handler(),
         74..81 => names.trouble(),
         81 if names.rng.one_in(2) => names.terminate(),
+        100.. => names.control(),
         _ => Op::Message(names.message(patience)),
     }
 }
 
-struct Names<'a> {
-    model: &'a Model,
-    thread: ThreadId,
-    task: TaskId,
-    rng: &'a mut Rng,
+/// What a thread's trap is chosen by.
+pub(super) struct Names<'a> {
+    pub(super) model: &'a Model,
+    pub(super) thread: ThreadId,
+    pub(super) task: TaskId,
+    pub(super) rng: &'a mut Rng,
 }
 
 impl Names<'_> {
@@ -196,7 +198,7 @@ impl Names<'_> {
         }
     }
 
-    fn look(&mut self) -> Op {
+    pub(super) fn look(&mut self) -> Op {
         let name = match self.any() {
             name if name.is_valid() => name,
             _ => Name(7),

@@ -5,7 +5,9 @@
 //! are compared. A failing program is made shorter before it is shown ([`minimal`]).
 
 mod calls;
+mod control;
 mod generate;
+mod held;
 mod tally;
 mod world;
 

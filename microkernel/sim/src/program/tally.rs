@@ -7,7 +7,7 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::registers::options;
 
 use crate::message::Request;
-use crate::model::{Op, Seen};
+use crate::model::{Op, Seen, Subject};
 
 /// What came of a call.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -29,6 +29,8 @@ pub(super) fn call(op: &Op) -> String {
         Op::Semaphore(op) => format!("Semaphore{op:?}"),
         Op::Kept(op) => format!("Kept{op:?}"),
         Op::Handler(_, op) => format!("Handler{op:?}"),
+        Op::Control(_, Subject::Task(_), op) => format!("Task{op:?}"),
+        Op::Control(_, Subject::Thread(_), op) => format!("Thread{op:?}"),
         Op::Raise(trouble, _) => format!("Raise{trouble:?}"),
         Op::Notify { id, .. } => format!("Notify{id:o}"),
         Op::SetAttribute { attribute, .. } => format!("SetAttribute{attribute}"),
@@ -59,7 +61,7 @@ pub(super) fn outcome(seen: Option<&Seen>) -> Outcome {
         None => return Outcome::Waits,
         Some(Seen::Trap(code, _)) => *code == KernReturn::Success,
         Some(Seen::Message(reply)) => reply.code == MessageReturn::Success,
-        Some(Seen::Handler { .. } | Seen::Running(_)) => true,
+        Some(Seen::Handler { .. } | Seen::Told(_) | Seen::Running(_)) => true,
     };
     if done {
         Outcome::Done

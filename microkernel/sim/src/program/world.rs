@@ -10,9 +10,10 @@ use microkernel::kernel::Census;
 use microkernel::machine::FrameIndex;
 
 use super::generate::{self, Patience};
+use super::held::Held;
 use super::{Run, Step, Transcript, calls, tally};
 use crate::message::Request;
-use crate::model::{Model, Op, Seen, Subject, ThreadId, Verdict};
+use crate::model::{ControlOp, Model, Op, Seen, Subject, ThreadId, Verdict};
 use crate::rng::Rng;
 use crate::sim::{Answer, Config, Sim};
 
@@ -44,6 +45,8 @@ pub struct World {
     pub history: Vec<String>,
     /// By thread: the call in which it waits, or that it made last.
     pub(super) waiting: BTreeMap<ThreadId, String>,
+    /// By thread: what it was given since it was stopped.
+    pub(super) held: BTreeMap<ThreadId, Held>,
     /// By thread of the model: the kernel's thread, and its task.
     pub(super) threads: Vec<(FrameIndex, usize)>,
     /// By thread of the model: what it knows itself by, which is none of the model's names.
@@ -137,6 +140,7 @@ impl World {
             outcome: Run::default(),
             history: Vec::new(),
             waiting: BTreeMap::new(),
+            held: BTreeMap::new(),
             threads,
             selves,
             host,
@@ -212,6 +216,7 @@ impl World {
     /// # Errors
     /// What is left.
     pub fn end(&mut self) -> Verdict {
+        self.stop_nobody()?;
         self.keep_nothing()?;
         self.handle_nothing()?;
         // A port that is destroyed may come back to who asked for it: until nothing does.
@@ -261,7 +266,7 @@ impl World {
 
     fn step(&mut self, step: Step) -> Verdict {
         let thread = step.thread % self.threads.len();
-        if !self.model.is_in_user_mode(thread) {
+        if !self.model.may_act(thread) {
             return Ok(());
         }
         let task = self.threads[thread].1;
@@ -276,7 +281,11 @@ impl World {
         if let Op::Raise(trouble, registers) = &mut op {
             *registers = self.before(thread, *trouble);
         }
-        let ends = matches!(op, Op::Raise(..) | Op::Terminate { .. });
+        self.look_before(&mut op);
+        let ends = matches!(
+            op,
+            Op::Raise(..) | Op::Terminate { .. } | Op::Control(.., ControlOp::Suspend)
+        );
         let waits = !ends && self.model.clone().step(thread, &op, None).is_ok();
         if waits && (leads || !self.may_wait(task, &op)) {
             return Ok(());
@@ -340,6 +349,7 @@ impl World {
             Op::Personality { entry } => return Some(self.personality(thread, *entry)),
             Op::Raise(trouble, _) => return self.raise(thread, *trouble),
             Op::Terminate { name } => return self.terminate(thread, *name),
+            Op::Control(name, subject, op) => return self.control(thread, (*name, *subject, op)),
             _ => {}
         }
         let (number, arguments) = registers(op);
@@ -388,7 +398,11 @@ impl World {
                 if self.model.is_in_user_mode(thread) || self.model.has_ended(thread) {
                     continue;
                 }
-                let Some(seen) = self.comes_back(thread) else {
+                let seen = match self.model.is_answered_stopped(thread) {
+                    true => self.held_answer(thread),
+                    false => self.comes_back(thread),
+                };
+                let Some(seen) = seen else {
                     continue;
                 };
                 if let Some(call) = self.waiting.remove(&thread) {
@@ -400,10 +414,11 @@ impl World {
                 back.push((thread, seen));
             }
             self.complete(back)?;
+            self.release_held()?;
             if self.model.is_unsettled() {
                 continue;
             }
-            if self.model.due().is_none() {
+            if self.model.due().is_none() && !self.is_coming() {
                 return Ok(());
             }
             if !self.sim.turn() {
@@ -454,7 +469,7 @@ impl World {
     fn audit(&mut self) -> Verdict {
         for thread in 0..self.threads.len() {
             let task = self.threads[thread].1;
-            if !self.model.is_in_user_mode(thread) {
+            if !self.model.may_act(thread) {
                 continue;
             }
             let (live, past) = self.model.names(task);
@@ -544,6 +559,7 @@ fn registers(op: &Op) -> (i64, Vec<u64>) {
         | Op::Handler(..)
         | Op::Personality { .. }
         | Op::Raise(..)
+        | Op::Control(..)
         | Op::Terminate { .. }
         | Op::Message(Request { .. }) => unreachable!("no trap on names: {op:?}"),
         Op::Guard { .. } | Op::Unguard { .. } | Op::SwapGuard { .. } => guard_registers(op),
@@ -580,6 +596,7 @@ fn outline(seen: Option<&Seen>) -> String {
     match seen {
         None => "waits".into(),
         Some(Seen::Running(_)) => "runs".into(),
+        Some(Seen::Told(words)) => format!("{} words", words.len()),
         Some(Seen::Trap(code, _)) => format!("{code:?}"),
         Some(Seen::Handler { mask, form, .. }) => format!("{mask:#x} {form:x?}"),
         Some(Seen::Message(reply)) => {
