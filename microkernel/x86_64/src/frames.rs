@@ -1,91 +1,78 @@
 //! [`Frames`]: which pages of physical memory are free.
 //!
 //! Pages that were never used lie in ranges of the memory map and are taken from their front; pages that
-//! came back are a list through the pages themselves. Both are O(1), and nothing is touched at boot.
+//! came back are kept by the block of 2 MiB that they lie in ([`Blocks`]), and given out block by block. All is O(1), and nothing
+//! but the table of blocks is touched at boot.
 //!
-//! Large pages come from the other end of the ranges, the highest range first, and those that come back whole are a list of their own. One is
-//! broken up when there is no other page left.
+//! Large pages come from the other end of the ranges, the highest range first, and a block that came back, whole or page by page, is one
+//! again. One is broken up when there is no other page left.
 //!
-//! Deliberately absent: making a large page of pages that came back one by one.
+//! For each page table, and each piece of an arena, programs have some hundred pages, which may go while it stays: so that few blocks
+//! stay broken, the kernel's own pages come from other blocks ([`Use`]) than those of programs, while there are any.
 //!
-//! [`Chain`] is such a list on its own: the quarantine of pages that some CPU may still have mappings of.
+//! Deliberately absent: moving pages that are in use, so as to make their block whole.
 
 use core::ops::Range;
 
+use crate::blocks::{Blocks, Pile, Use, block_of};
+use crate::chain::Chain;
 use crate::layout::{LARGE_PAGE, PAGE};
 use crate::memory_map::{MAX_RANGES, Ranges};
 use crate::physical::Physical;
 
-/// No page follows. Page 0 is never given out.
-const END: u64 = 0;
+/// Small pages of a large one.
+const SMALL: u64 = LARGE_PAGE / PAGE;
 
-/// Free pages, linked through their first words. Pages are physical addresses.
+/// Where the next pages of one use come from.
 #[derive(Debug)]
-pub struct Chain {
-    first: u64,
-    last: u64,
-    length: u64,
+struct Source {
+    /// Pages of a block that were not used since it was taken. They go first.
+    front: Range<u64>,
+    /// Those of one block that came back. They go next.
+    pile: Pile,
 }
 
-impl Default for Chain {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+impl Source {
+    const NONE: Self = Self {
+        front: 0..0,
+        pile: Pile::NONE,
+    };
 
-impl Chain {
-    /// No pages.
-    pub const fn new() -> Self {
-        Self {
-            first: END,
-            last: END,
-            length: 0,
+    #[inline(always)]
+    fn next(&mut self, memory: &impl Physical) -> Option<u64> {
+        let page = self.front.start;
+        if page == self.front.end {
+            return self.pile.pop(memory);
         }
-    }
-
-    /// Whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    /// How many it holds.
-    pub fn len(&self) -> u64 {
-        self.length
-    }
-
-    /// Adds a page.
-    pub fn push(&mut self, memory: &mut impl Physical, page: u64) {
-        memory.store(page, self.first);
-        if self.first == END {
-            self.last = page;
-        }
-        self.first = page;
-        self.length += 1;
-    }
-
-    /// Takes the page that was added last.
-    pub fn pop(&mut self, memory: &impl Physical) -> Option<u64> {
-        if self.first == END {
-            return None;
-        }
-        let page = self.first;
-        self.first = memory.load(page);
-        self.length -= 1;
+        self.front.start += PAGE;
         Some(page)
     }
 
-    /// Takes all pages of another chain.
-    pub fn append(&mut self, memory: &mut impl Physical, other: &mut Self) {
-        if other.first == END {
-            return;
+    /// The blocks that it has pages of.
+    fn blocks(&self) -> [Option<u64>; 2] {
+        let front = !self.front.is_empty();
+        [front.then(|| block_of(self.front.start)), self.pile.block()]
+    }
+
+    /// How many pages it has of a block.
+    fn free_in(&self, block: u64) -> u64 {
+        let counts = [(self.front.end - self.front.start) / PAGE, self.pile.len()];
+        let of_block = self.blocks().into_iter().zip(counts);
+        of_block
+            .filter(|(of, _)| *of == Some(block))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// A block is no source any more.
+    fn forget(&mut self, block: u64) {
+        let [front, pile] = self.blocks();
+        if front == Some(block) {
+            self.front = 0..0;
         }
-        memory.store(other.last, self.first);
-        if self.first == END {
-            self.last = other.last;
+        if pile == Some(block) {
+            self.pile = Pile::NONE;
         }
-        self.first = other.first;
-        self.length += other.length;
-        *other = Self::new();
     }
 }
 
@@ -94,10 +81,13 @@ impl Chain {
 pub struct Frames {
     /// Each ends where a large page does, or is too small for one.
     fresh: heapless::Vec<Range<u64>, { 2 * MAX_RANGES }>,
-    fresh_pages: u64,
-    returned: Chain,
+    /// By [`Use`].
+    sources: [Source; Use::COUNT],
+    blocks: Blocks,
     /// Large pages.
     large: Chain,
+    /// How many there are in all of these.
+    free: u64,
 }
 
 impl Default for Frames {
@@ -111,23 +101,29 @@ impl Frames {
     pub const fn new() -> Self {
         Self {
             fresh: heapless::Vec::new(),
-            fresh_pages: 0,
-            returned: Chain::new(),
+            sources: [Source::NONE; Use::COUNT],
+            blocks: Blocks::new(),
             large: Chain::new(),
+            free: 0,
         }
     }
 
-    /// Adds the ranges of the memory map, without page 0.
+    /// Gives it the memory for its table of blocks, before any page: [`Blocks::bytes`] of it, whole pages.
+    pub fn set_table(&mut self, memory: &mut impl Physical, table: Range<u64>) {
+        self.blocks = Blocks::in_table(memory, table);
+    }
+
+    /// Adds the ranges of the memory map, without page 0 and what lies beyond the table of blocks.
     pub fn add(&mut self, ranges: &Ranges) {
         // The lowest range goes last, as ranges are used from the end of the table: what must lie
         // below 4 GiB (the tables of the kernel) is allocated first.
         for range in ranges.iter() {
-            let range = range.start.max(PAGE)..range.end;
+            let range = range.start.max(PAGE)..range.end.min(self.blocks.end());
             let end = range.end / LARGE_PAGE * LARGE_PAGE;
             let end = end.max(range.start);
             for part in [range.start..end, end..range.end] {
                 if part.start < part.end && self.fresh.insert(0, part.clone()).is_ok() {
-                    self.fresh_pages += (part.end - part.start) / PAGE;
+                    self.free += (part.end - part.start) / PAGE;
                 }
             }
         }
@@ -135,39 +131,68 @@ impl Frames {
 
     /// How many pages are free.
     pub fn free(&self) -> u64 {
-        self.fresh_pages + self.returned.len() + self.large.len() * (LARGE_PAGE / PAGE)
+        self.free
     }
 
     /// A page, its content undefined.
-    pub fn allocate(&mut self, memory: &impl Physical) -> Option<u64> {
-        if let Some(page) = self.returned.pop(memory) {
-            return Some(page);
-        }
-        if self.fresh.is_empty() {
-            self.break_up(memory)?;
-        }
-        let range = self.fresh.last_mut()?;
-        let page = range.start;
-        range.start += PAGE;
-        if range.start == range.end {
-            self.fresh.pop();
-        }
-        self.fresh_pages -= 1;
+    #[inline(always)]
+    pub fn allocate(&mut self, memory: &mut impl Physical, purpose: Use) -> Option<u64> {
+        let page = match self.sources[purpose as usize].next(memory) {
+            Some(page) => page,
+            None => self.allocate_more(memory, purpose)?,
+        };
+        self.free -= 1;
         Some(page)
     }
 
-    /// Lets a large page be given out as small ones. There are no fresh ranges.
-    fn break_up(&mut self, memory: &impl Physical) -> Option<()> {
-        let page = self.large.pop(memory)?;
-        self.fresh_pages += LARGE_PAGE / PAGE;
-        self.fresh.push(page..page + LARGE_PAGE).ok()
+    /// A page of another block than the last ones: of one with the same use if there is one.
+    #[cold]
+    fn allocate_more(&mut self, memory: &mut impl Physical, purpose: Use) -> Option<u64> {
+        let mut source = Source::NONE;
+        source.pile = self.blocks.take(memory, purpose);
+        if source.pile.is_empty() {
+            source.front = self.fresh_block(memory);
+            if source.front.is_empty() {
+                source.pile = self.blocks.take(memory, purpose.other());
+            } else {
+                self.blocks.set_use(memory, source.front.start, purpose);
+            }
+        }
+        let page = source.next(memory);
+        if page.is_some() {
+            self.sources[purpose as usize] = source;
+            return page;
+        }
+        self.sources[purpose.other() as usize].next(memory)
+    }
+
+    /// A block, as far as there is memory, that was never used, or else a large page. Its pages still count as free.
+    fn fresh_block(&mut self, memory: &impl Physical) -> Range<u64> {
+        let Some(range) = self.fresh.last_mut() else {
+            let page = self.large.pop(memory);
+            return page.map_or(0..0, |page| page..page + LARGE_PAGE);
+        };
+        let end = range.end.min(block_of(range.start) + LARGE_PAGE);
+        let block = range.start..end;
+        range.start = end;
+        if range.is_empty() {
+            self.fresh.pop();
+        }
+        block
     }
 
     /// A large page, its content undefined.
-    pub fn allocate_large(&mut self, memory: &impl Physical) -> Option<u64> {
-        if let Some(page) = self.large.pop(memory) {
-            return Some(page);
-        }
+    pub fn allocate_large(&mut self, memory: &mut impl Physical) -> Option<u64> {
+        let page = match self.large.pop(memory) {
+            Some(page) => page,
+            None => self.fresh_large().or_else(|| self.reunite(memory))?,
+        };
+        self.blocks.set_use(memory, page, Use::Programs);
+        self.free -= SMALL;
+        Some(page)
+    }
+
+    fn fresh_large(&mut self) -> Option<u64> {
         let has_one = |range: &Range<u64>| {
             range.end.is_multiple_of(LARGE_PAGE) && range.end - range.start >= LARGE_PAGE
         };
@@ -175,103 +200,53 @@ impl Frames {
         let range = self.fresh.get_mut(place)?;
         range.end -= LARGE_PAGE;
         let page = range.end;
-        if range.start == range.end {
+        if range.is_empty() {
             self.fresh.remove(place);
         }
-        self.fresh_pages -= LARGE_PAGE / PAGE;
         Some(page)
+    }
+
+    /// A block of which pages are to be given out next, if all others came back.
+    fn reunite(&mut self, memory: &mut impl Physical) -> Option<u64> {
+        let begun = self.sources.iter().flat_map(Source::blocks).flatten();
+        let free_in = |block: &u64| {
+            let next = self.sources.iter().map(|source| source.free_in(*block));
+            self.blocks.free_in(memory, *block) + next.sum::<u64>()
+        };
+        let block = begun.into_iter().find(|block| free_in(block) == SMALL)?;
+        self.blocks.take_out(memory, block);
+        for source in &mut self.sources {
+            source.forget(block);
+        }
+        Some(block)
     }
 
     /// Gives large pages back that no CPU has a mapping of any more.
     pub fn free_large(&mut self, memory: &mut impl Physical, pages: &mut Chain) {
+        self.free += pages.len() * SMALL;
         self.large.append(memory, pages);
     }
 
     /// Gives a page back that no CPU has a mapping of any more.
     pub fn free_page(&mut self, memory: &mut impl Physical, page: u64) {
-        self.returned.push(memory, page);
+        self.free += 1;
+        self.put(memory, page);
     }
 
     /// Gives many pages back.
     pub fn free_chain(&mut self, memory: &mut impl Physical, pages: &mut Chain) {
-        self.returned.append(memory, pages);
+        self.free += pages.len();
+        while let Some(page) = pages.pop(memory) {
+            self.put(memory, page);
+        }
+    }
+
+    fn put(&mut self, memory: &mut impl Physical, page: u64) {
+        if let Some(whole) = self.blocks.put(memory, page) {
+            self.large.push(memory, whole);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::physical::Simulated;
-    use std::collections::BTreeSet;
-    use std::vec::Vec;
-
-    fn some() -> Frames {
-        let mut ranges = Ranges::new();
-        ranges.add(0..0x3000);
-        ranges.add(0x8000..0xa000);
-        let mut frames = Frames::new();
-        frames.add(&ranges);
-        frames
-    }
-
-    #[test]
-    fn every_page_but_the_first_is_given_out_once_low_ones_first() {
-        let memory = Simulated::default();
-        let mut frames = some();
-        assert_eq!(frames.free(), 4);
-        let pages: Vec<_> = core::iter::from_fn(|| frames.allocate(&memory)).collect();
-        assert_eq!(pages, [0x1000, 0x2000, 0x8000, 0x9000]);
-        assert_eq!(frames.free(), 0);
-    }
-
-    #[test]
-    fn large_pages_lie_where_they_can_be_mapped_and_are_broken_up_last() {
-        let mut memory = Simulated::default();
-        let mut ranges = Ranges::new();
-        ranges.add(LARGE_PAGE - 2 * PAGE..3 * LARGE_PAGE + PAGE);
-        ranges.add(8 * LARGE_PAGE..9 * LARGE_PAGE);
-        ranges.add(11 * LARGE_PAGE - PAGE..12 * LARGE_PAGE - PAGE);
-        let mut frames = Frames::new();
-        frames.add(&ranges);
-        let all = 4 * 512 + 3;
-        assert_eq!(frames.free(), all);
-        let mut large = Vec::new();
-        while let Some(page) = frames.allocate_large(&memory) {
-            large.push(page);
-        }
-        assert_eq!(large, [8, 2, 1].map(|n| n * LARGE_PAGE));
-        assert_eq!(frames.free(), all - 3 * 512);
-        let mut chain = Chain::new();
-        chain.push(&mut memory, large[1]);
-        frames.free_large(&mut memory, &mut chain);
-        assert_eq!(frames.allocate_large(&memory), Some(large[1]));
-        chain.push(&mut memory, large[2]);
-        frames.free_large(&mut memory, &mut chain);
-        assert_eq!(frames.free(), all - 2 * 512);
-        let small: Vec<_> = core::iter::from_fn(|| frames.allocate(&memory)).collect();
-        assert_eq!(small.len() as u64, all - 2 * 512);
-        assert_eq!(small[0], LARGE_PAGE - 2 * PAGE);
-        assert!(small.ends_with(&[2 * LARGE_PAGE - 2 * PAGE, 2 * LARGE_PAGE - PAGE]));
-        assert_eq!(small.iter().collect::<BTreeSet<_>>().len(), small.len());
-        assert_eq!((frames.free(), frames.allocate_large(&memory)), (0, None));
-    }
-
-    #[test]
-    fn pages_come_back_through_the_quarantine() {
-        let mut memory = Simulated::default();
-        let mut frames = some();
-        let mut quarantine = Chain::new();
-        for _ in 0..3 {
-            let page = frames.allocate(&memory).unwrap();
-            quarantine.push(&mut memory, page);
-        }
-        frames.free_page(&mut memory, 0x9000_0000);
-        frames.free_chain(&mut memory, &mut quarantine);
-        assert!(quarantine.is_empty());
-        assert_eq!(frames.free(), 5);
-        let pages: BTreeSet<_> = core::iter::from_fn(|| frames.allocate(&memory)).collect();
-        assert_eq!(pages, [0x1000, 0x2000, 0x8000, 0x9000, 0x9000_0000].into());
-        frames.free_chain(&mut memory, &mut Chain::new());
-        assert_eq!(frames.allocate(&memory), None);
-    }
-}
+mod tests;

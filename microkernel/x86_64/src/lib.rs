@@ -10,6 +10,8 @@
 
 pub mod acpi;
 pub mod backtrace;
+pub mod blocks;
+pub mod chain;
 pub mod clock;
 pub mod command_line;
 pub mod contexts;

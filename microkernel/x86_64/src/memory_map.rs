@@ -87,14 +87,15 @@ impl Ranges {
         }
     }
 
-    /// Takes one page out that ends at or below `limit`, the lowest one above `floor`.
-    pub fn take_page(&mut self, floor: u64, limit: u64) -> Option<u64> {
-        let page = self.iter().find_map(|range| {
-            let page = range.start.max(floor);
-            (page + PAGE <= range.end && page + PAGE <= limit).then_some(page)
+    /// Takes the lowest pages out that lie together within a range of addresses: so many bytes of them.
+    pub fn take(&mut self, bytes: u64, within: Range<u64>) -> Option<Range<u64>> {
+        let taken = self.iter().find_map(|range| {
+            let start = range.start.max(within.start);
+            let end = start + bytes;
+            (end <= range.end && end <= within.end).then_some(start..end)
         })?;
-        self.remove(page..page + PAGE);
-        Some(page)
+        self.remove(taken.clone());
+        Some(taken)
     }
 
     fn insert(&mut self, range: Range<u64>) {
@@ -184,12 +185,15 @@ mod tests {
     }
 
     #[test]
-    fn a_low_page_is_found_between_floor_and_limit() {
+    fn pages_are_taken_together_from_within_a_range() {
         let mut ranges = Ranges::new();
         ranges.add(0..0x9_0000);
         ranges.add(0x10_0000..0x80_0000);
-        assert_eq!(ranges.take_page(0x1000, 0x10_0000), Some(0x1000));
+        assert_eq!(ranges.take(PAGE, 0x1000..0x10_0000), Some(0x1000..0x2000));
         assert_eq!(list(&ranges)[0], (0, 0x1000));
-        assert_eq!(ranges.take_page(0x9_0000, 0x10_0000), None);
+        assert_eq!(ranges.take(PAGE, 0x9_0000..0x10_0000), None);
+        let many = ranges.take(0x9_0000, 0..u64::MAX);
+        assert_eq!(many, Some(0x10_0000..0x19_0000));
+        assert_eq!(ranges.take(0x70_0000, 0..u64::MAX), None);
     }
 }

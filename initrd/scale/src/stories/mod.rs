@@ -52,7 +52,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const ALL: [Story; 21] = [
+pub const ALL: [Story; 22] = [
     Story {
         name: "threads",
         count: 50_000,
@@ -127,6 +127,11 @@ pub const ALL: [Story; 21] = [
         name: "large pages",
         count: 16_384,
         run: superpages::touched,
+    },
+    Story {
+        name: "large pages again",
+        count: 8_192,
+        run: superpages::again,
     },
     Story {
         name: "pages replaced",
@@ -282,6 +287,11 @@ pub fn warm_up(names: u64, pages: u64) -> Result<()> {
         trap::port_destroy(table.get(n))?;
     }
     drop(table);
+    warm_tables(pages)
+}
+
+/// Has this task's page tables come for so many pages, where memory is placed next.
+fn warm_tables(pages: u64) -> Result<()> {
     let region = Pages::new(pages)?;
     for page in (0..pages).step_by(TABLE_PAGES as usize) {
         region.write(page, 1);

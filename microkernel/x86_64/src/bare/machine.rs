@@ -10,6 +10,7 @@ use microkernel::machine::{
     Caching, Cpu, Frame, FrameIndex, Machine, OutOfPages, Page, Root, Time, Vectors,
 };
 use microkernel_x86_64::acpi::Acpi;
+use microkernel_x86_64::blocks::Use;
 use microkernel_x86_64::contexts::{context_of, table_of};
 use microkernel_x86_64::layout::{MAX_THREADS, PAGE};
 use microkernel_x86_64::tables::{NoTable, TablePages, Tables, user_entry};
@@ -34,7 +35,7 @@ struct UserTables<'a>(&'a PerCpu);
 
 impl TablePages for UserTables<'_> {
     fn allocate(&mut self) -> Option<u64> {
-        MEMORY.lock().allocate()
+        MEMORY.lock().allocate(Use::Kernel)
     }
 
     fn release(&mut self, page: u64) {
@@ -131,7 +132,7 @@ impl Machine for Hardware {
     }
 
     fn allocate_page(&mut self) -> Option<Page> {
-        let address = MEMORY.lock().allocate()?;
+        let address = MEMORY.lock().allocate(Use::Programs)?;
         // Memory beyond what a page number reaches is not used.
         Some(Page((address / PAGE) as u32))
     }

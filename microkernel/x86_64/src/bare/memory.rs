@@ -9,8 +9,10 @@ use core::ptr::NonNull;
 use arena::Region;
 use ksync::Lock;
 use microkernel::machine::{Cpu, MAX_CPUS, OutOfPages};
+use microkernel_x86_64::blocks::{Blocks, Use};
+use microkernel_x86_64::chain::Chain;
 use microkernel_x86_64::contexts::Contexts;
-use microkernel_x86_64::frames::{Chain, Frames};
+use microkernel_x86_64::frames::Frames;
 use microkernel_x86_64::layout::{
     ARENAS, ARENAS_SIZE, DEVICES, DIRECT, IMAGE, LARGE_PAGE, PAGE, SHARED_ENTRIES, STACKS,
     THREAD_SIZE, THREADS,
@@ -108,7 +110,7 @@ struct KernelTables<'a> {
 
 impl TablePages for KernelTables<'_> {
     fn allocate(&mut self) -> Option<u64> {
-        let page = self.frames.allocate(&self.direct)?;
+        let page = self.frames.allocate(&mut self.direct, Use::Kernel)?;
         *self.kept += 1;
         Some(page)
     }
@@ -141,9 +143,12 @@ impl Memory {
         self.direct = Direct { offset };
         self.own = all.clone();
         let mut usable = usable.clone();
-        self.low_page = usable.take_page(PAGE, LOW);
+        self.low_page = take_low_page(&mut usable);
+        let end = all.iter().map(|range| range.end).max().ok_or(NoTable)?;
+        let table = usable.take(Blocks::bytes(end), LOW..end).ok_or(NoTable)?;
+        self.frames.set_table(&mut self.direct, table);
         self.frames.add(&usable);
-        self.root = self.allocate().ok_or(NoTable)?;
+        self.root = self.allocate(Use::Kernel).ok_or(NoTable)?;
         self.direct.clear_page(self.root);
         for range in all.iter() {
             self.map_direct(range.start, range.end - range.start)?;
@@ -176,7 +181,7 @@ impl Memory {
     pub(crate) fn add(&mut self, ranges: &Ranges) {
         let mut ranges = ranges.clone();
         if self.low_page.is_none() {
-            self.low_page = ranges.take_page(PAGE, LOW);
+            self.low_page = take_low_page(&mut ranges);
         }
         self.frames.add(&ranges);
     }
@@ -246,7 +251,7 @@ impl Memory {
         {
             return Ok(());
         }
-        let page = self.allocate().ok_or(NoTable)?;
+        let page = self.allocate(Use::Kernel).ok_or(NoTable)?;
         self.direct.clear_page(page);
         let result = self.map(address, page | flags::DATA);
         match result {
@@ -292,13 +297,13 @@ impl Memory {
     }
 
     /// A page, its content undefined.
-    pub(crate) fn allocate(&mut self) -> Option<u64> {
-        self.frames.allocate(&self.direct)
+    pub(crate) fn allocate(&mut self, purpose: Use) -> Option<u64> {
+        self.frames.allocate(&mut self.direct, purpose)
     }
 
     /// A large page, its content undefined.
     pub(crate) fn allocate_large(&mut self) -> Option<u64> {
-        self.frames.allocate_large(&self.direct)
+        self.frames.allocate_large(&mut self.direct)
     }
 
     /// Takes large pages back that no CPU has mappings of.
@@ -335,6 +340,11 @@ impl Memory {
         // (2) `commit` maps zeroed frames, and takes the lock that makes it callable anywhere.
         unsafe { Region::new(base, size as usize, commit) }
     }
+}
+
+/// A page below 1 MiB.
+fn take_low_page(ranges: &mut Ranges) -> Option<u64> {
+    ranges.take(PAGE, PAGE..LOW).map(|page| page.start)
 }
 
 /// Puts zeroed memory behind a part of an arena's range.

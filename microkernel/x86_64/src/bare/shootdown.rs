@@ -19,8 +19,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use ksync::{Changes, Member, Noted, Rendezvous, Unfinished};
 use microkernel::machine::{Cpu, MAX_CPUS};
+use microkernel_x86_64::chain::Chain;
 use microkernel_x86_64::contexts::context_of;
-use microkernel_x86_64::frames::Chain;
 use microkernel_x86_64::layout::PAGE;
 
 use super::cpu::features;

@@ -11,6 +11,7 @@ use core::arch::asm;
 
 use abi::thread_state::FLOAT_SIZE;
 use microkernel::machine::{Event, Frame, FrameIndex, OutOfPages, Vectors};
+use microkernel_x86_64::blocks::Use;
 use microkernel_x86_64::layout::{DIRECT, PAGE, THREAD_SIZE, THREADS};
 use microkernel_x86_64::physical::Physical;
 
@@ -183,7 +184,7 @@ pub(crate) fn first_use(area: &'static PerCpu) -> ! {
 
 /// Gives a thread a page for its state, which is a clean one; `None`: there is none left.
 fn give_page(slot: &mut Slot) -> Option<u64> {
-    let page = MEMORY.lock().allocate()?;
+    let page = MEMORY.lock().allocate(Use::Kernel)?;
     let mut memory = Direct::KERNEL;
     memory.clear_page(page);
     memory.store(page, X87_CONTROL);
