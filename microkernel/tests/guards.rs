@@ -113,6 +113,21 @@ fn a_strict_guard_keeps_a_right_where_it_is() {
     assert_eq!(me.kind(strict), Err(K::InvalidName));
 }
 
+// covers: P-19 K-02
+#[test]
+fn a_guard_does_not_let_a_timer_move() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    me.register_buffer();
+    let timer = me.trap(abi::trap::MK_TIMER_CREATE, &[]).unwrap();
+    let timer = Name(timer as u32);
+    assert_eq!(me.guard(timer, GUARD, 0), Ok(()));
+    let sent = send_as(&mut me, descriptor::GUARDED_PORT, timer, GUARD);
+    assert_eq!(sent, MessageReturn::SendInvalidRight);
+    assert_eq!(me.kind(timer), Ok(port_type::RECEIVE));
+    assert_eq!(me.unguard(timer, GUARD), Ok(()), "nothing changed");
+}
+
 // covers: P-19 N-05
 #[test]
 fn a_mailed_receive_right_comes_without_guard() {

@@ -54,7 +54,7 @@ impl Ipc {
             }
             descriptor::GUARDED_PORT if descriptor.disposition == disposition::MOVE_RECEIVE => {
                 let name = Name(descriptor.name);
-                let allowed = self.unguard(cx, space, (name, descriptor.address));
+                let allowed = self.unguard_to_move(cx, space, (name, descriptor.address));
                 allowed.map_err(|_| MessageReturn::SendInvalidRight)?;
                 let right = self.copy_in(cx, space, name, disposition::MOVE_RECEIVE);
                 Ok(Carried::Port(right))

@@ -54,6 +54,23 @@ impl Ipc {
         Err(KernReturn::InvalidArgument)
     }
 
+    /// [`unguard`](Self::unguard) for a receive right that is about to move.
+    ///
+    /// # Errors
+    /// As there · `InvalidRight`: it is a timer's, which stays whatever is known of its guard.
+    pub(super) fn unguard_to_move<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        (name, value): (Name, u64),
+    ) -> KernResult<()> {
+        let id = self.receive_right(space, name)?;
+        if self.is_timer(id) {
+            return Err(KernReturn::InvalidRight);
+        }
+        self.unguard(cx, space, (name, value))
+    }
+
     /// `mach_port_swap_guard`: it stays as strict as it was.
     ///
     /// # Errors

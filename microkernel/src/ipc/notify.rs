@@ -6,7 +6,7 @@ use abi::notify;
 
 use super::entry::Rights;
 use super::notice::{Notice, Watch};
-use super::port::{Kind, Mark, Port};
+use super::port::{Kind, Port};
 use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::KernResult;
@@ -205,11 +205,7 @@ impl Ipc {
             return Err(KernReturn::InvalidValue);
         }
         let id = self.receive_right(space, request.name)?;
-        if self
-            .ports
-            .get(id)
-            .is_some_and(|port| port.mark == Mark::Timer)
-        {
+        if self.is_timer(id) {
             return Err(KernReturn::InvalidRight);
         }
         let armed = self

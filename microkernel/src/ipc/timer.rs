@@ -6,7 +6,7 @@ use abi::names::{Name, right};
 use super::port::Mark;
 use super::{Context, Ipc, Ports};
 use crate::base::KernResult;
-use crate::base::ids::SpaceId;
+use crate::base::ids::{PortId, SpaceId};
 use crate::base::tree::{Links, Nodes};
 use crate::machine::{Machine, NEVER, Time};
 
@@ -85,6 +85,12 @@ impl Ipc {
             .ok_or(KernReturn::InvalidArgument)
     }
 
+    /// Whether a receive right is a timer's.
+    pub(super) fn is_timer(&self, port: PortId) -> bool {
+        let port = self.ports.get(port);
+        port.is_some_and(|port| port.mark == Mark::Timer)
+    }
+
     /// Forgets the timer of a port, if it is armed.
     pub(super) fn disarm_timer(&mut self, index: u32) {
         let Some(port) = self.ports.at(index) else {
@@ -134,7 +140,7 @@ impl Ipc {
     ///
     /// # Errors
     /// `InvalidCapability`: the port is dead.
-    pub fn interrupt(&mut self, id: crate::base::ids::PortId) -> KernResult<()> {
+    pub fn interrupt(&mut self, id: PortId) -> KernResult<()> {
         let port = self
             .ports
             .get_mut(id)
