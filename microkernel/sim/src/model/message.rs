@@ -1,5 +1,6 @@
 //! The send half of `mach_msg` (MACH.md M-01 to M-27).
 
+use abi::exception::guard as tried;
 use abi::kern_return::MessageReturn as Code;
 use abi::message::descriptor;
 use abi::names::{Name, disposition};
@@ -244,7 +245,11 @@ impl Model {
                     ..
                 },
                 disposition::MOVE_RECEIVE,
-            ) if !matches!(self.ports[port].guard, Some((_, true))) => {
+            ) => {
+                if let Some((_, true)) = self.ports[port].guard {
+                    self.misuse(name, (tried::INCORRECT_GUARD, 0));
+                    return None;
+                }
                 self.clear_receiver(port);
                 if let Some(Entry::Port { send, receive, .. }) =
                     self.tasks[task].names.get_mut(&name)

@@ -67,6 +67,7 @@ pub enum Op {
         flags: u64,
         limit: u64,
         label: u64,
+        guard: u64,
     },
     AllocateName {
         right: u32,
@@ -182,6 +183,8 @@ pub enum Seen {
     Told(Vec<u64>),
     /// The thread is in user mode again, with these registers.
     Running(Registers),
+    /// What a trap has answered, with the registers that the thread goes on with: it has an exception before that.
+    Excepted(Box<Seen>, Registers),
 }
 
 /// A right on its way.
@@ -402,6 +405,8 @@ pub struct Model {
     /// By owner and type.
     handlers: BTreeMap<(Owner, u32), Handler>,
     batch: u64,
+    /// What the trap that is judged tried with a guarded port: codes of `EXC_GUARD`.
+    misuse: Option<[u64; 2]>,
     /// Whether something happened that the kernel may still be at.
     unsettled: bool,
 }
@@ -417,6 +422,7 @@ impl Model {
             sets: Vec::new(),
             handlers: BTreeMap::new(),
             batch: 0,
+            misuse: None,
             unsettled: false,
         };
         for task in 0..count {
@@ -451,7 +457,12 @@ impl Model {
             "thread {thread} is in a trap"
         );
         self.batch += 1;
+        let (seen, excepted) = match seen {
+            Some(Seen::Excepted(answer, registers)) => (Some(&**answer), Some(registers)),
+            seen => (seen, None),
+        };
         let verdict = self.judge(thread, op, seen);
+        let verdict = verdict.and_then(|()| self.tell_of_misuse(thread, excepted));
         self.ask_on();
         // Whether it comes back once more before it ends is the scheduler's business.
         if self.has_ended(thread) {

@@ -1,5 +1,6 @@
 //! Traps on names (MACH.md P): everything but notifications and messages.
 
+use abi::exception::guard as tried;
 use abi::kern_return::KernReturn as Code;
 use abi::names::{MAX_UREFS, Name, disposition, port_type, queue_limit, right};
 use abi::trap::construct;
@@ -48,7 +49,8 @@ impl Model {
                 flags,
                 limit,
                 label,
-            } => self.construct(task, (flags, limit, label), seen),
+                guard,
+            } => self.construct(task, [flags, limit, label, guard], seen),
             Op::AllocateName { right, name } => self.allocate_name(task, right, name, seen),
             Op::Guard {
                 name,
@@ -229,16 +231,18 @@ impl Model {
         Entry::Set(self.sets.len() - 1)
     }
 
-    fn construct(&mut self, task: TaskId, what: (u64, u64, u64), seen: Answer) -> Verdict {
-        let (flags, limit, label) = what;
-        let all = construct::INSERT_SEND | construct::QUEUE_LIMIT | construct::LABEL;
+    /// P-18.
+    fn construct(&mut self, task: TaskId, arguments: [u64; 4], seen: Answer) -> Verdict {
+        let [flags, limit, label, guard] = arguments;
+        let guarded = construct::GUARD | construct::STRICT;
+        let all = construct::INSERT_SEND | construct::QUEUE_LIMIT | construct::LABEL | guarded;
         if flags == construct::PORT_SET {
             accept(seen)?;
             let set = self.new_set();
             return self.fresh(task, Name(seen.1 as u32), set);
         }
-        if flags & !all != 0 {
-            return refuse(seen, &[Code::InvalidArgument, Code::InvalidValue]);
+        if flags & !all != 0 || flags & guarded == construct::STRICT {
+            return refuse(seen, &[Code::InvalidValue]);
         }
         if flags & construct::QUEUE_LIMIT != 0 && limit > queue_limit::MAX.into() {
             return refuse(seen, &[Code::InvalidValue]);
@@ -253,6 +257,9 @@ impl Model {
         }
         if flags & construct::LABEL != 0 {
             state.label = Some(label);
+        }
+        if flags & construct::GUARD != 0 {
+            state.guard = Some((guard, flags & construct::STRICT != 0));
         }
         self.fresh(
             task,
@@ -281,17 +288,20 @@ impl Model {
                 receive: true,
                 ..
             }) => (i64::from(send), port),
-            Some(_) if delta > 0 => return refuse(seen, &[Code::InvalidRight, Code::InvalidValue]),
             Some(_) => return refuse(seen, &[Code::InvalidRight]),
         };
+        if delta > 0 {
+            return refuse(seen, &[Code::InvalidValue]);
+        }
         let held = self.ports[port].guard;
         if held.is_some_and(|(held, _)| held != guard) {
-            return refuse(seen, &[Code::InvalidArgument, Code::InvalidValue]);
+            self.misuse(name, (tried::INCORRECT_GUARD, guard));
+            return refuse(seen, &[Code::InvalidArgument]);
         }
         if send == 0 && delta < 0 {
-            return refuse(seen, &[Code::InvalidRight, Code::InvalidValue]);
+            return refuse(seen, &[Code::InvalidRight]);
         }
-        if delta > 0 || delta + send < 0 {
+        if delta + send < 0 {
             return refuse(seen, &[Code::InvalidValue]);
         }
         accept(seen)?;
@@ -310,6 +320,7 @@ impl Model {
             return refuse(seen, &[Code::InvalidName]);
         };
         if self.guard_of(task, name).is_some() {
+            self.misuse(name, (tried::DESTROY, 0));
             return refuse(seen, &[Code::InvalidRight]);
         }
         accept(seen)?;

@@ -137,7 +137,17 @@ impl Model {
         if let Some(seen) = seen {
             return Err(format!("it must wait, and came back with {seen:x?}"));
         }
-        let (kind, codes) = trouble.told();
+        self.except(thread, trouble.told(), registers);
+        Ok(())
+    }
+
+    /// A thread asks the first handler of an exception's type.
+    pub(super) fn except(
+        &mut self,
+        thread: ThreadId,
+        (kind, codes): (u32, [u64; 2]),
+        registers: Registers,
+    ) {
         let raised = Raised {
             kind,
             codes,
@@ -146,7 +156,6 @@ impl Model {
             asked: None,
         };
         self.threads[thread].state = State::Asking(Box::new(raised));
-        Ok(())
     }
 
     pub(super) fn set_personality(&mut self, task: TaskId, entry: u64, seen: Answer) -> Verdict {
@@ -163,7 +172,11 @@ impl Model {
         if personality && matches!(trouble, Trouble::Syscall(_)) {
             return true;
         }
-        let (kind, _) = trouble.told();
+        self.would_be_asked(thread, trouble.told().0)
+    }
+
+    /// Whether somebody would be asked about an exception of a type.
+    pub(super) fn would_be_asked(&self, thread: ThreadId, kind: u32) -> bool {
         let mut levels = self.levels(thread).into_iter();
         levels.any(|owner| self.handler_of(owner, kind).is_some())
     }
@@ -200,6 +213,11 @@ impl Model {
 
     fn ask_next(&mut self, thread: ThreadId, mut raised: Raised) {
         let Some(owner) = self.levels(thread).get(raised.level).copied() else {
+            // nobody ends for it.
+            if raised.kind == exception::GUARD {
+                self.threads[thread].state = State::Resumed(Box::new(raised.registers));
+                return;
+            }
             return self.end_task(self.threads[thread].task);
         };
         raised.level += 1;

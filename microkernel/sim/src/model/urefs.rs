@@ -1,5 +1,6 @@
 //! User references (MACH.md P-05, P-10, P-13).
 
+use abi::exception::guard as tried;
 use abi::kern_return::KernReturn as Code;
 use abi::names::{Name, right};
 
@@ -45,7 +46,10 @@ impl Model {
                 right::RECEIVE,
             ) => match delta {
                 0 => accept(seen),
-                -1 if self.guard_of(task, name).is_some() => refuse(seen, &[Code::InvalidRight]),
+                -1 if self.guard_of(task, name).is_some() => {
+                    self.misuse(name, (tried::MOD_REFS, 0));
+                    refuse(seen, &[Code::InvalidRight])
+                }
                 -1 => {
                     accept(seen)?;
                     self.drop_receive(task, name, port);

@@ -36,7 +36,11 @@ fn names_address(thread: FrameIndex) -> u64 {
 
 /// What a trap that is not `mach_msg` answered.
 pub(super) fn seen(answer: &Answer) -> Seen {
-    let (code, value) = (answer.frame.rax as u32, answer.frame.rdx);
+    code_and_value(&answer.frame)
+}
+
+fn code_and_value(frame: &Frame) -> Seen {
+    let (code, value) = (frame.rax as u32, frame.rdx);
     match KernReturn(code) {
         KernReturn::Success => Seen::Trap(KernReturn::Success, value),
         code => Seen::Trap(code, 0),
@@ -115,6 +119,30 @@ impl World {
         };
         self.sim.event(cpu, event);
         self.running(thread)
+    }
+
+    /// A thread's registers, once its turn has come.
+    pub(super) fn goes_on(&mut self, thread: ThreadId) -> Option<Seen> {
+        self.sim.until_runs(self.threads[thread].0);
+        self.running(thread)
+    }
+
+    /// What a trap answered, if its thread has an exception for what it tried with a guard.
+    pub(super) fn excepted(&mut self, thread: ThreadId, op: &Op) -> Option<Seen> {
+        let frame = self.threads[thread].0;
+        let state = *self.sim.machine.registers(frame);
+        let answer = match op {
+            Op::Message(_) => Seen::Message(Reply::from_frame(&state)),
+            _ => code_and_value(&state),
+        };
+        let seen = Seen::Excepted(Box::new(answer), registers(&state));
+        let mut model = self.model.clone();
+        let excepted = model.step(thread, op, Some(&seen)).is_ok() && model.is_excepted(thread);
+        if !excepted {
+            return None;
+        }
+        self.sim.expect_other_registers(frame);
+        Some(seen)
     }
 
     /// Ends a task or a thread; `None`: it was the caller or its task.

@@ -1,13 +1,15 @@
 //! Which trap a step of a random program makes: derived from the step's seed and the model's state, so
 //! that a program from which steps were taken out still makes sense.
 
-use abi::exception::{MASK_FATAL, TYPES, behavior};
+mod ports;
+
+use abi::exception::{MASK_ALL, TYPES, behavior};
 use abi::names::{Name, disposition, port_type, queue_limit, right};
 use abi::notify;
 use abi::registers::options;
 use abi::task::special;
 use abi::thread_state::FLAVOR;
-use abi::trap::{attribute, construct};
+use abi::trap::attribute;
 
 use crate::image;
 use crate::message::Request;
@@ -58,15 +60,22 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     if names.live().len() > MANY_NAMES && names.rng.one_in(2) {
         return names.release();
     }
+    // Somebody waits for it.
+    if names.rng.one_in(4)
+        && let Some(answer) = names.answer()
+    {
+        return Op::Message(answer);
+    }
     match names.rng.below(106) {
         0..12 => names.create(),
         12..26 => names.release(),
-        26..32 => names.look(),
+        26..30 => names.look(),
+        30..32 => names.guard(),
         32..39 => names.sets(),
         39..47 => names.insert(),
         47..49 => names.set_attribute(),
-        49 => names.guard(),
-        50..57 => names.request(),
+        49..51 => names.misuse(),
+        51..57 => names.request(),
         57..59 => Op::TakeSlot,
         59..67 => names.semaphore(patience),
         67..69 => names.kept(),
@@ -138,33 +147,7 @@ impl Names<'_> {
             7 => Op::Allocate {
                 right: self.rng.pick(&[right::SEND, right::SEND_ONCE, 5, 99]),
             },
-            8 => Op::Construct {
-                flags: construct::PORT_SET,
-                limit: 0,
-                label: 0,
-            },
-            9 => {
-                let flags = construct::LABEL | construct::INSERT_SEND;
-                Op::Construct {
-                    flags,
-                    limit: 0,
-                    label: self.rng.word(),
-                }
-            }
-            10 => {
-                let flags = construct::QUEUE_LIMIT | construct::INSERT_SEND;
-                let limit = self.rng.pick(&[1, 2, 1024, 1025]);
-                Op::Construct {
-                    flags,
-                    limit,
-                    label: 0,
-                }
-            }
-            _ => Op::Construct {
-                flags: construct::INSERT_SEND,
-                limit: 0,
-                label: 0,
-            },
+            _ => self.construct(),
         }
     }
 
@@ -282,29 +265,6 @@ impl Names<'_> {
         }
     }
 
-    fn guard(&mut self) -> Op {
-        let name = self.of_kind(port_type::RECEIVE);
-        let name = if name == Name::REPLY_SLOT {
-            Name::NULL
-        } else {
-            name
-        };
-        let (guard, other) = (self.rng.below(2) as u64, self.rng.below(2) as u64);
-        match self.rng.below(4) {
-            0 | 1 => Op::Guard {
-                name,
-                guard,
-                strict: other,
-            },
-            2 => Op::Unguard { name, guard },
-            _ => Op::SwapGuard {
-                name,
-                old: guard,
-                new: other,
-            },
-        }
-    }
-
     fn set_attribute(&mut self) -> Op {
         let name = self.of_kind(port_type::RECEIVE);
         let name = if name == Name::REPLY_SLOT {
@@ -391,12 +351,11 @@ impl Names<'_> {
             1 if self.task == 0 => Level::Host,
             _ => Level::Task,
         };
-        // Programs that mistreat guarded ports would wait for an answer, which the model does not know.
         let mask = match self.rng.below(8) {
-            0..3 => MASK_FATAL,
+            0..3 => MASK_ALL,
             3..5 => self.rng.pick(&[0b10, 0b110, 0b1010]),
             5 => self.rng.pick(&[0, 1, 1 << TYPES]),
-            _ => MASK_FATAL & self.rng.word() as u32 & self.rng.word() as u32,
+            _ => MASK_ALL & self.rng.word() as u32 & self.rng.word() as u32,
         };
         let form = self.rng.pick(&FORMS);
         let name = self.of_kind(port_type::SEND);
@@ -406,7 +365,7 @@ impl Names<'_> {
             4 if has => HandlerOp::Swap { mask, name, form },
             5 => HandlerOp::Clear { mask },
             _ => HandlerOp::Get {
-                mask: self.rng.pick(&[mask, MASK_FATAL]),
+                mask: self.rng.pick(&[mask, MASK_ALL]),
                 index: self.rng.below(3) as u32,
             },
         };
@@ -417,19 +376,18 @@ impl Names<'_> {
     fn trouble(&mut self) -> Op {
         let troubles = [
             Trouble::Access(NOWHERE),
+            Trouble::Access(NOWHERE),
             Trouble::Vector(0, 5),
             Trouble::Vector(3, 0),
             Trouble::Vector(6, 0),
             Trouble::Syscall(39),
         ];
-        let system_call = troubles[4];
-        let trouble = match self.model.has_handler(self.thread, system_call) {
-            true if self.rng.one_in(3) => system_call,
-            _ => self.rng.pick(&troubles),
-        };
-        let handled = self.model.has_handler(self.thread, trouble) || self.rng.one_in(16);
-        if self.task != 0 && handled {
-            return Op::Raise(trouble, [0; 20]);
+        let mut handled = troubles.to_vec();
+        handled.retain(|trouble| self.model.has_handler(self.thread, *trouble));
+        let foolhardy = self.rng.one_in(16);
+        if self.task != 0 && (foolhardy || !handled.is_empty()) {
+            let among = if foolhardy { &troubles } else { &handled[..] };
+            return Op::Raise(self.rng.pick(among), [0; 20]);
         }
         if self.rng.one_in(4) {
             let entry = self.rng.pick(&[0, ENTRY, ENTRY, 1 << 47]);
@@ -535,11 +493,6 @@ impl Names<'_> {
     }
 
     fn message(&mut self, patience: Patience) -> Request {
-        if self.rng.one_in(2)
-            && let Some(answer) = self.answer()
-        {
-            return answer;
-        }
         let sources = port_type::RECEIVE | port_type::PORT_SET;
         let request = match self.rng.below(20) {
             0..8 => self.send(),

@@ -61,6 +61,7 @@ pub(super) fn outcome(seen: Option<&Seen>) -> Outcome {
         None => return Outcome::Waits,
         Some(Seen::Trap(code, _)) => *code == KernReturn::Success,
         Some(Seen::Message(reply)) => reply.code == MessageReturn::Success,
+        Some(Seen::Excepted(answer, _)) => return outcome(Some(answer)),
         Some(Seen::Handler { .. } | Seen::Told(_) | Seen::Running(_)) => true,
     };
     if done {

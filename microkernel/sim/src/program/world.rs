@@ -290,6 +290,10 @@ impl World {
         if waits && (leads || !self.may_wait(task, &op)) {
             return Ok(());
         }
+        // The first thread takes everything down at last.
+        if thread == 0 && self.model.would_except(thread, &op) {
+            return Ok(());
+        }
         self.perform(thread, &op)?;
         self.settle()?;
         self.sim.kernel.check(&self.sim.machine)?;
@@ -311,15 +315,23 @@ impl World {
     pub fn perform(&mut self, thread: ThreadId, op: &Op) -> Verdict {
         self.history.push(format!("thread {thread}: {op:x?}"));
         let mut seen = self.execute(thread, op);
+        if seen.is_none() {
+            seen = self.excepted(thread, op);
+        }
         if seen.is_none() && self.model.clone().step(thread, op, None).is_err() {
-            seen = Some(match self.is_last(thread, op) {
-                true => Seen::Trap(KernReturn::Success, 0),
-                // Somebody whom it woke went first.
-                false => self.finish(self.threads[thread].0),
-            });
+            seen = match op {
+                _ if self.is_last(thread, op) => Some(Seen::Trap(KernReturn::Success, 0)),
+                // Somebody else went first.
+                Op::Raise(..) => self.goes_on(thread),
+                _ => Some(self.finish(self.threads[thread].0)),
+            };
         }
         let call = tally::call(op);
-        self.waiting.insert(thread, call.clone());
+        let waits_in = match seen {
+            Some(Seen::Excepted(..)) => "RaiseGuard".into(),
+            _ => call.clone(),
+        };
+        self.waiting.insert(thread, waits_in);
         self.count(call, seen.as_ref());
         let verdict = self.model.step(thread, op, seen.as_ref());
         self.history.push(format!("    {seen:x?}"));
@@ -506,7 +518,8 @@ fn registers(op: &Op) -> (i64, Vec<u64>) {
             flags,
             limit,
             label,
-        } => (trap::PORT_CONSTRUCT, vec![*flags, *limit, *label]),
+            guard,
+        } => (trap::PORT_CONSTRUCT, vec![*flags, *limit, *label, *guard]),
         Op::AllocateName { right, name: of } => {
             (trap::PORT_ALLOCATE_NAME, vec![(*right).into(), name(of)])
         }
@@ -597,6 +610,7 @@ fn outline(seen: Option<&Seen>) -> String {
         None => "waits".into(),
         Some(Seen::Running(_)) => "runs".into(),
         Some(Seen::Told(words)) => format!("{} words", words.len()),
+        Some(Seen::Excepted(answer, _)) => format!("excepted behind {}", outline(Some(answer))),
         Some(Seen::Trap(code, _)) => format!("{code:?}"),
         Some(Seen::Handler { mask, form, .. }) => format!("{mask:#x} {form:x?}"),
         Some(Seen::Message(reply)) => {
