@@ -50,6 +50,7 @@ void case_ports(void)
     WORKS(mach_port_allocate(task, MACH_PORT_RIGHT_PORT_SET, &set));
     EQUAL(mach_port_extract_member(task, port, set), KERN_NOT_IN_SET);
     WORKS(mach_port_insert_member(task, port, set));
+    EQUAL(mach_port_insert_member(task, port, set), KERN_ALREADY_IN_SET);
     send_words(port, 60, 0);
     WORKS(mach_port_get_attributes(task, port, MACH_PORT_RECEIVE_STATUS, (mach_port_info_t)&status, &count));
     EQUAL(count, MACH_PORT_RECEIVE_STATUS_COUNT);

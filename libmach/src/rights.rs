@@ -328,7 +328,7 @@ impl PortSet {
     /// Adds a port.
     ///
     /// # Errors
-    /// When the right was taken away behind its owner's back.
+    /// [`AlreadyInSet`](abi::kern_return::KernReturn::AlreadyInSet), or the right was taken away behind its owner's back.
     pub fn insert<I: ?Sized>(&self, member: &ReceiveRight<I>) -> Result<()> {
         Ok(trap::port_insert_member(member.name(), self.name())?)
     }

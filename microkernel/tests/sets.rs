@@ -38,6 +38,8 @@ fn a_port_is_in_many_sets_until_it_is_moved() {
     let (one, two, three, port) = (set(&mut me), set(&mut me), set(&mut me), me.port());
     me.insert_member(port, one).unwrap();
     me.insert_member(port, two).unwrap();
+    let again = me.insert_member(port, one);
+    assert_eq!(again, Err(KernReturn::AlreadyInSet));
     assert_eq!(me.attribute(port, attribute::PORT_SETS), Ok(2));
     me.message(&Request::send(port).id(1));
     assert_eq!(me.poll(two).id, 1);

@@ -114,6 +114,8 @@ codes! {
         MemoryFailure = 9,
         /// A pager answered with an error.
         MemoryError = 10,
+        /// The port is in the set.
+        AlreadyInSet = 11,
         /// The port is in no set.
         NotInSet = 12,
         /// The name is in use already.

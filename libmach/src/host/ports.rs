@@ -205,8 +205,11 @@ impl Entered {
     }
 
     fn insert_member(&mut self, member: Name, set: Name) -> Outcome<u64> {
-        self.members(member, set)?.insert(member);
-        Ok(0)
+        if self.members(member, set)?.insert(member) {
+            Ok(0)
+        } else {
+            Err(KernReturn::AlreadyInSet)
+        }
     }
 
     fn extract_member(&mut self, member: Name, set: Name) -> Outcome<u64> {

@@ -43,12 +43,12 @@ impl Ipc {
     /// Puts a port into a set, besides those that it is in (`mach_port_insert_member`).
     ///
     /// # Errors
-    /// `InvalidName`, `InvalidRight`: not a receive right and a set · `NameExists`: it is in there ·
+    /// `InvalidName`, `InvalidRight`: not a receive right and a set · `AlreadyInSet`: it is in there ·
     /// `ResourceShortage`: it is in [`MAX_SETS`] sets, or there is no memory.
     pub fn insert_member(&mut self, space: SpaceId, member: Name, set: Name) -> KernResult<()> {
         let (port, set) = self.member_and_set(space, member, set)?;
         if self.membership(port, set).is_some() {
-            return Err(KernReturn::NameExists);
+            return Err(KernReturn::AlreadyInSet);
         }
         self.join_set(port, set)
     }

@@ -55,6 +55,8 @@ fn receives(_: &World) -> Check {
 fn leaves(_: &World) -> Check {
     let (set, ports, sends) = ports()?;
     set.insert(&ports[0])?;
+    let twice = set.insert(&ports[0]);
+    equal("twice", twice, Err(KernReturn::AlreadyInSet.into()))?;
     set.remove(&ports[0])?;
     send(&sends[0], 7)?;
     equal("set", next(&set), Err(MessageReturn::ReceiveTimedOut))?;

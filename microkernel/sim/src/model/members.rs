@@ -54,7 +54,7 @@ impl Model {
         seen: Answer,
     ) -> Verdict {
         if self.is_member(task, member, set) {
-            return refuse(seen, &[Code::Success, Code::NameExists]);
+            return refuse(seen, &[Code::AlreadyInSet]);
         }
         self.member(task, (member, set), seen, |set, port| {
             set.push(port);
