@@ -396,6 +396,8 @@ pub trait Machine {
     ) -> Result<bool, OutOfPages>;
     /// How many large pages an address space maps.
     fn large_pages(&self, root: Root) -> u64;
+    /// Whether an address is mapped by a large page.
+    fn is_large(&self, root: Root, address: u64) -> bool;
     /// Removes the mappings of a range, whatever of it is mapped. At most 64 pages, or those of a large one.
     fn unmap(&mut self, root: Root, range: Range<u64>);
     /// Removes the mappings of a range of any size, all at once. Tables that have nothing else in them are set aside, and

@@ -89,7 +89,12 @@ pub struct Region {
     pub resident: u32,
     /// A number that is the same for every mapping of the same object; 0 before the first touch.
     pub object: u64,
+    /// Pages of 2 MiB that the hardware maps as such, of the first [`LARGE_PLACES`] that have room in it.
+    pub large: u32,
 }
+
+/// As many places for large pages are looked at for [`Region::large`].
+pub const LARGE_PLACES: u32 = 512;
 
 /// What [`Task::threads`] begins behind to list all.
 pub const FIRST_THREAD: u32 = u32::MAX;

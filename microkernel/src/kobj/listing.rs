@@ -5,8 +5,9 @@ use abi::kern_return::KernReturn;
 use abi::names::{Name, disposition};
 use abi::task::Limits;
 use abi::transport::Result;
+use abi::vm::LARGE_PAGE_SIZE;
 use interfaces::bounded::{List, Text};
-use interfaces::task::{Region, RightInfo};
+use interfaces::task::{LARGE_PLACES, Region, RightInfo};
 
 use super::Core;
 use super::transport::{Extent, Series};
@@ -19,7 +20,7 @@ use crate::ipc::message::Made;
 use crate::ipc::right::Right;
 use crate::machine::Machine;
 use crate::task::{LABEL_SIZE, Task, Tasks};
-use crate::vm::{CopyId, MapId, Vm};
+use crate::vm::{CopyId, MapId, RegionInfo, Vm};
 
 /// Names or threads that one step lists.
 const STEP: u32 = 64;
@@ -88,11 +89,24 @@ pub(super) fn right(ipc: &Ipc, space: SpaceId, index: u32) -> Option<RightInfo> 
     })
 }
 
-/// The regions of a map at and above an address.
-pub(super) fn regions(vm: &Vm, map: MapId, address: u64) -> List<Region, 32> {
+/// The regions of a map at and above an address. The list may end early, so that it looks at no more places for large pages than
+/// one region may have.
+pub(super) fn regions<M: Machine>(
+    vm: &Vm,
+    machine: &M,
+    (map, address): (MapId, u64),
+) -> List<Region, 32> {
     let mut list = List::default();
-    let mut at = address;
+    let (mut at, mut looks) = (address, 0);
     while let Ok(region) = vm.region(map, at) {
+        let places = large_places(&region);
+        looks += places.clone().count();
+        if looks > LARGE_PLACES as usize && !list.is_empty() {
+            break;
+        }
+        let large = vm.root(map).map_or(0, |root| {
+            places.filter(|at| machine.is_large(root, *at)).count()
+        });
         let entry = Region {
             address: region.start,
             size: region.size,
@@ -101,6 +115,7 @@ pub(super) fn regions(vm: &Vm, map: MapId, address: u64) -> List<Region, 32> {
             inherit: region.inheritance,
             resident: u32::try_from(region.resident).unwrap_or(u32::MAX),
             object: region.object,
+            large: large as u32,
         };
         if !list.push(entry) {
             break;
@@ -108,6 +123,18 @@ pub(super) fn regions(vm: &Vm, map: MapId, address: u64) -> List<Region, 32> {
         at = region.start + region.size;
     }
     list
+}
+
+/// Where large pages may lie in a region: the first places, of those that are looked at.
+fn large_places(region: &RegionInfo) -> impl Iterator<Item = u64> + Clone + use<> {
+    let end = match region.large {
+        true => region.start + region.size,
+        false => region.start,
+    };
+    (region.start.next_multiple_of(LARGE_PAGE_SIZE)..end)
+        .step_by(LARGE_PAGE_SIZE as usize)
+        .take_while(move |at| at + LARGE_PAGE_SIZE <= end)
+        .take(LARGE_PLACES as usize)
 }
 
 /// Rights to the ports of a task's threads, from the first one on, in steps. It begins anew when the thread has ended at

@@ -430,7 +430,8 @@ impl<M: Machine> Task for TaskObject<'_, '_, M> {
 
     async fn regions(&self, address: u64) -> Result<List<Region, 32>> {
         let map = self.map()?;
-        Ok(listing::regions(self.core.layers.cx.vm, map, address))
+        let cx = &self.core.layers.cx;
+        Ok(listing::regions(cx.vm, cx.machine, (map, address)))
     }
 
     async fn set_personality(&mut self, entry: u64) -> Result<()> {

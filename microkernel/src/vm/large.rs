@@ -130,7 +130,7 @@ impl Vm {
     }
 
     /// Whether an object may have large pages.
-    fn is_large(&self, object: ObjectId) -> bool {
+    pub(super) fn is_large(&self, object: ObjectId) -> bool {
         let here = self.object(object);
         here.large || matches!(here.kind, Kind::Physical { .. })
     }

@@ -58,6 +58,8 @@ pub struct RegionInfo {
     pub paged: bool,
     /// A number that is the same for every region of the same object; 0 before the first touch.
     pub object: u64,
+    /// Large pages may map it.
+    pub large: bool,
 }
 
 impl Vm {
@@ -107,6 +109,7 @@ impl Vm {
             resident,
             swapped,
             object: entry.object.map_or(0, super::ObjectId::to_bits),
+            large: entry.object.is_some_and(|object| self.is_large(object)),
         })
     }
 

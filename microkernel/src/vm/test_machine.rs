@@ -284,6 +284,11 @@ impl Machine for TestMachine {
         self.spaces[&root.0].large.len() as u64
     }
 
+    fn is_large(&self, root: Root, address: u64) -> bool {
+        let large = &self.spaces[&root.0].large;
+        large.contains(&(address - address % LARGE_PAGE_SIZE))
+    }
+
     fn unmap(&mut self, root: Root, range: Range<u64>) {
         check_step(&range);
         let space = self.space(root);

@@ -4,8 +4,9 @@ use abi::kern_return::KernReturn as K;
 use abi::start::names;
 use abi::task::Limits;
 use abi::trap;
-use abi::vm::{LARGE_PAGE_SIZE as LARGE, flags, map_flags, protection, region};
-use interfaces::task::Task;
+use abi::vm::{LARGE_PAGE_SIZE as LARGE, MAX_ADDRESS, flags, map_flags, protection, region};
+use interfaces::memory::MemoryRoot;
+use interfaces::task::{LARGE_PLACES, Task};
 use interfaces::vm::{Place, Vm};
 
 use crate::world::{Child, LIMITS, World, code};
@@ -50,6 +51,13 @@ fn every_call_that_gives_memory_gives_large_pages() {
         let small = LARGE / abi::PAGE_SIZE;
         let paid = |now: interfaces::vm::Statistics| now.charged - now.tables;
         assert_eq!(paid(after), paid(before) + small, "{number}");
+        let listed = || world.own().regions(at).unwrap()[0];
+        assert_eq!((listed().size, listed().large), (LARGE, 1), "{number}");
+        let readable = protection::READ.into();
+        world
+            .trap(trap::VM_PROTECT, &[at, abi::PAGE_SIZE, 0, readable])
+            .unwrap();
+        assert_eq!((listed().size, listed().large), (abi::PAGE_SIZE, 0));
         world.trap(trap::VM_DEALLOCATE, &[at, LARGE]).unwrap();
     }
     let none = world.own().vm_allocate(0, LARGE, flags::SUPERPAGE_MASK | 1);
@@ -92,4 +100,31 @@ fn a_task_that_ends_gives_its_large_pages_back() {
     }
     world.at_baseline();
     assert!(world.sim.borrow().machine.memory.available() + 64 > free);
+}
+
+#[test]
+fn a_list_of_regions_looks_at_few_places_for_large_pages() {
+    let world = World::single();
+    let size = (u64::from(LARGE_PLACES) - 1) * LARGE;
+    let root = world.root(names::MEMORY_ROOT).client::<dyn MemoryRoot>();
+    let window = root.window(1 << 40, 3 * size, 0).unwrap();
+    let read = u64::from(protection::READ);
+    let word = |rights| rights << map_flags::CURRENT_SHIFT | RW << map_flags::MAXIMUM_SHIFT;
+    let place = MAX_ADDRESS / 2 / LARGE * LARGE;
+    // The second one, by another protection, is none with the first.
+    for (offset, size, rights) in [(0, size, RW), (size, 2 * size, read)] {
+        let name = window.0.0.into();
+        let mapped = [name, place + offset, size, offset, word(rights)];
+        world.trap(trap::VM_MAP, &mapped).unwrap();
+    }
+    let list = |at: u64| {
+        let regions = world.own().regions(at).unwrap();
+        let sizes = regions.iter().map(|region| region.size);
+        sizes.collect::<Vec<_>>()
+    };
+    assert_eq!(list(place), [size], "the next one would be too many places");
+    assert_eq!(list(place + size)[0], 2 * size, "however many it has");
+    world.trap(trap::VM_DEALLOCATE, &[place, 3 * size]).unwrap();
+    world.release(window);
+    world.at_baseline();
 }

@@ -319,6 +319,13 @@ impl<'a, M: Physical> Tables<'a, M> {
         None
     }
 
+    /// Whether a large page is mapped at an address.
+    pub fn is_large(&self, root: u64, address: u64) -> bool {
+        // The bit is never set in a page's own entry.
+        self.entry(root, address)
+            .is_some_and(|entry| entry & flags::LARGE != 0)
+    }
+
     /// Removes the mappings of a range.
     pub fn unmap(&mut self, root: u64, range: Range<u64>) {
         self.change(root, range, |_| 0);

@@ -19,7 +19,16 @@ pub(super) async fn run(shell: &Shell, arguments: &[&str], session: &Session) ->
         return Err(Failure::Usage(ENTRY.0));
     };
     let task = target::find(shell, which)?;
-    let mut table = Table::new(["START", "END", "KIB", "IN MEMORY", "MAY", "CHILD", "OBJECT"]);
+    let mut table = Table::new([
+        "START",
+        "END",
+        "KIB",
+        "IN MEMORY",
+        "LARGE",
+        "MAY",
+        "CHILD",
+        "OBJECT",
+    ]);
     let mut address = 0;
     loop {
         let page = task.client().regions(address)?;
@@ -36,7 +45,7 @@ pub(super) async fn run(shell: &Shell, arguments: &[&str], session: &Session) ->
     Ok(session.stdout(table.text().as_bytes()).await?)
 }
 
-fn cells(region: &Region) -> [String; 7] {
+fn cells(region: &Region) -> [String; 8] {
     let child = match region.inherit {
         inherit::SHARE => "share",
         inherit::COPY => "copy",
@@ -47,6 +56,10 @@ fn cells(region: &Region) -> [String; 7] {
         format!("{:#x}", region.address.saturating_add(region.size)),
         (region.size / 1024).to_string(),
         (u64::from(region.resident) * 4).to_string(),
+        match region.large {
+            0 => String::from("-"),
+            large => large.to_string(),
+        },
         format!("{}/{}", letters(region.protection), letters(region.maximum)),
         String::from(child),
         id(region.object),
@@ -80,8 +93,13 @@ mod tests {
             inherit: 1,
             resident: 2,
             object: 0,
+            large: 0,
         };
-        let expected = ["0x400000", "0x403000", "12", "8", "r-x/rwx", "copy", "-"];
+        let mut expected = [
+            "0x400000", "0x403000", "12", "8", "-", "r-x/rwx", "copy", "-",
+        ];
         assert_eq!(cells(&region), expected);
+        expected[4] = "3";
+        assert_eq!(cells(&Region { large: 3, ..region }), expected);
     }
 }

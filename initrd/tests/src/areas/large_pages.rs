@@ -34,6 +34,12 @@ fn mapped() -> Check<u64> {
     Ok(own()?.memory().statistics()?.large)
 }
 
+/// How many of them the first region of an address has.
+fn listed(at: u64) -> Check<u32> {
+    let regions = own()?.client().regions(at)?;
+    Ok(regions.first().map_or(0, |region| region.large))
+}
+
 /// Pages in memory of the regions of a range. What the task's account pays for does not tell: a page of stack or heap that
 /// is written for the first time since a fork is paid for twice, until the child's memory has gone.
 fn present(at: u64, size: u64) -> Check<u64> {
@@ -69,6 +75,7 @@ fn split_at(at: u64, before: u64) -> Check {
         raw::poke(at + place, 1, 7);
     }
     equal("large", mapped()?, before + 2)?;
+    equal("listed", listed(at)?, 2)?;
     let info = own()?.memory().region(at, region::BASIC_INFO_64, 9)?;
     equal("size", info.size, 2 * LARGE)?;
     equal("wired", u32::from(info.info[8] > 0), 1)?;
@@ -79,6 +86,7 @@ fn split_at(at: u64, before: u64) -> Check {
     equal("split", mapped()?, before + 1)?;
     raw::deallocate(at, PAGE)?;
     equal("split", mapped()?, before)?;
+    equal("listed", listed(at + PAGE)?, 0)?;
     equal(
         "pages",
         present(at + PAGE, 2 * LARGE - PAGE)?,

@@ -541,6 +541,10 @@ impl Machine for SimMachine {
         self.spaces.large_pages(root)
     }
 
+    fn is_large(&self, root: Root, address: u64) -> bool {
+        self.spaces.is_large(root, address)
+    }
+
     fn unmap(&mut self, root: Root, range: Range<u64>) {
         check_step(&range);
         self.spaces.unmap(root, range);

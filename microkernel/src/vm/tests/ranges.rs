@@ -332,6 +332,7 @@ fn region_tells_what_is_at_or_above_an_address() {
         depth: 0,
         paged: false,
         object: rig.vm.region(map, 0).unwrap().object,
+        large: false,
     };
     assert_ne!(expected.object, 0);
     assert_eq!(rig.vm.region(map, 0), Ok(expected));

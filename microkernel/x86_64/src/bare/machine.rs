@@ -249,6 +249,10 @@ impl Machine for Hardware {
         Tables::new(&mut { Direct::KERNEL }).large_pages(table_of(root.0))
     }
 
+    fn is_large(&self, root: Root, address: u64) -> bool {
+        Tables::new(&mut { Direct::KERNEL }).is_large(table_of(root.0), address)
+    }
+
     fn unmap(&mut self, root: Root, range: Range<u64>) {
         Tables::new(&mut { Direct::KERNEL }).unmap(table_of(root.0), range);
     }

@@ -113,6 +113,8 @@ fn a_large_page_is_split_when_a_part_of_it_changes() {
     };
     assert_eq!(map(&mut tables, &mut pages), Ok(false));
     assert_eq!((tables.large_pages(0), tables.count(0)), (1, 3));
+    assert!(tables.is_large(0, place) && tables.is_large(0, place + LARGE_PAGE - 1));
+    assert!(!tables.is_large(0, place - 1) && !tables.is_large(0, place + LARGE_PAGE));
     // As a whole it stays one.
     tables.protect(0, place..place + LARGE_PAGE, protection::READ);
     assert_eq!(map(&mut tables, &mut pages), Ok(true));
@@ -121,6 +123,7 @@ fn a_large_page_is_split_when_a_part_of_it_changes() {
     pages.limit = 0;
     tables.protect(0, place + PAGE..place + 3 * PAGE, RX);
     assert_eq!((tables.large_pages(0), tables.count(0)), (0, 3));
+    assert!(!tables.is_large(0, place));
     for n in 0..512 {
         let rights = if n == 1 || n == 2 {
             protection::READ
