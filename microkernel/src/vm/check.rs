@@ -33,6 +33,9 @@ impl Vm {
         if self.settled && (self.unsettled.is_some() || self.replaced.is_some()) {
             return Err("what is to be settled was forgotten");
         }
+        if !self.reclaim.forgets_nobody() {
+            return Err("who waits for memory was forgotten");
+        }
         let mut entries = 0;
         for id in all(&self.maps) {
             let map = node(&self.maps, id);

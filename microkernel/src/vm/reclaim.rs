@@ -10,7 +10,10 @@
 //! more: its pages stay, charged to its own ledger. The last [`RESERVE`] pages are the kernel's and the default
 //! pager's: whoever else needs one waits until pages came free, as for a pager's page.
 //!
-//! Invariant: an idle page is mapped nowhere.
+//! Invariant: an idle page is mapped nowhere. While somebody waits for memory, there is more page-out to do, or a message at the store's
+//! port, whose receipt or whose receiver's end makes it go on, or all are to be woken ([`Vm::check`]). So it does no harm that the
+//! target is looked at only when somebody takes memory: nobody waits for that, but for more than the reserve, and the steps that come
+//! anyway see what others freed or wired meanwhile.
 //!
 //! Deliberately absent: what a slow pager does not take is not put into the store instead (Mach 3 did that). Its task pays
 //! for those pages wherever they lie, so it fills its own account alone, and other memory goes. Wired memory, message
@@ -144,6 +147,11 @@ impl Reclaim {
         (self.rest, self.unwatched) = (0, 0);
     }
 
+    /// Nobody waits for memory, or will be told of it.
+    pub(super) fn forgets_nobody(&self) -> bool {
+        !self.waiters || self.wanted || self.blocked || self.wake.is_some()
+    }
+
     pub(super) fn store_lost(&mut self) {
         self.blocked = false;
         if self.waiters {
@@ -267,17 +275,21 @@ impl Vm {
         context: &mut Context<'_, M>,
         room: Room,
     ) -> ReclaimStep {
-        let enough = self.free_target() + SLACK;
+        let (enough, free) = (self.free_target() + SLACK, context.machine.free_pages());
+        if self.reclaim.waiters {
+            // Frames come free when the lock is not held: this may be the last look at them for long.
+            self.notice_free(free);
+        }
         let reclaim = &mut self.reclaim;
         // A window that is begun is ended: its pages are barred till then.
-        if context.machine.free_pages() >= enough && reclaim.cursor.is_none() {
+        if free >= enough && reclaim.cursor.is_none() {
             (reclaim.wanted, reclaim.rounds) = (false, 0);
             return ReclaimStep::Done;
         }
         if reclaim.rounds >= MAX_ROUNDS {
             (reclaim.wanted, reclaim.rounds, reclaim.rest) = (false, 0, REST);
             if reclaim.waiters && room == Room::Idle {
-                reclaim.wake = Some(Woken::Hopeless);
+                reclaim.wake.get_or_insert(Woken::Hopeless);
             }
             reclaim.blocked = reclaim.waiters && room != Room::Idle;
             return ReclaimStep::Done;

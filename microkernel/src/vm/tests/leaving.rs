@@ -5,8 +5,10 @@ use std::vec;
 
 use super::*;
 use crate::base::ids::PortId;
+use crate::machine::Machine;
 use crate::vm::object::Shown;
-use crate::vm::{PagerId, ReclaimStep, Room, Terms, Which};
+use crate::vm::reclaim::MEMORY_KEY;
+use crate::vm::{Effect, PagerId, RESERVE, ReclaimStep, Room, STALLED, Terms, Which};
 use abi::vm::copy_strategy;
 
 /// The default pager.
@@ -421,4 +423,43 @@ fn a_region_tells_what_is_in_memory_and_what_was_put_away() {
     rig.deallocate(map, 0, 2).unwrap();
     assert_eq!(told(&rig, 2), (1, 0));
     rig.assert_empty();
+}
+
+// covers: O-08
+#[test]
+fn who_waits_for_memory_hears_of_frames_that_came_free_between_two_events() {
+    let next = |rig: &mut Rig| {
+        let effects = core::iter::from_fn(|| rig.vm.next_effect());
+        let mut effects = effects.take(9);
+        effects.find(|effect| *effect != Effect::Nothing)
+    };
+    // All that others had, or so few that page-out goes on, to no avail here.
+    for left in [0, RESERVE + 1] {
+        let (mut rig, map) = with_ten_pages();
+        let mut taken = Vec::new();
+        while rig.machine.free_pages() > RESERVE {
+            taken.push(rig.machine.allocate_page().unwrap());
+        }
+        let full = KernReturn::ResourceShortage;
+        let waits = rig.with(|vm, context| vm.wait_for_memory(context, map, full));
+        assert_eq!(waits, STALLED);
+        assert_eq!(next(&mut rig), Some(Effect::Reclaim));
+        // Nobody enters the kernel after this: only the step that goes on can see it.
+        while !taken.is_empty() && (left == 0 || rig.machine.free_pages() < left) {
+            rig.machine.free_page(taken.pop().unwrap());
+        }
+        rig.reclaim();
+        let woken = Effect::Wake {
+            key: MEMORY_KEY,
+            failed: false,
+        };
+        assert_eq!(next(&mut rig), Some(woken), "{left}");
+        rig.with(|vm, context| vm.all_woken(context));
+        for page in taken {
+            rig.machine.free_page(page);
+        }
+        rig.reclaim();
+        assert_eq!(next(&mut rig), None, "{left}");
+        rig.assert_empty();
+    }
 }
