@@ -28,7 +28,7 @@ impl Model {
         table.spared.insert(name);
     }
 
-    fn port_of(&self, subject: Subject) -> PortId {
+    pub(super) fn port_of(&self, subject: Subject) -> PortId {
         match subject {
             Subject::Task(task) => self.tasks[task].port,
             Subject::Thread(thread) => self.threads[thread].port,

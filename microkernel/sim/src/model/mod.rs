@@ -25,6 +25,7 @@ mod notify;
 mod raise;
 mod receive;
 mod semaphore;
+mod turns;
 mod urefs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -43,6 +44,7 @@ use raise::Raised;
 pub use raise::{Registers, Trouble};
 use semaphore::Semaphore;
 pub use semaphore::SemaphoreOp;
+pub use turns::SelfOp;
 
 /// A port, for as long as it lives. A reply object gets another one at each epoch.
 pub type PortId = usize;
@@ -154,6 +156,8 @@ pub enum Op {
     },
     /// With the registers at that moment.
     Raise(Trouble, Registers),
+    /// Of the calling thread.
+    Itself(SelfOp),
     /// Of the task or thread that the name holds a right to.
     Control(Name, Subject, ControlOp),
     /// The end of a task or a thread that the name holds a right to.
@@ -404,6 +408,8 @@ pub struct Model {
     sets: Vec<Vec<PortId>>,
     /// By owner and type.
     handlers: BTreeMap<(Owner, u32), Handler>,
+    /// What the host is known by.
+    host: PortId,
     batch: u64,
     /// What the trap that is judged tried with a guarded port: codes of `EXC_GUARD`.
     misuse: Option<[u64; 2]>,
@@ -421,10 +427,12 @@ impl Model {
             ports: Vec::new(),
             sets: Vec::new(),
             handlers: BTreeMap::new(),
+            host: 0,
             batch: 0,
             misuse: None,
             unsettled: false,
         };
+        model.host = model.new_port(Holder::Kernel);
         for task in 0..count {
             model.tasks[task].port = model.new_port(Holder::Kernel);
         }

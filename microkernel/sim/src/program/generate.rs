@@ -66,7 +66,7 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     {
         return Op::Message(answer);
     }
-    match names.rng.below(106) {
+    match names.rng.below(109) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -82,7 +82,8 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         69..74 => names.handler(),
         74..81 => names.trouble(),
         81 if names.rng.one_in(2) => names.terminate(),
-        100.. => names.control(),
+        100..106 => names.control(),
+        106.. => names.itself(),
         _ => Op::Message(names.message(patience)),
     }
 }
@@ -101,7 +102,7 @@ impl Names<'_> {
     }
 
     /// Any name: mostly one that there is.
-    fn any(&mut self) -> Name {
+    pub(super) fn any(&mut self) -> Name {
         let (live, past) = self.model.names(self.task);
         let odd = [
             Name::NULL,

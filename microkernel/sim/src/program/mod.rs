@@ -9,6 +9,7 @@ mod control;
 mod generate;
 mod held;
 mod tally;
+mod turns;
 mod world;
 
 use std::fmt::Write as _;

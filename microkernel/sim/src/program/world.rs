@@ -11,7 +11,7 @@ use microkernel::machine::FrameIndex;
 
 use super::generate::{self, Patience};
 use super::held::Held;
-use super::{Run, Step, Transcript, calls, tally};
+use super::{Run, Step, Transcript, calls, tally, turns};
 use crate::message::Request;
 use crate::model::{ControlOp, Model, Op, Seen, Subject, ThreadId, Verdict};
 use crate::rng::Rng;
@@ -566,6 +566,7 @@ fn registers(op: &Op) -> (i64, Vec<u64>) {
             trap::PORT_REQUEST_NOTIFICATION,
             vec![name(of), *id as u64, *sync, name(to)],
         ),
+        Op::Itself(op) => turns::registers(*op),
         Op::TakeSlot => (trap::REPLY_SLOT_TAKE, Vec::new()),
         Op::Semaphore(_)
         | Op::Kept(_)

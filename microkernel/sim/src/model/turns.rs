@@ -1,0 +1,51 @@
+//! Turns that threads give up (MACH.md T-11), as far as no time is needed: whoever runs meanwhile is the scheduler's
+//! business. And what a thread knows itself by: each time that it asks, it gets one more reference.
+
+use abi::kern_return::KernReturn as Code;
+use abi::names::Name;
+use abi::trap::switch_option;
+
+use super::names::{Answer, accept, refuse};
+use super::{Carried, Model, Subject, ThreadId, Verdict};
+
+/// A trap on the thread itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SelfOp {
+    /// `thread_switch`, with a deadline that is past. The name is a hint: any will do.
+    ThreadSwitch(Name, u64),
+    /// `swtch`, or its second half.
+    Swtch(u64),
+    /// `swtch_pri`, or its second half.
+    SwtchPri(u64),
+    /// `thread_self`.
+    ThreadSelf,
+    /// `task_self`.
+    TaskSelf,
+    /// `host_self`.
+    HostSelf,
+}
+
+impl Model {
+    pub(super) fn self_op(&mut self, thread: ThreadId, op: SelfOp, seen: Answer) -> Verdict {
+        let task = self.threads[thread].task;
+        let port = match op {
+            SelfOp::ThreadSwitch(_, option) => {
+                use switch_option::{DEPRESS, NONE, OSLOCK_DEPRESS, OSLOCK_WAIT, WAIT};
+                let known = [NONE, DEPRESS, WAIT, OSLOCK_DEPRESS, OSLOCK_WAIT];
+                return match known.contains(&option) {
+                    true => accept(seen),
+                    false => refuse(seen, &[Code::InvalidArgument]),
+                };
+            }
+            SelfOp::Swtch(_) | SelfOp::SwtchPri(_) if seen.1 <= 1 => return accept(seen),
+            SelfOp::Swtch(_) | SelfOp::SwtchPri(_) => {
+                return Err(format!("whether others wait is not {}", seen.1));
+            }
+            SelfOp::ThreadSelf => self.port_of(Subject::Thread(thread)),
+            SelfOp::TaskSelf => self.port_of(Subject::Task(task)),
+            SelfOp::HostSelf => self.host,
+        };
+        accept(seen)?;
+        self.accept_right(task, Carried::Send(port), Name(seen.1 as u32))
+    }
+}
