@@ -198,7 +198,7 @@ impl Model {
                 self.threads[thread].state = State::Unsent(Box::new(message), how);
             }
             State::Waiting => {
-                self.leave_semaphores(thread);
+                self.leave_wait(thread);
                 self.threads[thread].state = State::DueTrap(Code::Aborted);
             }
             State::Excepted(raised) => {
@@ -207,6 +207,12 @@ impl Model {
             }
             _ => {}
         }
+    }
+
+    /// The thread waits for no semaphore and no word any more.
+    pub(super) fn leave_wait(&mut self, thread: ThreadId) {
+        self.leave_semaphores(thread);
+        self.leave_words(thread);
     }
 
     /// Takes the message back that a thread waits to send.

@@ -167,7 +167,7 @@ impl Model {
         let mut kept = Vec::new();
         match state {
             State::Ended => return kept,
-            State::Waiting => self.leave_semaphores(thread),
+            State::Waiting => self.leave_wait(thread),
             State::Unsent(message, _) => kept.push(*message),
             State::Sending(_) => kept.extend(self.take_unsent(thread)),
             State::Receiving {

@@ -16,6 +16,7 @@ mod control;
 mod death;
 mod ends;
 mod exceptions;
+mod futex;
 mod guard;
 mod kept;
 mod members;
@@ -38,6 +39,7 @@ pub use control::ControlOp;
 pub use ends::Subject;
 pub use exceptions::{Form, HandlerOp, Level};
 use exceptions::{Handler, Owner};
+pub use futex::{FutexOp, Word};
 pub use kept::{Kept, KeptOp};
 use message::expect;
 use raise::Raised;
@@ -156,6 +158,7 @@ pub enum Op {
     },
     /// With the registers at that moment.
     Raise(Trouble, Registers),
+    Futex(FutexOp),
     /// Of the calling thread.
     Itself(SelfOp),
     /// Of the task or thread that the name holds a right to.
@@ -371,7 +374,7 @@ enum State {
     Unsent(Box<Message>, (MessageReturn, u32)),
     /// Will come back with this code.
     Due(MessageReturn),
-    /// Waits for a semaphore.
+    /// Waits for a semaphore or a word.
     Waiting,
     /// Will come back from another trap than `mach_msg`, with this code.
     DueTrap(KernReturn),
@@ -410,6 +413,7 @@ pub struct Model {
     handlers: BTreeMap<(Owner, u32), Handler>,
     /// What the host is known by.
     host: PortId,
+    words: BTreeMap<futex::Key, futex::Cell>,
     batch: u64,
     /// What the trap that is judged tried with a guarded port: codes of `EXC_GUARD`.
     misuse: Option<[u64; 2]>,
@@ -428,6 +432,7 @@ impl Model {
             sets: Vec::new(),
             handlers: BTreeMap::new(),
             host: 0,
+            words: BTreeMap::new(),
             batch: 0,
             misuse: None,
             unsettled: false,
@@ -493,6 +498,9 @@ impl Model {
             (Op::Terminate { name }, Some(Seen::Trap(code, value))) => {
                 self.terminate(thread, *name, Some((*code, *value)))
             }
+            (Op::Futex(op), seen) => futex::trap_answer(seen)
+                .and_then(|seen| self.futex_op(thread, *op, seen))
+                .map_err(|why| format!("{op:?}: {why}")),
             (Op::Semaphore(op), seen) => self
                 .semaphore_op(thread, op, seen)
                 .map_err(|why| format!("{op:?}: {why}")),

@@ -96,6 +96,7 @@ impl Model {
             Op::Kept(ref op) => self.kept_op(task, op, seen),
             Op::Personality { entry } => self.set_personality(task, entry, seen),
             Op::Semaphore(_)
+            | Op::Futex(_)
             | Op::Handler(..)
             | Op::Raise(..)
             | Op::Control(..)

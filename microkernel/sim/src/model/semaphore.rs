@@ -4,6 +4,7 @@ use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
 use abi::semaphore::policy;
 
+use super::futex::trap_answer;
 use super::names::{Answer, accept, refuse, value};
 use super::{Entry, Holder, Model, PortId, Seen, State, TaskId, ThreadId, Verdict};
 
@@ -80,7 +81,7 @@ impl Model {
         all
     }
 
-    /// A thread that has ended waits no more.
+    /// A thread waits no more.
     pub(super) fn leave_semaphores(&mut self, thread: ThreadId) {
         let semaphores = self
             .ports
@@ -97,11 +98,7 @@ impl Model {
         op: &SemaphoreOp,
         seen: Option<&Seen>,
     ) -> Verdict {
-        let answer = match seen {
-            Some(Seen::Trap(code, value)) => Some((*code, *value)),
-            Some(other) => return Err(format!("a trap answered {other:?}")),
-            None => None,
-        };
+        let answer = trap_answer(seen)?;
         if let SemaphoreOp::Wait {
             name,
             signal,

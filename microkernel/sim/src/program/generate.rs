@@ -35,7 +35,7 @@ const FORMS: [Form; 8] = [
 ];
 
 /// Where nothing is mapped; more than 32 bits.
-const NOWHERE: u64 = 0x12_3456_7000;
+pub(super) const NOWHERE: u64 = 0x12_3456_7000;
 
 /// Where a thread may go on.
 pub(super) const ENTRY: u64 = image::CODE + 16;
@@ -66,7 +66,7 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     {
         return Op::Message(answer);
     }
-    match names.rng.below(109) {
+    match names.rng.below(114) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -83,7 +83,8 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         74..81 => names.trouble(),
         81 if names.rng.one_in(2) => names.terminate(),
         100..106 => names.control(),
-        106.. => names.itself(),
+        106..109 => names.itself(),
+        109.. => names.futex(patience),
         _ => Op::Message(names.message(patience)),
     }
 }

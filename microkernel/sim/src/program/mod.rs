@@ -6,6 +6,7 @@
 
 mod calls;
 mod control;
+mod futex;
 mod generate;
 mod held;
 mod tally;

@@ -11,8 +11,7 @@ use microkernel::machine::FrameIndex;
 
 use super::generate::{self, Patience};
 use super::held::Held;
-use super::{Run, Step, Transcript, calls, tally, turns};
-use crate::message::Request;
+use super::{Run, Step, Transcript, calls, futex, tally, turns};
 use crate::model::{ControlOp, Model, Op, Seen, Subject, ThreadId, Verdict};
 use crate::rng::Rng;
 use crate::sim::{Answer, Config, Sim};
@@ -122,9 +121,11 @@ impl World {
         for own in &selves {
             calls::touch_handlers(&mut sim, first, own);
         }
+        let entry = futex::make_words(&mut sim, first, selves[0].task);
         let baseline = Baseline::of(&sim);
         for task in 1..setup.tasks {
             let lead = sim.add_task();
+            futex::share_words(&mut sim, (first, entry), lead);
             threads.push((lead, task));
             for _ in 1..setup.threads {
                 threads.push((sim.add_thread(lead), task));
@@ -303,7 +304,7 @@ impl World {
     fn may_wait(&self, task: usize, op: &Op) -> bool {
         match op {
             Op::Message(request) => self.model.is_free_to_wait(task, request.receive),
-            Op::Semaphore(_) => true,
+            Op::Semaphore(_) | Op::Futex(_) => true,
             _ => false,
         }
     }
@@ -355,6 +356,7 @@ impl World {
                 let reply = self.sim.on(frame).start_message(&request)?;
                 return Some(Seen::Message(self.take_arrays(frame, reply)));
             }
+            Op::Futex(op) => return self.futex(thread, *op),
             Op::Semaphore(op) => return self.semaphore(thread, op),
             Op::Kept(op) => return Some(self.kept(thread, op)),
             Op::Handler(level, op) => return Some(self.handler(thread, *level, op)),
@@ -364,7 +366,10 @@ impl World {
             Op::Control(name, subject, op) => return self.control(thread, (*name, *subject, op)),
             _ => {}
         }
-        let (number, arguments) = registers(op);
+        let (number, arguments) = match op {
+            Op::Itself(op) => turns::registers(*op),
+            op => registers(op),
+        };
         let answer = self.sim.on(frame).start(number, &arguments)?;
         Some(calls::seen(&answer))
     }
@@ -566,20 +571,12 @@ fn registers(op: &Op) -> (i64, Vec<u64>) {
             trap::PORT_REQUEST_NOTIFICATION,
             vec![name(of), *id as u64, *sync, name(to)],
         ),
-        Op::Itself(op) => turns::registers(*op),
         Op::TakeSlot => (trap::REPLY_SLOT_TAKE, Vec::new()),
-        Op::Semaphore(_)
-        | Op::Kept(_)
-        | Op::Handler(..)
-        | Op::Personality { .. }
-        | Op::Raise(..)
-        | Op::Control(..)
-        | Op::Terminate { .. }
-        | Op::Message(Request { .. }) => unreachable!("no trap on names: {op:?}"),
         Op::Guard { .. } | Op::Unguard { .. } | Op::SwapGuard { .. } => guard_registers(op),
         Op::MoveMember { member, set }
         | Op::InsertMember { member, set }
         | Op::ExtractMember { member, set } => (member_trap(op), vec![name(member), name(set)]),
+        op => unreachable!("no trap on names: {op:?}"),
     }
 }
 

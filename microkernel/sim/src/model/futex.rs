@@ -1,0 +1,190 @@
+//! Words of memory that threads wait for (MACH.md K-05): a task's own, and those of memory that all tasks share.
+
+use abi::kern_return::KernReturn as Code;
+
+use super::names::{Answer, refuse, value};
+use super::{Model, Seen, State, TaskId, ThreadId, Verdict};
+
+/// Threads that one trap wakes or moves at the most.
+const MOST: u64 = 64;
+
+/// Where a word lies, as a thread says it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Word {
+    /// A word of its task.
+    Own(u32),
+    /// A word that all tasks see.
+    Shared(u32),
+    /// Between two words.
+    Crooked,
+    /// Where nothing is mapped.
+    Nowhere,
+}
+
+/// What is done with a word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the traps' arguments under their own names")]
+pub enum FutexOp {
+    /// The program writes it.
+    Store { word: Word, value: u32 },
+    /// `timed`: with a deadline that is past.
+    Wait {
+        word: Word,
+        expected: u32,
+        timed: bool,
+    },
+    /// As many threads as `count`.
+    Wake { word: Word, count: u64 },
+    /// As many threads as `wakes`, and `moves` others go to another word.
+    Requeue {
+        words: [Word; 2],
+        expected: u32,
+        wakes: u64,
+        moves: u64,
+    },
+}
+
+/// What a word is known by: a task has its own.
+pub(super) type Key = (Option<TaskId>, u32);
+
+/// A word's value, and who waits for it, in the order in which they came.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Cell {
+    value: u32,
+    waiters: Vec<ThreadId>,
+}
+
+impl Model {
+    pub(super) fn futex_op(
+        &mut self,
+        thread: ThreadId,
+        op: FutexOp,
+        seen: Option<Answer>,
+    ) -> Verdict {
+        let task = self.threads[thread].task;
+        if let FutexOp::Wait {
+            word,
+            expected,
+            timed,
+        } = op
+        {
+            return self.wait_for_word(thread, (word, expected, timed), seen);
+        }
+        let seen = seen.ok_or("it waits, and must not")?;
+        let result = match op {
+            FutexOp::Store { word, value } => key(task, word).map(|key| {
+                self.words.entry(key).or_default().value = value;
+                0
+            }),
+            FutexOp::Wake { word, count } => {
+                key(task, word).map(|key| self.wake_some(key, count).len() as u64)
+            }
+            FutexOp::Requeue {
+                words,
+                expected,
+                wakes,
+                moves,
+            } => self.requeue(task, words, (expected, wakes, moves)),
+            FutexOp::Wait { .. } => Ok(0),
+        };
+        match result {
+            Ok(expected) => value(seen, expected),
+            Err(code) => refuse(seen, &[code]),
+        }
+    }
+
+    fn wait_for_word(
+        &mut self,
+        thread: ThreadId,
+        (word, expected, timed): (Word, u32, bool),
+        seen: Option<Answer>,
+    ) -> Verdict {
+        let code = match key(self.threads[thread].task, word) {
+            Err(code) => code,
+            Ok(key) if self.words.entry(key).or_default().value != expected => Code::Failure,
+            Ok(_) if timed => Code::OperationTimedOut,
+            Ok(key) => {
+                self.words.entry(key).or_default().waiters.push(thread);
+                self.threads[thread].state = State::Waiting;
+                return match seen {
+                    None => Ok(()),
+                    Some(seen) => Err(format!("it must wait, and came back with {seen:?}")),
+                };
+            }
+        };
+        refuse(seen.ok_or("it waits, and must not")?, &[code])
+    }
+
+    /// Wakes those who came first, and answers whom.
+    fn wake_some(&mut self, key: Key, count: u64) -> Vec<ThreadId> {
+        let woken = self.take_waiters(key, count);
+        for thread in &woken {
+            self.threads[*thread].state = State::DueTrap(Code::Success);
+        }
+        woken
+    }
+
+    fn take_waiters(&mut self, key: Key, count: u64) -> Vec<ThreadId> {
+        let waiters = &mut self.words.entry(key).or_default().waiters;
+        let count = count.min(MOST).min(waiters.len() as u64);
+        waiters.drain(..count as usize).collect()
+    }
+
+    fn requeue(
+        &mut self,
+        task: TaskId,
+        [from, to]: [Word; 2],
+        (expected, wakes, moves): (u32, u64, u64),
+    ) -> Result<u64, Code> {
+        let (from, to) = (key(task, from)?, key(task, to)?);
+        if from == to {
+            return Err(Code::InvalidArgument);
+        }
+        if self.words.entry(from).or_default().value != expected {
+            return Err(Code::Failure);
+        }
+        let woken = self.wake_some(from, wakes).len() as u64;
+        let moved = self.take_waiters(from, moves.min(MOST - woken));
+        let answer = woken | (moved.len() as u64) << 32;
+        self.words.entry(to).or_default().waiters.extend(moved);
+        Ok(answer)
+    }
+
+    /// Words that a task sees, and how many threads wait for each.
+    pub fn words(&self, task: TaskId) -> Vec<(Word, u32, usize)> {
+        let known = self.words.iter().filter_map(|((owner, at), cell)| {
+            let word = match owner {
+                None => Word::Shared(*at),
+                Some(owner) if *owner == task => Word::Own(*at),
+                Some(_) => return None,
+            };
+            Some((word, cell.value, cell.waiters.len()))
+        });
+        known.collect()
+    }
+
+    /// A thread waits for no word any more.
+    pub(super) fn leave_words(&mut self, thread: ThreadId) {
+        for cell in self.words.values_mut() {
+            cell.waiters.retain(|waiter| *waiter != thread);
+        }
+    }
+}
+
+fn key(task: TaskId, word: Word) -> Result<Key, Code> {
+    match word {
+        Word::Own(at) => Ok((Some(task), at)),
+        Word::Shared(at) => Ok((None, at)),
+        Word::Crooked => Err(Code::InvalidArgument),
+        Word::Nowhere => Err(Code::InvalidAddress),
+    }
+}
+
+/// The answer of an ordinary trap, if there is one.
+pub(super) fn trap_answer(seen: Option<&Seen>) -> Result<Option<Answer>, String> {
+    match seen {
+        Some(Seen::Trap(code, value)) => Ok(Some((*code, *value))),
+        Some(other) => Err(format!("a trap answered {other:?}")),
+        None => Ok(None),
+    }
+}
