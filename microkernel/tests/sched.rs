@@ -5,6 +5,7 @@ use abi::names::{Name, disposition, port_type};
 use abi::notify::{self, pending};
 use abi::trap;
 use microkernel::machine::FrameIndex;
+use microkernel::sched::Wait;
 use sim::{Config, Request, Rng, Sim, image};
 
 /// A word that all threads of a task see.
@@ -143,6 +144,43 @@ fn who_waits_for_a_word_is_moved_to_another_one_in_turn() {
             assert_eq!(code, u64::from(K::OperationTimedOut.0));
         }
         assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+    }
+}
+
+#[test]
+fn one_interrupt_sees_to_some_of_the_deadlines_that_have_come() {
+    /// As many as one interrupt takes.
+    const MOST: usize = 8;
+    for cpus in 1..=2 {
+        let mut sim = Sim::boot(Config::with_cpus(cpus));
+        let first = sim.first();
+        sim.on(first).poke(WORD, &[7, 0, 0, 0]);
+        let deadline = sim.now() + 3_600_000_000_000;
+        let threads: Vec<_> = (0..3 * MOST)
+            .map(|_| sim.add_thread_without_buffer(first))
+            .collect();
+        for thread in &threads {
+            let waits = sim
+                .on(*thread)
+                .start(trap::FUTEX_WAIT, &[WORD, 7, deadline]);
+            assert_eq!(waits, None);
+        }
+        let waiting = |sim: &Sim| {
+            let threads = sim.kernel.threads();
+            threads.filter(|(view, _)| view.wait == Wait::Futex).count()
+        };
+        sim.machine.advance(deadline);
+        let mut before = waiting(&sim);
+        while sim.deliver() {
+            let now = waiting(&sim);
+            assert!(before - now <= MOST, "{before} waited, {now} do now");
+            before = now;
+        }
+        assert_eq!(before, 0);
+        for thread in threads {
+            let code = sim.on(thread).finish().frame.rax;
+            assert_eq!(code, u64::from(K::OperationTimedOut.0));
+        }
     }
 }
 

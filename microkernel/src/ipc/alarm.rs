@@ -22,7 +22,7 @@ use crate::base::usage::Usage;
 use crate::machine::{Machine, NEVER, Time};
 
 /// Alarms that fire at once when the calendar is set; the rest does from the timer.
-const STEP: u32 = 64;
+const STEP: u32 = 8;
 
 /// A clock of the host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -320,11 +320,11 @@ impl Ipc {
         cx.sched.set_port_deadline(cx.machine, cx.cpu, next);
     }
 
-    /// Fires alarms whose time has come, at most `limit`.
-    pub(super) fn fire_alarms(&mut self, now: Time, limit: u32) {
-        for _ in 0..limit {
+    /// Fires alarms whose time has come, at most `limit`; how many fewer it were.
+    pub(super) fn fire_alarms(&mut self, now: Time, limit: u32) -> u32 {
+        for left in (0..limit).rev() {
             let Some((_, index)) = self.clocks.first().filter(|(time, _)| *time <= now) else {
-                return;
+                return left + 1;
             };
             self.clocks.remove(index);
             let alarm = self.clocks.alarms.at(index);
@@ -338,6 +338,7 @@ impl Ipc {
                 self.fire(notice, id, 0);
             }
         }
+        0
     }
 
     /// An alarm's message is received: what it tells.

@@ -105,10 +105,10 @@ impl Ipc {
         }
     }
 
-    /// Fires timers whose time has come, and alarms, at most `limit` of each; answers the next deadline.
+    /// Fires timers whose time has come, and alarms, at most `limit` together; answers the next deadline.
     pub fn fire_timers(&mut self, now: Time, limit: u32) -> Time {
-        self.fire_alarms(now, limit);
-        for _ in 0..limit {
+        let left = self.fire_alarms(now, limit);
+        for _ in 0..left {
             let Some(index) = self.timers.first(&ByDeadline(&mut self.ports)) else {
                 break;
             };
