@@ -114,7 +114,7 @@ pub const FUTEX_WAKE: i64 = -203;
 /// `futex_requeue(address, expected, wakes, to, moves)` → how many threads woke, and in the upper half how many wait for
 /// the word at `to` from now on, behind those that do already.
 ///
-/// Both are at most what was asked for, and 64 together. `Failure`: another value than `expected` · as [`FUTEX_WAIT`],
+/// Both are at most what was asked for, and 32 together. `Failure`: another value than `expected` · as [`FUTEX_WAIT`],
 /// of either word · `InvalidArgument`, too: both are one.
 pub const FUTEX_REQUEUE: i64 = -222;
 /// `message_buffer(address, size)`: registers the calling thread's message buffer.

@@ -385,7 +385,7 @@ pub fn futex_wake(word: &core::sync::atomic::AtomicU32, count: u32) -> Outcome<u
 }
 
 /// If `word` holds `expected`, wakes up to `wakes` threads that wait on it, and lets up to `moves` more wait on `to` instead;
-/// answers how many of each, which are no more than 64 together.
+/// answers how many of each, which are no more than 32 together.
 pub fn futex_requeue(
     (word, expected): (&core::sync::atomic::AtomicU32, u32),
     wakes: u32,

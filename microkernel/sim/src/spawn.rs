@@ -14,7 +14,7 @@ use crate::sim::Sim;
 const LIMITS: Limits = Limits {
     names: 10_000,
     messages: 10_000,
-    threads: 64,
+    threads: 128,
     pages: 256,
     kernel_bytes: 1 << 19,
 };

@@ -106,10 +106,11 @@ impl Kernel {
 
     /// Does up to a step's worth of what follows from pagers' answers and deaths.
     pub(super) fn perform_effects<M: Machine>(&mut self, machine: &mut M, cpu: Cpu) {
-        for _ in 0..STEP {
-            let Some(effect) = self.vm.next_effect() else {
-                return;
-            };
+        let mut left = STEP;
+        while left > 0
+            && let Some(effect) = self.vm.next_effect()
+        {
+            left -= 1;
             let (_, mut layers) = self.layers(machine, cpu);
             match effect {
                 Effect::Nothing => {}
@@ -122,18 +123,33 @@ impl Kernel {
                 Effect::Reclaim => layers.ipc.reclaim(&mut layers.cx),
                 Effect::Discard => layers.ipc.discard(&mut layers.cx),
                 Effect::Terminate(pager) => layers.ipc.end_memory_object(&mut layers.cx, pager),
-                Effect::Wake { key, failed } => match self.sched.wake_futex(key) {
-                    Some(thread) if failed => self.set_flag(thread, Flags::PAGE_FAILED),
-                    Some(_) => {}
-                    None => {
-                        let mut context = vm::Context {
-                            machine,
-                            ledgers: &mut self.ledgers,
-                        };
-                        self.vm.all_woken(&mut context);
-                    }
-                },
+                Effect::Wake { key, failed } => {
+                    let told = if failed {
+                        Flags::PAGE_FAILED
+                    } else {
+                        Flags::empty()
+                    };
+                    left -= self.wake_waiters(machine, (key, told), left);
+                }
             }
         }
+    }
+
+    /// Wakes up to `most` of the threads that wait by this key, with a flag; how many it were.
+    fn wake_waiters<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        (key, told): (WaitKey, Flags),
+        most: u32,
+    ) -> u32 {
+        let woken = self
+            .sched
+            .wake_word(key, most, |_, thread| thread.flags |= told);
+        if woken < most {
+            let ledgers = &mut self.ledgers;
+            let mut context = vm::Context { machine, ledgers };
+            self.vm.all_woken(&mut context);
+        }
+        woken
     }
 }

@@ -7,7 +7,7 @@
 //! The links are those of a queue, but for the leader's: the one before it is the last that waits; none, when it is
 //! alone.
 
-use super::thread::Link;
+use super::thread::{Link, Thread};
 use super::{Sched, ThreadQueue, Threads, Wait};
 use crate::base::ids::ThreadId;
 use crate::base::tree::{Links, Nodes};
@@ -38,6 +38,13 @@ impl Nodes for ByWord<'_> {
     }
 }
 
+/// Threads that waited for the same word, linked in the order in which they came; the last one's link leads nowhere.
+struct Part {
+    first: ThreadId,
+    last: ThreadId,
+    count: u32,
+}
+
 impl Sched {
     /// The thread waits for a wake of this word. The caller blocks it.
     pub fn wait_futex(&mut self, id: ThreadId, key: Key) {
@@ -50,44 +57,65 @@ impl Sched {
     }
 
     fn wait_word(&mut self, id: ThreadId, key: Key, wait: Wait) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.wait = wait;
+            thread.operands = key;
+            thread.link = Link::default();
+            self.join(key, (id, id));
+        }
+    }
+
+    /// Threads that are linked, from a first to a last one, and know their word already, wait for it behind those that do.
+    fn join(&mut self, key: Key, (first, last): (ThreadId, ThreadId)) {
         let leader = self.leader(key);
         let leads = leader.and_then(|leader| self.threads.get_mut(leader));
         // Alone, a leader is the last one itself.
-        let before = leads.and_then(|thread| thread.link.previous.replace(id).or(leader));
+        let before = leads.and_then(|thread| thread.link.previous.replace(last).or(leader));
         if let Some(before) = before {
-            ThreadQueue::learn_next(self.threads.get_mut(before), id);
-        }
-        let Some(thread) = self.threads.get_mut(id) else {
-            return;
-        };
-        thread.wait = wait;
-        thread.operands = key;
-        thread.link = Link {
-            previous: before,
-            next: None,
-        };
-        if before.is_none() {
+            ThreadQueue::learn_next(self.threads.get_mut(before), first);
+            self.set_previous(first, Some(before));
+        } else {
+            self.set_previous(first, Some(last).filter(|last| *last != first));
             let nodes = &mut ByWord(&mut self.threads);
-            self.words.insert(nodes, id.index());
+            self.words.insert(nodes, first.index());
         }
     }
 
-    /// Wakes the first thread that waits for this word, and answers which.
-    pub fn wake_futex(&mut self, key: Key) -> Option<ThreadId> {
-        let leader = self.leader(key)?;
-        self.leave_word(leader);
-        self.wake(leader);
-        Some(leader)
+    /// Wakes up to `most` threads that wait for this word, the first ones, each of which is handed out before; how many it
+    /// were.
+    pub fn wake_word(
+        &mut self,
+        key: Key,
+        most: u32,
+        mut each: impl FnMut(ThreadId, &mut Thread),
+    ) -> u32 {
+        let Some(part) = self.leave_first(key, most) else {
+            return 0;
+        };
+        let mut next = Some(part.first);
+        while let Some(id) = next
+            && let Some(thread) = self.threads.get_mut(id)
+        {
+            next = core::mem::take(&mut thread.link).next;
+            each(id, thread);
+            self.wake(id);
+        }
+        part.count
     }
 
-    /// The first thread that waits for a word waits for another one, behind those that do. Whether there was one.
-    pub fn move_waiter(&mut self, from: Key, to: Key) -> bool {
-        let leader = self.leader(from);
-        if let Some(leader) = leader {
-            self.leave_word(leader);
-            self.wait_word(leader, to, Wait::Futex);
+    /// Up to `most` threads that wait for a word, the first ones, wait for another one, behind those that do. How many it
+    /// were.
+    pub fn move_waiters(&mut self, from: Key, to: Key, most: u32) -> u32 {
+        let Some(part) = self.leave_first(from, most) else {
+            return 0;
+        };
+        let mut next = Some(part.first);
+        while let Some(thread) = next.and_then(|id| self.threads.get_mut(id)) {
+            thread.operands = to;
+            next = thread.link.next;
         }
-        leader.is_some()
+        self.join(to, (part.first, part.last));
+        part.count
     }
 
     /// Takes a thread out of the queue of a wait that is this layer's own. The caller wakes it.
@@ -100,25 +128,38 @@ impl Sched {
         }
     }
 
+    /// Takes up to `most` threads away from those that wait for a word, the first ones: the tree is searched once for all.
+    fn leave_first(&mut self, key: Key, most: u32) -> Option<Part> {
+        let first = self.leader(key).filter(|_| most > 0)?;
+        let end = self.threads.get(first)?.link.previous;
+        let (mut last, mut count) = (first, 1);
+        while count < most
+            && let Some(next) = self.threads.get(last)?.link.next
+        {
+            (last, count) = (next, count + 1);
+        }
+        let rest = self.threads.get_mut(last)?.link.next.take();
+        self.lead(key, rest, end);
+        Some(Part { first, last, count })
+    }
+
     /// Takes a thread away from those that wait for its word.
     fn leave_word(&mut self, id: ThreadId) {
         let Some(thread) = self.threads.get_mut(id) else {
             return;
         };
         let (key, Link { previous, next }) = (thread.operands, core::mem::take(&mut thread.link));
-        let Some(leader) = self.leader(key) else {
-            return;
-        };
-        if leader == id {
+        // The one before a leader is the last one, if any.
+        let before = previous.and_then(|before| self.threads.get_mut(before));
+        let Some(before) = before.filter(|before| before.link.next == Some(id)) else {
             return self.lead(key, next, previous);
-        }
-        if let Some(before) = previous.and_then(|before| self.threads.get_mut(before)) {
-            before.link.next = next;
-        }
-        match next {
-            Some(next) => self.set_previous(next, previous),
+        };
+        before.link.next = next;
+        if let Some(next) = next {
+            self.set_previous(next, previous);
+        } else if let Some(leader) = self.leader(key) {
             // It was the last one.
-            None => self.set_previous(leader, previous.filter(|last| *last != leader)),
+            self.set_previous(leader, previous.filter(|last| *last != leader));
         }
     }
 

@@ -8,8 +8,9 @@ use crate::machine::{Machine, NEVER};
 use crate::sched::futex::Key;
 use crate::task::{Layers, Task};
 
-/// Threads that one trap wakes or moves at the most; the caller learns how many, and asks again.
-const MAX_THREADS: u64 = 64;
+/// Threads that one trap wakes or moves at the most; the caller learns how many, and asks again. A wake of one that waits
+/// for a deadline as well takes some 1,100 instructions when very many do.
+const MAX_THREADS: u32 = 32;
 
 pub(super) fn wait<M: Machine>(
     layers: &mut Layers<'_, M>,
@@ -45,19 +46,19 @@ pub(super) fn wake<M: Machine>(
 ) -> KernResult<u64> {
     let (vm, mut context) = layers.vm();
     let (key, _) = vm.futex_word(&mut context, task.map, address)?;
-    Ok(wake_some(layers, key.bits(), count))
+    Ok(wake_some(layers, key.bits(), at_most(count)).into())
 }
 
-fn wake_some<M: Machine>(layers: &mut Layers<'_, M>, key: Key, count: u64) -> u64 {
-    let mut woken = 0;
-    while woken < count.min(MAX_THREADS) {
-        let Some(id) = layers.cx.sched.wake_futex(key) else {
-            break;
-        };
-        layers.cx.machine.frame(id.index()).rax = KernReturn::Success.0.into();
-        woken += 1;
-    }
-    woken
+/// As many as asked for, or as many as one trap takes.
+fn at_most(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX).min(MAX_THREADS)
+}
+
+fn wake_some<M: Machine>(layers: &mut Layers<'_, M>, key: Key, most: u32) -> u32 {
+    let cx = &mut layers.cx;
+    cx.sched.wake_word(key, most, |id, _| {
+        cx.machine.frame(id.index()).rax = KernReturn::Success.0.into();
+    })
 }
 
 /// Of those who wait for a word, the first ones go on, and the next ones wait for another word.
@@ -77,8 +78,8 @@ pub(super) fn requeue<M: Machine>(
     if value != expected {
         return Err(KernReturn::Failure);
     }
-    let woken = wake_some(layers, from, wakes);
-    let moves = moves.min(MAX_THREADS - woken);
-    let moved = (0..moves).take_while(|_| layers.cx.sched.move_waiter(from, to));
-    Ok(woken | (moved.count() as u64) << 32)
+    let woken = wake_some(layers, from, at_most(wakes));
+    let moves = at_most(moves).min(MAX_THREADS - woken);
+    let moved = layers.cx.sched.move_waiters(from, to, moves);
+    Ok(u64::from(woken) | u64::from(moved) << 32)
 }

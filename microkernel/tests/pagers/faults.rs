@@ -2,6 +2,7 @@
 
 use abi::kern_return::{KernReturn as K, MessageReturn};
 use abi::names::disposition;
+use abi::trap;
 use abi::vm::map_flags;
 use interfaces::memory_object::MemoryControl;
 use interfaces::thread::Thread;
@@ -134,6 +135,56 @@ fn a_pager_answers_in_any_order() {
     assert_eq!(f.supply(control, 0, &[1]).0, K::Success);
     assert_eq!(f.load(client, at), Some(1));
     assert_eq!(f.told(), None);
+}
+
+/// More threads than one step wakes.
+const MANY: usize = 100;
+
+// covers: O-03
+#[test]
+fn very_many_that_wait_for_a_page_go_on_in_steps_when_it_comes() {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(4);
+    let add = |_| f.sim.add_thread_without_buffer(f.client);
+    let threads: Vec<_> = (0..MANY).map(add).collect();
+    for thread in &threads {
+        assert_eq!(f.load(*thread, at), None);
+    }
+    let (other, pauses) = (f.client, f.sim.pauses);
+    assert_eq!(f.load(other, at + PAGE), None);
+    assert_eq!(f.told(), Some(Told::Request { page: 0, access: 1 }));
+    assert_eq!(f.told(), Some(Told::Request { page: 1, access: 1 }));
+    assert_eq!(f.supply(control, 0, &[4]).0, K::Success);
+    assert!(f.sim.pauses > pauses, "in one step");
+    assert!(!threads.iter().any(|thread| f.waits(*thread)) && f.waits(other));
+    for thread in threads {
+        assert_eq!(f.load(thread, at), Some(4));
+    }
+    assert_eq!(f.told(), None);
+    f.check_all();
+}
+
+// covers: O-03
+#[test]
+fn very_many_that_wait_for_a_page_fail_in_steps_when_it_cannot_be_had() {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(4);
+    let add = |_| f.sim.add_thread_without_buffer(f.client);
+    let threads: Vec<_> = (0..MANY).map(add).collect();
+    for thread in &threads {
+        let waits = f.sim.on(*thread).start(trap::FUTEX_WAKE, &[at, 1]);
+        assert_eq!(waits, None);
+    }
+    let pauses = f.sim.pauses;
+    assert_eq!(f.told(), Some(Told::Request { page: 0, access: 1 }));
+    let error = <dyn MemoryControl>::DATA_ERROR.id;
+    assert_eq!(f.refuse(control, error, 0, 1), K::Success);
+    assert!(f.sim.pauses > pauses, "in one step");
+    for thread in threads {
+        let answer = f.sim.on(thread).finish().frame.rax;
+        assert_eq!(answer, u64::from(K::MemoryError.0));
+    }
+    f.check_all();
 }
 
 // covers: O-03 T-09
