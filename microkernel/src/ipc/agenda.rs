@@ -99,7 +99,8 @@ impl Ipc {
         self.put_on_agenda(id);
     }
 
-    /// Works off at most `steps` items, fewer when they bring or end much.
+    /// Works off at most `steps` items, fewer when they bring or end much. A thread that goes on counts twice: it may have a
+    /// deadline, which very many others may have as well.
     pub fn work_off<M: Machine>(&mut self, cx: &mut Context<'_, M>, steps: u32) -> Progress {
         let mut left = steps;
         while left > 0 {
@@ -200,6 +201,7 @@ impl Ipc {
         match self.receiver_of(cx.sched, id) {
             Some(thread) => {
                 self.receive_for_blocked(cx, thread, id);
+                self.spent += 1;
                 false
             }
             None => !self.admit_next(cx, id) && !self.tell_of_message(id) && !self.tell_of_room(id),
@@ -212,6 +214,7 @@ impl Ipc {
         let admits = self.ports.get(id).is_some_and(waits);
         if admits {
             self.admit_sender(cx, id);
+            self.spent += 1;
         }
         admits
     }
@@ -238,17 +241,20 @@ impl Ipc {
         };
         if let Some(thread) = port.receivers.pop(&mut cx.sched.threads) {
             Self::finish(cx, thread, MessageReturn::ReceivePortChanged);
+            self.spent += 1;
         } else if let Some(thread) = port.senders.pop(&mut cx.sched.threads) {
             // The destination died after the message was copied in: the send has succeeded (M-06).
             if let Some(mut message) = self.take_parked(cx, thread) {
                 self.destroy_message(cx, &mut message);
             }
             self.sent_from_wait(cx, thread);
+            self.spent += 1;
         } else if let Kind::Kernel(Object::Semaphore(id)) = port.kind
             && let Some(thread) = cx.sched.first_waiter(id)
         {
             let code = KernReturn::Terminated;
             cx.sched.let_go(cx.machine, thread, code);
+            self.spent += 1;
         } else if let Some(notice) = port
             .requests
             .or(port.room_requests)

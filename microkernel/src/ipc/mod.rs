@@ -124,7 +124,8 @@ pub struct Ipc {
     /// The clocks, and who waits for them.
     pub clocks: Clocks,
     agenda: Agenda,
-    /// What messages with rights or memory have taken of a step since that was last asked, beside the items that they are.
+    /// What messages with rights or memory, and threads, have taken of a step since that was last asked, beside the items that
+    /// they are.
     spent: u32,
     /// Port arrays that nobody took.
     ending: Option<ArrayId>,

@@ -80,6 +80,7 @@ impl Ipc {
             return false;
         };
         Self::finish(cx, thread, MessageReturn::ReceivePortChanged);
+        self.spent += 1;
         true
     }
 

@@ -18,7 +18,7 @@ use crate::base::tree::Tree;
 use crate::machine::Machine;
 
 /// Threads that one step of [`Sched::signal_all`] lets go.
-const STEP: u32 = 64;
+const STEP: u32 = 32;
 
 /// Who waits.
 #[derive(Debug)]

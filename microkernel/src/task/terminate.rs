@@ -16,8 +16,11 @@ use crate::sched::actions::kinds;
 use crate::sched::{Flags, State, Wait};
 use crate::vm;
 
-/// Threads or names that one step ends: each takes up to 1,500 instructions, with interrupts off (2026-11).
+/// Names that one step ends: each takes up to 1,500 instructions, with interrupts off (2026-11).
 const STEP: u32 = 32;
+
+/// Threads that one step ends: each takes up to 3,000 instructions, where very many wait for words and deadlines (2026-11).
+const THREADS: u32 = 14;
 
 /// Places for names that one step looks at.
 const LOOK: u32 = 512;
@@ -81,7 +84,7 @@ impl Tasks {
     ///
     /// Its own rights to its port do not count, in its names and as its exception port: only its threads could
     /// use them. A thread may yet run if it is not suspended, or if its port has a send right. Not found are
-    /// tasks with more than `STEP` suspended threads, and those that only messages in the queues of such
+    /// tasks with more than `THREADS` suspended threads, and those that only messages in the queues of such
     /// tasks lead to; they, too, cost nobody but their creator.
     pub fn end_if_deserted<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: TaskId) {
         let Some(task) = self.arena.get(id) else {
@@ -96,7 +99,7 @@ impl Tasks {
             return;
         }
         let mut next = task.first_thread;
-        for _ in 0..STEP {
+        for _ in 0..THREADS {
             let Some(thread) = next.and_then(|thread| layers.cx.sched.threads.get(thread)) else {
                 break;
             };
@@ -179,7 +182,7 @@ impl Tasks {
     fn end_threads<M: Machine>(&mut self, layers: &mut Layers<'_, M>, id: TaskId) {
         let mut next = self.arena.get(id).and_then(|task| task.first_thread);
         let mut running = false;
-        for _ in 0..STEP {
+        for _ in 0..THREADS {
             let Some(thread) = next else { break };
             let Some(record) = layers.cx.sched.threads.get(thread) else {
                 break;
