@@ -3,6 +3,7 @@
 mod chain;
 mod forks;
 mod large;
+mod paged;
 mod ports;
 mod superpages;
 mod tasks;
@@ -52,7 +53,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const ALL: [Story; 22] = [
+pub const ALL: [Story; 30] = [
     Story {
         name: "threads",
         count: 50_000,
@@ -69,6 +70,26 @@ pub const ALL: [Story; 22] = [
         run: threads::at_words,
     },
     Story {
+        name: "threads at deadlines",
+        count: 50_000,
+        run: threads::at_deadlines,
+    },
+    Story {
+        name: "threads at deadlines, ended",
+        count: 50_000,
+        run: threads::ended_in_wait,
+    },
+    Story {
+        name: "threads at a port",
+        count: 50_000,
+        run: threads::at_a_port,
+    },
+    Story {
+        name: "threads at a full port",
+        count: 50_000,
+        run: threads::sending,
+    },
+    Story {
         name: "threads at semaphores",
         count: 60_000,
         run: threads::at_semaphores,
@@ -79,9 +100,19 @@ pub const ALL: [Story; 22] = [
         run: threads::listed,
     },
     Story {
+        name: "threads at pages",
+        count: 50_000,
+        run: paged::awaited,
+    },
+    Story {
         name: "ports",
         count: 100_000,
         run: ports::one_by_one,
+    },
+    Story {
+        name: "ports with timers",
+        count: 50_000,
+        run: ports::timed,
     },
     Story {
         name: "ports of a task",
@@ -152,6 +183,16 @@ pub const ALL: [Story; 22] = [
         name: "tasks listed",
         count: 10_000,
         run: tasks::in_their_set,
+    },
+    Story {
+        name: "threads listed by the set",
+        count: 30_000,
+        run: tasks::threads_in_their_set,
+    },
+    Story {
+        name: "tasks told of room",
+        count: 10_000,
+        run: tasks::told_of_room,
     },
     Story {
         name: "nested rights",

@@ -2,6 +2,8 @@
 
 use alloc::format;
 
+use interfaces::clock::{ClockReply, Time};
+use libmach::abi::clock::{ALARM_REPLY, kind, which};
 use libmach::abi::kern_return::MessageReturn;
 use libmach::abi::message::{Descriptor, MAX_DESCRIPTORS, MAX_PORTS, descriptor};
 use libmach::abi::names::{Name, disposition, right};
@@ -9,13 +11,15 @@ use libmach::abi::notify;
 use libmach::abi::registers::Shape;
 use libmach::abi::task::Limits;
 use libmach::abi::trap::{attribute, construct};
-use libmach::{buffer, message, trap};
+use libmach::{ReceiveRight, buffer, message, trap};
 
 use super::large::{receive, rights_in, send};
 use super::{Peak, Scene, Table};
 use crate::raw::Pages;
 use crate::{Result, ensure};
 
+/// Nanoseconds in which one is made and an alarm set.
+const EACH: u64 = 50_000;
 /// Kernel memory for a task with so many ports.
 const BYTES_EACH: u64 = 1024;
 
@@ -83,6 +87,36 @@ pub(super) fn watched_by_many(scene: &Scene, count: u64, peak: &mut Peak) -> Res
         trap::port_mod_refs(Name(found.words[0] as u32), right::DEAD_NAME, -2)?;
     }
     trap::port_destroy(notes)?;
+    Ok(())
+}
+
+/// Each is told of a time, which is the same for all; and so is one more, by so many alarms.
+pub(super) fn timed(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let ports = Table::new(count)?;
+    let told: ReceiveRight<dyn ClockReply> = ReceiveRight::new()?;
+    let clock = scene.privileged.client().clock_service(which::SYSTEM)?;
+    let deadline = trap::clock() + count * EACH;
+    let time = Time::of(deadline);
+    for n in 0..count {
+        let port = trap::port_allocate(right::RECEIVE)?;
+        ports.set(n, port);
+        trap::timer_arm(port, deadline)?;
+        let alarm = told.make_send_once()?;
+        clock.client().alarm(kind::ABSOLUTE, time, alarm)?;
+    }
+    peak.note(scene)?;
+    for n in 0..count {
+        for (port, id) in [
+            (ports.get(n), notify::pending::TIMER),
+            (told.name(), ALARM_REPLY),
+        ] {
+            let (code, found) = message::receive(port);
+            ensure((code, found.id()) == (MessageReturn::Success, id), || {
+                format!("{code}, message {}", found.id())
+            })?;
+        }
+        trap::port_destroy(ports.get(n))?;
+    }
     Ok(())
 }
 

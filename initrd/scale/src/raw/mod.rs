@@ -1,27 +1,31 @@
 //! What has no safe form: the code of the threads that wait, and memory by its address.
-//!
-//! Threads that wait for a message or for a word do nothing else, so that very many of them have room.
 #![allow(unsafe_code, reason = "the operations are the point")]
+
+mod waiters;
 
 use core::sync::atomic::AtomicU32;
 
 use interfaces::task::Task;
 use interfaces::vm::Place;
+use libmach::abi::PAGE_SIZE;
 use libmach::abi::message::Descriptor;
 use libmach::abi::names::Name;
 use libmach::abi::vm::{flags, inherit, map_flags, protection};
-use libmach::abi::{PAGE_SIZE, thread_state::ThreadState};
 use libmach::{SendRight, trap};
 
 use crate::Result;
 
+pub(crate) use waiters::{asker, at_semaphore, reader, sender, sleeper, waiter, watcher};
+
 /// Memory to read and write, for `vm_map`.
-const FRESH: u64 = {
+const FRESH: u64 = fresh(inherit::COPY);
+
+const fn fresh(inheritance: u32) -> u64 {
     let rights = (protection::READ | protection::WRITE) as u64;
     rights << map_flags::CURRENT_SHIFT
         | rights << map_flags::MAXIMUM_SHIFT
-        | (inherit::COPY as u64) << map_flags::INHERIT_SHIFT
-};
+        | (inheritance as u64) << map_flags::INHERIT_SHIFT
+}
 
 /// Pages of this task, given back at the end.
 #[derive(Debug)]
@@ -38,7 +42,15 @@ impl Pages {
         Ok(Self { address, count })
     }
 
-    /// Those of a memory entry, to be read.
+    /// The same, which tasks that inherit them share.
+    pub(crate) fn shared(count: u64) -> Result<Self> {
+        const FLAGS: u64 = map_flags::ANYWHERE | fresh(inherit::SHARE);
+        // SAFETY: as in `new`.
+        let address = unsafe { trap::vm_map(Name::NULL, 0, count * PAGE_SIZE, 0, FLAGS)? };
+        Ok(Self { address, count })
+    }
+
+    /// Those of a memory entry or memory object, to be read.
     pub(crate) fn of(entry: Name, count: u64) -> Result<Self> {
         const READ: u64 = protection::READ as u64;
         let flags = map_flags::ANYWHERE
@@ -112,6 +124,14 @@ impl Pages {
         Ok(trap::futex_wake(word, count)?)
     }
 
+    /// Has up to `count` threads that wait for a word, which is 0, wait for another one; how many it were.
+    pub(crate) fn requeue(&self, index: u64, other: u64, count: u32) -> Result<u64> {
+        // SAFETY: as in `wake`, of both words.
+        let word = |index| unsafe { AtomicU32::from_ptr(self.word(index)) };
+        let (_, moved) = trap::futex_requeue((word(index), 0), 0, word(other), count)?;
+        Ok(moved.into())
+    }
+
     /// The address of a word of 32 bits.
     pub(crate) fn place(&self, index: u64) -> u64 {
         self.word(index) as u64
@@ -141,127 +161,4 @@ impl Drop for Pages {
         let gone = unsafe { trap::vm_deallocate(self.address, self.count * PAGE_SIZE) };
         debug_assert!(gone.is_ok(), "pages are gone already");
     }
-}
-
-/// A new thread's registers: it writes to the page at `stack`, waits for a message on `port`, adds 1 to the word at
-/// `done` if one came, and ends.
-#[cfg(target_os = "none")]
-pub(crate) fn waiter(port: Name, stack: u64, done: u64) -> ThreadState {
-    ThreadState {
-        rip: wait as *const () as u64,
-        rsp: stack + PAGE_SIZE,
-        rdx: port.0.into(),
-        rbx: done,
-        rflags: libmach::abi::thread_state::FIXED_FLAGS,
-        ..ThreadState::default()
-    }
-}
-
-#[cfg(target_os = "none")]
-#[unsafe(naked)]
-extern "C" fn wait() -> ! {
-    core::arch::naked_asm!(
-        "push rdx",
-        "mov eax, {mach_msg}",
-        "cdqe",
-        "mov edi, {receive}",
-        "xor esi, esi",
-        "xor r10d, r10d",
-        "syscall",
-        "test eax, eax",
-        "jnz 2f",
-        "lock inc qword ptr [rbx]",
-        "2:",
-        "mov eax, {thread_exit}",
-        "cdqe",
-        "syscall",
-        "ud2",
-        mach_msg = const libmach::abi::trap::MACH_MSG as i32,
-        receive = const libmach::abi::registers::options::RECEIVE,
-        thread_exit = const libmach::abi::trap::THREAD_EXIT as i32,
-    )
-}
-
-/// A new thread's registers: it waits for a wake of a word that is 0, adds 1 to the word at `done`, and ends.
-#[cfg(target_os = "none")]
-pub(crate) fn sleeper(word: u64, done: u64) -> ThreadState {
-    ThreadState {
-        rip: sleep as *const () as u64,
-        rdi: word,
-        rbx: done,
-        rflags: libmach::abi::thread_state::FIXED_FLAGS,
-        ..ThreadState::default()
-    }
-}
-
-#[cfg(target_os = "none")]
-#[unsafe(naked)]
-extern "C" fn sleep() -> ! {
-    core::arch::naked_asm!(
-        "mov eax, {futex_wait}",
-        "cdqe",
-        "xor esi, esi",
-        "mov rdx, -1",
-        "syscall",
-        "lock inc qword ptr [rbx]",
-        "mov eax, {thread_exit}",
-        "cdqe",
-        "syscall",
-        "ud2",
-        futex_wait = const libmach::abi::trap::FUTEX_WAIT as i32,
-        thread_exit = const libmach::abi::trap::THREAD_EXIT as i32,
-    )
-}
-
-/// A new thread's registers: it waits for a semaphore, adds 1 to the word at `done` if that let it go, else to the one a
-/// page behind, and ends.
-#[cfg(target_os = "none")]
-pub(crate) fn at_semaphore(semaphore: Name, done: u64) -> ThreadState {
-    ThreadState {
-        rip: wait_semaphore as *const () as u64,
-        rdi: semaphore.0.into(),
-        rbx: done,
-        rflags: libmach::abi::thread_state::FIXED_FLAGS,
-        ..ThreadState::default()
-    }
-}
-
-#[cfg(target_os = "none")]
-#[unsafe(naked)]
-extern "C" fn wait_semaphore() -> ! {
-    core::arch::naked_asm!(
-        "mov eax, {semaphore_wait}",
-        "cdqe",
-        "syscall",
-        "test eax, eax",
-        "jz 2f",
-        "add rbx, {page}",
-        "2:",
-        "lock inc qword ptr [rbx]",
-        "mov eax, {thread_exit}",
-        "cdqe",
-        "syscall",
-        "ud2",
-        semaphore_wait = const libmach::abi::trap::SEMAPHORE_WAIT as i32,
-        page = const PAGE_SIZE,
-        thread_exit = const libmach::abi::trap::THREAD_EXIT as i32,
-    )
-}
-
-/// The host has no such threads.
-#[cfg(not(target_os = "none"))]
-pub(crate) fn waiter(_: Name, _: u64, _: u64) -> ThreadState {
-    ThreadState::default()
-}
-
-/// Nor these.
-#[cfg(not(target_os = "none"))]
-pub(crate) fn at_semaphore(_: Name, _: u64) -> ThreadState {
-    ThreadState::default()
-}
-
-/// Nor these.
-#[cfg(not(target_os = "none"))]
-pub(crate) fn sleeper(_: u64, _: u64) -> ThreadState {
-    ThreadState::default()
 }
