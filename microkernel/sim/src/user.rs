@@ -17,6 +17,9 @@ pub fn buffer_address(thread: FrameIndex) -> u64 {
     image::DATA + 0x4000 + u64::from(thread % 16) * MIN_BUFFER
 }
 
+/// How often a fault may cost a thread its turn.
+const TURNS: u32 = 8;
+
 /// One thread, for as long as the test speaks for it.
 pub struct User<'a> {
     sim: &'a mut Sim,
@@ -395,8 +398,12 @@ impl User<'_> {
     /// # Panics
     /// When the access faults for good.
     pub fn poke(&mut self, address: u64, bytes: &[u8]) {
-        let cpu = self.cpu();
-        assert_eq!(self.sim.write(cpu, address, bytes), Ok(()));
+        // Others may have their turn when a fault is repaired.
+        let written = (0..TURNS).any(|_| {
+            let cpu = self.cpu();
+            self.sim.write(cpu, address, bytes).is_ok()
+        });
+        assert!(written, "{address:#x} cannot be written");
     }
 
     /// Fresh memory with these names.

@@ -246,8 +246,10 @@ impl Model {
                 },
                 disposition::MOVE_RECEIVE,
             ) => {
-                if let Some((_, true)) = self.ports[port].guard {
-                    self.misuse(name, (tried::INCORRECT_GUARD, 0));
+                if self.ports[port].stays() {
+                    if self.ports[port].guard.is_some() {
+                        self.misuse(name, (tried::INCORRECT_GUARD, 0));
+                    }
                     return None;
                 }
                 self.clear_receiver(port);

@@ -26,8 +26,10 @@ mod notify;
 mod raise;
 mod receive;
 mod semaphore;
+mod timer;
 mod turns;
 mod urefs;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -41,11 +43,11 @@ pub use exceptions::{Form, HandlerOp, Level};
 use exceptions::{Handler, Owner};
 pub use futex::{FutexOp, Word};
 pub use kept::{Kept, KeptOp};
-use message::expect;
 use raise::Raised;
 pub use raise::{Registers, Trouble};
 use semaphore::Semaphore;
 pub use semaphore::SemaphoreOp;
+pub use timer::{FAR, NEVER, TimerOp};
 pub use turns::SelfOp;
 
 /// A port, for as long as it lives. A reply object gets another one at each epoch.
@@ -159,6 +161,7 @@ pub enum Op {
     /// With the registers at that moment.
     Raise(Trouble, Registers),
     Futex(FutexOp),
+    Timer(TimerOp),
     /// Of the calling thread.
     Itself(SelfOp),
     /// Of the task or thread that the name holds a right to.
@@ -307,12 +310,20 @@ struct Port {
     /// The guard, and whether it is strict.
     guard: Option<(u64, bool)>,
     no_senders: Option<(PortId, u64)>,
+    is_timer: bool,
+    /// When its timer goes off, if it has not yet.
+    deadline: Option<u64>,
     destroyed: Option<PortId>,
     /// What the kernel has behind it.
     semaphore: Option<Semaphore>,
 }
 
 impl Port {
+    /// Whether its receive right stays where it is.
+    fn stays(&self) -> bool {
+        self.is_timer || matches!(self.guard, Some((_, true)))
+    }
+
     /// How many messages count against the limit: notifications need no room (N-08).
     fn load(&self) -> u64 {
         self.queue
@@ -324,11 +335,12 @@ impl Port {
 
 impl Message {
     /// Messages of one lane come in order (M-14): those of tasks, the notifications that a send-once
-    /// right was lost, and all other notifications.
+    /// right was lost, a timer's, and all other notifications.
     fn lane(&self) -> u8 {
         match self.id {
             _ if !self.from_kernel => 0,
             abi::notify::SEND_ONCE => 1,
+            abi::notify::pending::TIMER => 3,
             _ => 2,
         }
     }
@@ -536,133 +548,6 @@ impl Model {
         self.accept_right(to, right, got)
     }
 
-    /// A thread that waited came back.
-    ///
-    /// # Errors
-    /// What the rules would have had.
-    pub fn complete(&mut self, thread: ThreadId, seen: &Seen) -> Verdict {
-        let verdict = self.come_back(thread, seen);
-        self.ask_on();
-        verdict
-    }
-
-    fn come_back(&mut self, thread: ThreadId, seen: &Seen) -> Verdict {
-        let state = self.threads[thread].state.clone();
-        let reply = match (&state, seen) {
-            (State::DueTrap(due), Seen::Trap(code, _)) if due == code => {
-                self.threads[thread].state = State::User;
-                return Ok(());
-            }
-            (State::Resumed(expected), Seen::Running(now)) if **expected == *now => {
-                self.threads[thread].state = State::User;
-                return Ok(());
-            }
-            (State::Stopping, Seen::Message(reply)) if reply.words[0] == 0 => {
-                self.threads[thread].state = State::User;
-                return expect(Some(reply), &[MessageReturn::Success]);
-            }
-            (_, Seen::Message(reply)) => reply,
-            _ => {
-                return Err(format!(
-                    "thread {thread} is {state:x?} and came back with {seen:x?}"
-                ));
-            }
-        };
-        match state {
-            State::Due(code) if code == reply.code => {
-                self.threads[thread].state = State::User;
-                Ok(())
-            }
-            State::Unsent(message, how) => {
-                self.threads[thread].state = State::User;
-                self.unsend(thread, (&message, how), reply)
-            }
-            State::Receiving { source, claimed } => {
-                if !claimed && !self.take_claim_over(source) {
-                    return Err(format!(
-                        "thread {thread} came back without reason: {reply:x?}"
-                    ));
-                }
-                self.threads[thread].state = State::User;
-                self.deliver(thread, source, reply, From::Claims)
-            }
-            state => Err(format!(
-                "thread {thread} is {state:?} and came back with {reply:x?}"
-            )),
-        }
-    }
-
-    /// Another thread than the one that the model chose shows a message; that one waits on.
-    fn take_claim_over(&mut self, source: Source) -> bool {
-        let ports: Vec<PortId> = (0..self.ports.len())
-            .filter(|port| self.covers(source, *port) && !self.ports[*port].claims.is_empty())
-            .collect();
-        let chosen = (0..self.threads.len()).find(|thread| match self.threads[*thread].state {
-            State::Receiving {
-                source,
-                claimed: true,
-            } => ports.iter().any(|port| self.covers(source, *port)),
-            _ => false,
-        });
-        if let Some(State::Receiving { claimed, .. }) =
-            chosen.map(|thread| &mut self.threads[thread].state)
-        {
-            *claimed = false;
-        }
-        chosen.is_some()
-    }
-
-    /// Whether the thread is not in a trap.
-    pub fn is_in_user_mode(&self, thread: ThreadId) -> bool {
-        self.threads[thread].state == State::User
-    }
-
-    /// A thread that waited and must come back now, or have its answer if it is stopped.
-    pub fn due(&self) -> Option<ThreadId> {
-        (0..self.threads.len()).find(|thread| match self.threads[*thread].state {
-            State::Resumed(_) | State::Stopping => !self.is_stopped(*thread),
-            _ if self.is_stopped(*thread) && self.comes_in_steps(*thread) => false,
-            State::Due(_)
-            | State::DueTrap(_)
-            | State::Unsent(..)
-            | State::Receiving { claimed: true, .. } => true,
-            _ => false,
-        })
-    }
-
-    /// Whether a thread does not come back out of a trap, but goes on in user mode.
-    pub fn is_excepted(&self, thread: ThreadId) -> bool {
-        matches!(
-            self.threads[thread].state,
-            State::Excepted(_) | State::Resumed(_)
-        )
-    }
-
-    /// Whether something happened that the kernel may still be at, since this was asked last.
-    pub fn take_unsettled(&mut self) -> bool {
-        std::mem::take(&mut self.unsettled)
-    }
-
-    /// The same, without an end to it.
-    pub fn is_unsettled(&self) -> bool {
-        self.unsettled
-    }
-
-    /// Whether a thread could wait for the name without competing with another one.
-    pub fn is_free_to_wait(&self, task: TaskId, name: Name) -> bool {
-        let members = match self.tasks[task].names.get(&name) {
-            Some(Entry::Port { port, .. }) => vec![*port],
-            Some(Entry::Set(set)) => self.sets[*set].clone(),
-            _ => return true,
-        };
-        self.threads.iter().all(|thread| match thread.state {
-            State::Receiving { source, .. } => {
-                members.iter().all(|port| !self.covers(source, *port))
-            }
-            _ => true,
-        })
-    }
-
     /// The names of a task, and one that each index had before.
     pub fn names(&self, task: TaskId) -> (Vec<Name>, Vec<Name>) {
         let task = &self.tasks[task];
@@ -703,6 +588,8 @@ impl Model {
             label: None,
             guard: None,
             no_senders: None,
+            is_timer: false,
+            deadline: None,
             destroyed: None,
             semaphore: None,
         });

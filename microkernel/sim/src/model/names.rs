@@ -91,6 +91,7 @@ impl Model {
                 value,
             } => self.set_attribute(task, (name, attribute, value), seen),
             Op::Notify { name, id, sync, to } => self.notify_op(task, (name, id, sync, to), seen),
+            Op::Timer(op) => self.timer_op(task, op, seen),
             Op::Itself(op) => self.self_op(thread, op, seen),
             Op::TakeSlot => self.take_slot(thread, seen),
             Op::Kept(ref op) => self.kept_op(task, op, seen),

@@ -215,6 +215,9 @@ impl Model {
         if sync != 0 {
             return refuse(seen, &[Code::InvalidValue]);
         }
+        if self.ports[port].is_timer {
+            return refuse(seen, &[Code::InvalidRight]);
+        }
         let old = self.ports[port].destroyed;
         if old.is_some() && target.is_some() {
             return refuse(seen, &[Code::Failure]);

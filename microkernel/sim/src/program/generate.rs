@@ -66,7 +66,7 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     {
         return Op::Message(answer);
     }
-    match names.rng.below(114) {
+    match names.rng.below(118) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -84,7 +84,8 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         81 if names.rng.one_in(2) => names.terminate(),
         100..106 => names.control(),
         106..109 => names.itself(),
-        109.. => names.futex(patience),
+        109..114 => names.futex(patience),
+        114.. => names.timer(),
         _ => Op::Message(names.message(patience)),
     }
 }
@@ -98,7 +99,7 @@ pub(super) struct Names<'a> {
 }
 
 impl Names<'_> {
-    fn live(&self) -> Vec<Name> {
+    pub(super) fn live(&self) -> Vec<Name> {
         self.model.names(self.task).0
     }
 
@@ -121,7 +122,7 @@ impl Names<'_> {
     }
 
     /// A name of a kind: mostly.
-    fn of_kind(&mut self, bits: u32) -> Name {
+    pub(super) fn of_kind(&mut self, bits: u32) -> Name {
         let mut live = self.live();
         live.retain(|name| self.model.bits(self.task, *name) & bits != 0);
         if live.is_empty() || self.rng.one_in(16) {

@@ -10,6 +10,7 @@ mod futex;
 mod generate;
 mod held;
 mod tally;
+mod timer;
 mod turns;
 mod world;
 

@@ -31,6 +31,7 @@ pub(super) fn call(op: &Op) -> String {
         Op::Handler(_, op) => format!("Handler{op:?}"),
         Op::Control(_, Subject::Task(_), op) => format!("Task{op:?}"),
         Op::Control(_, Subject::Thread(_), op) => format!("Thread{op:?}"),
+        Op::Timer(op) => format!("Timer{op:?}"),
         Op::Futex(op) => format!("Futex{op:?}"),
         Op::Itself(op) => format!("{op:?}"),
         Op::Raise(trouble, _) => format!("Raise{trouble:?}"),

@@ -11,7 +11,7 @@ use microkernel::machine::FrameIndex;
 
 use super::generate::{self, Patience};
 use super::held::Held;
-use super::{Run, Step, Transcript, calls, futex, tally, turns};
+use super::{Run, Step, Transcript, calls, futex, tally, timer, turns};
 use crate::model::{ControlOp, Model, Op, Seen, Subject, ThreadId, Verdict};
 use crate::rng::Rng;
 use crate::sim::{Answer, Config, Sim};
@@ -368,6 +368,7 @@ impl World {
         }
         let (number, arguments) = match op {
             Op::Itself(op) => turns::registers(*op),
+            Op::Timer(op) => timer::registers(*op),
             op => registers(op),
         };
         let answer = self.sim.on(frame).start(number, &arguments)?;
