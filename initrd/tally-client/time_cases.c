@@ -50,6 +50,7 @@ void case_info(void)
 {
     mach_port_t task = mach_task_self();
     mach_port_t thread = mach_thread_self();
+    mach_port_t privileged = mello_right("host"), own = new_port();
     mach_port_t port;
     task_basic_info_64_data_t before, after;
     task_events_info_data_t events;
@@ -81,7 +82,14 @@ void case_info(void)
     EQUAL(basic.suspend_count, 0);
     /* Special ports of the host are for who has the privileged one. */
     EQUAL(host_get_special_port(mach_host_self(), HOST_LOCAL_NODE, HOST_PORT, &port), KERN_NO_ACCESS);
-    EQUAL(host_set_special_port(mach_host_self(), HOST_MAX_SPECIAL_PORT, new_port()), KERN_NO_ACCESS);
+    EQUAL(host_set_special_port(mach_host_self(), HOST_MAX_SPECIAL_PORT, own), KERN_NO_ACCESS);
+    WORKS(host_set_special_port(privileged, HOST_MAX_SPECIAL_PORT, own));
+    WORKS(host_get_special_port(privileged, HOST_LOCAL_NODE, HOST_MAX_SPECIAL_PORT, &port));
+    EQUAL(port, own);
+    EQUAL(host_set_special_port(privileged, HOST_MAX_SPECIAL_KERNEL_PORT, own), KERN_INVALID_ARGUMENT);
+    EQUAL(host_set_special_port(privileged, HOST_MAX_SPECIAL_PORT + 1, own), KERN_INVALID_ARGUMENT);
+    WORKS(host_get_special_port(privileged, HOST_LOCAL_NODE, HOST_PORT, &port));
+    EQUAL(port, mach_host_self());
     count = HOST_LOAD_INFO_COUNT;
     WORKS(host_statistics(mach_host_self(), HOST_LOAD_INFO, load, &count));
     EQUAL(count, HOST_LOAD_INFO_COUNT);
