@@ -19,6 +19,7 @@ use libmach::abi::vm::protection;
 use libmach::{Error, Mach, ReceiveRight, Result, Runtime, SendRight};
 
 use super::cases;
+use super::pagers::{self, PAGE};
 use crate::case::{Check, Verdict, World, check, equal};
 use crate::child::{Child, exceptions};
 use crate::raw::{self, Words};
@@ -32,6 +33,7 @@ const WIDE: u32 = behavior::WIDE_CODES;
 cases! { "handlers":
     "a handler repairs registers by the thread's port" => by_port,
     "a handler answers with registers" => by_answer,
+    "a handler is told of a page that a pager does not have" => by_pager,
     "a handler repairs memory, and the instruction runs again" => by_memory,
     "the thread's handler is asked, then the task's, then the host's" => in_order,
     "an exception port is swapped, and told as it was set" => swapped,
@@ -51,6 +53,8 @@ enum Act {
     Refuse,
     /// Makes the page writable that the thread wrote to.
     Unprotect,
+    /// Notes the codes, and ends the task.
+    Tell,
     /// Ends the task, as a signal would whose action nobody changed.
     Signal,
 }
@@ -103,6 +107,11 @@ impl Exceptions for Handler {
                 let page = what.subcode & !0xfff;
                 let both = protection::READ | protection::WRITE;
                 task.client().vm_protect(page, 4096, 0, both)?;
+            }
+            Act::Tell => {
+                let codes = format!("{} at {:#x}", what.code, what.subcode);
+                self.seen.borrow_mut().push(codes);
+                task.client().terminate()?;
             }
             Act::Signal => {
                 let codes = [what.code, what.subcode];
@@ -234,6 +243,31 @@ fn by_answer(_: &World) -> Check {
         equal("the register", child.page.get(0), ANSWER)?;
     }
     Ok(())
+}
+
+/// Reads a byte.
+extern "C" fn read(page: &Words, address: u64) {
+    page.set(0, raw::peek(address, 1)[0].into());
+}
+
+/// The pager's answer is `data_error`: the access ends as one does where there is no memory, with another code.
+// covers: O-02 X-02
+fn by_pager(world: &World) -> Check {
+    let memory = pagers::map(world)?;
+    for (address, code) in [
+        (memory + pagers::SIZE + 5, K::MemoryError),
+        (8, K::InvalidAddress),
+    ] {
+        let handlers = Handlers::new()?;
+        let child = Child::new(read, address)?;
+        let handler = handlers.add("task", Act::Tell)?;
+        let form = (behavior::DEFAULT | WIDE, 0);
+        set(&exceptions(&child.task)?, &handler, form)?;
+        let told = format!("{} at {address:#x}", code.0);
+        let expected = ["task raise EXC_BAD_ACCESS".into(), told];
+        equal("seen", handlers.serve(&child)?, expected.into())?;
+    }
+    Ok(raw::deallocate(memory, pagers::SIZE + 2 * PAGE)?)
 }
 
 /// Writes to memory that may only be read.

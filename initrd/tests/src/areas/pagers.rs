@@ -8,8 +8,9 @@ use super::cases;
 use crate::case::{Check, World, check, equal};
 use crate::raw;
 
-const PAGE: u64 = 4096;
-const SIZE: u64 = WORDS * 8;
+pub(super) const PAGE: u64 = 4096;
+/// Bytes that the example's memory object has.
+pub(super) const SIZE: u64 = WORDS * 8;
 
 cases! { "pagers":
     "pages are computed as they are read" => computed,
@@ -18,7 +19,7 @@ cases! { "pagers":
 }
 
 /// The example's memory object, mapped with some pages more than it has.
-fn map(world: &World) -> Check<u64> {
+pub(super) fn map(world: &World) -> Check<u64> {
     let squares: SendRight<dyn Squares> = world.context.send_right("squares")?;
     let object = squares.client().object()?;
     Ok(raw::map(object.name(), SIZE + 2 * PAGE)?)
