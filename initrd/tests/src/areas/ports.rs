@@ -6,7 +6,7 @@ use libmach::abi::notify;
 use libmach::abi::registers::{Shape, options};
 use libmach::abi::trap::{attribute, construct};
 use libmach::message::{self, NO_REPLY};
-use libmach::{ReceiveRight, trap};
+use libmach::{PortSet, ReceiveRight, trap};
 
 use super::cases;
 use crate::case::{Check, World, equal};
@@ -16,6 +16,7 @@ cases! { "ports":
     "a guarded port is destroyed with its guard only" => guarded,
     "a strict guard keeps a receive right from moving" => strict,
     "a sender that found no room is told when there is some" => room,
+    "who watches a port or a set is told of a message, and of its end" => message_waits,
 }
 
 // covers: P-07
@@ -94,4 +95,46 @@ fn room(_: &World) -> Check {
     equal("told", code, MessageReturn::Success)?;
     let expected = (notify::SEND_POSSIBLE, u64::from(name.0));
     equal("notification", (told.id(), told.words[0]), expected)
+}
+
+// covers: M-39
+fn message_waits(_: &World) -> Check {
+    let (port, events, set) = (
+        ReceiveRight::<()>::new()?,
+        ReceiveRight::<()>::new()?,
+        PortSet::new()?,
+    );
+    let (member, all) = (port.name(), set.name());
+    let watch =
+        |name| trap::port_request_notification(name, notify::MESSAGE_WAITING, 0, events.name());
+    let told = || {
+        let (code, found) = message::receive_until(events.name(), 0);
+        (code == MessageReturn::Success).then_some((found.id(), found.words[0]))
+    };
+    let send = || message::send(member, disposition::MAKE_SEND, 1, Shape::SHORT, [0; 6]);
+    set.insert(&port)?;
+    for name in [member, all] {
+        let waits = Some((notify::MESSAGE_WAITING, u64::from(name.0)));
+        watch(name)?;
+        equal("without a message", told(), None)?;
+        equal("send", send(), MessageReturn::Success)?;
+        equal("told of the first", told(), waits)?;
+        equal("send", send(), MessageReturn::Success)?;
+        equal("told of the second", told(), None)?;
+        watch(name)?;
+        equal("told of what waits", told(), waits)?;
+        for _ in 0..2 {
+            let (code, _) = message::receive_until(all, 0);
+            equal("receive", code, MessageReturn::Success)?;
+        }
+    }
+    watch(member)?;
+    watch(all)?;
+    drop((port, set));
+    let mut ends = [told(), told()];
+    ends.sort_unstable();
+    let mut expected = [member, all].map(|name| Some((notify::PORT_DELETED, u64::from(name.0))));
+    expected.sort_unstable();
+    equal("told of the ends", ends, expected)?;
+    equal("told once", told(), None)
 }
