@@ -46,7 +46,8 @@ pub mod statistics {
     /// `vm_statistics64` up to the speculative pages: pages that are free, used by tasks, idle and the kernel's own;
     /// counts since boot, two words each, of zero-filled pages, reactivations, pages asked of pagers, pages given to
     /// them, faults, copied pages, look-ups and hits of the object cache, and purges; pages that are purgeable, and
-    /// speculative. What there is none of is 0: idle pages, reactivations, the object cache, purges.
+    /// speculative. A look-up is of a memory object that is mapped and that the kernel has already, a hit one that stayed without
+    /// mappings. What is not counted is 0, the idle pages, and so is what there is none of: purges.
     pub const VM64: u32 = 4;
     /// Words of it.
     pub const VM64_COUNT: u32 = 24;

@@ -58,16 +58,17 @@ impl<M: Machine> HostObject<'_, '_, M> {
             layers.cx.machine.kept_pages(),
         );
         let used = self.core.memory.saturating_sub(free + kernel);
+        let (lookups, hits) = layers.cx.vm.cache_counts();
         let small = |pages| u32::try_from(pages).unwrap_or(u32::MAX);
         let counts = [
             counters.zero_filled,
-            0,
+            layers.cx.vm.reactivated(),
             counters.paged_in,
             layers.ipc.paged_out,
             counters.faults,
             counters.copied,
-            0,
-            0,
+            lookups,
+            hits,
             0,
         ];
         let pages = [small(free), small(used), 0, small(kernel)];

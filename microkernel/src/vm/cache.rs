@@ -25,6 +25,9 @@ pub(super) struct Cache {
     oldest: Option<PagerId>,
     newest: Option<PagerId>,
     pub(super) count: u32,
+    /// See [`Vm::cache_counts`].
+    lookups: u64,
+    hits: u64,
 }
 
 /// An object's place in the [`Cache`].
@@ -36,6 +39,12 @@ pub(super) struct CachePlace {
 }
 
 impl Vm {
+    /// Times since boot that somebody mapped a memory object that the kernel had already, and of those the ones for which it had only
+    /// stayed.
+    pub fn cache_counts(&self) -> (u64, u64) {
+        (self.cache.lookups, self.cache.hits)
+    }
+
     /// Nobody refers to a memory object any more.
     pub(super) fn leave_pager(&mut self, id: PagerId) {
         if !self.stays_cached(id) {
@@ -65,6 +74,14 @@ impl Vm {
         self.uncache(oldest);
         self.close_pager(oldest);
         true
+    }
+
+    /// Somebody maps a memory object that is there already.
+    pub(super) fn look_up(&mut self, id: PagerId) {
+        let hit = node(&self.pagers, id).cached.is_in;
+        let Cache { lookups, hits, .. } = &mut self.cache;
+        (*lookups, *hits) = (lookups.wrapping_add(1), hits.wrapping_add(hit.into()));
+        self.uncache(id);
     }
 
     pub(super) fn uncache(&mut self, id: PagerId) {

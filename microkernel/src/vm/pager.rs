@@ -189,7 +189,7 @@ impl Vm {
     /// One more reference to a memory object's pages.
     pub fn keep_pager(&mut self, id: PagerId) {
         if let Some(object) = self.pagers.get(id).map(|pager| pager.object) {
-            self.uncache(id);
+            self.look_up(id);
             self.reference(object);
         }
     }

@@ -94,6 +94,8 @@ pub(super) struct Reclaim {
     waiters: bool,
     /// They are to be woken, or to be told that there is none.
     pub(super) wake: Option<Woken>,
+    /// Idle pages that somebody used, since boot.
+    reactivated: u64,
 }
 
 /// What threads are told that wait for memory.
@@ -181,6 +183,12 @@ impl Vm {
         self.reclaim.watch();
     }
 
+    /// How often since boot somebody used a page that was idle. How many are, is not known: they are in no list, and who frees a page
+    /// does not look at its marks.
+    pub fn reactivated(&self) -> u64 {
+        self.reclaim.reactivated
+    }
+
     pub(super) fn free_target(&self) -> u64 {
         // Who waits for memory waits until more than the reserve is free.
         let least = self.store.map_or(0, |_| 2 * RESERVE);
@@ -216,6 +224,9 @@ impl Vm {
     pub(super) fn use_page(&mut self, found: &Found) {
         if found.idle {
             let (object, index) = found.holder;
+            let was_idle = self.marks(object, index).contains(Marks::IDLE);
+            let count = &mut self.reclaim.reactivated;
+            *count = count.wrapping_add(was_idle.into());
             self.clear_marks(object, index..index + 1, Marks::UNUSED);
         }
     }

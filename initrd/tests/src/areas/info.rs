@@ -1,7 +1,9 @@
 //! What tasks, threads, processors and the host tell by Mach's flavors.
 
+use interfaces::default_pager::DefaultPager;
 use interfaces::mach_host::MachHost;
 use interfaces::processor::ProcessorSet;
+use interfaces::squares::Squares;
 use interfaces::task::Task;
 use interfaces::thread::Thread;
 use libmach::abi::host::{info as host_info, processor, processor_set, statistics};
@@ -9,6 +11,7 @@ use libmach::abi::kern_return::KernReturn as K;
 use libmach::abi::names::disposition;
 use libmach::abi::registers::Shape;
 use libmach::abi::task::{info, thread_info};
+use libmach::abi::vm::sync;
 use libmach::{Error, ReceiveRight, SendRight, message, time, trap};
 
 use super::cases;
@@ -19,6 +22,7 @@ cases! { "info":
     "a task's sizes and events follow what it does" => task,
     "a thread runs and has the time that is its task's" => thread,
     "the host counts its processors and their ticks" => host,
+    "the host counts idle pages that are used, and memory objects that are mapped again" => reuse,
     "all tasks and threads are in the one processor set" => set,
 }
 
@@ -33,6 +37,38 @@ fn wide(words: &[u32], at: usize) -> u64 {
 fn refused<T>(result: libmach::Result<T>, code: K) -> Check {
     let refused = result.err() == Some(Error::Code(code));
     check!(refused, "not refused with {code}");
+    Ok(())
+}
+
+// covers: H-01 V-11
+fn reuse(world: &World) -> Check {
+    const PAGES: u64 = 8;
+    let host = SendRight::<dyn MachHost>::from_name(trap::host_self()?);
+    let counts = || -> Check<[u64; 2]> {
+        let told = host.client().statistics(statistics::VM64, ROOM)?;
+        Ok([6, 16].map(|at| wide(&told, at)))
+    };
+    // Without a default pager no anonymous page becomes idle.
+    let store: SendRight<dyn DefaultPager> = world.context.send_right("pager")?;
+    store.client().statistics()?;
+    let own = SendRight::<dyn Task>::from_name(trap::task_self()?);
+    let at = raw::allocate(PAGES * 4096)?;
+    raw::poke(at, PAGES as usize * 4096, 1);
+    let [before, _] = counts()?;
+    own.memory().msync(at, PAGES * 4096, sync::DEACTIVATE)?;
+    equal("byte", raw::peek(at + 7 * 4096, 1), [1].to_vec())?;
+    raw::poke(at, PAGES as usize * 4096, 2);
+    let [after, lookups] = counts()?;
+    check!(after - before >= PAGES, "{after} after {before}");
+    raw::deallocate(at, PAGES * 4096)?;
+    let squares: SendRight<dyn Squares> = world.context.send_right("squares")?;
+    let object = squares.client().object()?;
+    let views = [(); 2].map(|()| raw::map(object.name(), 4096));
+    let [_, now] = counts()?;
+    check!(now > lookups, "{now} after {lookups}");
+    for view in views {
+        raw::deallocate(view?, 4096)?;
+    }
     Ok(())
 }
 

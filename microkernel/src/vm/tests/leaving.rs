@@ -425,6 +425,29 @@ fn a_region_tells_what_is_in_memory_and_what_was_put_away() {
     rig.assert_empty();
 }
 
+// covers: H-01
+#[test]
+fn idle_pages_that_are_used_again_are_counted() {
+    let (mut rig, map) = with_ten_pages();
+    assert_eq!(rig.vm.reactivated(), 0);
+    rig.with(|vm, context| {
+        let id = vm.find_entry(map, at(0)).unwrap();
+        assert_eq!(vm.idle_front(context, id, at(0)..at(10)), at(10));
+    });
+    rig.settle();
+    for _ in 0..2 {
+        rig.load(map, 3).unwrap();
+        rig.store(map, 7, 1).unwrap();
+        assert_eq!(rig.vm.reactivated(), 2);
+    }
+    // One that was put away was not idle any more.
+    rig.press(LONG);
+    assert_eq!(stores(&rig), (10, 0));
+    rig.load(map, 3).unwrap();
+    assert_eq!(rig.vm.reactivated(), 2);
+    rig.assert_empty();
+}
+
 // covers: O-08
 #[test]
 fn who_waits_for_memory_hears_of_frames_that_came_free_between_two_events() {

@@ -538,3 +538,33 @@ fn a_private_copy_of_a_pager_s_memory_can_be_shared() {
     assert_eq!(rig.get(pager, private, 2), Ok(53));
     rig.end_pagers();
 }
+
+// covers: H-01 O-06
+#[test]
+fn who_maps_a_memory_object_again_finds_it_in_use_or_cached() {
+    let mut rig = Rig::new();
+    let map = rig.map();
+    let pager = rig.unmapped_pager(copy_strategy::NONE);
+    rig.pagers.push((pager, map));
+    let attributes = |may_cache| PagerAttributes {
+        may_cache,
+        copy_strategy: copy_strategy::NONE,
+    };
+    rig.vm
+        .set_pager_attributes(pager, attributes(true))
+        .unwrap();
+    assert_eq!(rig.vm.cache_counts(), (0, 0));
+    rig.vm.keep_pager(pager);
+    assert_eq!(rig.vm.cache_counts(), (1, 0), "it was in use");
+    rig.vm.drop_pager(pager);
+    rig.vm.drop_pager(pager);
+    rig.settle();
+    rig.vm.keep_pager(pager);
+    assert_eq!(rig.vm.cache_counts(), (2, 1), "it had stayed");
+    rig.vm
+        .set_pager_attributes(pager, attributes(false))
+        .unwrap();
+    rig.vm.drop_pager(pager);
+    rig.settle();
+    rig.end_pagers();
+}
