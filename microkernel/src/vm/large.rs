@@ -7,9 +7,12 @@
 //! A fault maps a large page where an entry shows all of one at an address that is a multiple of its size:
 //! pages that exist by themselves (a frame buffer, a BAR), wherever they do, and anonymous memory that was made of
 //! large pages (`filling.rs`), while it is wired, so that none of its pages leaves memory, or shared, where page-out makes
-//! small mappings of a large one as it takes a page (`leaving.rs`).
+//! small mappings of a large one as it takes a page (`leaving.rs`). The fault that finds the last page of such a one used again maps
+//! it as a large one again, if none of them had gone.
 //!
-//! Deliberately absent: making a large page of small ones that happen to be used together.
+//! Deliberately absent: making a large page of small ones. Pages that came by a fault each, or came back from the store, lie in one
+//! block of memory and in order only by chance: all would have to be copied, in steps in which nobody may write them, for a
+//! program that can ask for large pages to begin with.
 
 use core::ops::{Range, RangeInclusive};
 

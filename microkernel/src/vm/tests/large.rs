@@ -310,6 +310,43 @@ fn a_copy_of_large_pages_is_made_at_once_and_what_is_shared_stays_large() {
     rig.assert_empty();
 }
 
+// covers: O-08 V-12
+#[test]
+fn what_page_out_split_and_did_not_take_is_large_again_when_it_is_used() {
+    let mut rig = Rig::with_pages(5000);
+    rig.begin_store(1000);
+    let map = rig.map();
+    let wish = flags::SUPERPAGE_SIZE_2MB;
+    let (at, _) = allocate(&mut rig, map, (HERE, LARGE_PAGE_SIZE), wish);
+    assert_eq!(at, Ok(HERE));
+    let entry = rig.make_entry(map, (HERE, LARGE_PAGE_SIZE), RW).unwrap();
+    let other = rig.map();
+    rig.map_device(other, entry, 0);
+    // With it goes what has them wired.
+    rig.destroy(map);
+    rig.store_at(other, HERE, 1).unwrap();
+    assert_eq!(rig.large_pages(other), 1);
+    let (root, last) = (rig.vm.root(other).unwrap(), HERE + LARGE_PAGE_SIZE - 1);
+    // The last page is unmapped last.
+    rig.vm.set_free_target(1 << 32);
+    for _ in 0..1000 {
+        if rig.machine.translate(root, last, RW).is_some() {
+            rig.reclaim();
+        }
+    }
+    rig.vm.set_free_target(0);
+    rig.verify();
+    assert_eq!((rig.large_pages(other), rig.stored()), (0, 0));
+    for page in (0..LARGE).rev() {
+        assert_eq!(rig.large_pages(other), 0, "{page}");
+        let expected = u8::from(page == 0);
+        assert_eq!(rig.load_at(other, HERE + page * PAGE_SIZE), Ok(expected));
+    }
+    assert_eq!(rig.large_pages(other), 1);
+    rig.release_entry(entry);
+    rig.assert_empty();
+}
+
 // covers: V-01
 #[test]
 fn large_pages_that_are_not_finished_go_with_their_map() {
