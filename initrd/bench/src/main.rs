@@ -1,8 +1,8 @@
 //! `bench`: measures what the kernel's operations cost and prints one JSON object for each.
 //!
 //! `bench boot` prints only what was executed until it began. With `work`, `pairs` and `rounds` in the environment it
-//! measures nothing itself: so many threads do that work so often each, all at once, and the kernel measures. With `many` there, it
-//! measures the same call beside very many objects.
+//! measures nothing itself: so many threads do that work so often each, all at once, and the kernel measures. With `apart` there, it
+//! measures large pages, and the same call beside very many objects.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![forbid(unsafe_code)]
 
@@ -43,8 +43,8 @@ fn run(context: &Context, output: &Output, since_reset: u64) -> Result<()> {
     if let (Some(work), Some(pairs), Some(rounds)) = (work, number("pairs"), number("rounds")) {
         return measure::at_once(work, pairs, rounds);
     }
-    if context.variable("many").is_some() {
-        return measure::beside_many(|row| output.row(row));
+    if context.variable("apart").is_some() {
+        return measure::apart(|row| output.row(row));
     }
     measure::all(context, |row| output.row(row))
 }

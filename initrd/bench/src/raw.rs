@@ -8,7 +8,7 @@ use core::arch::asm;
 use libmach::abi::PAGE_SIZE;
 use libmach::abi::message::{Descriptor, descriptor};
 use libmach::abi::names::Name;
-use libmach::abi::vm::{flags, inherit, map_flags, protection};
+use libmach::abi::vm::{LARGE_PAGE_SIZE, flags, inherit, map_flags, protection};
 use libmach::{buffer, trap};
 
 use crate::Result;
@@ -20,6 +20,16 @@ use crate::Result;
 pub fn allocate(pages: u64) -> Result<u64> {
     // SAFETY: anywhere: the kernel picks a range that is not in use.
     Ok(unsafe { trap::vm_allocate(0, pages * PAGE_SIZE, flags::ANYWHERE)? })
+}
+
+/// A fresh zeroed page of 2 MiB.
+///
+/// # Errors
+/// When there is no room or memory.
+pub fn allocate_large() -> Result<u64> {
+    const FLAGS: u64 = flags::ANYWHERE | flags::SUPERPAGE_SIZE_2MB;
+    // SAFETY: anywhere, as above.
+    Ok(unsafe { trap::vm_allocate(0, LARGE_PAGE_SIZE, FLAGS)? })
 }
 
 /// Fresh zeroed pages that a forked child shares.

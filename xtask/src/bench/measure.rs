@@ -31,7 +31,7 @@ const NONBLOCK: i32 = 0o4000;
 pub(crate) fn measure(place: &Place) -> Result<Vec<Row>> {
     let (boot, machine) = alone(place)?;
     let mut rows = rows(&boot.run_alone(&machine, LIMIT)?)?;
-    rows.extend(beside_many(&boot)?);
+    rows.extend(apart(&boot)?);
     add_since_reset(place, &mut rows);
     Ok(rows)
 }
@@ -53,8 +53,8 @@ pub(super) fn measure_all(place: &Place) -> Result<Vec<Row>> {
         }
         Err(fault) => eprintln!("not measured: {fault}"),
     }
-    eprintln!("measuring: beside many names, threads, tasks");
-    rows.extend(beside_many(&boot)?);
+    eprintln!("measuring: large pages, and beside many names, threads, tasks");
+    rows.extend(apart(&boot)?);
     eprintln!("measuring: the kernel lock");
     rows.extend(lock::measure(place)?);
     add_since_reset(place, &mut rows);
@@ -70,13 +70,14 @@ fn alone(place: &Place) -> Result<(Boot, Machine)> {
     Ok((boot, machine))
 }
 
-/// A call beside very many objects of each kind. It runs by itself, for in steps making them would take too long.
-fn beside_many(boot: &Boot) -> Result<Vec<Row>> {
+/// Large pages, and a call beside very many objects of each kind. It runs by itself: in steps, to zero the pages and to make the
+/// objects would take too long.
+fn apart(boot: &Boot) -> Result<Vec<Row>> {
     let options = Options {
         memory: MEMORY,
         ..Options::default()
     };
-    let mut machine = boot.machine(&options, "bench many=1")?;
+    let mut machine = boot.machine(&options, "bench apart=1")?;
     machine.clock = Clock::Instructions;
     rows(&boot.run_alone(&machine, LIMIT)?)
 }

@@ -1,11 +1,12 @@
-//! Page faults: the first write to fresh memory, and the first write to a page that a child shares.
+//! Page faults: the first write to fresh memory, by small and by large pages, and the first write to a page that a child shares.
 
 use interfaces::task::Task;
 use libmach::abi::PAGE_SIZE;
 use libmach::abi::task::Limits;
+use libmach::abi::vm::LARGE_PAGE_SIZE;
 use libmach::{SendRight, trap};
 
-use super::{Bench, Take, WARM_UP};
+use super::{Bench, Take, WARM_UP, nothing};
 use crate::samples::{COUNT, Row};
 use crate::{Result, ensure, raw};
 
@@ -40,6 +41,28 @@ fn zero_fill(bench: &Bench) -> Result<Row> {
     )?;
     raw::release(memory, PAGES)?;
     Ok(row)
+}
+
+/// A page of 2 MiB and the first write to it. The kernel zeroes such a page when it is allocated, so that is measured too.
+pub(super) fn large(bench: &Bench) -> Result<Row> {
+    bench.measure(
+        "page_fault_large",
+        nothing,
+        |()| {
+            let page = raw::allocate_large()?;
+            raw::write(page, 1);
+            Ok(page)
+        },
+        |_, page: Result<u64>| {
+            let page = page?;
+            let end = page + LARGE_PAGE_SIZE - 8;
+            let fresh = raw::read(page) == 1 && raw::read(end) == 0;
+            ensure(fresh, "a fresh large page was not zero")?;
+            // The next one may be the same.
+            raw::write(end, 1);
+            raw::release(page, LARGE_PAGE_SIZE / PAGE_SIZE)
+        },
+    )
 }
 
 fn copy_on_write(bench: &Bench) -> Result<Row> {

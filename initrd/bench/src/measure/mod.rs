@@ -31,7 +31,7 @@ pub fn since_reset(now: u64) -> Row {
     }
 }
 
-/// Takes every measurement but those beside very many objects; hands each row out as it is made.
+/// Takes every measurement but those that [`apart`] takes; hands each row out as it is made.
 ///
 /// # Errors
 /// When an operation fails or does not do what it should, or `take` fails.
@@ -53,15 +53,18 @@ pub fn all(context: &Context, mut take: impl FnMut(&Row) -> Result<()>) -> Resul
     making::all(&bench, &mut take)
 }
 
-/// The measurements beside very many objects, which need a machine's whole memory.
+/// The measurements of large pages and beside very many objects. Who traces each step leaves them out, for their memory takes long to
+/// fill, and they need a machine's whole.
 ///
 /// # Errors
 /// As [`all`].
-pub fn beside_many(mut take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
+pub fn apart(mut take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
     let bench = Bench {
         empty_pair: time::empty_pair(),
     };
-    many::all(&bench, &mut |row| take(&row?))
+    let mut take = |row: Result<Row>| take(&row?);
+    take(memory::large(&bench))?;
+    many::all(&bench, &mut take)
 }
 
 /// Takes rows.
