@@ -174,16 +174,18 @@ impl Entered {
             Right::Send(port) => (port, false),
             _ => return Err(MessageReturn::SendInvalidDest),
         };
-        if once && let Some(port) = self.world.ports.get_mut(&port) {
-            port.once_rights -= 1;
-        }
         let (data, items) = match self.body(call.shape) {
             Ok(body) => body,
             Err(code) => {
+                // The header's rights are used up (M-08).
+                self.world.destroy(destination);
                 self.world.destroy(reply);
                 return Err(code);
             }
         };
+        if once && let Some(port) = self.world.ports.get_mut(&port) {
+            port.once_rights -= 1;
+        }
         let identity = self
             .world
             .spaces

@@ -2,10 +2,12 @@
 
 use alloc::vec::Vec;
 
-use libmach::abi::kern_return::MessageReturn;
+use libmach::abi::kern_return::{KernReturn, MessageReturn};
 use libmach::abi::message::{Descriptor, HEADER_SIZE, descriptor};
 use libmach::abi::names::{Name, disposition, port_type, right};
+use libmach::abi::notify;
 use libmach::abi::registers::{ReplyKind, Shape, options, pair, send_word};
+use libmach::message::send_registers;
 use libmach::trap::{self, Registers};
 use libmach::{ReceiveRight, SendRight, buffer, message, thread};
 
@@ -29,6 +31,8 @@ cases! { "messages":
     "memory out of line is moved" => moved,
     "hundreds of rights move in one array" => array,
     "an array with a bad name ends as a whole" => bad_array,
+    "a message whose body is refused uses its header's rights up" => refused_body,
+    "a call whose body is refused leaves nothing for the next one" => refused_call,
     "a reply right comes with the message" => reply,
     "a message to a dead port is refused" => dead,
 }
@@ -385,4 +389,58 @@ fn bad_array(_: &World) -> Check {
     equal("rights", other.send_rights()?, 0)?;
     let (code, _) = message::receive_until(port.name(), 0);
     equal("receive", code, MessageReturn::ReceiveTimedOut)
+}
+
+/// Writes the descriptor of a name that denotes nothing.
+fn describe_bad() -> Shape {
+    describe_port(Name(0x7fff_ff03), disposition::COPY_SEND);
+    Shape::buffered(0, 1)
+}
+
+// covers: M-08
+fn refused_body(_: &World) -> Check {
+    let (port, to) = port()?;
+    let answers = ReceiveRight::<()>::new()?;
+    let reply = (answers.name(), disposition::MAKE_SEND_ONCE);
+    let refused = |to| message::exchange(send_registers(0, to, reply, 1, describe_bad(), WORDS)).0;
+    let moved = (to.duplicate()?.into_name(), disposition::MOVE_SEND);
+    equal("moved", refused(moved), MessageReturn::SendInvalidRight)?;
+    equal(
+        "references",
+        trap::port_get_refs(to.name(), right::SEND)?,
+        1,
+    )?;
+    equal("reply", receive(&answers)?.id(), notify::SEND_ONCE)?;
+    let copied = (to.name(), disposition::COPY_SEND);
+    equal("copied", refused(copied), MessageReturn::SendInvalidRight)?;
+    equal("reply", receive(&answers)?.id(), notify::SEND_ONCE)?;
+    equal("send rights", port.send_rights()?, 1)?;
+    describe_port(port.name(), disposition::MAKE_SEND_ONCE);
+    send(&to, 1, Shape::buffered(0, 1), WORDS)?;
+    receive(&port)?;
+    let once = (
+        Name(buffer::descriptor(0).name),
+        disposition::MOVE_SEND_ONCE,
+    );
+    equal("once", refused(once), MessageReturn::SendInvalidRight)?;
+    equal("reply", receive(&answers)?.id(), notify::SEND_ONCE)?;
+    equal("destination", receive(&port)?.id(), notify::SEND_ONCE)?;
+    let gone = trap::port_type(once.0);
+    equal("its name", gone, Err(KernReturn::InvalidName))
+}
+
+// covers: M-08 G-03
+fn refused_call(_: &World) -> Check {
+    let (port, to) = port()?;
+    for _ in 0..2 {
+        let call = message::call_registers(to.name(), 1, describe_bad(), WORDS);
+        let (code, _) = message::exchange(call);
+        equal("refused", code, MessageReturn::SendInvalidRight)?;
+        let mut call = message::call_registers(to.name(), 2, Shape::SHORT, WORDS);
+        call.word |= u64::from(options::RECEIVE_TIMEOUT);
+        let (code, _) = message::exchange(call);
+        equal("unanswered", code, MessageReturn::ReceiveTimedOut)?;
+        equal("what arrived", receive(&port)?.id(), 2)?;
+    }
+    Ok(())
 }
