@@ -267,7 +267,7 @@ pub(super) fn settable(mut new: Registers) -> Option<Registers> {
     Some(new)
 }
 
-fn answer(seen: &Seen) -> Result<Answer, String> {
+pub(super) fn answer(seen: &Seen) -> Result<Answer, String> {
     match *seen {
         Seen::Trap(code, value) => Ok((code, value)),
         _ => Err(format!("a code expected, not {seen:?}")),

@@ -18,11 +18,13 @@ mod ends;
 mod exceptions;
 mod futex;
 mod guard;
+mod host;
 mod kept;
 mod members;
 mod message;
 mod names;
 mod notify;
+mod policy;
 mod raise;
 mod receive;
 mod semaphore;
@@ -35,6 +37,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, port_type, queue_limit};
+use abi::task::{DEFAULT_PRIORITY, MAX_PRIORITY};
 
 use crate::message::{Reply, Request};
 pub use control::ControlOp;
@@ -42,7 +45,9 @@ pub use ends::Subject;
 pub use exceptions::{Form, HandlerOp, Level};
 use exceptions::{Handler, Owner};
 pub use futex::{FutexOp, Word};
+pub use host::{ClockOp, Hand, HostOp};
 pub use kept::{Kept, KeptOp};
+pub use policy::PolicyOp;
 use raise::Raised;
 pub use raise::{Registers, Trouble};
 use semaphore::Semaphore;
@@ -161,6 +166,11 @@ pub enum Op {
     /// With the registers at that moment.
     Raise(Trouble, Registers),
     Futex(FutexOp),
+    /// By the privileged port, or by the other one.
+    Host(Hand, HostOp),
+    Clock(Name, ClockOp),
+    /// Of the task or thread that the name holds a right to.
+    Policy(Name, Subject, PolicyOp),
     Timer(TimerOp),
     /// Of the calling thread.
     Itself(SelfOp),
@@ -278,6 +288,8 @@ struct Task {
     personality: u64,
     /// How often it was stopped.
     stops: u32,
+    /// The highest priority of its threads.
+    limit: u32,
     /// Names that its programs leave alone.
     spared: BTreeSet<Name>,
 }
@@ -411,6 +423,7 @@ struct Thread {
     port: PortId,
     /// How often it was stopped.
     stops: u32,
+    wishes: policy::Wishes,
     state: State,
 }
 
@@ -423,8 +436,7 @@ pub struct Model {
     sets: Vec<Vec<PortId>>,
     /// By owner and type.
     handlers: BTreeMap<(Owner, u32), Handler>,
-    /// What the host is known by.
-    host: PortId,
+    host: host::Host,
     words: BTreeMap<futex::Key, futex::Cell>,
     batch: u64,
     /// What the trap that is judged tried with a guarded port: codes of `EXC_GUARD`.
@@ -443,15 +455,20 @@ impl Model {
             ports: Vec::new(),
             sets: Vec::new(),
             handlers: BTreeMap::new(),
-            host: 0,
+            host: host::Host::default(),
             words: BTreeMap::new(),
             batch: 0,
             misuse: None,
             unsettled: false,
         };
-        model.host = model.new_port(Holder::Kernel);
+        model.make_host();
         for task in 0..count {
             model.tasks[task].port = model.new_port(Holder::Kernel);
+            // The first task's threads may have any priority, others the one that all begin with.
+            model.tasks[task].limit = match task {
+                0 => MAX_PRIORITY.into(),
+                _ => DEFAULT_PRIORITY.into(),
+            };
         }
         for task in threads {
             let reply = model.new_port(Holder::Reply);
@@ -462,6 +479,7 @@ impl Model {
                 reply,
                 port,
                 stops: 0,
+                wishes: policy::Wishes::new(),
                 state: State::User,
             });
         }
@@ -513,6 +531,16 @@ impl Model {
             (Op::Futex(op), seen) => futex::trap_answer(seen)
                 .and_then(|seen| self.futex_op(thread, *op, seen))
                 .map_err(|why| format!("{op:?}: {why}")),
+            (Op::Clock(name, op), Some(seen)) => {
+                let task = self.threads[thread].task;
+                self.clock_op(task, (*name, *op), seen)
+                    .map_err(|why| format!("{op:?}: {why}"))
+            }
+            (Op::Policy(_, subject, op), Some(seen)) => {
+                let task = self.threads[thread].task;
+                self.policy_op(task, (*subject, op), seen)
+                    .map_err(|why| format!("{op:?} of {subject:?}: {why}"))
+            }
             (Op::Semaphore(op), seen) => self
                 .semaphore_op(thread, op, seen)
                 .map_err(|why| format!("{op:?}: {why}")),
@@ -629,7 +657,8 @@ impl Model {
         );
         let kept = self.tasks.iter().flat_map(|task| task.kept.values());
         let handlers = self.handlers.values().map(|handler| &handler.port);
-        let kept = kept.chain(handlers).filter(|kept| **kept == port);
+        let kept = kept.chain(handlers).chain(self.host.specials.values());
+        let kept = kept.filter(|kept| **kept == port);
         // A message keeps the send right that it was sent with until it is received (N-02).
         let used = self.messages().map(|message| message.remote);
         let carried = self

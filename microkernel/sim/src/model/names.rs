@@ -91,6 +91,7 @@ impl Model {
                 value,
             } => self.set_attribute(task, (name, attribute, value), seen),
             Op::Notify { name, id, sync, to } => self.notify_op(task, (name, id, sync, to), seen),
+            Op::Host(hand, op) => self.host_op(task, (hand, op), seen),
             Op::Timer(op) => self.timer_op(task, op, seen),
             Op::Itself(op) => self.self_op(thread, op, seen),
             Op::TakeSlot => self.take_slot(thread, seen),
@@ -98,6 +99,8 @@ impl Model {
             Op::Personality { entry } => self.set_personality(task, entry, seen),
             Op::Semaphore(_)
             | Op::Futex(_)
+            | Op::Clock(..)
+            | Op::Policy(..)
             | Op::Handler(..)
             | Op::Raise(..)
             | Op::Control(..)

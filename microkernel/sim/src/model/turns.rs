@@ -43,7 +43,7 @@ impl Model {
             }
             SelfOp::ThreadSelf => self.port_of(Subject::Thread(thread)),
             SelfOp::TaskSelf => self.port_of(Subject::Task(task)),
-            SelfOp::HostSelf => self.host,
+            SelfOp::HostSelf => self.host.port,
         };
         accept(seen)?;
         self.accept_right(task, Carried::Send(port), Name(seen.1 as u32))

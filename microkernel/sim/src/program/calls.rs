@@ -18,8 +18,8 @@ use super::world::Selves;
 use crate::image;
 use crate::message::{Reply, Request};
 use crate::model::{
-    ControlOp, HandlerOp, Kept, KeptOp, Level, Op, Registers, Seen, SemaphoreOp, Subject, ThreadId,
-    Trouble, Verdict,
+    ControlOp, Hand, HandlerOp, HostOp, Kept, KeptOp, Level, Op, Registers, Seen, SemaphoreOp,
+    Subject, ThreadId, Trouble, Verdict,
 };
 use crate::sim::{Answer, Sim};
 
@@ -68,7 +68,7 @@ fn clear_handlers(port: Name, mask: u32) -> Request {
 }
 
 /// A call with numbers and a copy of a send right.
-fn with_right(port: Name, (id, right): (i32, Name), words: &[u64]) -> Request {
+pub(super) fn with_right(port: Name, (id, right): (i32, Name), words: &[u64]) -> Request {
     let data: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let request = Request::call(port).id(id);
     request.port(right, disposition::COPY_SEND).data(&data)
@@ -343,6 +343,10 @@ impl World {
             let which = Kept::Registered(index);
             self.perform(0, &Op::Kept(KeptOp::Set { which, name }))?;
         }
+        for which in self.model.specials() {
+            let op = HostOp::SetSpecial(which, name);
+            self.perform(0, &Op::Host(Hand::Steer, op))?;
+        }
         let which = special::BOOTSTRAP;
         self.perform(0, &Op::Kept(KeptOp::Clear { which }))?;
         self.settle()
@@ -365,14 +369,16 @@ impl World {
         self.plain_call(thread, &request)
     }
 
-    /// A call that the kernel answers at once with a code, and words as data.
+    /// A call that the kernel answers at once with a code and words.
     pub(super) fn telling_call(&mut self, thread: ThreadId, request: &Request) -> Seen {
         let reply = self.sim.on(self.threads[thread].0).message(request);
         assert_eq!(reply.code, MessageReturn::Success, "{request:x?}");
         match KernReturn(reply.words[0] as u32) {
             KernReturn::Success => {
-                let data = reply.body.unwrap_or_default().data;
-                let words = data.as_chunks().0.iter().copied();
+                let Some(body) = reply.body else {
+                    return Seen::Told(reply.words[1..].to_vec());
+                };
+                let words = body.data.as_chunks().0.iter().copied();
                 Seen::Told(words.map(u64::from_le_bytes).collect())
             }
             code => Seen::Trap(code, 0),

@@ -66,7 +66,7 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     {
         return Op::Message(answer);
     }
-    match names.rng.below(118) {
+    match names.rng.below(125) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -85,7 +85,9 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         100..106 => names.control(),
         106..109 => names.itself(),
         109..114 => names.futex(patience),
-        114.. => names.timer(),
+        114..118 => names.timer(),
+        118..122 => names.host(),
+        122.. => names.policy(),
         _ => Op::Message(names.message(patience)),
     }
 }

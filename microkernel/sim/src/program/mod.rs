@@ -9,6 +9,7 @@ mod control;
 mod futex;
 mod generate;
 mod held;
+mod host;
 mod tally;
 mod timer;
 mod turns;

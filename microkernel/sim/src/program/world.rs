@@ -358,6 +358,11 @@ impl World {
             }
             Op::Futex(op) => return self.futex(thread, *op),
             Op::Semaphore(op) => return self.semaphore(thread, op),
+            Op::Host(hand, op) => return Some(self.host_call(thread, (*hand, *op))),
+            Op::Clock(name, op) => return Some(self.clock_call(thread, (*name, *op))),
+            Op::Policy(name, subject, op) => {
+                return Some(self.policy_call(thread, (*name, *subject, op)));
+            }
             Op::Kept(op) => return Some(self.kept(thread, op)),
             Op::Handler(level, op) => return Some(self.handler(thread, *level, op)),
             Op::Personality { entry } => return Some(self.personality(thread, *entry)),
