@@ -66,8 +66,8 @@ impl Entry {
         self.rights.intersects(Rights::SEND | Rights::RECEIVE)
     }
 
-    /// The bits that `mach_port_type` answers with.
-    pub fn type_bits(&self) -> u32 {
+    /// The bits that `mach_port_type` answers with, if a request is one for the port's death.
+    pub(super) fn type_bits(&self) -> u32 {
         const BITS: [(Rights, u32); 5] = [
             (Rights::SEND, port_type::SEND),
             (Rights::RECEIVE, port_type::RECEIVE),

@@ -53,7 +53,7 @@ const LOOK: u32 = 512;
 pub(super) fn listed<M: Machine, T: Copy + Default, const N: usize>(
     core: &mut Core<'_, M>,
     (first, end): (u32, u32),
-    item: impl Fn(&Core<'_, M>, u32) -> Option<T>,
+    item: impl Fn(&mut Core<'_, M>, u32) -> Option<T>,
 ) -> Result<List<T, N>> {
     let from = match *core.made {
         Some(Made::At(at)) => u32::try_from(at).unwrap_or(u32::MAX),
@@ -73,17 +73,19 @@ pub(super) fn listed<M: Machine, T: Copy + Default, const N: usize>(
     Ok(list)
 }
 
-/// The right at an index of a space's names.
-pub(super) fn right(ipc: &Ipc, space: SpaceId, index: u32) -> Option<RightInfo> {
+/// The right at an index of a space's names; what lost its port is a dead name.
+pub(super) fn right(ipc: &mut Ipc, space: SpaceId, index: u32) -> Option<RightInfo> {
     let name = ipc.names.name_at(space, index)?;
+    let kind = ipc.type_of(space, name).ok()?;
     let entry = ipc.names.get(space, name)?;
-    let port = entry.port.and_then(|port| ipc.ports.get(port));
-    let own = port.filter(|_| entry.rights.contains(Rights::RECEIVE));
+    let (id, rights, references) = (entry.port, entry.rights, entry.urefs);
+    let port = id.and_then(|port| ipc.ports.get(port));
+    let own = port.filter(|_| rights.contains(Rights::RECEIVE));
     Some(RightInfo {
         name,
-        kind: entry.type_bits(),
-        references: entry.urefs.into(),
-        port: port.and(entry.port).map_or(0, PortId::to_bits),
+        kind,
+        references: references.into(),
+        port: port.and(id).map_or(0, PortId::to_bits),
         messages: own.map_or(0, |port| port.message_count()),
         send_rights: own.map_or(0, |port| port.send_rights),
     })
@@ -233,10 +235,10 @@ pub(super) fn port_names<M: Machine>(
     let mut found = heapless::Vec::<(Name, u32), { STEP as usize }>::new();
     for index in begin..begin + STEP {
         if let Some(name) = core.layers.ipc.names.name_at(space, index)
-            && let Some(entry) = core.layers.ipc.look_up(space, name)
+            && let Ok(kind) = core.layers.ipc.type_of(space, name)
         {
             // There is room for a step.
-            found.push((name, entry.type_bits())).ok();
+            found.push((name, kind)).ok();
         }
     }
     let index = begin + STEP;

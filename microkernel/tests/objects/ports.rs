@@ -211,6 +211,47 @@ fn what_comes_back_to_a_sender_without_a_free_name_ends_and_is_told_of() {
     world.at_baseline();
 }
 
+// covers: P-02
+#[test]
+fn a_name_whose_port_died_is_listed_as_a_dead_name() {
+    let world = World::single();
+    let child = world.child();
+    let port = world.sim.borrow_mut().on(world.first).port();
+    let given = Give(port, disposition::COPY_SEND);
+    let name = child.task.insert_send(Name::NULL, given).unwrap();
+    world.trap(trap::PORT_DESTROY, &[port.0.into()]).unwrap();
+    let listed = child.task.rights(Name::NULL).unwrap();
+    let row = listed.iter().find(|row| row.name == name).unwrap();
+    assert_eq!((row.kind, row.references), (port_type::DEAD_NAME, 1));
+    assert_eq!((row.port, row.send_rights), (0, 0));
+    child.end();
+    world.at_baseline();
+}
+
+// covers: P-02 N-06
+#[test]
+fn lists_tell_what_a_name_has_a_request_for() {
+    let world = World::single();
+    let mut sim = world.sim.borrow_mut();
+    let mut me = sim.on(world.first);
+    let (port, notes) = (me.port(), me.port());
+    me.request(port, abi::notify::SEND_POSSIBLE, 0, notes)
+        .unwrap();
+    let expected = me.kind(port).unwrap();
+    assert_ne!(expected & port_type::SEND_POSSIBLE_REQUEST, 0);
+    drop(sim);
+    let own = world.trap(trap::TASK_SELF, &[]).unwrap();
+    let own = Give(Name(own as u32), disposition::COPY_SEND);
+    let rights = world.client::<dyn Task>(own).rights(Name::NULL).unwrap();
+    let row = rights.iter().find(|row| row.name == port).unwrap();
+    assert_eq!(row.kind, expected);
+    world.release(own);
+    for name in [port, notes] {
+        world.trap(trap::PORT_DESTROY, &[name.0.into()]).unwrap();
+    }
+    world.at_baseline();
+}
+
 // covers: P-15
 #[test]
 fn rights_to_send_once_are_made_and_moved_out_of_a_task() {
