@@ -28,6 +28,8 @@ pub struct Request {
     pub body: Option<Body>,
     /// The names of its arrays, for who puts them into memory.
     pub arrays: Vec<Vec<Name>>,
+    /// The same of its memory.
+    pub memory: Vec<Vec<u8>>,
 }
 
 /// What a message has beside its words.
@@ -241,6 +243,8 @@ pub struct Reply {
     pub body: Option<Body>,
     /// The names of its arrays, for who took them out of memory.
     pub arrays: Vec<Vec<Name>>,
+    /// The same of its memory.
+    pub memory: Vec<Vec<u8>>,
 }
 
 impl Reply {
@@ -259,16 +263,26 @@ impl Reply {
             words: frame.words,
             body: None,
             arrays: Vec::new(),
+            memory: Vec::new(),
         }
+    }
+
+    /// Whether a body lies in the buffer: one that came, or one that came back.
+    pub fn has_body(&self) -> bool {
+        let back = [MessageReturn::SendTimedOut, MessageReturn::SendInterrupted];
+        let came = self.code == MessageReturn::Success || back.contains(&self.code);
+        came && self.shape.is_buffered()
     }
 
     /// The same, with the body that lies in these bytes of the buffer.
     ///
     /// # Panics
-    /// When the header there says something else than the registers.
+    /// When the message came, and the header there says something else than the registers.
     #[must_use]
     pub fn with_body(self, bytes: &[u8]) -> Self {
-        check_header(bytes, &self);
+        if self.code == MessageReturn::Success {
+            check_header(bytes, &self);
+        }
         let body = Some(body(bytes, self.shape));
         Self { body, ..self }
     }

@@ -374,6 +374,15 @@ impl User<'_> {
         bytes
     }
 
+    /// Reads so much memory that must be there.
+    ///
+    /// # Panics
+    /// As [`peek`](Self::peek).
+    pub fn look(&mut self, address: u64, bytes: &mut [u8]) {
+        let cpu = self.cpu();
+        assert_eq!(self.sim.read(cpu, address, bytes), Ok(()));
+    }
+
     /// A right from the first task's start page, by its label.
     ///
     /// # Panics
@@ -451,7 +460,7 @@ impl User<'_> {
     /// When the buffer cannot be read.
     pub fn reply(&mut self, answer: &Answer) -> Reply {
         let mut reply = Reply::from_frame(&answer.frame);
-        if reply.shape.is_buffered() && reply.code == abi::kern_return::MessageReturn::Success {
+        if reply.has_body() {
             let mut bytes = vec![0; MIN_BUFFER as usize];
             let cpu = self.cpu();
             let read = self.sim.read(cpu, buffer_address(self.thread), &mut bytes);

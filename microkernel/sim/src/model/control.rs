@@ -12,8 +12,8 @@ use super::names::{Answer, accept, refuse};
 use super::raise::place;
 use super::{Message, Model, Registers, Seen, Source, State, Subject, ThreadId, Verdict};
 
-/// What one step of the kernel's work brings, in rights.
-const STEP: usize = 10;
+/// What one step of the kernel's work brings, as parts of messages weigh.
+const STEP: usize = 64;
 
 /// What is done with a task or a thread, by a message to its port.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,9 +72,9 @@ impl Model {
         [task, Subject::Thread(thread)].contains(&subject)
     }
 
-    /// Whether a thread must run to get what it waited for, all the rights of a message.
+    /// Whether a thread must run to get what it waited for, all the rights and memory of a message: it may have to if it is not much less.
     pub fn comes_in_steps(&self, thread: ThreadId) -> bool {
-        let many = |message: &Message| message.rights.len() > STEP;
+        let many = |message: &Message| message.weight() > STEP;
         match &self.threads[thread].state {
             State::Unsent(message, _) => many(message),
             State::Receiving { source, .. } => {

@@ -21,10 +21,13 @@ impl Model {
         (guard, strict): (u64, u64),
         seen: Answer,
     ) -> Verdict {
+        if strict > 1 {
+            return refuse(seen, &[Code::InvalidArgument]);
+        }
         let Some(port) = self.receive_right(task, name) else {
-            return refuse(seen, &[Code::InvalidName, Code::InvalidRight]);
+            return refuse(seen, &[self.no_receive_right(task, name)]);
         };
-        if self.ports[port].guard.is_some() || strict > 1 {
+        if self.ports[port].guard.is_some() {
             return refuse(seen, &[Code::InvalidArgument]);
         }
         accept(seen)?;
@@ -41,7 +44,7 @@ impl Model {
         seen: Answer,
     ) -> Verdict {
         let Some(port) = self.receive_right(task, name) else {
-            return refuse(seen, &[Code::InvalidName, Code::InvalidRight]);
+            return refuse(seen, &[self.no_receive_right(task, name)]);
         };
         match self.ports[port].guard {
             Some((guard, strict)) if guard == old => {

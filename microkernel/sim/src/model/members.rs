@@ -29,15 +29,7 @@ impl Model {
             return Ok(());
         }
         let Some(port) = self.receive_right(task, member) else {
-            let absent = self.entry(task, member).is_none();
-            return refuse(
-                seen,
-                &[if absent {
-                    Code::InvalidName
-                } else {
-                    Code::InvalidRight
-                }],
-            );
+            return refuse(seen, &[self.no_receive_right(task, member)]);
         };
         if self.sets.iter().all(|set| !set.contains(&port)) {
             return refuse(seen, &[Code::NotInSet]);
@@ -116,15 +108,7 @@ impl Model {
     /// P-30, P-31.
     pub(super) fn attribute(&self, task: TaskId, name: Name, which: u64, seen: Answer) -> Verdict {
         let Some(port) = self.receive_right(task, name) else {
-            let absent = self.entry(task, name).is_none();
-            return refuse(
-                seen,
-                &[if absent {
-                    Code::InvalidName
-                } else {
-                    Code::InvalidRight
-                }],
-            );
+            return refuse(seen, &[self.no_receive_right(task, name)]);
         };
         let state = &self.ports[port];
         value(
@@ -153,15 +137,7 @@ impl Model {
     ) -> Verdict {
         let (name, which, to) = what;
         let Some(port) = self.receive_right(task, name) else {
-            let absent = self.entry(task, name).is_none();
-            return refuse(
-                seen,
-                &[if absent {
-                    Code::InvalidName
-                } else {
-                    Code::InvalidRight
-                }],
-            );
+            return refuse(seen, &[self.no_receive_right(task, name)]);
         };
         let state = &mut self.ports[port];
         match which {

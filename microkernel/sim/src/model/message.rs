@@ -2,11 +2,10 @@
 
 use abi::exception::guard as tried;
 use abi::kern_return::MessageReturn as Code;
-use abi::message::descriptor;
 use abi::names::{Name, disposition};
 use abi::registers::options;
 
-use super::{Carried, Entry, Holder, Message, Model, PortId, State, ThreadId, Verdict};
+use super::{Carried, Entry, Holder, Message, Model, PortId, State, TaskId, ThreadId, Verdict};
 use crate::message::{Reply, Request};
 
 /// How far a send got.
@@ -82,6 +81,7 @@ impl Model {
             local => local,
         };
         self.accept_right(task, local, reply.reply)?;
+        self.accept_body(task, message, reply)?;
         if sent_with & options::SEND_NOTIFY != 0 {
             self.arm_for_room(task, reply.local);
         }
@@ -89,6 +89,7 @@ impl Model {
     }
 
     fn send(&mut self, thread: ThreadId, request: &Request) -> Sent {
+        self.threads[thread].memory_taken = 0;
         let before = self.clone();
         let (remote, local) = match self.copy_in_header(thread, request) {
             Ok(rights) => rights,
@@ -111,34 +112,13 @@ impl Model {
             remote,
             local,
             rights: Vec::new(),
-            arrays: Vec::new(),
+            parts: Vec::new(),
         };
-        let mut arrays = request.arrays.iter();
-        for descriptor in request.body.iter().flat_map(|body| &body.descriptors) {
-            let how = descriptor.disposition;
-            let array = (descriptor.kind == descriptor::OUT_OF_LINE_PORTS)
-                .then(|| arrays.next().cloned().unwrap_or_default());
-            message
-                .arrays
-                .push(array.as_ref().map(|array| (array.len(), how)));
-            for name in array.unwrap_or_else(|| vec![Name(descriptor.name)]) {
-                let Some(right) = self.take_for_body(thread, name, how) else {
-                    self.discard_unsent(message);
-                    return Sent::BodyFailed(Code::SendInvalidRight);
-                };
-                message.rights.push(right);
-            }
+        if let Err(code) = self.copy_in_body(thread, request, &mut message) {
+            self.discard_unsent(message);
+            return Sent::BodyFailed(code);
         }
         self.dispatch(message)
-    }
-
-    /// M-20, M-21: in a body, null and dead names are sent as they are.
-    fn take_for_body(&mut self, thread: ThreadId, name: Name, how: u8) -> Option<Carried> {
-        match name {
-            Name::NULL => Some(Carried::Null),
-            Name::DEAD => Some(Carried::Dead),
-            _ => self.take(thread, name, how),
-        }
     }
 
     fn dispatch(&mut self, message: Message) -> Sent {
@@ -218,6 +198,16 @@ impl Model {
             return self.take_from_slot(thread, how);
         }
         let task = self.threads[thread].task;
+        let right = self.take_of(task, name, how);
+        let guarded = right.is_none() && how == disposition::MOVE_RECEIVE;
+        if guarded && self.guard_of(task, name).is_some() {
+            self.misuse(name, (tried::INCORRECT_GUARD, 0));
+        }
+        right
+    }
+
+    /// The same, whoever takes it.
+    pub(super) fn take_of(&mut self, task: TaskId, name: Name, how: u8) -> Option<Carried> {
         match (self.entry(task, name)?, how) {
             (
                 Entry::Port {
@@ -245,13 +235,7 @@ impl Model {
                     ..
                 },
                 disposition::MOVE_RECEIVE,
-            ) => {
-                if self.ports[port].stays() {
-                    if self.ports[port].guard.is_some() {
-                        self.misuse(name, (tried::INCORRECT_GUARD, 0));
-                    }
-                    return None;
-                }
+            ) if !self.ports[port].stays() => {
                 self.clear_receiver(port);
                 if let Some(Entry::Port { send, receive, .. }) =
                     self.tasks[task].names.get_mut(&name)

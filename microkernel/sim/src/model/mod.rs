@@ -12,7 +12,9 @@
 //! for those that an operation stands for, and what order the messages of one trap come in: they share a *batch* and may
 //! come in any.
 
+mod body;
 mod control;
+mod count;
 mod death;
 mod ends;
 mod exceptions;
@@ -25,6 +27,7 @@ mod message;
 mod names;
 mod notify;
 mod policy;
+mod ports;
 mod raise;
 mod receive;
 mod semaphore;
@@ -40,6 +43,7 @@ use abi::names::{Name, port_type, queue_limit};
 use abi::task::{DEFAULT_PRIORITY, MAX_PRIORITY};
 
 use crate::message::{Reply, Request};
+use body::Part;
 pub use control::ControlOp;
 pub use ends::Subject;
 pub use exceptions::{Form, HandlerOp, Level};
@@ -48,6 +52,7 @@ pub use futex::{FutexOp, Word};
 pub use host::{ClockOp, Hand, HostOp};
 pub use kept::{Kept, KeptOp};
 pub use policy::PolicyOp;
+pub use ports::PortsOp;
 use raise::Raised;
 pub use raise::{Registers, Trouble};
 use semaphore::Semaphore;
@@ -147,6 +152,10 @@ pub enum Op {
         attribute: u64,
         value: u64,
     },
+    SetLabel {
+        name: Name,
+        label: u64,
+    },
     Notify {
         name: Name,
         id: i32,
@@ -174,6 +183,8 @@ pub enum Op {
     Timer(TimerOp),
     /// Of the calling thread.
     Itself(SelfOp),
+    /// Of the task that the name holds a right to.
+    Ports(Name, TaskId, PortsOp),
     /// Of the task or thread that the name holds a right to.
     Control(Name, Subject, ControlOp),
     /// The end of a task or a thread that the name holds a right to.
@@ -371,8 +382,8 @@ struct Message {
     remote: Carried,
     local: Carried,
     rights: Vec<Carried>,
-    /// By descriptor: how many of the rights are its, in an array that were given by this disposition; `None`: it is one right.
-    arrays: Vec<Option<(usize, u8)>>,
+    /// By descriptor, the rights in the same order.
+    parts: Vec<Part>,
 }
 
 /// What a thread receives from.
@@ -424,6 +435,8 @@ struct Thread {
     /// How often it was stopped.
     stops: u32,
     wishes: policy::Wishes,
+    /// How many memory descriptors its last message took.
+    memory_taken: usize,
     state: State,
 }
 
@@ -480,6 +493,7 @@ impl Model {
                 port,
                 stops: 0,
                 wishes: policy::Wishes::new(),
+                memory_taken: 0,
                 state: State::User,
             });
         }
@@ -524,6 +538,9 @@ impl Model {
                 self.control(thread, (*subject, op), seen)
                     .map_err(|why| format!("{op:x?} of {subject:?}: {why}"))
             }
+            (Op::Ports(_, of, op), Some(seen)) => self
+                .ports_op(thread, (*of, op), seen)
+                .map_err(|why| format!("{op:x?} of task {of}: {why}")),
             (Op::Terminate { name }, None) => self.terminate(thread, *name, None),
             (Op::Terminate { name }, Some(Seen::Trap(code, value))) => {
                 self.terminate(thread, *name, Some((*code, *value)))
@@ -633,69 +650,6 @@ impl Model {
             Source::Port(of) | Source::Reply(of) => of == port,
             Source::Set(set) => self.sets[set].contains(&port),
         }
-    }
-
-    fn messages(&self) -> impl Iterator<Item = &Message> + '_ {
-        self.ports.iter().flat_map(|port| {
-            let waiting = port.senders.iter().map(|(_, message)| message);
-            port.queue.iter().chain(&port.claims).chain(waiting)
-        })
-    }
-
-    /// Every right that a message carries or a slot holds, without those that messages are sent with.
-    fn carried(&self) -> impl Iterator<Item = Carried> + '_ {
-        let in_messages = self
-            .messages()
-            .flat_map(|message| message.rights.iter().copied().chain([message.local]));
-        in_messages.chain(self.threads.iter().filter_map(|thread| thread.slot))
-    }
-
-    /// How many send rights to a port there are.
-    fn send_rights(&self, port: PortId) -> u64 {
-        let named = self.tasks.iter().flat_map(|task| task.names.values()).filter(
-            |entry| matches!(entry, Entry::Port { port: of, send, .. } if *of == port && *send > 0),
-        );
-        let kept = self.tasks.iter().flat_map(|task| task.kept.values());
-        let handlers = self.handlers.values().map(|handler| &handler.port);
-        let kept = kept.chain(handlers).chain(self.host.specials.values());
-        let kept = kept.filter(|kept| **kept == port);
-        // A message keeps the send right that it was sent with until it is received (N-02).
-        let used = self.messages().map(|message| message.remote);
-        let carried = self
-            .carried()
-            .chain(used)
-            .filter(|right| *right == Carried::Send(port));
-        (named.count() + kept.count() + carried.count()) as u64
-    }
-
-    /// How many send-once rights to a port there are, those that requests hold included; one that was
-    /// used for a message is gone. Whether one that a queued notification uses still counts is the
-    /// kernel's choice: `seen` decides as far as it can.
-    fn send_once_rights(&self, port: PortId, seen: u64) -> u64 {
-        let carried = self
-            .carried()
-            .filter(|right| *right == Carried::SendOnce(port))
-            .count();
-        let mut named = 0;
-        let asks = |request: &Option<Ask>| request.is_some_and(|ask| ask.to == port);
-        for entry in self.tasks.iter().flat_map(|task| task.names.values()) {
-            named += match entry {
-                Entry::SendOnce { port: of, request } => {
-                    usize::from(*of == port) + usize::from(asks(request))
-                }
-                Entry::Port { request, .. } => usize::from(asks(request)),
-                Entry::Set(_) | Entry::Dead(_) => 0,
-            };
-        }
-        let requests = self.ports.iter().map(|of| {
-            usize::from(of.destroyed == Some(port))
-                + usize::from(of.no_senders.is_some_and(|(to, _)| to == port))
-        });
-        let sure = (carried + named + requests.sum::<usize>()) as u64;
-        let used = self
-            .messages()
-            .filter(|message| message.from_kernel && message.remote == Carried::SendOnce(port));
-        seen.clamp(sure, sure + used.count() as u64)
     }
 }
 

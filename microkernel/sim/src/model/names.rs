@@ -3,7 +3,7 @@
 use abi::exception::guard as tried;
 use abi::kern_return::KernReturn as Code;
 use abi::names::{MAX_UREFS, Name, disposition, port_type, queue_limit, right};
-use abi::trap::construct;
+use abi::trap::{attribute, construct};
 
 use super::{Ask, Carried, Entry, Holder, Model, Op, PortId, TaskId, ThreadId, Verdict};
 
@@ -66,10 +66,7 @@ impl Model {
             Op::Deallocate { name } => self.deallocate(task, name, seen),
             Op::ModRefs { name, right, delta } => self.mod_refs(task, (name, right, delta), seen),
             Op::Refs { name, right } => self.refs(task, name, right, seen),
-            Op::Type { name } => match self.entry(task, name) {
-                Some(entry) => value(seen, entry.bits().into()),
-                None => refuse(seen, &[Code::InvalidName]),
-            },
+            Op::Type { name } => self.type_of(task, name, seen),
             Op::MoveMember { member, set } => self.move_member(task, member, set, seen),
             Op::InsertMember { member, set } => self.insert_member(task, (member, set), seen),
             Op::ExtractMember { member, set } => {
@@ -90,6 +87,9 @@ impl Model {
                 attribute,
                 value,
             } => self.set_attribute(task, (name, attribute, value), seen),
+            Op::SetLabel { name, label } => {
+                self.set_attribute(task, (name, attribute::LABEL, label), seen)
+            }
             Op::Notify { name, id, sync, to } => self.notify_op(task, (name, id, sync, to), seen),
             Op::Host(hand, op) => self.host_op(task, (hand, op), seen),
             Op::Timer(op) => self.timer_op(task, op, seen),
@@ -104,8 +104,17 @@ impl Model {
             | Op::Handler(..)
             | Op::Raise(..)
             | Op::Control(..)
+            | Op::Ports(..)
             | Op::Terminate { .. }
             | Op::Message(_) => Err("not an ordinary trap".into()),
+        }
+    }
+
+    /// P-02.
+    fn type_of(&self, task: TaskId, name: Name, seen: Answer) -> Verdict {
+        match self.entry(task, name) {
+            Some(entry) => value(seen, entry.bits().into()),
+            None => refuse(seen, &[Code::InvalidName]),
         }
     }
 
@@ -122,6 +131,14 @@ impl Model {
                 ..
             }) => Some(*port),
             _ => None,
+        }
+    }
+
+    /// What a call answers that needs one.
+    pub(super) fn no_receive_right(&self, task: TaskId, name: Name) -> Code {
+        match self.entry(task, name) {
+            Some(_) => Code::InvalidRight,
+            None => Code::InvalidName,
         }
     }
 
@@ -180,7 +197,7 @@ impl Model {
         }
     }
 
-    fn allocate(&mut self, task: TaskId, kind: u32, seen: Answer) -> Verdict {
+    pub(super) fn allocate(&mut self, task: TaskId, kind: u32, seen: Answer) -> Verdict {
         match kind {
             right::RECEIVE | right::PORT_SET | right::DEAD_NAME => accept(seen)?,
             _ => return refuse(seen, &[Code::InvalidValue]),
@@ -190,7 +207,13 @@ impl Model {
     }
 
     /// P-07. A name of the caller's choice may be one that was there before.
-    fn allocate_name(&mut self, task: TaskId, kind: u32, name: Name, seen: Answer) -> Verdict {
+    pub(super) fn allocate_name(
+        &mut self,
+        task: TaskId,
+        kind: u32,
+        name: Name,
+        seen: Answer,
+    ) -> Verdict {
         let known = matches!(kind, right::RECEIVE | right::PORT_SET | right::DEAD_NAME);
         let mut names = self.tasks[task].names.keys();
         let codes = [

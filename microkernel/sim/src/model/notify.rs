@@ -4,6 +4,7 @@ use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
 use abi::notify;
 
+use super::body::Part;
 use super::names::{Answer, accept, refuse};
 use super::{Ask, Carried, Entry, Message, Model, PortId, TaskId, Verdict, Wish};
 
@@ -29,7 +30,7 @@ impl Model {
             data: None,
             remote: Carried::SendOnce(to),
             local: Carried::Null,
-            arrays: vec![None; rights.len()],
+            parts: vec![Part::Right; rights.len()],
             rights,
         };
         if self.is_alive(to) {

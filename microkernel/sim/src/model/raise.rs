@@ -10,6 +10,7 @@ use abi::thread_state::FLAVOR;
 use abi::transport::REPLY_OFFSET;
 use abi::vm::MAX_ADDRESS;
 
+use super::body::Part;
 use super::control::settable;
 use super::exceptions::{Form, Handler, Owner};
 use super::names::{Answer, accept, refuse};
@@ -86,7 +87,7 @@ impl Raised {
 
     /// The registers that the thread goes on with, if an answer deals with the exception.
     fn consented(&self, form: Form, answer: &Message) -> Option<Registers> {
-        let plain = answer.local == Carried::Null && answer.arrays.is_empty();
+        let plain = answer.local == Carried::Null && answer.parts.is_empty();
         let right = answer.id == id(form) + REPLY_OFFSET && answer.first == 0;
         if !plain || !right {
             return None;
@@ -271,7 +272,7 @@ impl Model {
             data,
             remote: Carried::Send(to),
             local: Carried::SendOnce(self.threads[thread].reply),
-            arrays: vec![None; rights.len()],
+            parts: vec![Part::Right; rights.len()],
             rights,
         }
     }

@@ -1,7 +1,7 @@
 //! The receive half of `mach_msg` (MACH.md M-22, M-30 to M-32, P-03, P-04).
 
 use abi::kern_return::MessageReturn as Code;
-use abi::names::{MAX_UREFS, Name, disposition};
+use abi::names::{MAX_UREFS, Name};
 use abi::registers::{ReplyKind, options};
 
 use super::message::{expect, expect_wait, is_call};
@@ -142,32 +142,6 @@ impl Model {
         self.admit(port);
         if let Source::Reply(_) = source {
             self.end_epoch(thread);
-        }
-        Ok(())
-    }
-
-    /// M-21, M-24: the rights of a body, one by one and in arrays.
-    fn accept_body(&mut self, task: TaskId, message: &Message, reply: &Reply) -> Verdict {
-        let mut rights = message.rights.iter();
-        let mut arrays = reply.arrays.iter();
-        let descriptors = reply.body.iter().flat_map(|body| &body.descriptors);
-        for (array, descriptor) in message.arrays.iter().zip(descriptors) {
-            let Some((count, how)) = *array else {
-                let name = Name(descriptor.name);
-                let right = rights.next().copied().unwrap_or(Carried::Null);
-                self.accept_right(task, right, name)?;
-                check_disposition(right, descriptor.disposition, name)?;
-                continue;
-            };
-            let names = arrays.next().ok_or("an array is missing")?;
-            if names.len() != count || descriptor.disposition != moved(how) {
-                return Err(format!(
-                    "{count} rights expected that were given by {how}, not {descriptor:?}"
-                ));
-            }
-            for (right, name) in rights.by_ref().take(count).zip(names) {
-                self.accept_right(task, *right, *name)?;
-            }
         }
         Ok(())
     }
@@ -314,38 +288,12 @@ fn fits(message: &Message, reply: &Reply, alive: &[bool]) -> bool {
     };
     let data_fits = match (&message.data, data) {
         (Some(sent), Some(got)) => sent == got,
-        (None, Some(got)) => got.is_empty() && !message.arrays.is_empty(),
+        (None, Some(got)) => got.is_empty() && !message.parts.is_empty(),
         (sent, None) => sent.is_none(),
     };
     message.id == reply.id
         && reply.words.starts_with(&message.words)
-        && message.arrays.len() == count
+        && message.parts.len() == count
         && data_fits
         && kinds.contains(&reply.kind)
-}
-
-/// The kind of right that a disposition makes, as it arrives.
-fn moved(how: u8) -> u8 {
-    match how {
-        disposition::MOVE_SEND | disposition::COPY_SEND | disposition::MAKE_SEND => {
-            disposition::MOVE_SEND
-        }
-        disposition::MOVE_SEND_ONCE | disposition::MAKE_SEND_ONCE => disposition::MOVE_SEND_ONCE,
-        other => other,
-    }
-}
-
-/// M-21: a right arrives as moved.
-fn check_disposition(right: Carried, said: u8, name: Name) -> Verdict {
-    let expected = match right {
-        _ if !name.is_valid() => return Ok(()),
-        Carried::Send(_) => disposition::MOVE_SEND,
-        Carried::SendOnce(_) => disposition::MOVE_SEND_ONCE,
-        Carried::Receive(_) => disposition::MOVE_RECEIVE,
-        Carried::Null | Carried::Dead => return Ok(()),
-    };
-    if said == expected {
-        return Ok(());
-    }
-    Err(format!("disposition {expected} expected, not {said}"))
 }

@@ -112,7 +112,7 @@ impl Model {
             remote: Carried::Null,
             local: Carried::Null,
             rights: Vec::new(),
-            arrays: Vec::new(),
+            parts: Vec::new(),
         };
         let mut queued = self.ports[port].queue.iter_mut();
         match queued.find(|other| other.from_kernel && other.id == pending::TIMER) {

@@ -3,7 +3,6 @@
 
 use abi::exception::MASK_ALL;
 use abi::kern_return::{KernReturn, MessageReturn};
-use abi::message::descriptor;
 use abi::names::{Name, disposition, right};
 use abi::task::special;
 use abi::trap;
@@ -30,7 +29,7 @@ const LAST: Name = Name::new(299, 1);
 const SLICE: u64 = 30_000_000;
 
 /// Where a thread's names lie that it sends in arrays.
-fn names_address(thread: FrameIndex) -> u64 {
+pub(super) fn names_address(thread: FrameIndex) -> u64 {
     image::DATA + 0x3_0000 + u64::from(thread % 16) * 0x100
 }
 
@@ -133,6 +132,7 @@ impl World {
         let state = *self.sim.machine.registers(frame);
         let answer = match op {
             Op::Message(_) => Seen::Message(Reply::from_frame(&state)),
+            Op::Ports(..) => Seen::Trap(KernReturn(Reply::from_frame(&state).words[0] as u32), 0),
             _ => code_and_value(&state),
         };
         let seen = Seen::Excepted(Box::new(answer), registers(&state));
@@ -399,36 +399,5 @@ impl World {
         let code = KernReturn(reply.words[0] as u32);
         let told = [1, 2, 3].map(|at| reply.words[at] as u32);
         (code, name.unwrap_or(Name::NULL), told)
-    }
-
-    /// Writes the names of a message's arrays to memory, and says there where they lie.
-    pub(super) fn place_arrays(&mut self, frame: FrameIndex, request: &Request) -> Request {
-        let mut request = request.clone();
-        let mut at = names_address(frame);
-        let descriptors = request
-            .body
-            .iter_mut()
-            .flat_map(|body| &mut body.descriptors);
-        let arrays = descriptors.filter(|array| array.kind == descriptor::OUT_OF_LINE_PORTS);
-        for (array, names) in arrays.zip(&request.arrays) {
-            let bytes: Vec<u8> = names.iter().flat_map(|name| name.0.to_le_bytes()).collect();
-            self.sim.on(frame).poke(at, &bytes);
-            array.address = at;
-            at += bytes.len() as u64;
-        }
-        request
-    }
-
-    /// Takes the names of a message's arrays out of memory.
-    pub(super) fn take_arrays(&mut self, frame: FrameIndex, mut reply: Reply) -> Reply {
-        for array in reply.body.iter().flat_map(|body| &body.descriptors) {
-            if array.kind == descriptor::OUT_OF_LINE_PORTS {
-                reply.arrays.push(match array.name {
-                    0 => Vec::new(),
-                    _ => self.sim.on(frame).take_names(array),
-                });
-            }
-        }
-        reply
     }
 }

@@ -1,6 +1,7 @@
 //! Which trap a step of a random program makes: derived from the step's seed and the model's state, so
 //! that a program from which steps were taken out still makes sense.
 
+mod bodies;
 mod ports;
 
 use abi::exception::{MASK_ALL, TYPES, behavior};
@@ -82,6 +83,7 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         69..74 => names.handler(),
         74..81 => names.trouble(),
         81 if names.rng.one_in(2) => names.terminate(),
+        82..86 => names.control_ports(),
         100..106 => names.control(),
         106..109 => names.itself(),
         109..114 => names.futex(patience),
@@ -140,8 +142,7 @@ impl Names<'_> {
             },
             12 => Op::AllocateName {
                 right: self.rng.below(6) as u32,
-                // Above all that tasks start with, which the model does not know.
-                name: Name::new(300 + self.rng.below(40) as u32, self.rng.below(256) as u8),
+                name: self.chosen(),
             },
             4 | 5 => Op::Allocate {
                 right: right::PORT_SET,
@@ -281,6 +282,10 @@ impl Names<'_> {
             0 | 1 => {
                 let limits = [1, 2, 5, u64::from(queue_limit::MAX), 1025];
                 (attribute::QUEUE_LIMIT, self.rng.pick(&limits))
+            }
+            2 if self.rng.one_in(2) => {
+                let label = self.rng.word();
+                return Op::SetLabel { name, label };
             }
             2 => (attribute::LABEL, self.rng.word()),
             _ => (attribute::SEQUENCE, self.rng.below(1000) as u64),
@@ -542,15 +547,7 @@ impl Names<'_> {
         }
         if self.rng.one_in(2) {
             for _ in 0..self.rng.below(4) {
-                let name = self.any();
-                let how = match self.disposition(name) {
-                    disposition::MAKE_SEND if self.rng.one_in(2) => disposition::MOVE_RECEIVE,
-                    how => how,
-                };
-                request = request.port(name, how);
-                if self.rng.one_in(4) {
-                    request = self.array(request);
-                }
+                request = self.part(request);
             }
             request = request.data(&[7; 100][..self.rng.below(100)]);
         }
@@ -569,19 +566,6 @@ impl Names<'_> {
             name if self.model.is_kernel(self.task, name) => Name::NULL,
             name => name,
         }
-    }
-
-    /// An array of names of one kind: mostly.
-    fn array(&mut self, mut request: Request) -> Request {
-        let first = self.of_kind(port_type::SEND | port_type::RECEIVE);
-        let how = self.disposition(first);
-        let kind = self.model.bits(self.task, first);
-        let names: Vec<Name> = (0..self.rng.below(4))
-            .map(|n| if n == 0 { first } else { self.of_kind(kind) })
-            .collect();
-        request = request.array(0, names.len() as u32, how);
-        request.arrays.push(names);
-        request
     }
 
     fn call(&mut self) -> Request {

@@ -1,7 +1,7 @@
 //! Threads that are stopped with their answers: the model is shown these when they are there, and they must be the same
 //! when the threads run again.
 
-use abi::kern_return::{KernReturn, MessageReturn};
+use abi::kern_return::KernReturn;
 use abi::message::{MIN_BUFFER, descriptor};
 use abi::names::Name;
 use abi::trap;
@@ -19,7 +19,7 @@ const PIECE: usize = 1024;
 /// What a stopped thread has.
 pub(super) struct Held {
     answer: Answer,
-    /// The memory of arrays that it was sent.
+    /// The memory that it was sent.
     arrays: Vec<[u64; 2]>,
 }
 
@@ -43,7 +43,7 @@ impl World {
         arrays: &mut Vec<[u64; 2]>,
     ) -> Reply {
         let mut reply = Reply::from_frame(&answer.frame);
-        if !reply.shape.is_buffered() || reply.code != MessageReturn::Success {
+        if !reply.has_body() {
             return reply;
         }
         let frame = self.threads[thread].0;
@@ -51,6 +51,14 @@ impl World {
         reply = reply.with_body(&buffer);
         let descriptors = reply.body.iter().flat_map(|body| body.descriptors.clone());
         for array in descriptors.collect::<Vec<_>>() {
+            if array.kind == descriptor::OUT_OF_LINE {
+                reply
+                    .memory
+                    .push(self.peek(thread, array.address, array.size as usize));
+                if array.size > 0 {
+                    arrays.push([array.address, array.size]);
+                }
+            }
             if array.kind != descriptor::OUT_OF_LINE_PORTS {
                 continue;
             }
@@ -69,6 +77,14 @@ impl World {
 
     /// Memory of a thread's task, which the first thread of all reads.
     fn peek(&mut self, thread: ThreadId, address: u64, size: usize) -> Vec<u8> {
+        match self.read(thread, address, size) {
+            Some(bytes) => bytes,
+            None => panic!("{size} bytes at {address:#x} cannot be read"),
+        }
+    }
+
+    /// The same, if it is there.
+    pub(super) fn read(&mut self, thread: ThreadId, address: u64, size: usize) -> Option<Vec<u8>> {
         let whose = Subject::Task(self.threads[thread].1);
         let known = self.model.subjects(0);
         let task = known.iter().find(|(_, subject)| *subject == whose);
@@ -80,12 +96,12 @@ impl World {
                 .id(<dyn Task>::VM_READ.id)
                 .words([at, part as u64, 0, 0, 0, 0]);
             let Seen::Told(words) = self.telling_call(0, &request) else {
-                panic!("{size} bytes at {address:#x} cannot be read");
+                return None;
             };
             let part_of = words[1..].iter().flat_map(|word| word.to_le_bytes());
             bytes.extend(part_of.take(part));
         }
-        bytes
+        Some(bytes)
     }
 
     /// Whether a thread is not stopped any more, but not in user mode yet.

@@ -4,12 +4,14 @@
 //! step every thread that must come back comes back; every few steps all names, counts and attributes
 //! are compared. A failing program is made shorter before it is shown ([`minimal`]).
 
+mod bodies;
 mod calls;
 mod control;
 mod futex;
 mod generate;
 mod held;
 mod host;
+mod ports;
 mod tally;
 mod timer;
 mod turns;

@@ -1,12 +1,13 @@
 //! [`Tally`]: how often programs made each call, and what came of it. It shows that the generator reaches what the model
 //! judges: a rule that no program touches holds for no reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use abi::kern_return::{KernReturn, MessageReturn};
+use abi::message::descriptor;
 use abi::registers::options;
 
-use crate::message::Request;
+use crate::message::{Body, Request};
 use crate::model::{Op, Seen, Subject};
 
 /// What came of a call.
@@ -38,6 +39,7 @@ pub(super) fn call(op: &Op) -> String {
         Op::Timer(op) => format!("Timer{op:?}"),
         Op::Futex(op) => format!("Futex{op:?}"),
         Op::Itself(op) => format!("{op:?}"),
+        Op::Ports(_, _, op) => format!("Ports{op:?}"),
         Op::Raise(trouble, _) => format!("Raise{trouble:?}"),
         Op::Notify { id, .. } => format!("Notify{id:o}"),
         Op::SetAttribute { attribute, .. } => format!("SetAttribute{attribute}"),
@@ -60,6 +62,38 @@ fn message(request: &Request) -> String {
         None => "",
     };
     format!("{phases}{body}")
+}
+
+/// The kinds of parts that a message is sent with.
+pub(super) fn parts(op: &Op, seen: Option<&Seen>) -> Vec<(String, Outcome)> {
+    let body = match op {
+        Op::Message(request) => request.body.as_ref(),
+        _ => None,
+    };
+    let rows = kinds(body).map(|kind| (format!("Send{kind}"), outcome(seen)));
+    rows.collect()
+}
+
+/// The kinds of parts that a message brought.
+pub(super) fn brought(seen: &Seen) -> Vec<(String, Outcome)> {
+    let body = match seen {
+        Seen::Message(reply) => reply.body.as_ref(),
+        _ => None,
+    };
+    let rows = kinds(body).map(|kind| (format!("Receive{kind}"), Outcome::Done));
+    rows.collect()
+}
+
+fn kinds(body: Option<&Body>) -> impl Iterator<Item = &'static str> {
+    let parts = body.into_iter().flat_map(|body| &body.descriptors);
+    let kinds: BTreeSet<u8> = parts.map(|part| part.kind).collect();
+    kinds.into_iter().map(|kind| match kind {
+        descriptor::PORT => "Right",
+        descriptor::OUT_OF_LINE => "Memory",
+        descriptor::OUT_OF_LINE_PORTS => "Rights",
+        descriptor::OUT_OF_LINE_VOLATILE => "VolatileMemory",
+        _ => "GuardedRight",
+    })
 }
 
 /// What an answer says; `None`: there is none yet.

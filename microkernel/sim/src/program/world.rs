@@ -9,9 +9,10 @@ use abi::trap;
 use microkernel::kernel::Census;
 use microkernel::machine::FrameIndex;
 
+use super::bodies::Lent;
 use super::generate::{self, Patience};
 use super::held::Held;
-use super::{Run, Step, Transcript, calls, futex, tally, timer, turns};
+use super::{Outcome, Run, Step, Transcript, calls, futex, tally, timer, turns};
 use crate::model::{ControlOp, Model, Op, Seen, Subject, ThreadId, Verdict};
 use crate::rng::Rng;
 use crate::sim::{Answer, Config, Sim};
@@ -46,6 +47,8 @@ pub struct World {
     pub(super) waiting: BTreeMap<ThreadId, String>,
     /// By thread: what it was given since it was stopped.
     pub(super) held: BTreeMap<ThreadId, Held>,
+    /// By thread: the memory that it sent its last message with.
+    pub(super) lent: BTreeMap<ThreadId, Vec<Option<Lent>>>,
     /// By thread of the model: the kernel's thread, and its task.
     pub(super) threads: Vec<(FrameIndex, usize)>,
     /// By thread of the model: what it knows itself by, which is none of the model's names.
@@ -142,6 +145,7 @@ impl World {
             history: Vec::new(),
             waiting: BTreeMap::new(),
             held: BTreeMap::new(),
+            lent: BTreeMap::new(),
             threads,
             selves,
             host,
@@ -218,6 +222,7 @@ impl World {
     /// What is left.
     pub fn end(&mut self) -> Verdict {
         self.stop_nobody()?;
+        self.settle_lent_at_last()?;
         self.keep_nothing()?;
         self.handle_nothing()?;
         // A port that is destroyed may come back to who asked for it: until nothing does.
@@ -266,6 +271,7 @@ impl World {
     }
 
     fn step(&mut self, step: Step) -> Verdict {
+        self.settle_lent()?;
         let thread = step.thread % self.threads.len();
         if !self.model.may_act(thread) {
             return Ok(());
@@ -334,7 +340,11 @@ impl World {
         };
         self.waiting.insert(thread, waits_in);
         self.count(call, seen.as_ref());
+        self.count_rows(tally::parts(op, seen.as_ref()));
         let verdict = self.model.step(thread, op, seen.as_ref());
+        if verdict.is_ok() {
+            self.check_moved(thread)?;
+        }
         self.history.push(format!("    {seen:x?}"));
         let seen = seen.filter(|_| !self.model.has_ended(thread));
         self.outcome
@@ -344,17 +354,23 @@ impl World {
     }
 
     fn count(&mut self, call: String, seen: Option<&Seen>) {
-        let row = (call, tally::outcome(seen));
-        *self.outcome.tally.entry(row).or_default() += 1;
+        let parts = seen.into_iter().flat_map(tally::brought);
+        self.count_rows(parts.chain([(call, tally::outcome(seen))]));
+    }
+
+    fn count_rows(&mut self, rows: impl IntoIterator<Item = (String, Outcome)>) {
+        for row in rows {
+            *self.outcome.tally.entry(row).or_default() += 1;
+        }
     }
 
     fn execute(&mut self, thread: ThreadId, op: &Op) -> Option<Seen> {
         let frame = self.threads[thread].0;
         match op {
             Op::Message(request) => {
-                let request = self.place_arrays(frame, request);
+                let request = self.place_body(thread, request);
                 let reply = self.sim.on(frame).start_message(&request)?;
-                return Some(Seen::Message(self.take_arrays(frame, reply)));
+                return Some(Seen::Message(self.take_body(frame, reply)));
             }
             Op::Futex(op) => return self.futex(thread, *op),
             Op::Semaphore(op) => return self.semaphore(thread, op),
@@ -363,6 +379,7 @@ impl World {
             Op::Policy(name, subject, op) => {
                 return Some(self.policy_call(thread, (*name, *subject, op)));
             }
+            Op::Ports(name, of, op) => return self.ports(thread, (*name, *of, op)),
             Op::Kept(op) => return Some(self.kept(thread, op)),
             Op::Handler(level, op) => return Some(self.handler(thread, *level, op)),
             Op::Personality { entry } => return Some(self.personality(thread, *entry)),
@@ -398,7 +415,7 @@ impl World {
             return calls::seen(answer);
         }
         let reply = self.sim.on(frame).reply(answer);
-        Seen::Message(self.take_arrays(frame, reply))
+        Seen::Message(self.take_body(frame, reply))
     }
 
     /// Lets every thread come back that must, and sees that no other does.
@@ -568,6 +585,7 @@ fn registers(op: &Op) -> (i64, Vec<u64>) {
             attribute,
             value,
         } => (trap::PORT_SET_ATTRIBUTE, vec![name(of), *attribute, *value]),
+        Op::SetLabel { name: of, label } => (trap::PORT_SET_LABEL, vec![name(of), *label]),
         Op::Notify {
             name: of,
             id,

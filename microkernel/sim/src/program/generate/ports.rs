@@ -1,10 +1,10 @@
 //! Ports and their guards.
 
-use abi::names::{Name, port_type, right};
+use abi::names::{Name, disposition, port_type, right};
 use abi::trap::construct;
 
 use super::Names;
-use crate::model::Op;
+use crate::model::{Op, PortsOp, TaskId};
 
 /// How many guards there are: few, so that some are right.
 const GUARDS: u64 = 2;
@@ -86,5 +86,136 @@ impl Names<'_> {
                 new: 0,
             },
         }
+    }
+
+    /// A call of the task's own port, or of another one's, on names there.
+    pub(super) fn control_ports(&mut self) -> Op {
+        let controls = self.model.controls(self.task);
+        if controls.is_empty() {
+            return self.look();
+        }
+        let (port, of) = self.rng.pick(&controls);
+        let op = match self.rng.below(20) {
+            0 => PortsOp::Allocate {
+                right: self
+                    .rng
+                    .pick(&[right::RECEIVE, right::PORT_SET, right::DEAD_NAME, 0]),
+            },
+            1 => PortsOp::AllocateName {
+                right: self
+                    .rng
+                    .pick(&[right::RECEIVE, right::PORT_SET, right::DEAD_NAME, 0]),
+                name: self.chosen(),
+            },
+            2..5 => PortsOp::Peek {
+                name: self.theirs(of, port_type::RECEIVE),
+                trailer: self.rng.pick(&[0, 1, 2, 3, 4]),
+            },
+            5 | 6 => PortsOp::Guard {
+                name: self.theirs(of, port_type::RECEIVE),
+                guard: self.one_guard(),
+                strict: self.rng.below(3) as u32,
+            },
+            7 => PortsOp::Unguard {
+                name: self.theirs(of, port_type::RECEIVE),
+                guard: self.one_guard(),
+            },
+            8 => PortsOp::SwapGuard {
+                name: self.theirs(of, port_type::RECEIVE),
+                old: self.one_guard(),
+                new: self.one_guard(),
+            },
+            9..13 => match self.given(of) {
+                Some(op) => op,
+                None => return self.look(),
+            },
+            13..17 => self.extracted(of),
+            17 | 18 => PortsOp::Rights {
+                after: match self.rng.below(3) {
+                    0 => Name::NULL,
+                    1 => Name::new(3, 1),
+                    _ => self.theirs(of, !0),
+                },
+            },
+            _ => PortsOp::Names,
+        };
+        Op::Ports(port, of, op)
+    }
+
+    /// A name above all that tasks start with, which the model does not know.
+    pub(super) fn chosen(&mut self) -> Name {
+        Name::new(300 + self.rng.below(40) as u32, self.rng.below(256) as u8)
+    }
+
+    /// A name of another task of a kind: mostly.
+    fn theirs(&mut self, of: TaskId, bits: u32) -> Name {
+        let (mut live, past) = self.model.names(of);
+        live.retain(|name| self.model.bits(of, *name) & bits != 0);
+        // Few of those that were there before.
+        if live.is_empty() || self.rng.one_in(8) {
+            live = past;
+        }
+        match live.is_empty() || self.rng.one_in(16) {
+            true => self
+                .rng
+                .pick(&[Name(5), Name::new(77, 1), Name::DEAD, Name::NULL]),
+            false => self.rng.pick(&live),
+        }
+    }
+
+    /// A right of the task's own that another one gets.
+    fn given(&mut self, of: TaskId) -> Option<PortsOp> {
+        let right = self.any();
+        let how = self.disposition(right);
+        let how = match how {
+            disposition::MAKE_SEND if self.rng.one_in(2) => disposition::MOVE_RECEIVE,
+            how => how,
+        };
+        // The model does not know what calls answer that bring no right, and of a task that ends with them.
+        if right == Name::REPLY_SLOT || !self.model.can_give(self.task, right, how) {
+            return None;
+        }
+        let name = match self.rng.below(4) {
+            0 => Name::NULL,
+            1 => self.theirs(of, !0),
+            2 => self.chosen(),
+            _ => self.rng.pick(&[Name::DEAD, Name(5), right, right]),
+        };
+        Some(PortsOp::Insert { name, right, how })
+    }
+
+    /// A right of another task that the task gets.
+    fn extracted(&mut self, of: TaskId) -> PortsOp {
+        use disposition::{COPY_SEND, MAKE_SEND, MOVE_RECEIVE, MOVE_SEND};
+        use disposition::{MAKE_SEND_ONCE, MOVE_SEND_ONCE};
+        let name = self.theirs(of, !0);
+        let bits = self.model.bits(of, name);
+        let mut fitting = vec![];
+        for (kind, all) in [
+            (port_type::SEND, &[MOVE_SEND, COPY_SEND][..]),
+            (port_type::DEAD_NAME, &[MOVE_SEND, COPY_SEND]),
+            (
+                port_type::RECEIVE,
+                &[MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE],
+            ),
+            (port_type::SEND_ONCE, &[MOVE_SEND_ONCE]),
+        ] {
+            if bits & kind != 0 {
+                fitting.extend(all);
+            }
+        }
+        let any = MOVE_RECEIVE + self.rng.below(6) as u8;
+        let how = match fitting.is_empty() || self.rng.one_in(8) {
+            true => any,
+            false => self.rng.pick(&fitting),
+        };
+        let kind = match how {
+            // It has no argument for that.
+            MOVE_RECEIVE => MOVE_RECEIVE,
+            _ if self.rng.one_in(12) => self.rng.pick(&[MOVE_SEND, MOVE_SEND_ONCE]),
+            MOVE_SEND_ONCE | MAKE_SEND_ONCE => MOVE_SEND_ONCE,
+            _ => MOVE_SEND,
+        };
+        PortsOp::Extract { name, how, kind }
     }
 }
