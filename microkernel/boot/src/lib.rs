@@ -31,5 +31,5 @@ pub mod responses;
 
 pub use choices::Choices;
 pub use error::Error;
-pub use physical::Physical;
+pub use physical::{Flat, Physical};
 pub use prepare::{Handoff, Machine, prepare};

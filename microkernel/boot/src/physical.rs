@@ -1,7 +1,9 @@
 //! Physical memory as the stub's logic sees it, and checked reads of the fields of a structure in it.
 //!
-//! The binary implements [`Physical`] over its identity map, the tests over a vector. An implementation refuses
-//! what it cannot reach; the logic turns the refusal into an error.
+//! The binary implements [`Physical`] over its identity map; on the host it is [`Flat`]. An implementation refuses what it
+//! cannot reach; the logic turns the refusal into an error.
+
+use core::ops::Range;
 
 /// Physical memory, by address.
 pub trait Physical {
@@ -14,6 +16,44 @@ pub trait Physical {
     /// Copies `length` bytes between two ranges that do not overlap; nothing is copied when one cannot be reached.
     #[must_use]
     fn copy(&mut self, from: u64, to: u64, length: u64) -> Option<()>;
+}
+
+/// Physical memory on the host: bytes from an address on, and nothing else.
+#[derive(Debug)]
+pub struct Flat<B> {
+    /// The first byte's address.
+    pub start: u64,
+    /// The bytes.
+    pub bytes: B,
+}
+
+impl<B: AsRef<[u8]>> Flat<B> {
+    fn range(&self, at: u64, length: u64) -> Option<Range<usize>> {
+        let start = usize::try_from(at.checked_sub(self.start)?).ok()?;
+        let end = start.checked_add(usize::try_from(length).ok()?)?;
+        (end <= self.bytes.as_ref().len()).then_some(start..end)
+    }
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Physical for Flat<B> {
+    fn bytes(&self, at: u64, length: u64) -> Option<&[u8]> {
+        self.bytes.as_ref().get(self.range(at, length)?)
+    }
+
+    fn bytes_mut(&mut self, at: u64, length: u64) -> Option<&mut [u8]> {
+        let range = self.range(at, length)?;
+        self.bytes.as_mut().get_mut(range)
+    }
+
+    fn copy(&mut self, from: u64, to: u64, length: u64) -> Option<()> {
+        let (from, to) = (self.range(from, length)?, self.range(to, length)?);
+        debug_assert!(
+            from.end <= to.start || to.end <= from.start,
+            "ranges overlap"
+        );
+        self.bytes.as_mut().copy_within(from, to.start);
+        Some(())
+    }
 }
 
 /// The little-endian fields of a structure, by byte offset.

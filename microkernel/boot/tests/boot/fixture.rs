@@ -1,53 +1,32 @@
 //! Simulated memory, and the files and structures that the tests put into it.
 
-use boot::Physical;
+use boot::{Flat, Physical};
 
 /// Memory from address 0 on.
-pub(crate) struct Ram(pub(crate) Vec<u8>);
+pub(crate) type Ram = Flat<Vec<u8>>;
 
-impl Ram {
-    pub(crate) fn new(size: u64) -> Self {
-        // Not zero, so that what relies on zeroed memory shows.
-        Self(vec![0xa5; usize::try_from(size).unwrap()])
+/// So many bytes of it: not zero, so that what relies on zeroed memory shows.
+pub(crate) fn ram(size: u64) -> Ram {
+    Ram {
+        start: 0,
+        bytes: vec![0xa5; usize::try_from(size).unwrap()],
     }
+}
 
-    pub(crate) fn put(&mut self, at: u64, bytes: &[u8]) {
+/// What tests put there and find.
+pub(crate) trait Content: Physical {
+    fn put(&mut self, at: u64, bytes: &[u8]) {
         self.bytes_mut(at, bytes.len() as u64)
             .unwrap()
             .copy_from_slice(bytes);
     }
 
-    pub(crate) fn u64(&self, at: u64) -> u64 {
+    fn u64(&self, at: u64) -> u64 {
         u64::from_le_bytes(self.bytes(at, 8).unwrap().try_into().unwrap())
     }
-
-    fn range(&self, at: u64, length: u64) -> Option<std::ops::Range<usize>> {
-        let end = at.checked_add(length)?;
-        (end <= self.0.len() as u64)
-            .then_some(usize::try_from(at).ok()?..usize::try_from(end).ok()?)
-    }
 }
 
-impl Physical for Ram {
-    fn bytes(&self, at: u64, length: u64) -> Option<&[u8]> {
-        self.0.get(self.range(at, length)?)
-    }
-
-    fn bytes_mut(&mut self, at: u64, length: u64) -> Option<&mut [u8]> {
-        let range = self.range(at, length)?;
-        self.0.get_mut(range)
-    }
-
-    fn copy(&mut self, from: u64, to: u64, length: u64) -> Option<()> {
-        let (source, target) = (self.range(from, length)?, self.range(to, length)?);
-        assert!(
-            source.end <= target.start || target.end <= source.start,
-            "a copy onto itself"
-        );
-        self.0.copy_within(source, target.start);
-        Some(())
-    }
-}
+impl Content for Ram {}
 
 /// A segment of a test kernel.
 #[derive(Clone)]

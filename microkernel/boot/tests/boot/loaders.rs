@@ -5,13 +5,15 @@ use boot::memory_map::Kind;
 use boot::{Error, multiboot2, pvh};
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
-use crate::fixture::{COMMAND_LINE, MODULE_LIST, Ram, START_INFO, put_start_info, words};
+use crate::fixture::{
+    self, COMMAND_LINE, Content, MODULE_LIST, Ram, START_INFO, put_start_info, words,
+};
 
 const MIB: u64 = 1 << 20;
 const REGIONS: [(u64, u64, u32); 3] = [(0, 0x9_fc00, 1), (MIB, 99 * MIB, 1), (100 * MIB, MIB, 3)];
 
 fn started_by_pvh() -> Ram {
-    let mut ram = Ram::new(0x1_0000);
+    let mut ram = fixture::ram(0x1_0000);
     put_start_info(&mut ram, &REGIONS, (8 * MIB, 12345));
     ram
 }
@@ -124,7 +126,7 @@ fn information(tags: &[Vec<u8>]) -> Ram {
     let tags = [tags.concat(), tag(0, &[])].concat();
     let mut bytes = words(&[8 + tags.len() as u64]);
     bytes.extend(tags);
-    let mut ram = Ram::new(0x3000);
+    let mut ram = fixture::ram(0x3000);
     ram.put(0x1000, &bytes);
     ram
 }
@@ -176,7 +178,7 @@ fn what_is_wrong_with_multiboot2_information_is_said() {
         parse(&[tag(3, &[0; 4])]).unwrap_err(),
         Error::Truncated("Multiboot2 information")
     );
-    let mut ram = Ram::new(0x3000);
+    let mut ram = fixture::ram(0x3000);
     ram.put(0x1000, &words(&[1 << 30]));
     assert_eq!(
         multiboot2::parse(&ram, 0x1000).unwrap_err(),

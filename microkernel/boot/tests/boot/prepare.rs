@@ -10,7 +10,8 @@ use boot::{Choices, Error, Handoff, Machine, Physical, prepare, pvh};
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
 use crate::fixture::{
-    COMMAND_LINE, EXECUTE, Load, READ, Ram, START_INFO, WRITE, elf, put_start_info, tar, words,
+    self, COMMAND_LINE, Content, EXECUTE, Load, READ, Ram, START_INFO, WRITE, elf, put_start_info,
+    tar, words,
 };
 use crate::requests::request;
 
@@ -61,7 +62,7 @@ fn start(archive: &[u8], at: u64) -> (Ram, Result<Handoff, Error>) {
 
 /// The same, with a command line.
 fn start_with(archive: &[u8], at: u64, line: &[u8]) -> (Ram, Result<Handoff, Error>) {
-    let mut ram = Ram::new(80 * MIB);
+    let mut ram = fixture::ram(80 * MIB);
     ram.put(at, archive);
     let regions = [
         (0, 0x9_fc00, 1),
