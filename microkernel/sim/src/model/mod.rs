@@ -31,6 +31,7 @@ mod ports;
 mod raise;
 mod receive;
 mod semaphore;
+mod tasks;
 mod timer;
 mod turns;
 mod urefs;
@@ -57,6 +58,7 @@ use raise::Raised;
 pub use raise::{Registers, Trouble};
 use semaphore::Semaphore;
 pub use semaphore::SemaphoreOp;
+pub use tasks::{Share, TaskOp};
 pub use timer::{FAR, NEVER, TimerOp};
 pub use turns::SelfOp;
 
@@ -180,6 +182,8 @@ pub enum Op {
     Clock(Name, ClockOp),
     /// Of the task or thread that the name holds a right to.
     Policy(Name, Subject, PolicyOp),
+    /// The same.
+    Task(Name, Subject, TaskOp),
     Timer(TimerOp),
     /// Of the calling thread.
     Itself(SelfOp),
@@ -301,6 +305,9 @@ struct Task {
     stops: u32,
     /// The highest priority of its threads.
     limit: u32,
+    /// What its messages carry, and what it is called, if a program said so.
+    identity: Option<u64>,
+    name: Option<u8>,
     /// Names that its programs leave alone.
     spared: BTreeSet<Name>,
 }
@@ -558,6 +565,11 @@ impl Model {
                 self.policy_op(task, (*subject, op), seen)
                     .map_err(|why| format!("{op:?} of {subject:?}: {why}"))
             }
+            (Op::Task(_, subject, op), Some(seen)) => {
+                let task = self.threads[thread].task;
+                self.task_op(task, (*subject, *op), seen)
+                    .map_err(|why| format!("{op:?} of {subject:?}: {why}"))
+            }
             (Op::Semaphore(op), seen) => self
                 .semaphore_op(thread, op, seen)
                 .map_err(|why| format!("{op:?}: {why}")),
@@ -600,6 +612,11 @@ impl Model {
         let names = task.names.keys().copied();
         let names = names.filter(|name| !task.spared.contains(name));
         (names.collect(), past.collect())
+    }
+
+    /// How many threads there are, those that have ended included.
+    pub fn threads(&self) -> usize {
+        self.threads.len()
     }
 
     /// A thread's task.

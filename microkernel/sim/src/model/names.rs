@@ -101,6 +101,7 @@ impl Model {
             | Op::Futex(_)
             | Op::Clock(..)
             | Op::Policy(..)
+            | Op::Task(..)
             | Op::Handler(..)
             | Op::Raise(..)
             | Op::Control(..)

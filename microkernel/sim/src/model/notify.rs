@@ -45,6 +45,7 @@ impl Model {
         if self.ports[port].semaphore.is_some() && self.send_rights(port) == 0 {
             return self.die(port);
         }
+        self.leave_task(port);
         let Some((to, sync)) = self.ports[port].no_senders else {
             return;
         };

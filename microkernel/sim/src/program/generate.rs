@@ -67,7 +67,7 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     {
         return Op::Message(answer);
     }
-    match names.rng.below(125) {
+    match names.rng.below(128) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -89,7 +89,8 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         109..114 => names.futex(patience),
         114..118 => names.timer(),
         118..122 => names.host(),
-        122.. => names.policy(),
+        122..125 => names.policy(),
+        125.. => names.task(),
         _ => Op::Message(names.message(patience)),
     }
 }

@@ -76,11 +76,11 @@ impl Names<'_> {
         let special = self.rng.pick(&SPECIALS);
         Op::Host(
             hand,
-            match self.rng.below(6) {
+            match self.rng.below(8) {
                 0 => HostOp::ClockService(which),
                 1 => HostOp::ClockControl(which),
                 2 => HostOp::DefaultSet,
-                3 => match self.set() {
+                3 | 6 | 7 => match self.set() {
                     Some(set) => HostOp::SetControl(set),
                     None => HostOp::DefaultSet,
                 },
@@ -111,8 +111,8 @@ impl Names<'_> {
             .rng
             .pick(&[DEFAULT_PRIORITY.into(), above, 128, u32::MAX]);
         let (flavor, words) = self.rng.pick(&POLICIES);
-        let op = match (self.rng.below(8), subject, set) {
-            (0, _, Some(set)) => PolicyOp::Assign(set, threads),
+        let op = match (self.rng.below(10), subject, set) {
+            (0 | 8 | 9, _, Some(set)) => PolicyOp::Assign(set, threads),
             (0 | 1, ..) => PolicyOp::AssignDefault(threads),
             (2, ..) => PolicyOp::Assignment,
             (_, Subject::Task(_), _) => PolicyOp::SetLimit(priority),

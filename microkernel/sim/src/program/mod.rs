@@ -13,6 +13,7 @@ mod held;
 mod host;
 mod ports;
 mod tally;
+mod tasks;
 mod timer;
 mod turns;
 mod world;

@@ -36,6 +36,8 @@ pub(super) fn call(op: &Op) -> String {
         Op::Clock(_, op) => format!("Clock{op:?}"),
         Op::Policy(_, Subject::Task(_), op) => format!("Task{op:?}"),
         Op::Policy(_, Subject::Thread(_), op) => format!("Thread{op:?}"),
+        Op::Task(_, Subject::Task(_), op) => format!("Task{op:?}"),
+        Op::Task(_, Subject::Thread(_), op) => format!("Thread{op:?}"),
         Op::Timer(op) => format!("Timer{op:?}"),
         Op::Futex(op) => format!("Futex{op:?}"),
         Op::Itself(op) => format!("{op:?}"),

@@ -380,6 +380,9 @@ impl World {
                 return Some(self.policy_call(thread, (*name, *subject, op)));
             }
             Op::Ports(name, of, op) => return self.ports(thread, (*name, *of, op)),
+            Op::Task(name, subject, op) => {
+                return Some(self.task_call(thread, (*name, *subject, *op)));
+            }
             Op::Kept(op) => return Some(self.kept(thread, op)),
             Op::Handler(level, op) => return Some(self.handler(thread, *level, op)),
             Op::Personality { entry } => return Some(self.personality(thread, *entry)),

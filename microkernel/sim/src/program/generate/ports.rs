@@ -90,7 +90,9 @@ impl Names<'_> {
 
     /// A call of the task's own port, or of another one's, on names there.
     pub(super) fn control_ports(&mut self) -> Op {
-        let controls = self.model.controls(self.task);
+        let mut controls = self.model.controls(self.task);
+        // Tasks that programs make have no names: a right to a task that it holds itself would not keep it.
+        controls.retain(|(_, of)| !self.model.was_made(*of));
         if controls.is_empty() {
             return self.look();
         }
