@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use sim::program::{self, Outcome, Setup, Tally};
+use sim::program::{self, Outcome, Run, Setup, Tally};
 use sim::{Config, Path};
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -74,36 +74,152 @@ const NEVER: &[(&str, Outcome)] = &[
 ];
 
 /// How many calls a [`Tally`] tells apart.
-const CALLS: usize = 116;
+const CALLS: usize = 117;
 
 /// How many more programs may reach what those before have not.
 const MORE: u64 = 400;
 
-fn calls(tally: &Tally) -> BTreeSet<&String> {
-    tally.keys().map(|(call, _)| call).collect()
+/// Codes that calls must have failed with.
+const CODES: &str = "
+    Allocate: InvalidValue
+    AllocateName: InvalidValue
+    Attribute: InvalidName InvalidRight
+    ClockAttributes: Failure InvalidValue
+    Construct: InvalidValue
+    Deallocate: InvalidName InvalidRight
+    Destroy: InvalidName InvalidRight
+    Destruct: InvalidArgument InvalidRight InvalidValue
+    ExtractMember: InvalidName InvalidRight NotInSet
+    FutexRequeue: InvalidAddress InvalidArgument
+    FutexWait: Aborted Failure InvalidAddress InvalidArgument OperationTimedOut
+    FutexWake: InvalidAddress InvalidArgument
+    Guard: InvalidArgument InvalidName InvalidRight
+    HandlerClear: InvalidArgument
+    HandlerGet: Failure InvalidArgument
+    HandlerSet: InvalidArgument
+    HandlerSwap: Failure InvalidArgument
+    HostClockControl: InvalidArgument NoAccess
+    HostClockService: InvalidArgument
+    HostSetControl: InvalidArgument NoAccess
+    HostSetSpecial: InvalidArgument NoAccess
+    HostSpecial: Failure InvalidArgument NoAccess
+    InsertMember: AlreadyInSet InvalidName InvalidRight
+    InsertRight: InvalidCapability InvalidName InvalidRight NameExists
+    KeptClear: NotSupported
+    KeptGet: Failure InvalidArgument NotSupported
+    KeptSet: InvalidArgument NotSupported
+    ModRefs: InvalidName InvalidRight InvalidValue
+    MoveMember: InvalidName InvalidRight NotInSet
+    Notify102: InvalidArgument InvalidCapability
+    Notify103: InvalidValue
+    Notify105: InvalidCapability InvalidRight InvalidValue
+    Notify106: InvalidCapability InvalidRight
+    Notify110: InvalidArgument InvalidCapability
+    Peek: ReceiveTimedOut
+    Personality: InvalidArgument
+    PortsAllocate: InvalidValue
+    PortsAllocateName: InvalidValue
+    PortsExtract: InvalidCapability InvalidName InvalidRight
+    PortsGuard: InvalidArgument InvalidName
+    PortsInsert: InvalidCapability InvalidValue NameExists RightExists
+    PortsPeek: Failure InvalidName InvalidValue
+    PortsSwapGuard: InvalidArgument InvalidName
+    PortsUnguard: InvalidArgument
+    Receive: ReceiveInterrupted ReceiveInvalidName ReceivePortChanged ReceiveTimedOut
+    Refs: InvalidName InvalidValue
+    SemaphoreCreate: InvalidArgument
+    SemaphoreSignal: Failure InvalidName InvalidRight
+    SemaphoreSignalAll: InvalidName InvalidRight
+    SemaphoreSignalThread: InvalidRight NotWaiting
+    SemaphoreWait: Aborted InvalidName InvalidRight OperationTimedOut Terminated
+    Send: SendInvalidDest SendInvalidReply
+    SendBody: SendInvalidDest SendInvalidMemory SendInvalidReply SendInvalidRight SendInvalidType
+    SendReceive: ReceiveTimedOut SendInvalidDest
+    SetAttribute1: InvalidRight InvalidValue
+    SetAttribute4: InvalidRight
+    SetLabel: InvalidRight
+    SwapGuard: InvalidArgument InvalidRight
+    TakeSlot: InvalidRight
+    TaskAssign: InvalidArgument
+    TaskAssignDefault: InvalidArgument
+    TaskResume: Failure
+    TaskSetLimit: InvalidArgument NoAccess
+    ThreadAbortSafely: Failure
+    ThreadAssign: InvalidArgument
+    ThreadDepressAbort: NotDepressed
+    ThreadGetState: Failure InvalidArgument
+    ThreadPolicy: Failure InvalidArgument
+    ThreadResume: Failure
+    ThreadSetPolicy: InvalidArgument
+    ThreadSetPriority: InvalidArgument
+    ThreadSetState: Failure InvalidArgument
+    ThreadSwitch: InvalidArgument
+    TimerArm: InvalidArgument InvalidRight
+    TimerCancel: InvalidArgument InvalidRight
+    TimerDestroy: InvalidArgument
+    TimerPortArm: InvalidRight
+    Type: InvalidName
+    Unguard: InvalidArgument InvalidName
+";
+
+/// What came of many programs.
+#[derive(Default)]
+struct Reach {
+    tally: Tally,
+    codes: BTreeSet<(String, String)>,
 }
 
-/// What must come of some program, or of none, and has not or has.
-fn unreached(tally: &Tally) -> Vec<(String, Outcome)> {
-    let outcomes = [Outcome::Done, Outcome::Refused];
-    let all = calls(tally)
-        .into_iter()
-        .flat_map(|call| outcomes.map(|outcome| (call.clone(), outcome)));
-    all.filter(|row| tally.contains_key(row) == NEVER.contains(&(row.0.as_str(), row.1)))
-        .collect()
+impl Reach {
+    fn add(&mut self, run: Run) {
+        for (row, count) in run.tally {
+            *self.tally.entry(row).or_default() += count;
+        }
+        self.codes.extend(run.codes);
+    }
+
+    fn calls(&self) -> BTreeSet<&String> {
+        self.tally.keys().map(|(call, _)| call).collect()
+    }
+
+    /// What must come of some program, or of none, and has not or has.
+    fn wrong(&self) -> Vec<(String, Outcome)> {
+        let outcomes = [Outcome::Done, Outcome::Refused];
+        let all = self.calls().into_iter();
+        let all = all.flat_map(|call| outcomes.map(|outcome| (call.clone(), outcome)));
+        let reached = |row: &_| self.tally.contains_key(row);
+        all.filter(|row| reached(row) == NEVER.contains(&(row.0.as_str(), row.1)))
+            .collect()
+    }
+
+    /// Calls that have not failed with a code.
+    fn missing(&self) -> Vec<(String, String)> {
+        let lines = CODES
+            .lines()
+            .filter_map(|line| line.trim().split_once(": "));
+        let rows = lines.flat_map(|(call, codes)| {
+            let codes = codes.split_whitespace();
+            codes.map(|code| (call.to_owned(), code.to_owned()))
+        });
+        rows.filter(|row| !self.codes.contains(row)).collect()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.wrong().is_empty() && self.missing().is_empty() && self.calls().len() == CALLS
+    }
 }
 
-/// A rule that no program touches holds for no reason: each call succeeds, and fails, at least once. `more` makes the program of
-/// a further seed.
-fn assert_reach(tally: &mut Tally, mut more: impl FnMut(u64, &mut Tally)) {
+/// A rule that no program touches holds for no reason: each call succeeds, and fails, at least once, with each of its codes.
+/// `more` is what comes of the program of a further seed.
+fn assert_reach(reach: &mut Reach, mut more: impl FnMut(u64) -> Run) {
     let mut seeds = seeds().end..seeds().end + MORE;
-    while !(unreached(tally).is_empty() && calls(tally).len() == CALLS)
+    while !reach.is_whole()
         && let Some(seed) = seeds.next()
     {
-        more(seed, tally);
+        reach.add(more(seed));
     }
-    assert_eq!(unreached(tally), []);
-    assert_eq!(calls(tally).len(), CALLS, "{:?}", calls(tally));
+    assert_eq!(reach.wrong(), []);
+    assert_eq!(reach.missing(), []);
+    assert_eq!(reach.calls().len(), CALLS, "{:?}", reach.calls());
 }
 
 // covers: P-01 P-02 P-03 P-04 P-05 P-07 P-08 P-09 P-10 P-11 P-12 P-13 P-19 P-30 P-31 P-33 M-37 F-06
@@ -127,17 +243,15 @@ fn tasks_that_share_ports_follow_the_rules() {
 // covers: X-01 X-04 X-07 X-08 M-06 M-09 M-14 M-30 M-32 M-38 P-20 P-34 P-36 T-01 T-02 T-03 T-04 T-07 T-08 T-09 T-10 T-11 T-12 F-01 H-02 K-01 K-02 K-03 K-05
 #[test]
 fn threads_that_wait_follow_the_rules() {
-    let mut all = Tally::new();
-    let run = |seed, all: &mut Tally| {
+    let mut reach = Reach::default();
+    let run = |seed| {
         let setup = setup(seed, Path::Fast, 1, (2, 3));
-        for (row, count) in program::check(&setup, &program::random(seed, 300)).tally {
-            *all.entry(row).or_default() += count;
-        }
+        program::check(&setup, &program::random(seed, 300))
     };
     for seed in seeds() {
-        run(seed, &mut all);
+        reach.add(run(seed));
     }
-    assert_reach(&mut all, run);
+    assert_reach(&mut reach, run);
 }
 
 // covers: M-37 F-02

@@ -354,6 +354,16 @@ impl Port {
         self.is_timer || matches!(self.guard, Some((_, true)))
     }
 
+    /// The messages that may come next.
+    fn first_of_lanes(&self) -> impl Iterator<Item = &Message> + '_ {
+        let queue = self.queue.iter().enumerate();
+        let first = queue.filter(|(n, message)| {
+            let mut before = self.queue.iter().take(*n);
+            before.all(|other| other.lane() != message.lane())
+        });
+        first.map(|(_, message)| message)
+    }
+
     /// How many messages count against the limit: notifications need no room (N-08).
     fn load(&self) -> u64 {
         self.queue

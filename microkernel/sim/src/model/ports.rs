@@ -232,10 +232,6 @@ impl Model {
         let [sequence, size, id, _sender] = *told else {
             return Err(format!("four words expected, not {told:x?}"));
         };
-        let first = (0..4).filter_map(|lane| {
-            let mut queue = state.queue.iter();
-            queue.find(|message| message.lane() == lane)
-        });
         let shown = |message: &super::Message| {
             let shape = match &message.data {
                 _ if message.data.is_none() && message.parts.is_empty() => Shape::SHORT,
@@ -246,7 +242,7 @@ impl Model {
             };
             (message.id as u32, size_in_buffer(shape))
         };
-        let expected: Vec<_> = first.map(shown).collect();
+        let expected: Vec<_> = state.first_of_lanes().map(shown).collect();
         if !expected.contains(&(id as u32, size as u32)) || sequence != state.sequence {
             let next = state.sequence;
             return Err(format!("{next} of {expected:x?} expected, not {told:x?}"));

@@ -34,6 +34,9 @@ impl Model {
                     "{request:x?}: a message is there, and the thread waits"
                 ));
             };
+            if request.options & options::PEEK != 0 {
+                return self.look(thread, source, reply);
+            }
             return self.deliver(thread, source, reply, From::Queue);
         }
         if request.options & options::RECEIVE_TIMEOUT != 0 {
@@ -47,6 +50,25 @@ impl Model {
             claimed: false,
         };
         expect_wait(seen)
+    }
+
+    /// A message is shown that may come next, and stays.
+    fn look(&self, thread: ThreadId, source: Source, reply: &Reply) -> Verdict {
+        expect(Some(reply), &[Code::Success])?;
+        let port = self.receive_right(self.threads[thread].task, reply.local);
+        let port = port.filter(|port| self.covers(source, *port));
+        let port = port.ok_or("it shows a port that was not asked for")?;
+        let state = &self.ports[port];
+        let shown = (reply.id, reply.label);
+        let label = state.label.unwrap_or(reply.local.0.into());
+        let fits = |message: &&Message| (message.id, label) == shown;
+        match state.first_of_lanes().find(fits) {
+            Some(_) => Ok(()),
+            None => Err(format!(
+                "{:x?} expected, not {reply:x?}",
+                state.queue.front()
+            )),
+        }
     }
 
     /// Whether a message lies in the queue of a task's port.

@@ -286,6 +286,11 @@ impl Names<'_> {
             }
             2 if self.rng.one_in(2) => {
                 let label = self.rng.word();
+                let any = self.any();
+                let name = match any.is_valid() && any != Name::REPLY_SLOT && self.rng.one_in(4) {
+                    true => any,
+                    false => name,
+                };
                 return Op::SetLabel { name, label };
             }
             2 => (attribute::LABEL, self.rng.word()),
@@ -507,6 +512,7 @@ impl Names<'_> {
         let sources = port_type::RECEIVE | port_type::PORT_SET;
         let request = match self.rng.below(20) {
             0..8 => self.send(),
+            8 if self.rng.one_in(2) => Request::poll(self.with_mail()).with(options::PEEK),
             8..13 => Request::poll(self.with_mail()),
             13 | 14 => Request::receive(self.of_kind(sources)),
             15..18 => self.call(),

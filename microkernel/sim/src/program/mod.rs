@@ -18,6 +18,7 @@ mod timer;
 mod turns;
 mod world;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -46,6 +47,8 @@ pub struct Run {
     pub transcript: Transcript,
     /// What came of the calls.
     pub tally: Tally,
+    /// Calls, and the codes that they answered.
+    pub codes: BTreeSet<(String, String)>,
 }
 
 /// Why a program failed.

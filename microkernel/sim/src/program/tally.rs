@@ -57,6 +57,7 @@ fn message(request: &Request) -> String {
     let phases = match (has(options::SEND), has(options::RECEIVE)) {
         (true, true) => "SendReceive",
         (true, false) => "Send",
+        (false, _) if has(options::PEEK) => "Peek",
         _ => "Receive",
     };
     let body = match &request.body {
@@ -96,6 +97,16 @@ fn kinds(body: Option<&Body>) -> impl Iterator<Item = &'static str> {
         descriptor::OUT_OF_LINE_VOLATILE => "VolatileMemory",
         _ => "GuardedRight",
     })
+}
+
+/// The code of an answer.
+pub(super) fn code(seen: &Seen) -> Option<String> {
+    match seen {
+        Seen::Trap(code, _) => Some(format!("{code:?}")),
+        Seen::Message(reply) => Some(format!("{:?}", reply.code)),
+        Seen::Excepted(answer, _) => code(answer),
+        _ => None,
+    }
 }
 
 /// What an answer says; `None`: there is none yet.

@@ -354,6 +354,10 @@ impl World {
     }
 
     fn count(&mut self, call: String, seen: Option<&Seen>) {
+        let code = seen.and_then(tally::code);
+        self.outcome
+            .codes
+            .extend(code.map(|code| (call.clone(), code)));
         let parts = seen.into_iter().flat_map(tally::brought);
         self.count_rows(parts.chain([(call, tally::outcome(seen))]));
     }
