@@ -103,14 +103,18 @@ impl Model {
             (None, true) => {}
             _ => return Err(format!("{subject:?} does not end with {seen:?}")),
         }
-        match subject.ok_or("it is no task and no thread")? {
+        self.end(subject.ok_or("it is no task and no thread")?);
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self, subject: Subject) {
+        match subject {
             Subject::Task(task) => self.end_task(task),
             Subject::Thread(thread) => {
                 let kept = self.end_thread(thread);
                 self.discard_all(kept);
             }
         }
-        Ok(())
     }
 
     fn discard_all(&mut self, messages: Vec<Message>) {

@@ -191,6 +191,8 @@ pub enum Op {
     Ports(Name, TaskId, PortsOp),
     /// Of the task or thread that the name holds a right to.
     Control(Name, Subject, ControlOp),
+    /// The end of the calling thread or its task, by a trap.
+    Exit(Subject),
     /// The end of a task or a thread that the name holds a right to.
     Terminate {
         name: Name,
@@ -558,6 +560,10 @@ impl Model {
             (Op::Ports(_, of, op), Some(seen)) => self
                 .ports_op(thread, (*of, op), seen)
                 .map_err(|why| format!("{op:x?} of task {of}: {why}")),
+            (Op::Exit(subject), None) => {
+                self.end(*subject);
+                Ok(())
+            }
             (Op::Terminate { name }, None) => self.terminate(thread, *name, None),
             (Op::Terminate { name }, Some(Seen::Trap(code, value))) => {
                 self.terminate(thread, *name, Some((*code, *value)))

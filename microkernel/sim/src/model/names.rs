@@ -97,17 +97,7 @@ impl Model {
             Op::TakeSlot => self.take_slot(thread, seen),
             Op::Kept(ref op) => self.kept_op(task, op, seen),
             Op::Personality { entry } => self.set_personality(task, entry, seen),
-            Op::Semaphore(_)
-            | Op::Futex(_)
-            | Op::Clock(..)
-            | Op::Policy(..)
-            | Op::Task(..)
-            | Op::Handler(..)
-            | Op::Raise(..)
-            | Op::Control(..)
-            | Op::Ports(..)
-            | Op::Terminate { .. }
-            | Op::Message(_) => Err("not an ordinary trap".into()),
+            _ => Err("not an ordinary trap".into()),
         }
     }
 

@@ -416,6 +416,12 @@ impl Names<'_> {
     fn terminate(&mut self) -> Op {
         let mut subjects = self.model.subjects(self.task);
         let tasks_too = self.rng.one_in(4);
+        if self.task != 0 && self.rng.one_in(4) {
+            return Op::Exit(match tasks_too {
+                true => Subject::Task(self.task),
+                false => Subject::Thread(self.thread),
+            });
+        }
         subjects.retain(|(_, subject)| match *subject {
             Subject::Task(task) => task != 0 && tasks_too,
             Subject::Thread(thread) => {

@@ -38,6 +38,7 @@ pub(super) fn call(op: &Op) -> String {
         Op::Policy(_, Subject::Thread(_), op) => format!("Thread{op:?}"),
         Op::Task(_, Subject::Task(_), op) => format!("Task{op:?}"),
         Op::Task(_, Subject::Thread(_), op) => format!("Thread{op:?}"),
+        Op::Exit(subject) => format!("Exit{subject:?}"),
         Op::Timer(op) => format!("Timer{op:?}"),
         Op::Futex(op) => format!("Futex{op:?}"),
         Op::Itself(op) => format!("{op:?}"),

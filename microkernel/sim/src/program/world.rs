@@ -291,7 +291,10 @@ impl World {
         self.look_before(&mut op);
         let ends = matches!(
             op,
-            Op::Raise(..) | Op::Terminate { .. } | Op::Control(.., ControlOp::Suspend)
+            Op::Raise(..)
+                | Op::Exit(_)
+                | Op::Terminate { .. }
+                | Op::Control(.., ControlOp::Suspend)
         );
         let waits = !ends && self.model.clone().step(thread, &op, None).is_ok();
         if waits && (leads || !self.may_wait(task, &op)) {
@@ -397,6 +400,8 @@ impl World {
         }
         let (number, arguments) = match op {
             Op::Itself(op) => turns::registers(*op),
+            Op::Exit(Subject::Task(_)) => (trap::TASK_EXIT, Vec::new()),
+            Op::Exit(Subject::Thread(_)) => (trap::THREAD_EXIT, Vec::new()),
             Op::Timer(op) => timer::registers(*op),
             op => registers(op),
         };
