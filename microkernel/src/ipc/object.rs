@@ -47,7 +47,8 @@ impl Object {
             | Self::InterruptRoot
             | Self::MemoryRoot
             | Self::MemoryControl(_)
-            | Self::MemoryName(_) => false,
+            | Self::MemoryName(_)
+            | Self::Ended => false,
         }
     }
 }

@@ -481,10 +481,8 @@ impl Ipc {
         };
         let (vm, mut context) = cx.vm();
         vm.remove_pager(&mut context, pager);
-        for id in [ports.control, ports.name] {
-            if let Some(port) = self.ports.get_mut(id) {
-                port.kind = Kind::Plain;
-            }
+        for port in [ports.control, ports.name] {
+            self.set_kind(port, Object::Ended);
         }
         if self.ports.get(ports.object).is_none() {
             self.destroy_port(ports.control);

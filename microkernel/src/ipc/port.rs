@@ -57,6 +57,9 @@ pub enum Object {
     MemoryControl(PagerId),
     /// The name of a memory object: it says which one memory is of, and nothing else.
     MemoryName(PagerId),
+    /// A memory object that has ended, whose ports are on their way to its pager. Calls are refused till they are there:
+    /// queued, they would be the pager's own, and one that it makes before it knows would wait for itself.
+    Ended,
 }
 
 /// What a port is for.

@@ -3,7 +3,7 @@
 use abi::names::{MAX_UREFS, Name, disposition};
 
 use super::entry::{Entry, Rights};
-use super::port::{Kind, Mark};
+use super::port::{Kind, Mark, Object};
 use super::{Context, Ipc};
 use crate::base::Shortage;
 use crate::base::ids::{ChunkId, PortId, SpaceId};
@@ -389,6 +389,9 @@ impl Ipc {
             port.space = Some(space);
             port.name = name;
             port.label = u64::from(name.0);
+            if port.kind == Kind::Kernel(Object::Ended) {
+                port.kind = Kind::Plain;
+            }
         }
         self.set_carrier(id, None);
     }

@@ -55,6 +55,34 @@ fn the_first_mapping_tells_the_pager_and_the_last_unmapping_too() {
     f.terminated();
 }
 
+// covers: O-07
+#[test]
+fn a_pager_that_answers_the_end_of_its_object_too_late_is_refused() {
+    let mut f = Fixture::new();
+    let at = f.map(2);
+    let control = f.init();
+    f.unmap(at, 2);
+    // It does not know yet that it has the port itself: it would wait for its own answer.
+    assert_eq!(f.attributes(control, 0), K::Terminated);
+    assert_eq!(f.supply(control, 0, &[1]).0, K::Terminated);
+    let destroy = <dyn MemoryControl>::DESTROY.id;
+    assert_eq!(f.refuse(control, destroy, 0, 1), K::Terminated);
+    match f.told() {
+        Some(Told::Terminate { control, name }) => {
+            // Its own port now, as any other.
+            let sent = Request::send(control).id(7);
+            assert_eq!(
+                f.sim.on(f.pager).message(&sent).code,
+                MessageReturn::Success
+            );
+            assert_eq!(f.sim.on(f.pager).poll(control).id, 7);
+            f.bury([control, name]);
+        }
+        other => panic!("{other:?}"),
+    }
+    f.at_baseline();
+}
+
 // covers: O-01
 #[test]
 fn nothing_is_asked_of_a_pager_that_is_not_ready() {

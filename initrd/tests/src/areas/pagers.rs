@@ -14,6 +14,7 @@ pub(super) const SIZE: u64 = WORDS * 8;
 
 cases! { "pagers":
     "pages are computed as they are read" => computed,
+    "a pager goes on whose object is unmapped before it is told of it" => unmapped,
     "a page that the pager does not have is an error" => behind_the_end,
     "a dead pager's pages stay, and the others are errors" => killed,
 }
@@ -38,6 +39,16 @@ fn computed(world: &World) -> Check {
     }
     raw::poke(address, 1, 5);
     equal("what was written", word(address, 0), 5)?;
+    Ok(raw::deallocate(address, SIZE + 2 * PAGE)?)
+}
+
+// covers: O-07
+fn unmapped(world: &World) -> Check {
+    for _ in 0..20 {
+        raw::deallocate(map(world)?, SIZE + 2 * PAGE)?;
+    }
+    let address = map(world)?;
+    equal("word", word(address, 9), 81)?;
     Ok(raw::deallocate(address, SIZE + 2 * PAGE)?)
 }
 
