@@ -47,8 +47,7 @@ impl Object {
             | Self::InterruptRoot
             | Self::MemoryRoot
             | Self::MemoryControl(_)
-            | Self::MemoryName(_)
-            | Self::Ended => false,
+            | Self::MemoryName(_) => false,
         }
     }
 }

@@ -481,9 +481,6 @@ impl Ipc {
         };
         let (vm, mut context) = cx.vm();
         vm.remove_pager(&mut context, pager);
-        for port in [ports.control, ports.name] {
-            self.set_kind(port, Object::Ended);
-        }
         if self.ports.get(ports.object).is_none() {
             self.destroy_port(ports.control);
             self.destroy_port(ports.name);

@@ -57,9 +57,6 @@ pub enum Object {
     MemoryControl(PagerId),
     /// The name of a memory object: it says which one memory is of, and nothing else.
     MemoryName(PagerId),
-    /// A memory object that has ended, whose ports are on their way to its pager. Calls are refused till they are there:
-    /// queued, they would be the pager's own, and one that it makes before it knows would wait for itself.
-    Ended,
 }
 
 /// What a port is for.
@@ -73,6 +70,16 @@ pub enum Kind {
     Reply(ThreadId),
     /// The kernel answers what is sent to it.
     Kernel(Object),
+}
+
+impl Kind {
+    /// Whether it is one of a memory object's ports that the kernel has.
+    pub(super) fn is_memory_object(self) -> bool {
+        let Self::Kernel(object) = self else {
+            return false;
+        };
+        matches!(object, Object::MemoryControl(_) | Object::MemoryName(_))
+    }
 }
 
 /// What waits at a port without a message: receive makes one from it.

@@ -3,7 +3,7 @@
 use abi::names::{MAX_UREFS, Name, disposition};
 
 use super::entry::{Entry, Rights};
-use super::port::{Kind, Mark, Object};
+use super::port::{Kind, Mark};
 use super::{Context, Ipc};
 use crate::base::Shortage;
 use crate::base::ids::{ChunkId, PortId, SpaceId};
@@ -389,7 +389,9 @@ impl Ipc {
             port.space = Some(space);
             port.name = name;
             port.label = u64::from(name.0);
-            if port.kind == Kind::Kernel(Object::Ended) {
+            // Calls to a memory object that has ended are refused until its pager has the ports: queued, they would be the
+            // pager's, and one that it makes before it knows would wait for itself.
+            if port.kind.is_memory_object() {
                 port.kind = Kind::Plain;
             }
         }

@@ -8,7 +8,7 @@ use super::body::Carried;
 use super::entry::Rights;
 use super::message::{Message, Via};
 use super::notice::Watch;
-use super::port::{Kind, Object, Port};
+use super::port::{Kind, Port};
 use super::right::Right;
 use super::stage::Stage;
 use super::{Ipc, Ports};
@@ -121,12 +121,9 @@ fn compare(port: &Port, found: Found) -> Result<(), &'static str> {
     if found.send_once != port.send_once_rights && !matches!(port.kind, Kind::Reply(_)) {
         return Err("a port miscounts its send-once rights");
     }
-    // The kernel has those of its own ports, but for those that it has given away.
-    let somebody_has_it = matches!(
-        port.kind,
-        Kind::Plain | Kind::Set | Kind::Kernel(Object::Ended)
-    );
-    if found.receive != u32::from(somebody_has_it) {
+    // The kernel has those of its own ports, but for a memory object's that are on their way to its pager.
+    let given = port.kind.is_memory_object() && port.carrier.is_some();
+    if found.receive != u32::from(given || matches!(port.kind, Kind::Plain | Kind::Set)) {
         return Err("a port has not exactly one receive right");
     }
     if found.named != u32::from(port.space.is_some()) {

@@ -23,6 +23,10 @@ pub(super) fn serve<M: Machine>(
     id: PagerId,
     request: Request<'_>,
 ) -> Reply {
+    if core.layers.cx.vm.pager(id).is_none() {
+        // The object has ended, and its ports are on their way to the pager.
+        return Reply::code(KernReturn::Terminated);
+    }
     dispatch::<dyn MemoryControl, _>(Control { core, id }, request)
 }
 

@@ -138,7 +138,6 @@ pub fn serve<M: Machine>(
         Object::Memory(id) => memory::serve_entry(core, id, request),
         Object::MemoryControl(id) => memory_control::serve(core, id, request),
         Object::MemoryName(_) => Reply::code(KernReturn::MigBadId),
-        Object::Ended => Reply::code(KernReturn::Terminated),
     }
 }
 

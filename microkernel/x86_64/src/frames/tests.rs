@@ -18,6 +18,10 @@ fn with(parts: &[Range<u64>]) -> (Frames, Simulated) {
     (frames, memory)
 }
 
+fn with_one(part: Range<u64>) -> (Frames, Simulated) {
+    with(core::slice::from_ref(&part))
+}
+
 fn some() -> (Frames, Simulated) {
     with(&[0..0x3000, 0x8000..0xa000])
 }
@@ -97,7 +101,7 @@ fn pages_come_back_through_the_quarantine() {
 
 #[test]
 fn who_gives_all_pages_back_leaves_as_many_large_ones_as_there_were() {
-    let (mut frames, mut memory) = with(&[0x5000..7 * LARGE_PAGE + 3 * PAGE]);
+    let (mut frames, mut memory) = with_one(0x5000..7 * LARGE_PAGE + 3 * PAGE);
     let large = all_large(&mut frames, &mut memory);
     assert_eq!(large.len(), 6);
     give_large_back(&mut frames, &mut memory, &large);
@@ -124,7 +128,7 @@ fn who_gives_all_pages_back_leaves_as_many_large_ones_as_there_were() {
 
 #[test]
 fn a_block_that_pages_are_being_taken_from_is_large_when_all_others_are_back() {
-    let (mut frames, mut memory) = with(&[LARGE_PAGE..3 * LARGE_PAGE]);
+    let (mut frames, mut memory) = with_one(LARGE_PAGE..3 * LARGE_PAGE);
     // Never used before: the pages that are left of it are still in their range.
     let first = frames.allocate(&mut memory, Use::Programs).unwrap();
     assert_eq!(all_large(&mut frames, &mut memory), [2 * LARGE_PAGE]);
@@ -150,7 +154,7 @@ fn a_block_that_pages_are_being_taken_from_is_large_when_all_others_are_back() {
 
 #[test]
 fn pages_of_the_kernel_lie_together_and_are_not_lost() {
-    let (mut frames, mut memory) = with(&[0x3000..6 * LARGE_PAGE]);
+    let (mut frames, mut memory) = with_one(0x3000..6 * LARGE_PAGE);
     let (mut own, mut others) = (Vec::new(), Vec::new());
     while frames.free() > 700 {
         others.push(frames.allocate(&mut memory, Use::Programs).unwrap());
@@ -178,7 +182,7 @@ proptest! {
         steps in prop::collection::vec((0..7_u32, 1..600_usize), 1..40),
     ) {
         let end = BLOCKS * LARGE_PAGE - 3 * PAGE;
-        let (mut frames, mut memory) = with(&[0..end]);
+        let (mut frames, mut memory) = with_one(0..end);
         let all = BLOCKS * SMALL - 4;
         let (mut small, mut large, mut own) = (Vec::new(), Vec::new(), Vec::new());
         for (what, count) in steps {
@@ -205,8 +209,7 @@ proptest! {
             prop_assert_eq!(frames.free(), all - used.len() as u64);
             prop_assert!(used.iter().all(|page| (PAGE..end).contains(page)));
         }
-        let back: Vec<_> = small.drain(..).collect();
-        give_back(&mut frames, &mut memory, &back);
+        give_back(&mut frames, &mut memory, &small);
         give_large_back(&mut frames, &mut memory, &large);
         let mut broken: BTreeSet<_> = own.iter().copied().map(block_of).collect();
         broken.extend([0, block_of(end)]);
