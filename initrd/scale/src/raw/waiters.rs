@@ -95,9 +95,26 @@ mod code {
     use libmach::abi::registers::options;
     use libmach::abi::{PAGE_SIZE, notify, trap};
 
-    #[unsafe(naked)]
-    pub(super) extern "C" fn wait() -> ! {
-        core::arch::naked_asm!(
+    /// A function of these instructions and the end of the thread, and the constants in them.
+    macro_rules! code {
+        ($name:ident: $($line:literal,)* ; $($key:ident = const $value:expr,)*) => {
+            #[unsafe(naked)]
+            pub(super) extern "C" fn $name() -> ! {
+                core::arch::naked_asm!(
+                    $($line,)*
+                    "mov eax, {thread_exit}",
+                    "cdqe",
+                    "syscall",
+                    "ud2",
+                    $($key = const $value,)*
+                    thread_exit = const trap::THREAD_EXIT as i32,
+                )
+            }
+        };
+    }
+
+    code! {
+        wait:
             "push rdx",
             "mov eax, {mach_msg}",
             "cdqe",
@@ -106,35 +123,23 @@ mod code {
             "jnz 2f",
             "lock inc qword ptr [rbx]",
             "2:",
-            "mov eax, {thread_exit}",
-            "cdqe",
-            "syscall",
-            "ud2",
+            ;
             mach_msg = const trap::MACH_MSG as i32,
-            thread_exit = const trap::THREAD_EXIT as i32,
-        )
     }
 
-    #[unsafe(naked)]
-    pub(super) extern "C" fn sleep() -> ! {
-        core::arch::naked_asm!(
+    code! {
+        sleep:
             "mov eax, {futex_wait}",
             "cdqe",
             "xor esi, esi",
             "syscall",
             "lock inc qword ptr [rbx]",
-            "mov eax, {thread_exit}",
-            "cdqe",
-            "syscall",
-            "ud2",
+            ;
             futex_wait = const trap::FUTEX_WAIT as i32,
-            thread_exit = const trap::THREAD_EXIT as i32,
-        )
     }
 
-    #[unsafe(naked)]
-    pub(super) extern "C" fn wait_semaphore() -> ! {
-        core::arch::naked_asm!(
+    code! {
+        wait_semaphore:
             "mov eax, {semaphore_wait}",
             "cdqe",
             "syscall",
@@ -143,32 +148,20 @@ mod code {
             "add rbx, {page}",
             "2:",
             "lock inc qword ptr [rbx]",
-            "mov eax, {thread_exit}",
-            "cdqe",
-            "syscall",
-            "ud2",
+            ;
             semaphore_wait = const trap::SEMAPHORE_TIMED_WAIT as i32,
             page = const PAGE_SIZE,
-            thread_exit = const trap::THREAD_EXIT as i32,
-        )
     }
 
-    #[unsafe(naked)]
-    pub(super) extern "C" fn read() -> ! {
-        core::arch::naked_asm!(
+    code! {
+        read:
             "mov eax, dword ptr [rdi]",
             "lock inc qword ptr [rbx]",
-            "mov eax, {thread_exit}",
-            "cdqe",
-            "syscall",
-            "ud2",
-            thread_exit = const trap::THREAD_EXIT as i32,
-        )
+            ;
     }
 
-    #[unsafe(naked)]
-    pub(super) extern "C" fn ask() -> ! {
-        core::arch::naked_asm!(
+    code! {
+        ask:
             "mov eax, {futex_wait}",
             "cdqe",
             "xor esi, esi",
@@ -178,19 +171,13 @@ mod code {
             "jne 2f",
             "lock inc qword ptr [rbx]",
             "2:",
-            "mov eax, {thread_exit}",
-            "cdqe",
-            "syscall",
-            "ud2",
+            ;
             futex_wait = const trap::FUTEX_WAIT as i32,
             memory_error = const KernReturn::MemoryError.0,
-            thread_exit = const trap::THREAD_EXIT as i32,
-        )
     }
 
-    #[unsafe(naked)]
-    pub(super) extern "C" fn watch() -> ! {
-        core::arch::naked_asm!(
+    code! {
+        watch:
             "mov eax, {request}",
             "cdqe",
             "mov esi, {send_possible}",
@@ -216,18 +203,13 @@ mod code {
             "3:",
             "lock inc qword ptr [rbx]",
             "4:",
-            "mov eax, {thread_exit}",
-            "cdqe",
-            "syscall",
-            "ud2",
+            ;
             request = const trap::PORT_REQUEST_NOTIFICATION as i32,
             send_possible = const notify::SEND_POSSIBLE,
             dead_name = const notify::DEAD_NAME,
             mach_msg = const trap::MACH_MSG as i32,
             receive = const options::RECEIVE,
             page = const PAGE_SIZE,
-            thread_exit = const trap::THREAD_EXIT as i32,
-        )
     }
 }
 

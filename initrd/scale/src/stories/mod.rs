@@ -270,6 +270,16 @@ impl Scene {
         Order::of(self.seed, count)
     }
 
+    /// How many threads there are.
+    fn threads(&self) -> Result<u64> {
+        Ok(self.host.client().statistics()?.threads)
+    }
+
+    /// Yields until there are only so many threads, those beside a story's own.
+    fn until_only(&self, others: u64) -> Result<()> {
+        self.until("threads to end", || Ok(self.threads()? == others))
+    }
+
     /// Yields until something is so.
     fn until(&self, what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
         for _ in 0..PATIENCE {

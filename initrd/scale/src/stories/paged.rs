@@ -30,7 +30,7 @@ pub(super) fn awaited(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> 
     let control = SendRight::<dyn MemoryControl>::from_name(control);
     trap::port_deallocate(name)?;
     control.client().set_attributes(Attributes::default())?;
-    let others = scene.host.client().statistics()?.threads;
+    let others = scene.threads()?;
     for n in 0..count {
         let state = match n % 2 {
             0 => reader(pages.page(0), done.page(0)),

@@ -106,7 +106,7 @@ pub(super) fn threads_in_their_set(scene: &Scene, count: u64, peak: &mut Peak) -
 pub(super) fn told_of_room(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
     let [roomy, ending] = [full_port()?, full_port()?];
     let (tasks, done) = (Table::new(count)?, Pages::shared(2)?);
-    let others = scene.host.client().statistics()?.threads;
+    let others = scene.threads()?;
     for n in 0..count {
         let port = if n % 2 == 0 { &roomy } else { &ending };
         let task = scene.own.client().create(FORK_LIMITS, n, 1)?;
@@ -123,9 +123,7 @@ pub(super) fn told_of_room(scene: &Scene, count: u64, peak: &mut Peak) -> Result
     let (code, _) = message::receive_until(roomy.name(), 0);
     ensure(code == MessageReturn::Success, || format!("{code}"))?;
     drop(ending);
-    scene.until("threads to end", || {
-        Ok(scene.host.client().statistics()?.threads == others)
-    })?;
+    scene.until_only(others)?;
     let told = [done.read(0), done.read(1)];
     ensure(told == [count.div_ceil(2), count / 2], || {
         format!("{told:?} were told")

@@ -32,7 +32,7 @@ const BYTES_EACH: u64 = 2048;
 
 pub(super) fn waiting(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
     let (ports, stacks, done) = (Table::new(count)?, Pages::new(count)?, Pages::new(1)?);
-    let others = scene.host.client().statistics()?.threads;
+    let others = scene.threads()?;
     for n in 0..count {
         let port = trap::port_construct(construct::INSERT_SEND, 0, 0)?;
         ports.set(n, port);
@@ -49,9 +49,7 @@ pub(super) fn waiting(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> 
         let code = message::send(to.0, to.1, 1, Shape::SHORT, [n; 6]);
         ensure(code == MessageReturn::Success, || format!("send: {code}"))?;
     }
-    scene.until("threads to end", || {
-        Ok(scene.host.client().statistics()?.threads == others)
-    })?;
+    scene.until_only(others)?;
     let heard = done.read(0);
     ensure(heard == count, || format!("{heard} threads got a message"))?;
     for n in scene.order(count).iter() {
@@ -74,7 +72,7 @@ pub(super) fn with_their_task(scene: &Scene, count: u64, peak: &mut Peak) -> Res
 /// come. Of those that wait for the same word some are made to wait for another one.
 pub(super) fn at_words(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
     let (words, done) = (Pages::new(count.div_ceil(WORDS))?, Pages::new(1)?);
-    let others = scene.host.client().statistics()?.threads;
+    let others = scene.threads()?;
     for n in 0..count {
         let state = sleeper(words.place(n % 2 * n), LATER + n, done.page(0));
         let thread = scene.own.client().thread_create(state)?;
@@ -92,9 +90,7 @@ pub(super) fn at_words(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()>
         let woken = words.wake(2 * n + 1, u32::MAX)?;
         ensure(woken == 1, || format!("{woken} threads waited for a word"))?;
     }
-    scene.until("threads to end", || {
-        Ok(scene.host.client().statistics()?.threads == others)
-    })?;
+    scene.until_only(others)?;
     let heard = done.read(0);
     ensure(heard == count, || format!("{heard} threads were woken"))
 }
@@ -138,7 +134,7 @@ pub(super) fn ended_in_wait(scene: &Scene, count: u64, peak: &mut Peak) -> Resul
 /// All wait for the same time, each at a word of its own.
 pub(super) fn at_deadlines(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
     let (words, done) = (Pages::new(count.div_ceil(WORDS))?, Pages::new(1)?);
-    let others = scene.host.client().statistics()?.threads;
+    let others = scene.threads()?;
     let deadline = trap::clock() + count * START;
     for n in 0..count {
         let state = sleeper(words.place(n), deadline, done.page(0));
@@ -146,9 +142,7 @@ pub(super) fn at_deadlines(scene: &Scene, count: u64, peak: &mut Peak) -> Result
     }
     peak.note(scene)?;
     trap::wait_until(deadline)?;
-    scene.until("threads to end", || {
-        Ok(scene.host.client().statistics()?.threads == others)
-    })?;
+    scene.until_only(others)?;
     let ended = done.read(0);
     ensure(ended == count, || format!("{ended} threads went on"))
 }
@@ -157,7 +151,7 @@ pub(super) fn at_deadlines(scene: &Scene, count: u64, peak: &mut Peak) -> Result
 pub(super) fn at_a_port(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
     let port = trap::port_construct(0, 0, 0)?;
     let (stack, done) = (Pages::new(1)?, Pages::new(1)?);
-    let others = scene.host.client().statistics()?.threads;
+    let others = scene.threads()?;
     for n in 0..count {
         let state = waiter(port, LATER + n, stack.page(0), done.page(0));
         scene.own.client().thread_create(state)?.client().resume()?;
@@ -167,9 +161,7 @@ pub(super) fn at_a_port(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()
     })?;
     peak.note(scene)?;
     trap::port_destruct(port, 0)?;
-    scene.until("threads to end", || {
-        Ok(scene.host.client().statistics()?.threads == others)
-    })?;
+    scene.until_only(others)?;
     let heard = done.read(0);
     ensure(heard == 0, || format!("{heard} threads got a message"))
 }
@@ -180,7 +172,7 @@ pub(super) fn sending(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> 
     let port = trap::port_construct(0, 0, 0)?;
     trap::port_set_attribute(port, attribute::QUEUE_LIMIT, 1)?;
     let (stack, done) = (Pages::new(1)?, Pages::new(1)?);
-    let others = scene.host.client().statistics()?.threads;
+    let others = scene.threads()?;
     for n in 0..count {
         let state = sender(port, LATER + n, stack.page(0), done.page(0));
         scene.own.client().thread_create(state)?.client().resume()?;
@@ -195,9 +187,7 @@ pub(super) fn sending(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> 
         Ok(in_wait(scene, wait::SEND)? == count - room)
     })?;
     trap::port_destruct(port, 0)?;
-    scene.until("threads to end", || {
-        Ok(scene.host.client().statistics()?.threads == others)
-    })?;
+    scene.until_only(others)?;
     let sent = done.read(0);
     ensure(sent == count, || format!("{sent} threads sent"))
 }
@@ -205,7 +195,7 @@ pub(super) fn sending(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> 
 /// Most of them wait for a semaphore that lets all go at once, every sixth for one that ends.
 pub(super) fn at_semaphores(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
     let done = Pages::new(2)?;
-    let others = scene.host.client().statistics()?.threads;
+    let others = scene.threads()?;
     let own = scene.own.client();
     let semaphores = [own.semaphore_create(0, 0)?, own.semaphore_create(0, 0)?];
     for n in 0..count {
@@ -219,9 +209,7 @@ pub(super) fn at_semaphores(scene: &Scene, count: u64, peak: &mut Peak) -> Resul
     peak.note(scene)?;
     semaphores[0].client().signal_all()?;
     semaphores[1].client().destroy()?;
-    scene.until("threads to end", || {
-        Ok(scene.host.client().statistics()?.threads == others)
-    })?;
+    scene.until_only(others)?;
     let ended = [done.read(0), done.read(1)];
     let expected = [count - count / 6, count / 6];
     ensure(ended == expected, || format!("{ended:?} threads ended"))
