@@ -323,6 +323,26 @@ fn insert_right_refuses_what_would_give_a_port_two_names() {
     assert_eq!(me.attribute(port, attribute::SEND_ONCE_RIGHTS), Ok(0));
 }
 
+// covers: P-14 N-04
+#[test]
+fn a_right_that_is_moved_into_its_own_name_keeps_it() {
+    let mut sim = Sim::boot(sim::Config::default());
+    let first = sim.first();
+    let mut me = sim.on(first);
+    let port = me.allocate(right::RECEIVE).unwrap();
+    me.set_attribute(port, attribute::SEQUENCE, 5).unwrap();
+    let moved = me.insert_right(port, port, disposition::MOVE_RECEIVE);
+    assert_eq!(moved, Ok(()));
+    assert_eq!(me.kind(port), Ok(port_type::RECEIVE));
+    assert_eq!(me.attribute(port, attribute::SEQUENCE), Ok(0), "it left");
+    let child = sim.add_task();
+    let send = sim.give(first, port, disposition::MAKE_SEND, child);
+    let mut other = sim.on(child);
+    let moved = other.insert_right(send, send, disposition::MOVE_SEND);
+    assert_eq!(moved, Ok(()));
+    assert_eq!(other.refs(send, right::SEND), Ok(1));
+}
+
 // covers: P-14 P-04
 #[test]
 fn a_right_to_send_once_gets_any_name_that_is_free() {

@@ -312,11 +312,12 @@ impl Ipc {
             _ => return Err(KernReturn::NameExists),
         }
         let right = self.copy_in(cx, space, from, disposition);
-        self.copy_out(cx, space, right)
+        // The name went with the right if that was moved and the last one there.
+        self.copy_out_as(cx, space, right, name)
             .map(|_| ())
-            .map_err(|right| {
+            .map_err(|(right, code)| {
                 self.release(right);
-                KernReturn::ResourceShortage
+                code
             })
     }
 
