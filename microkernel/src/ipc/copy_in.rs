@@ -1,6 +1,5 @@
 //! A message's body on its way in: each descriptor is read once, inline data is copied into pages of its own.
 
-use abi::exception;
 use abi::kern_return::MessageReturn;
 use abi::message::{Descriptor, descriptor};
 use abi::names::{Name, disposition};
@@ -84,10 +83,7 @@ impl Ipc {
             }
             name => {
                 if self.can_copy_in(space, name, disposition).is_err() {
-                    if disposition == disposition::MOVE_RECEIVE && self.is_guarded(space, name) {
-                        let tried = (exception::guard::INCORRECT_GUARD, 0);
-                        Self::tell_guard(cx, (space, name), tried);
-                    }
+                    self.tell_kept(cx, (space, name), disposition);
                     return Err(MessageReturn::SendInvalidRight);
                 }
                 Ok(self.copy_in(cx, space, name, disposition))

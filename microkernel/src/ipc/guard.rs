@@ -6,7 +6,7 @@
 
 use abi::exception;
 use abi::kern_return::KernReturn;
-use abi::names::Name;
+use abi::names::{Name, disposition};
 
 use super::port::{Guard, Mark};
 use super::{Context, Ipc};
@@ -107,6 +107,18 @@ impl Ipc {
                 exception::GUARD,
                 [exception::guard::code(tried, name.0), given],
             );
+        }
+    }
+
+    /// The same, when a right was to be taken by this disposition and could not be: a guard may have kept it.
+    pub(super) fn tell_kept<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        (space, name): (SpaceId, Name),
+        disposition: u8,
+    ) {
+        if disposition == disposition::MOVE_RECEIVE && self.is_guarded(space, name) {
+            Self::tell_guard(cx, (space, name), (exception::guard::INCORRECT_GUARD, 0));
         }
     }
 

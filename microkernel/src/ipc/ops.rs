@@ -288,7 +288,10 @@ impl Ipc {
         match self.can_copy_in(space, from, disposition) {
             Ok(false) => {}
             Ok(true) => return Err(KernReturn::InvalidCapability),
-            Err(super::right::Refusal::NoRight) => return Err(KernReturn::InvalidRight),
+            Err(super::right::Refusal::NoRight) => {
+                self.tell_kept(cx, (space, from), disposition);
+                return Err(KernReturn::InvalidRight);
+            }
             Err(super::right::Refusal::BadDisposition) => return Err(KernReturn::InvalidValue),
         }
         let once = matches!(
