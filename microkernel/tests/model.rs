@@ -79,7 +79,7 @@ const NEVER: &[(&str, Outcome)] = &[
 ];
 
 /// How many calls a [`Tally`] tells apart.
-const CALLS: usize = 119;
+const CALLS: usize = 122;
 
 /// How many more programs may reach what those before have not.
 const MORE: u64 = 400;
@@ -109,7 +109,10 @@ const CODES: &str = "
     HostSetSpecial: InvalidArgument NoAccess
     HostSpecial: Failure InvalidArgument NoAccess
     InsertMember: AlreadyInSet InvalidName InvalidRight
-    InsertRight: InvalidCapability InvalidName InvalidRight NameExists
+    InsertMoved: InvalidCapability InvalidName InvalidRight NameExists RightExists
+    InsertOnce: InvalidCapability InvalidName InvalidRight InvalidValue NameExists
+    InsertReceive: InvalidRight NameExists RightExists
+    InsertRight: InvalidCapability InvalidName InvalidRight InvalidValue NameExists
     KeptClear: NotSupported
     KeptGet: Failure InvalidArgument NotSupported
     KeptSet: InvalidArgument NotSupported

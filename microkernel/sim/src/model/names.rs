@@ -80,7 +80,7 @@ impl Model {
                 name,
                 right,
                 disposition,
-            } => self.insert_right(task, (name, right, disposition), seen),
+            } => self.insert_right(thread, (name, right, disposition), seen),
             Op::Attribute { name, attribute } => self.attribute(task, name, attribute, seen),
             Op::SetAttribute {
                 name,
@@ -419,48 +419,72 @@ impl Model {
         self.discard(Carried::Receive(port));
     }
 
-    /// P-14, on the task itself. Rights that are moved are not modelled.
-    fn insert_right(&mut self, task: TaskId, what: (Name, Name, u8), seen: Answer) -> Verdict {
-        let (name, source, kind) = what;
-        if !source.is_valid() {
-            return refuse(
-                seen,
-                &[
-                    Code::InvalidCapability,
-                    Code::InvalidName,
-                    Code::InvalidRight,
-                ],
-            );
-        }
-        let port = match (self.entry(task, source), kind) {
-            (
-                Some(Entry::Port {
-                    port,
-                    receive: true,
-                    ..
-                }),
-                disposition::MAKE_SEND,
-            ) => port,
-            (Some(Entry::Port { port, send, .. }), disposition::COPY_SEND) if send > 0 => port,
-            (None, _) => return refuse(seen, &[Code::InvalidName, Code::InvalidCapability]),
-            (Some(Entry::Dead(_)), _) => {
-                return refuse(seen, &[Code::InvalidCapability, Code::InvalidRight]);
+    /// P-14, on the task itself.
+    fn insert_right(&mut self, thread: ThreadId, what: (Name, Name, u8), seen: Answer) -> Verdict {
+        let task = self.threads[thread].task;
+        let (name, source, how) = what;
+        if let Some(code) = self.cannot_insert(thread, what) {
+            let guarded = how == disposition::MOVE_RECEIVE && code == Code::InvalidRight;
+            if guarded && self.guard_of(task, source).is_some() {
+                self.misuse(source, (tried::INCORRECT_GUARD, 0));
             }
-            _ => return refuse(seen, &[Code::InvalidRight]),
-        };
-        if name != source {
-            let taken = self.entry(task, name).is_some();
-            let codes = [Code::RightExists, Code::NameExists];
-            return refuse(seen, &codes[..if taken { 2 } else { 1 }]);
+            return refuse(seen, &[code]);
         }
         accept(seen)?;
-        if kind == disposition::MAKE_SEND {
-            self.ports[port].make_send += 1;
+        let right = self.take(thread, source, how).ok_or("there is no right")?;
+        if let Carried::SendOnce(_) = right {
+            // The name is the caller's choice.
+            self.tasks[task].past.remove(&name.index());
+        } else if self.entry(task, name).is_none()
+            && let Some(past) = self.tasks[task].past.get_mut(&name.index())
+        {
+            // It left its name, and has it again.
+            past.pop();
         }
-        if let Some(Entry::Port { send, .. }) = self.tasks[task].names.get_mut(&name) {
-            *send = (*send + 1).min(PEGGED);
+        self.accept_right(task, right, name)
+    }
+
+    /// Why a task cannot have a right that it has under another name, or under the same one.
+    fn cannot_insert(&self, thread: ThreadId, what: (Name, Name, u8)) -> Option<Code> {
+        let task = self.threads[thread].task;
+        let (name, source, how) = what;
+        if !source.is_valid() {
+            return Some(Code::InvalidCapability);
         }
-        Ok(())
+        let dead = match (source, self.threads[thread].slot) {
+            (Name::REPLY_SLOT, Some(Carried::SendOnce(port))) if self.is_alive(port) => false,
+            (Name::REPLY_SLOT, Some(_)) => true,
+            (source, _) => match self.entry(task, source) {
+                Some(entry) => matches!(entry, Entry::Dead(_)),
+                None => return Some(Code::InvalidName),
+            },
+        };
+        let known = disposition::MOVE_RECEIVE..=disposition::MAKE_SEND_ONCE;
+        let of_receive = [
+            disposition::MOVE_RECEIVE,
+            disposition::MAKE_SEND,
+            disposition::MAKE_SEND_ONCE,
+        ];
+        if !known.contains(&how) {
+            return Some(Code::InvalidValue);
+        }
+        if dead && (source == Name::REPLY_SLOT || !of_receive.contains(&how)) {
+            return Some(Code::InvalidCapability);
+        }
+        let right = self.clone().take(thread, source, how);
+        let names = &self.tasks[task].names;
+        let taken = names.keys().any(|other| other.index() == name.index());
+        match right {
+            None => Some(Code::InvalidRight),
+            Some(Carried::SendOnce(_)) if !name.is_valid() || name.index() == 0 => {
+                Some(Code::InvalidValue)
+            }
+            Some(Carried::SendOnce(_)) if taken => Some(Code::NameExists),
+            Some(Carried::SendOnce(_)) => None,
+            Some(_) if name == source => None,
+            Some(_) if taken => Some(Code::NameExists),
+            Some(_) => Some(Code::RightExists),
+        }
     }
 
     /// What is done with the right in the slot, under its reserved name.

@@ -35,6 +35,9 @@ const FORMS: [Form; 8] = [
     (behavior::STATE, 0),
 ];
 
+/// A name that no table reaches to.
+pub(super) const FAR: Name = Name(0xdead_0001);
+
 /// Where nothing is mapped; more than 32 bits.
 pub(super) const NOWHERE: u64 = 0x12_3456_7000;
 
@@ -111,13 +114,7 @@ impl Names<'_> {
     /// Any name: mostly one that there is.
     pub(super) fn any(&mut self) -> Name {
         let (live, past) = self.model.names(self.task);
-        let odd = [
-            Name::NULL,
-            Name::DEAD,
-            Name::REPLY_SLOT,
-            Name(0xdead_0001),
-            Name(5),
-        ];
+        let odd = [Name::NULL, Name::DEAD, Name::REPLY_SLOT, FAR, Name(5)];
         match self.rng.below(20) {
             0 => self.rng.pick(&odd),
             1 | 2 if !past.is_empty() => self.rng.pick(&past),
@@ -244,29 +241,21 @@ impl Names<'_> {
         }
     }
 
+    /// A right that joins its own name: mostly.
     fn insert(&mut self) -> Op {
+        if self.rng.one_in(3) {
+            return self.moved();
+        }
         let make = !self.rng.one_in(3);
-        let wanted = if make {
-            port_type::RECEIVE
-        } else {
-            port_type::SEND
+        let (wanted, disposition) = match make {
+            true => (port_type::RECEIVE, disposition::MAKE_SEND),
+            false => (port_type::SEND, disposition::COPY_SEND),
         };
         let right = self.of_kind(wanted);
-        let right = if right == Name::REPLY_SLOT {
-            Name::NULL
-        } else {
-            right
-        };
         let other = self.of_kind(port_type::RECEIVE);
         let elsewhere = self.rng.one_in(10) && self.model.bits(self.task, other) != 0;
-        let name = if elsewhere { other } else { right };
-        let disposition = if make {
-            disposition::MAKE_SEND
-        } else {
-            disposition::COPY_SEND
-        };
         Op::InsertRight {
-            name,
+            name: if elsewhere { other } else { right },
             right,
             disposition,
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::descriptor;
+use abi::names::disposition;
 use abi::registers::options;
 
 use crate::message::{Body, Request};
@@ -46,11 +47,21 @@ pub(super) fn call(op: &Op) -> String {
         Op::Raise(trouble, _) => format!("Raise{trouble:?}"),
         Op::Notify { id, .. } => format!("Notify{id:o}"),
         Op::SetAttribute { attribute, .. } => format!("SetAttribute{attribute}"),
+        Op::InsertRight { disposition, .. } => insert(*disposition).into(),
         Op::Message(request) => message(request),
         op => format!("{op:?}"),
     };
     let end = text.find([' ', '(']).unwrap_or(text.len());
     text[..end].to_owned()
+}
+
+fn insert(how: u8) -> &'static str {
+    match how {
+        disposition::MOVE_RECEIVE => "InsertReceive",
+        disposition::MOVE_SEND => "InsertMoved",
+        disposition::MOVE_SEND_ONCE | disposition::MAKE_SEND_ONCE => "InsertOnce",
+        _ => "InsertRight",
+    }
 }
 
 fn message(request: &Request) -> String {

@@ -3,7 +3,7 @@
 use abi::names::{Name, disposition, port_type, right};
 use abi::trap::construct;
 
-use super::Names;
+use super::{FAR, Names};
 use crate::model::{Op, PortsOp, TaskId};
 
 /// How many guards there are: few, so that some are right.
@@ -31,6 +31,34 @@ impl Names<'_> {
             limit: self.rng.pick(&[1, 2, 1024, 1025]),
             label: self.rng.word(),
             guard: self.one_guard(),
+        }
+    }
+
+    /// A right of the task's own that leaves its name, or is made to be sent once: into a name of its own, or of another.
+    pub(super) fn moved(&mut self) -> Op {
+        let right = match self.rng.below(4) {
+            0 => self.of_kind(port_type::SEND_ONCE | port_type::DEAD_NAME),
+            1 => Name::REPLY_SLOT,
+            _ => self.any(),
+        };
+        let disposition = match self.disposition(right) {
+            disposition::MAKE_SEND => {
+                self.rng
+                    .pick(&[disposition::MOVE_RECEIVE, disposition::MAKE_SEND_ONCE, 0])
+            }
+            how => how,
+        };
+        // Names above all limits are the ledger's business.
+        let name = match (self.rng.below(5), self.any()) {
+            (0, name) if name != FAR => name,
+            (1 | 2, _) => self.chosen(),
+            _ if right == FAR => Name(7),
+            _ => right,
+        };
+        Op::InsertRight {
+            name,
+            right,
+            disposition,
         }
     }
 
