@@ -49,7 +49,7 @@ impl Model {
 
     /// Whether a thread can make a trap.
     pub fn may_act(&self, thread: ThreadId) -> bool {
-        self.is_in_user_mode(thread) && !self.is_stopped(thread)
+        self.is_in_user_mode(thread) && !self.is_stopped(thread) && !self.is_depressed(thread)
     }
 
     /// Whether a thread waits for something that may not come.
@@ -209,10 +209,11 @@ impl Model {
         }
     }
 
-    /// The thread waits for no semaphore and no word any more.
+    /// The thread waits for no semaphore, word or time any more.
     pub(super) fn leave_wait(&mut self, thread: ThreadId) {
         self.leave_semaphores(thread);
         self.leave_words(thread);
+        self.leave_sleep(thread);
     }
 
     /// Takes the message back that a thread waits to send.

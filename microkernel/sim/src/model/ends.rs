@@ -168,6 +168,7 @@ impl Model {
     fn end_thread(&mut self, thread: ThreadId) -> Vec<Message> {
         self.unsettled = true;
         let state = std::mem::replace(&mut self.threads[thread].state, State::Ended);
+        self.end_depression(thread);
         let mut kept = Vec::new();
         match state {
             State::Ended => return kept,

@@ -100,7 +100,7 @@ impl Model {
         }
     }
 
-    fn clock_of(&self, task: TaskId, name: Name) -> Option<(u32, Hand)> {
+    pub(super) fn clock_of(&self, task: TaskId, name: Name) -> Option<(u32, Hand)> {
         let port = self.sends_to(task, name)?;
         let clocks = [which::SYSTEM, which::CALENDAR]
             .into_iter()

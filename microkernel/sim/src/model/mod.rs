@@ -8,7 +8,7 @@
 //! Where the kernel keeps counts, the model counts: the send rights of a port are all the places that
 //! hold one, looked up anew each time. Nothing here is shared with the kernel.
 //!
-//! Deliberately absent: time (a deadline is past or never), memory in messages, messages to the kernel's own ports but
+//! Deliberately absent: time within an era (a deadline is past, in the next era, or never), memory in messages, messages to the kernel's own ports but
 //! for those that an operation stands for, and what order the messages of one trap come in: they share a *batch* and may
 //! come in any.
 
@@ -32,6 +32,7 @@ mod raise;
 mod receive;
 mod semaphore;
 mod tasks;
+mod time;
 mod timer;
 mod turns;
 mod urefs;
@@ -59,8 +60,9 @@ pub use raise::{Registers, Trouble};
 use semaphore::Semaphore;
 pub use semaphore::SemaphoreOp;
 pub use tasks::{Share, TaskOp};
+pub use time::{ERA, TimeOp, When};
 pub use timer::{FAR, NEVER, TimerOp};
-pub use turns::SelfOp;
+pub use turns::{Place, SelfOp};
 
 /// A port, for as long as it lives. A reply object gets another one at each epoch.
 pub type PortId = usize;
@@ -185,6 +187,7 @@ pub enum Op {
     /// The same.
     Task(Name, Subject, TaskOp),
     Timer(TimerOp),
+    Time(TimeOp),
     /// Of the calling thread.
     Itself(SelfOp),
     /// Of the task that the name holds a right to.
@@ -428,10 +431,12 @@ enum State {
     Unsent(Box<Message>, (MessageReturn, u32)),
     /// Will come back with this code.
     Due(MessageReturn),
-    /// Waits for a semaphore or a word.
+    /// Waits for a semaphore, a word or a time.
     Waiting,
     /// Will come back from another trap than `mach_msg`, with this code.
     DueTrap(KernReturn),
+    /// The same, with the time.
+    DueTime,
     /// Waits for what becomes of its exception.
     Excepted(Box<Raised>),
     /// Is to ask the next handler.
@@ -470,6 +475,7 @@ pub struct Model {
     handlers: BTreeMap<(Owner, u32), Handler>,
     host: host::Host,
     words: BTreeMap<futex::Key, futex::Cell>,
+    time: time::Time,
     batch: u64,
     /// What the trap that is judged tried with a guarded port: codes of `EXC_GUARD`.
     misuse: Option<[u64; 2]>,
@@ -489,6 +495,7 @@ impl Model {
             handlers: BTreeMap::new(),
             host: host::Host::default(),
             words: BTreeMap::new(),
+            time: time::Time::default(),
             batch: 0,
             misuse: None,
             unsettled: false,
@@ -570,6 +577,9 @@ impl Model {
             }
             (Op::Futex(op), seen) => futex::trap_answer(seen)
                 .and_then(|seen| self.futex_op(thread, *op, seen))
+                .map_err(|why| format!("{op:?}: {why}")),
+            (Op::Time(op), seen) => futex::trap_answer(seen)
+                .and_then(|seen| self.time_op(thread, *op, seen))
                 .map_err(|why| format!("{op:?}: {why}")),
             (Op::Clock(name, op), Some(seen)) => {
                 let task = self.threads[thread].task;

@@ -62,8 +62,7 @@ impl Model {
                 self.set_policy(thread, *flavor, words)
             }
             (PolicyOp::SetLimit(limit), Subject::Task(task)) => self.set_limit(task, *limit),
-            // Nobody is depressed beyond the trap that does it.
-            (PolicyOp::DepressAbort, Subject::Thread(_)) => Code::NotDepressed,
+            (PolicyOp::DepressAbort, Subject::Thread(thread)) => self.end_depression(thread),
             (PolicyOp::Assign(set, threads), _) => match self.is_processor_set(task, *set) {
                 Some(Hand::Steer) => assigned(*threads),
                 _ => Code::InvalidArgument,

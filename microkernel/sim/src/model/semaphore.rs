@@ -67,6 +67,15 @@ impl Model {
         self.semaphore(task, name).is_ok()
     }
 
+    /// Whether a name holds a send right to a semaphore whose count cannot rise.
+    pub fn is_full(&self, task: TaskId, name: Name) -> bool {
+        let port = self.semaphore(task, name);
+        let semaphore = port
+            .ok()
+            .and_then(|port| self.ports[port].semaphore.as_ref());
+        semaphore.is_some_and(|semaphore| semaphore.count >= MAX)
+    }
+
     /// A task's names of semaphores, and threads of its own that wait for these.
     pub fn waiters(&self, task: TaskId) -> Vec<(Name, ThreadId)> {
         let mut all = Vec::new();

@@ -1,11 +1,13 @@
 //! Turns that threads give up (MACH.md T-11), as far as no time is needed: whoever runs meanwhile is the scheduler's
-//! business. And what a thread knows itself by: each time that it asks, it gets one more reference.
+//! business. And traps that a thread has for itself: what a thread knows itself by: each time that it asks, it gets one more reference.
+//! Its message buffer, and its base of FS.
 
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
 use abi::trap::switch_option;
+use abi::vm::MAX_ADDRESS;
 
-use super::names::{Answer, accept, refuse};
+use super::names::{Answer, accept, refuse, value};
 use super::{Carried, Model, Subject, ThreadId, Verdict};
 
 /// A trap on the thread itself.
@@ -23,6 +25,27 @@ pub enum SelfOp {
     TaskSelf,
     /// `host_self`.
     HostSelf,
+    /// A trap that does nothing.
+    Null,
+    /// `thread_set_fs_base`; what is seen with a success is the base that the thread has then.
+    SetFsBase(u64),
+    /// `message_buffer`, which programs have where the first one says.
+    Buffer(Place),
+}
+
+/// Where a message buffer is to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Where the thread's is, or was.
+    Own,
+    /// Nowhere: the thread has none from now on.
+    None,
+    /// Where nothing is mapped.
+    Hole,
+    /// Not in whole pages.
+    Crooked,
+    /// In less than the least.
+    Small,
 }
 
 impl Model {
@@ -41,6 +64,11 @@ impl Model {
             SelfOp::Swtch(_) | SelfOp::SwtchPri(_) => {
                 return Err(format!("whether others wait is not {}", seen.1));
             }
+            SelfOp::Null | SelfOp::Buffer(Place::Own | Place::None) => return accept(seen),
+            SelfOp::Buffer(Place::Hole) => return refuse(seen, &[Code::InvalidAddress]),
+            SelfOp::Buffer(_) => return refuse(seen, &[Code::InvalidArgument]),
+            SelfOp::SetFsBase(address) if address < MAX_ADDRESS => return value(seen, address),
+            SelfOp::SetFsBase(_) => return refuse(seen, &[Code::InvalidArgument]),
             SelfOp::ThreadSelf => self.port_of(Subject::Thread(thread)),
             SelfOp::TaskSelf => self.port_of(Subject::Task(task)),
             SelfOp::HostSelf => self.host.port,

@@ -24,6 +24,7 @@ impl Model {
                 self.threads[thread].state = State::User;
                 return Ok(());
             }
+            (State::DueTime, Seen::Trap(..)) => return self.wake_up(thread, seen),
             (State::Resumed(expected), Seen::Running(now)) if **expected == *now => {
                 self.threads[thread].state = State::User;
                 return Ok(());
@@ -92,9 +93,11 @@ impl Model {
     pub fn due(&self) -> Option<ThreadId> {
         (0..self.threads.len()).find(|thread| match self.threads[*thread].state {
             State::Resumed(_) | State::Stopping => !self.is_stopped(*thread),
+            _ if self.is_depressed(*thread) => false,
             _ if self.is_stopped(*thread) && self.comes_in_steps(*thread) => false,
             State::Due(_)
             | State::DueTrap(_)
+            | State::DueTime
             | State::Unsent(..)
             | State::Receiving { claimed: true, .. } => true,
             _ => false,

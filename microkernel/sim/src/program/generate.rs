@@ -70,7 +70,7 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     {
         return Op::Message(answer);
     }
-    match names.rng.below(128) {
+    match names.rng.below(132) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -93,7 +93,8 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         114..118 => names.timer(),
         118..122 => names.host(),
         122..125 => names.policy(),
-        125.. => names.task(),
+        125..128 => names.task(),
+        128.. => names.time(patience),
         _ => Op::Message(names.message(patience)),
     }
 }
@@ -312,8 +313,18 @@ impl Names<'_> {
         Op::Semaphore(match self.rng.below(16) {
             0 => make,
             _ if !is_one && self.rng.one_in(2) => make,
-            1..3 => SemaphoreOp::Signal { name },
-            3 => SemaphoreOp::SignalAll { name },
+            1..3 => {
+                let mut full = self.live();
+                full.retain(|name| self.model.is_full(self.task, *name));
+                let name = match full.is_empty() || self.rng.one_in(2) {
+                    true => name,
+                    false => self.rng.pick(&full),
+                };
+                SemaphoreOp::Signal { name }
+            }
+            3 => SemaphoreOp::SignalAll {
+                name: if self.rng.one_in(4) { self.any() } else { name },
+            },
             4 => {
                 let waiters = self.model.waiters(self.task);
                 let threads = self.model.threads_of(self.task);

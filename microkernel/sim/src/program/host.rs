@@ -96,6 +96,14 @@ impl Names<'_> {
     /// How a task or a thread is scheduled.
     pub(super) fn policy(&mut self) -> Op {
         let subjects = self.model.subjects(self.task);
+        let mut depressed = subjects.clone();
+        depressed.retain(
+            |(_, of)| matches!(of, Subject::Thread(thread) if self.model.is_depressed(*thread)),
+        );
+        if !depressed.is_empty() && self.rng.one_in(2) {
+            let (name, subject) = self.rng.pick(&depressed);
+            return Op::Policy(name, subject, PolicyOp::DepressAbort);
+        }
         let (name, subject) = self.rng.pick(&subjects);
         let set = self.set();
         let threads = match subject {

@@ -14,6 +14,7 @@ mod host;
 mod ports;
 mod tally;
 mod tasks;
+mod time;
 mod timer;
 mod turns;
 mod world;

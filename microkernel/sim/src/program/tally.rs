@@ -41,6 +41,7 @@ pub(super) fn call(op: &Op) -> String {
         Op::Task(_, Subject::Thread(_), op) => format!("Thread{op:?}"),
         Op::Exit(subject) => format!("Exit{subject:?}"),
         Op::Timer(op) => format!("Timer{op:?}"),
+        Op::Time(op) => format!("{op:?}"),
         Op::Futex(op) => format!("Futex{op:?}"),
         Op::Itself(op) => format!("{op:?}"),
         Op::Ports(_, _, op) => format!("Ports{op:?}"),

@@ -12,8 +12,8 @@ use microkernel::machine::FrameIndex;
 use super::bodies::Lent;
 use super::generate::{self, Patience};
 use super::held::Held;
-use super::{Outcome, Run, Step, Transcript, calls, futex, tally, timer, turns};
-use crate::model::{ControlOp, Model, Op, Seen, Subject, ThreadId, Verdict};
+use super::{Outcome, Run, Step, Transcript, calls, futex, tally, timer};
+use crate::model::{ControlOp, Model, Op, Place, Seen, SelfOp, Subject, ThreadId, Verdict};
 use crate::rng::Rng;
 use crate::sim::{Answer, Config, Sim};
 
@@ -305,6 +305,10 @@ impl World {
             return Ok(());
         }
         self.perform(thread, &op)?;
+        if let Op::Itself(SelfOp::Buffer(_)) = op {
+            // Whatever becomes of it, the old one is gone; messages need one.
+            self.perform(thread, &Op::Itself(SelfOp::Buffer(Place::Own)))?;
+        }
         self.settle()?;
         self.sim.kernel.check(&self.sim.machine)?;
         Ok(())
@@ -313,7 +317,7 @@ impl World {
     fn may_wait(&self, task: usize, op: &Op) -> bool {
         match op {
             Op::Message(request) => self.model.is_free_to_wait(task, request.receive),
-            Op::Semaphore(_) | Op::Futex(_) => true,
+            Op::Semaphore(_) | Op::Futex(_) | Op::Time(_) => true,
             _ => false,
         }
     }
@@ -380,6 +384,8 @@ impl World {
                 return Some(Seen::Message(self.take_body(frame, reply)));
             }
             Op::Futex(op) => return self.futex(thread, *op),
+            Op::Time(op) => return self.time(thread, *op),
+            Op::Itself(op) => return self.itself(thread, *op),
             Op::Semaphore(op) => return self.semaphore(thread, op),
             Op::Host(hand, op) => return Some(self.host_call(thread, (*hand, *op))),
             Op::Clock(name, op) => return Some(self.clock_call(thread, (*name, *op))),
@@ -399,7 +405,6 @@ impl World {
             _ => {}
         }
         let (number, arguments) = match op {
-            Op::Itself(op) => turns::registers(*op),
             Op::Exit(Subject::Task(_)) => (trap::TASK_EXIT, Vec::new()),
             Op::Exit(Subject::Thread(_)) => (trap::THREAD_EXIT, Vec::new()),
             Op::Timer(op) => timer::registers(*op),
@@ -447,10 +452,13 @@ impl World {
             }
             let mut back = Vec::new();
             for thread in 0..self.threads.len() {
-                if self.model.is_in_user_mode(thread) || self.model.has_ended(thread) {
+                let quiet = self.model.is_in_user_mode(thread) || self.model.has_ended(thread);
+                if quiet || self.model.is_depressed(thread) {
                     continue;
                 }
                 let seen = match self.model.is_answered_stopped(thread) {
+                    // `thread_switch` writes its code before it waits.
+                    true if self.model.sleeps(thread) => None,
                     true => self.held_answer(thread),
                     false => self.comes_back(thread),
                 };
