@@ -3,21 +3,23 @@
 //! Each vector has a stub of 16 bytes that pushes its number, and a zero where the CPU pushes no error
 //! code. From user mode, all registers go to the current thread's frame, as the trap entry does it. From
 //! ring 0 there are three cases: a CPU that idles (the event replaces the idling), a return to user mode
-//! that the CPU refused (an exception of the thread), and a bug (panic).
+//! that the CPU refused (an exception of the thread), and a bug (panic). What says that the machine is broken is a panic
+//! wherever it comes.
 
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
+use core::fmt;
 use core::mem::offset_of;
 
 use microkernel::machine::{Frame, Resume};
 
 use super::asm as cpu;
-use super::cpu::FaultStack;
+use super::cpu::{FaultStack, USER_CODE, USER_DATA};
 use super::entry::SAVED;
 use super::exit;
 use super::interrupts;
-use super::panic::{self, Stop};
-use super::percpu::{self, FRAME_END, Pause, STACK};
+use super::panic;
+use super::percpu::{self, FRAME_END, Pause, PerCpu, STACK};
 use super::stretch::{self, Cause};
 
 /// Vectors that the CPU raises by itself.
@@ -45,6 +47,7 @@ const USER_GATE: u64 = 0xee << 40;
 global_asm!(
     ".section .text.entry, \"ax\"",
     ".balign 16",
+    ".type exception_stubs, @function",
     "exception_stubs:",
     ".set n, 0",
     ".rept 256",
@@ -58,6 +61,7 @@ global_asm!(
     ".set n, n + 1",
     ".endr",
     // rsp: vector, error code, rip, cs, rflags, rsp, ss.
+    ".type exception_entry, @function",
     "exception_entry:",
     "test byte ptr [rsp + 24], 3",
     "jz 2f",
@@ -114,6 +118,7 @@ global_asm!(
     "call {kernel}",
     // An NMI uses no GS, for it may come when that is the user's. It stops the CPU in a panic, and is
     // nothing otherwise.
+    ".type non_maskable_entry, @function",
     "non_maskable_entry:",
     "cmp byte ptr [rip + {stopping}], 0",
     "jne 3f",
@@ -124,6 +129,7 @@ global_asm!(
     "jmp 3b",
     // A debug exception comes in ring 0 only by a watchpoint that the user's `mov ss` met just before a trap, which
     // the CPU tells after it. Whose GS and stack there are is unknown: it is forgotten.
+    ".type debug_entry, @function",
     "debug_entry:",
     "test byte ptr [rsp + 8], 3",
     "jz 4f",
@@ -226,7 +232,15 @@ extern "C" fn from_user(number: u64, code: u64) -> ! {
     interrupts::dispatch(percpu::this(), number as u8, code)
 }
 
-/// What ring 0 was doing when it was interrupted.
+/// The machine is broken, while this CPU's thread ran.
+#[cold]
+pub(crate) fn stop(area: &PerCpu, number: u8, code: u64) -> ! {
+    // SAFETY: the frame is that of this CPU's thread, which was interrupted.
+    let frame = unsafe { &*exit::current(area) };
+    panic::stop_at(&Interrupted::in_user_mode(frame, number, code))
+}
+
+/// What a CPU was doing when it was interrupted.
 #[repr(C)]
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the registers' own names")]
@@ -241,6 +255,78 @@ pub(crate) struct Interrupted {
     pub(crate) rsp: u64,
     ss: u64,
 }
+
+impl Interrupted {
+    /// A thread whose registers are in its frame.
+    fn in_user_mode(frame: &Frame, number: u8, code: u64) -> Self {
+        let f = frame;
+        let [r8, r9, r12, r13, r14, r15] = f.words;
+        Self {
+            registers: [
+                f.rax, f.rbx, f.rcx, f.rdx, f.rsi, f.rdi, f.rbp, r8, r9, f.r10, f.r11, r12, r13,
+                r14, r15,
+            ],
+            number: number.into(),
+            code,
+            rip: f.rip,
+            cs: USER_CODE.into(),
+            rflags: f.rflags,
+            rsp: f.rsp,
+            ss: USER_DATA.into(),
+        }
+    }
+
+    /// Whether it was the kernel that was interrupted, and not a thread's own code.
+    pub(crate) fn is_in_ring_0(&self) -> bool {
+        self.cs & 3 == 0
+    }
+
+    /// Whether the processor tells of broken hardware.
+    pub(crate) fn is_machine_check(&self) -> bool {
+        self.number == vector::MACHINE_CHECK.into()
+    }
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.number as u8;
+        let name = NAMES.get(usize::from(number)).unwrap_or(&"exception");
+        write!(f, "{name} ({number}, code {:#x}", self.code)?;
+        if number == vector::PAGE_FAULT {
+            write!(f, ", address {:#x}", cpu::read_cr2())?;
+        }
+        f.write_str(match self.is_in_ring_0() {
+            true => ") in ring 0",
+            false => ") in user mode",
+        })
+    }
+}
+
+/// The exceptions' names (Intel SDM vol. 3, table 6-1).
+const NAMES: [&str; 22] = [
+    "divide error",
+    "debug exception",
+    "non-maskable interrupt",
+    "breakpoint",
+    "overflow",
+    "bound range exceeded",
+    "invalid opcode",
+    "no vector unit",
+    "double fault",
+    "coprocessor overrun",
+    "invalid task state",
+    "segment not present",
+    "stack fault",
+    "general protection fault",
+    "page fault",
+    "reserved exception",
+    "x87 error",
+    "alignment check",
+    "machine check",
+    "vector error",
+    "virtualisation exception",
+    "control protection fault",
+];
 
 /// How a return to user mode was refused.
 enum Refused {
@@ -270,18 +356,7 @@ extern "C" fn from_kernel(interrupted: &Interrupted) -> ! {
         exit::refuse(area);
         interrupts::dispatch(area, number, interrupted.code);
     }
-    let address = if number == vector::PAGE_FAULT {
-        cpu::read_cr2()
-    } else {
-        0
-    };
-    panic::stop(&Stop {
-        text: format_args!(
-            "exception {number} (code {:#x}, address {address:#x}) in ring 0",
-            interrupted.code
-        ),
-        interrupted: Some(interrupted),
-    })
+    panic::stop_at(interrupted)
 }
 
 /// Whether the instruction is one of `exit`'s that take what a thread's state says.

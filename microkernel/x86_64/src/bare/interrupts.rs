@@ -5,7 +5,7 @@ use microkernel::machine::{Access, Event};
 use super::exceptions::vector as exception;
 use super::lock;
 use super::percpu::{Pause, PerCpu};
-use super::{apic, asm, debug, exit, shootdown, time, vector};
+use super::{apic, asm, debug, exceptions, exit, shootdown, time, vector};
 
 /// Vectors of the local APIC and of devices.
 pub(crate) mod number {
@@ -30,9 +30,7 @@ pub(crate) fn dispatch(area: &'static PerCpu, number: u8, code: u64) -> ! {
     let pause = area.pause.replace(Pause::None);
     match number {
         exception::NO_VECTORS => vector::first_use(area),
-        exception::DOUBLE_FAULT | exception::MACHINE_CHECK => {
-            panic!("exception {number} (code {code:#x})")
-        }
+        exception::DOUBLE_FAULT | exception::MACHINE_CHECK => exceptions::stop(area, number, code),
         exception::DEBUG => {
             let code = debug::met(area);
             ask(

@@ -21,6 +21,7 @@ mod kernel;
 mod lock;
 mod log;
 mod machine;
+mod machine_check;
 mod memory;
 mod panic;
 mod percpu;

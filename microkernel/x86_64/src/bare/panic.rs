@@ -16,7 +16,7 @@ use super::kernel::KERNEL;
 use super::log::{self, Ending, log};
 use super::memory::stack_around;
 use super::start::{text_end, text_start};
-use super::{apic, asm};
+use super::{apic, asm, machine_check};
 
 /// Set when the machine stops: an NMI then halts its CPU.
 pub(crate) static STOPPING: AtomicBool = AtomicBool::new(false);
@@ -33,13 +33,6 @@ const NAMES: [&str; 15] = [
     "r15",
 ];
 
-/// Why the machine stops.
-pub(crate) struct Stop<'a> {
-    pub(crate) text: fmt::Arguments<'a>,
-    /// The state of ring 0 at the exception, if it was one.
-    pub(crate) interrupted: Option<&'a Interrupted>,
-}
-
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let message = info.message();
@@ -47,52 +40,51 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
         Some(at) => &format_args!("{message} at {}:{}", at.file(), at.line()),
         None => &format_args!("{message}"),
     };
-    stop(&Stop {
-        text: *text,
-        interrupted: None,
-    })
+    begin(*text);
+    trace_stack(asm::stack_pointer(), 0);
+    end()
 }
 
-/// Stops all CPUs, says why, and ends the run.
-pub(crate) fn stop(stop: &Stop<'_>) -> ! {
+/// Stops all CPUs after an exception that nothing is done about, says what it found, and ends the run.
+pub(crate) fn stop_at(interrupted: &Interrupted) -> ! {
+    begin(format_args!("{interrupted}"));
+    for (name, value) in NAMES.iter().zip(interrupted.registers) {
+        log!("  {name:<4}{value:#018x}");
+    }
+    let Interrupted {
+        rip, rsp, rflags, ..
+    } = interrupted;
+    log!("  rip {rip:#018x}  rsp {rsp:#018x}");
+    log!("  rflags {rflags:#x}  cr3 {:#x}", asm::read_cr3());
+    if interrupted.is_machine_check() {
+        machine_check::report();
+    }
+    // A thread's own code has no names here, and its stack may be anything.
+    if interrupted.is_in_ring_0() {
+        log!("#0 {rip:#018x}");
+        trace_stack(*rsp, 1);
+    }
+    end()
+}
+
+/// Stops all other CPUs, and says why. Does not return when another CPU, or this one, is at it.
+fn begin(text: fmt::Arguments<'_>) {
     let me = apic::id();
     if STOPPING.swap(true, Ordering::SeqCst) {
         if WHO.load(Ordering::SeqCst) != me {
             // Another CPU is at it, and will end the run.
             asm::halt();
         }
-        log!(
-            "kernel: another panic while printing this one: {}",
-            stop.text
-        );
+        log!("kernel: another panic while printing this one: {text}");
         log::end(Ending::Panicked);
     }
     WHO.store(me, Ordering::SeqCst);
     apic::stop_others();
-    log!("kernel panic: {}", stop.text);
-    let mut from = asm::stack_pointer();
-    let mut number = 0;
-    if let Some(interrupted) = stop.interrupted {
-        for (names, values) in NAMES.chunks(5).zip(interrupted.registers.chunks(5)) {
-            for (name, value) in names.iter().zip(values) {
-                log!("  {name:<4}{value:#018x}");
-            }
-        }
-        log!(
-            "  rip {:#018x}  rsp {:#018x}",
-            interrupted.rip,
-            interrupted.rsp
-        );
-        log!(
-            "  rflags {:#x}  cr3 {:#x}",
-            interrupted.rflags,
-            asm::read_cr3()
-        );
-        log!("#0 {:#018x}", interrupted.rip);
-        number = 1;
-        from = interrupted.rsp;
-    }
-    trace_stack(from, number);
+    log!("kernel panic: {text}");
+}
+
+/// Says what came before, and ends the run.
+fn end() -> ! {
     log_last_events();
     log::end(Ending::Panicked)
 }

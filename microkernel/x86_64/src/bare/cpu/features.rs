@@ -16,6 +16,8 @@ pub(crate) struct Features {
     pub(crate) xsave: bool,
     pub(crate) x2apic: bool,
     pub(crate) tsc_deadline: bool,
+    /// The exception, and the registers that say what was wrong.
+    pub(crate) machine_checks: bool,
     no_execute: bool,
     syscall: bool,
 }
@@ -42,8 +44,9 @@ pub(crate) fn features() -> Features {
         xsave: has(5),
         x2apic: has(6),
         tsc_deadline: has(7),
-        no_execute: has(8),
-        syscall: has(9),
+        machine_checks: has(8),
+        no_execute: has(9),
+        syscall: has(10),
     }
 }
 
@@ -67,6 +70,7 @@ fn ask() -> u32 {
         basic.ecx >> 26,
         basic.ecx >> 21,
         basic.ecx >> 24,
+        basic.edx >> 7 & basic.edx >> 14,
         amd.edx >> 20,
         amd.edx >> 11,
     ];
@@ -100,6 +104,7 @@ impl core::fmt::Display for Features {
             (self.xsave, "xsave"),
             (self.x2apic, "x2apic"),
             (self.tsc_deadline, "tsc-deadline"),
+            (self.machine_checks, "machine-checks"),
         ];
         for (there, name) in names {
             if there {

@@ -13,7 +13,7 @@ use microkernel::machine::Cpu;
 use super::asm::{self, msr};
 use super::memory::FAULT_STACKS;
 use super::percpu::{self, PerCpu, attention};
-use super::{entry, exceptions};
+use super::{entry, exceptions, machine_check};
 
 mod cr0 {
     pub(super) const PROTECTED: u64 = 1;
@@ -79,6 +79,7 @@ pub(crate) unsafe fn set_up(cpu: Cpu, stacks: [u64; 1 + FAULT_STACKS]) {
                 | cr0::PAGING,
         );
     }
+    machine_check::set_up();
     // SAFETY: only bits that CPUID reports are set; user memory is reached through the direct map only.
     unsafe { asm::write_cr4(control_bits(&features)) };
     if features.fsgsbase {
@@ -110,11 +111,7 @@ unsafe fn set_registers(area: &'static PerCpu) {
 }
 
 fn control_bits(features: &Features) -> u64 {
-    let mut bits = cr4::PHYSICAL_EXTENSION
-        | cr4::MACHINE_CHECK
-        | cr4::GLOBAL
-        | cr4::FXSAVE
-        | cr4::VECTOR_EXCEPTIONS;
+    let mut bits = cr4::PHYSICAL_EXTENSION | cr4::GLOBAL | cr4::FXSAVE | cr4::VECTOR_EXCEPTIONS;
     let optional = [
         (features.umip, cr4::UMIP),
         (features.fsgsbase, cr4::FSGSBASE),
@@ -122,6 +119,7 @@ fn control_bits(features: &Features) -> u64 {
         (features.xsave, cr4::XSAVE),
         (features.smep, cr4::SMEP),
         (features.smap, cr4::SMAP),
+        (features.machine_checks, cr4::MACHINE_CHECK),
     ];
     for (there, bit) in optional {
         if there {
