@@ -11,8 +11,9 @@ pub(crate) fn annotate(kernel: &[u8], log: &str) -> String {
     let functions = functions(kernel);
     let mut out = String::with_capacity(log.len());
     for line in log.split_inclusive('\n') {
+        let kind = Kind::on(line);
         let names: Vec<String> = addresses(line)
-            .filter_map(|address| name(&functions, address))
+            .filter_map(|address| name(&functions, address, kind))
             .collect();
         out.push_str(line.trim_end_matches('\n'));
         for name in names {
@@ -25,13 +26,35 @@ pub(crate) fn annotate(kernel: &[u8], log: &str) -> String {
     out
 }
 
-fn name(functions: &[Function], address: u64) -> Option<String> {
-    let next = functions.partition_point(|function| function.start <= address);
+/// What an address is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    /// Where something lies.
+    Place,
+    /// Where a call returns to. Behind one that never does, that may be another function already.
+    Return,
+}
+
+impl Kind {
+    /// That of the addresses on a line: `#n` begins those of a backtrace, `#0` its own place.
+    fn on(line: &str) -> Self {
+        match line.starts_with('#') && !line.starts_with("#0 ") {
+            true => Self::Return,
+            false => Self::Place,
+        }
+    }
+}
+
+fn name(functions: &[Function], address: u64, kind: Kind) -> Option<String> {
+    let inside = match kind {
+        Kind::Place => address,
+        Kind::Return => address - 1,
+    };
+    let next = functions.partition_point(|function| function.start <= inside);
     let function = functions.get(next.checked_sub(1)?)?;
-    let offset = address - function.start;
     // Assembly has no sizes: its symbols reach to the next one.
-    let inside = function.size == 0 || offset < function.size;
-    inside.then(|| format!("{}+{offset:#x}", function.name))
+    let found = function.size == 0 || inside - function.start < function.size;
+    found.then(|| format!("{}+{:#x}", function.name, address - function.start))
 }
 
 /// The kernel addresses that `line` names in hexadecimal, with `0x` or without.
@@ -54,13 +77,23 @@ mod tests {
             size,
             name: name.into(),
         });
-        assert_eq!(name(&functions, KERNEL_START + 4).as_deref(), Some("a+0x4"));
-        assert_eq!(name(&functions, KERNEL_START + 0x10), None);
-        assert_eq!(
-            name(&functions, KERNEL_START + 0x180).as_deref(),
-            Some("b+0x80")
-        );
-        assert_eq!(name(&functions, 1), None);
+        let name = |offset, kind| name(&functions, KERNEL_START + offset, kind);
+        let place = |offset| name(offset, Kind::Place);
+        assert_eq!(place(4).as_deref(), Some("a+0x4"));
+        assert_eq!(place(0x10), None);
+        assert_eq!(place(0x180).as_deref(), Some("b+0x80"));
+        // The last instruction of a function may be a call that does not return.
+        let back = |offset| name(offset, Kind::Return);
+        assert_eq!(back(0x10).as_deref(), Some("a+0x10"));
+        assert_eq!(back(0x100), None);
+        assert_eq!(back(0x101).as_deref(), Some("b+0x1"));
+    }
+
+    #[test]
+    fn all_but_the_first_of_a_backtrace_are_returned_to() {
+        assert_eq!(Kind::on("#0 0x1"), Kind::Place);
+        assert_eq!(Kind::on("  rip 0x1"), Kind::Place);
+        assert_eq!(Kind::on("#10 0x1"), Kind::Return);
     }
 
     #[test]
