@@ -1,21 +1,26 @@
-//! `tests --hang KIND`: never ends, so that a watchdog has something to find.
+//! `tests --hang KIND`: never ends, so that a watchdog has something to find, and a panic something to end.
 
-use libmach::{Context, ReceiveRight, message};
+use libmach::{ReceiveRight, Result, message};
 
-/// Hangs: `wait` in a receive on a port that nobody knows, `spin` on the CPU. Another word ends with 98.
-pub fn hang(context: &Context, kind: &str) -> ! {
+use crate::case::World;
+
+/// Says that it begins, and hangs: `wait` in a receive on a port that nobody knows, `spin` on the CPU. Another word ends
+/// with 98.
+///
+/// # Errors
+/// When it cannot be said, or there is no port.
+pub fn hang(world: &World, kind: &str) -> Result<u8> {
+    world.write("hangs\n")?;
     match kind {
         "wait" => {
-            if let Ok(port) = ReceiveRight::<()>::new() {
-                loop {
-                    message::receive(port.name());
-                }
+            let port = ReceiveRight::<()>::new()?;
+            loop {
+                message::receive(port.name());
             }
-            context.exit(99)
         }
         "spin" => loop {
             core::hint::spin_loop();
         },
-        _ => context.exit(98),
+        _ => Ok(98),
     }
 }

@@ -15,7 +15,8 @@ fn main(context: Context) -> Result<()> {
         tests::die::die(&context, kind);
     }
     if let ["--hang", kind] = arguments[..] {
-        tests::hang::hang(&context, kind);
+        let world = World::of(context)?;
+        context.exit(tests::hang::hang(&world, kind)?);
     }
     if let ["--ask", service] = arguments[..] {
         context.exit(tests::ask::ask(&context, service));

@@ -182,7 +182,7 @@ impl Machine {
         }
         add(&["-display", "none", "-monitor", "none", "-nic", "none"]);
         add(&["-no-reboot", "-no-user-config", "-nodefaults"]);
-        add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+        add(&["-device", "isa-debug-exit,id=exit,iobase=0xf4,iosize=4"]);
         let mut log = OsString::from("file:");
         log.push(&self.log);
         line.extend(["-debugcon".into(), log]);

@@ -21,7 +21,7 @@ const SCALE: &str = "chaos scale";
 const CPUS: [u32; 2] = [1, 2];
 
 /// Host time after which a system that still runs counts as hanging.
-const LIMIT: Duration = Duration::from_secs(300);
+pub(super) const LIMIT: Duration = Duration::from_secs(300);
 
 /// Guest time after which a system that still runs tells what all threads do, and ends. Less than [`LIMIT`], which
 /// is for systems that cannot even do that.

@@ -5,6 +5,7 @@ mod fuzz;
 mod guest;
 mod host;
 mod loader;
+mod panics;
 pub(crate) mod perfetto;
 mod story;
 mod tally;

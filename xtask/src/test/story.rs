@@ -2,6 +2,7 @@
 
 use super::guest::command;
 use super::loader;
+use super::panics;
 use super::perfetto;
 use super::tally::Tally;
 use crate::fault::{Doing, Fault, Result};
@@ -73,7 +74,7 @@ pub(super) fn story(place: &Place, filter: &str, tally: &mut Tally) -> Result<()
 /// A story of one system that boots.
 type Story = fn(&Place, &Boot) -> Result<()>;
 
-const OTHERS: [(&str, Story); 5] = [
+const OTHERS: [(&str, Story); 11] = [
     ("the kernel keeps Limine's rules, to boot", |_, boot| {
         let path = boot.file("kernel.bare");
         let requests = loader::check(&fs::read(&path).at("read", &path)?);
@@ -86,6 +87,24 @@ const OTHERS: [(&str, Story); 5] = [
     }),
     ("a thread that never waits is found", |_, boot| {
         hang(boot, "spin", "runs on cpu")
+    }),
+    ("a panic says where and how, 1 CPU", |_, boot| {
+        panics::bad_instruction(boot, 1)
+    }),
+    ("a panic says where and how, 2 CPUs", |_, boot| {
+        panics::bad_instruction(boot, 2)
+    }),
+    ("a panic stops the other CPU", |_, boot| {
+        panics::others_stop(boot)
+    }),
+    ("a machine check is a panic, 1 CPU", |_, boot| {
+        panics::machine_check(boot, 1)
+    }),
+    ("a machine check is a panic, 2 CPUs", |_, boot| {
+        panics::machine_check(boot, 2)
+    }),
+    ("machine checks of all CPUs are one panic", |_, boot| {
+        panics::machine_checks(boot)
     }),
 ];
 
