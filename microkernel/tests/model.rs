@@ -75,13 +75,16 @@ const NEVER: &[(&str, Outcome)] = &[
     ("Pass", Outcome::Refused),
     ("Swtch", Outcome::Refused),
     ("SwtchPri", Outcome::Refused),
+    ("BufferDrop", Outcome::Refused),
+    ("BufferMake", Outcome::Refused),
+    ("BufferNowhere", Outcome::Done),
     ("ThreadSelf", Outcome::Refused),
     ("TaskSelf", Outcome::Refused),
     ("HostSelf", Outcome::Refused),
 ];
 
 /// How many calls a [`Tally`] tells apart.
-const CALLS: usize = 131;
+const CALLS: usize = 135;
 
 /// How many more programs may reach what those before have not.
 const MORE: u64 = 400;
@@ -126,7 +129,7 @@ const CODES: &str = "
     Notify105: InvalidCapability InvalidRight InvalidValue
     Notify106: InvalidCapability InvalidRight
     Notify110: InvalidArgument InvalidCapability
-    Peek: ReceiveTimedOut
+    Peek: ReceiveInterrupted ReceiveInvalidName ReceivePortChanged ReceiveTimedOut
     Personality: InvalidArgument
     PortsAllocate: InvalidValue
     PortsAllocateName: InvalidValue
@@ -136,7 +139,8 @@ const CODES: &str = "
     PortsPeek: Failure InvalidName InvalidValue
     PortsSwapGuard: InvalidArgument InvalidName
     PortsUnguard: InvalidArgument
-    Receive: ReceiveInterrupted ReceiveInvalidName ReceivePortChanged ReceiveTimedOut
+    Receive: ReceiveInterrupted ReceiveInvalidName ReceivePortChanged ReceiveTimedOut ReceiveTooLarge
+    ReceiveLarge: ReceiveInterrupted ReceiveInvalidName ReceivePortChanged ReceiveTimedOut ReceiveTooLarge
     Refs: InvalidName InvalidValue
     Rest: Aborted
     SemaphoreCreate: InvalidArgument
@@ -145,7 +149,7 @@ const CODES: &str = "
     SemaphoreSignalThread: InvalidRight NotWaiting
     SemaphoreWait: Aborted InvalidName InvalidRight OperationTimedOut Terminated
     Send: SendInvalidDest SendInvalidReply
-    SendBody: SendInvalidDest SendInvalidMemory SendInvalidReply SendInvalidRight SendInvalidType
+    SendBody: SendTooLarge SendInvalidDest SendInvalidMemory SendInvalidReply SendInvalidRight SendInvalidType
     SendReceive: ReceiveTimedOut SendInvalidDest
     SetAttribute1: InvalidRight InvalidValue
     SetAttribute4: InvalidRight

@@ -181,6 +181,7 @@ impl Model {
             State::Receiving {
                 source,
                 claimed: false,
+                ..
             } => {
                 self.threads[thread].state = interrupted;
                 if let Source::Reply(_) = source {

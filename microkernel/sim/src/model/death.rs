@@ -74,6 +74,7 @@ impl Model {
             if let State::Receiving {
                 source: Source::Port(of),
                 claimed: false,
+                ..
             } = thread.state
                 && of == port
             {
@@ -86,11 +87,12 @@ impl Model {
     pub(super) fn destroy_set(&mut self, set: SetId) {
         self.sets[set].clear();
         for thread in &mut self.threads {
-            if thread.state
-                == (State::Receiving {
-                    source: Source::Set(set),
-                    claimed: false,
-                })
+            if let State::Receiving {
+                source: Source::Set(of),
+                claimed: false,
+                ..
+            } = thread.state
+                && of == set
             {
                 thread.state = State::Due(MessageReturn::ReceivePortChanged);
             }

@@ -178,6 +178,7 @@ impl Model {
             State::Receiving {
                 source,
                 claimed: true,
+                ..
             } => {
                 let given = (0..self.ports.len()).find(|port| {
                     self.covers(source, *port) && !self.ports[*port].claims.is_empty()

@@ -98,6 +98,10 @@ impl Model {
                 return Sent::Refused(codes);
             }
         };
+        if request.body.is_some() && !self.has_buffer(thread) {
+            *self = before;
+            return Sent::Refused(vec![Code::SendTooLarge]);
+        }
         let mut message = Message {
             batch: self.batch,
             from_kernel: false,
@@ -310,6 +314,7 @@ impl Model {
             State::Receiving {
                 source,
                 claimed: false,
+                ..
             } => self.covers(source, port),
             _ => false,
         })
@@ -324,15 +329,19 @@ impl Model {
             State::Receiving {
                 source,
                 claimed: false,
+                ..
             } => self.covers(source, port),
             _ => false,
         });
-        match waiter.map(|thread| &mut self.threads[thread].state) {
-            Some(State::Receiving { claimed, .. }) => {
-                *claimed = true;
-                self.claim(port, message);
-            }
-            _ => self.ports[port].queue.push_back(message),
+        let stays = waiter.is_none_or(|thread| self.stays_for(thread, &message));
+        if let Some(State::Receiving { claimed, .. }) =
+            waiter.map(|thread| &mut self.threads[thread].state)
+        {
+            *claimed = true;
+        }
+        match stays {
+            true => self.ports[port].queue.push_back(message),
+            false => self.claim(port, message),
         }
     }
 

@@ -22,6 +22,7 @@ mod futex;
 mod guard;
 mod host;
 mod kept;
+mod look;
 mod members;
 mod message;
 mod names;
@@ -53,6 +54,8 @@ use exceptions::{Handler, Owner};
 pub use futex::{FutexOp, Word};
 pub use host::{ClockOp, Hand, HostOp};
 pub use kept::{Kept, KeptOp};
+pub use look::BufferOp;
+use look::Want;
 pub use policy::PolicyOp;
 pub use ports::PortsOp;
 use raise::Raised;
@@ -167,6 +170,8 @@ pub enum Op {
         to: Name,
     },
     TakeSlot,
+    /// The calling thread's message buffer.
+    Buffer(BufferOp),
     Semaphore(SemaphoreOp),
     /// By a message to the task's own port.
     Kept(KeptOp),
@@ -360,13 +365,15 @@ impl Port {
     }
 
     /// The messages that may come next.
-    fn first_of_lanes(&self) -> impl Iterator<Item = &Message> + '_ {
-        let queue = self.queue.iter().enumerate();
-        let first = queue.filter(|(n, message)| {
-            let mut before = self.queue.iter().take(*n);
-            before.all(|other| other.lane() != message.lane())
-        });
-        first.map(|(_, message)| message)
+    fn next(&self) -> impl Iterator<Item = &Message> + '_ {
+        self.queue.iter().filter(|message| {
+            let mut lane = self
+                .queue
+                .iter()
+                .filter(|other| other.lane() == message.lane());
+            lane.next()
+                .is_some_and(|first| first.batch == message.batch)
+        })
     }
 
     /// How many messages count against the limit: notifications need no room (N-08).
@@ -425,6 +432,7 @@ enum State {
     /// Waits for a message; `claimed`: one is there.
     Receiving {
         source: Source,
+        want: Want,
         claimed: bool,
     },
     /// Did not send this message, and will come back with it; the code, and the options of the send.
@@ -459,6 +467,7 @@ struct Thread {
     /// How often it was stopped.
     stops: u32,
     wishes: policy::Wishes,
+    has_buffer: bool,
     /// How many memory descriptors its last message took.
     memory_taken: usize,
     state: State,
@@ -519,6 +528,7 @@ impl Model {
                 port,
                 stops: 0,
                 wishes: policy::Wishes::new(),
+                has_buffer: true,
                 memory_taken: 0,
                 state: State::User,
             });

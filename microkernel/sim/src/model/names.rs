@@ -95,6 +95,7 @@ impl Model {
             Op::Timer(op) => self.timer_op(task, op, seen),
             Op::Itself(op) => self.self_op(thread, op, seen),
             Op::TakeSlot => self.take_slot(thread, seen),
+            Op::Buffer(op) => self.buffer_op(thread, op, seen),
             Op::Kept(ref op) => self.kept_op(task, op, seen),
             Op::Personality { entry } => self.set_personality(task, entry, seen),
             _ => Err("not an ordinary trap".into()),

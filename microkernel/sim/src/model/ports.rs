@@ -4,7 +4,6 @@
 use abi::kern_return::KernReturn as Code;
 use abi::message::{size_in_buffer, trailer};
 use abi::names::{Name, disposition};
-use abi::registers::Shape;
 
 use super::names::{Answer, accept, refuse, value};
 use super::{Carried, Entry, Holder, Model, Seen, Subject, TaskId, ThreadId, Verdict};
@@ -232,17 +231,8 @@ impl Model {
         let [sequence, size, id, _sender] = *told else {
             return Err(format!("four words expected, not {told:x?}"));
         };
-        let shown = |message: &super::Message| {
-            let shape = match &message.data {
-                _ if message.data.is_none() && message.parts.is_empty() => Shape::SHORT,
-                data => {
-                    let size = data.as_ref().map_or(0, Vec::len);
-                    Shape::buffered(size as u32, message.parts.len() as u32)
-                }
-            };
-            (message.id as u32, size_in_buffer(shape))
-        };
-        let expected: Vec<_> = state.first_of_lanes().map(shown).collect();
+        let shown = |message: &super::Message| (message.id as u32, size_in_buffer(message.shape()));
+        let expected: Vec<_> = state.next().map(shown).collect();
         if !expected.contains(&(id as u32, size as u32)) || sequence != state.sequence {
             let next = state.sequence;
             return Err(format!("{next} of {expected:x?} expected, not {told:x?}"));

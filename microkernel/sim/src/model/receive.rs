@@ -7,6 +7,7 @@ use abi::registers::{ReplyKind, options};
 use super::message::{expect, expect_wait, is_call};
 use super::{
     Carried, Entry, From, Holder, Message, Model, PortId, Source, State, TaskId, ThreadId, Verdict,
+    Want,
 };
 use crate::message::{Reply, Request};
 
@@ -34,10 +35,7 @@ impl Model {
                     "{request:x?}: a message is there, and the thread waits"
                 ));
             };
-            if request.options & options::PEEK != 0 {
-                return self.look(thread, source, reply);
-            }
-            return self.deliver(thread, source, reply, From::Queue);
+            return self.show(thread, (source, Want::of(request)), reply, From::Queue);
         }
         if request.options & options::RECEIVE_TIMEOUT != 0 {
             if is_call(request) {
@@ -47,28 +45,10 @@ impl Model {
         }
         self.threads[thread].state = State::Receiving {
             source,
+            want: Want::of(request),
             claimed: false,
         };
         expect_wait(seen)
-    }
-
-    /// A message is shown that may come next, and stays.
-    fn look(&self, thread: ThreadId, source: Source, reply: &Reply) -> Verdict {
-        expect(Some(reply), &[Code::Success])?;
-        let port = self.receive_right(self.threads[thread].task, reply.local);
-        let port = port.filter(|port| self.covers(source, *port));
-        let port = port.ok_or("it shows a port that was not asked for")?;
-        let state = &self.ports[port];
-        let shown = (reply.id, reply.label);
-        let label = state.label.unwrap_or(reply.local.0.into());
-        let fits = |message: &&Message| (message.id, label) == shown;
-        match state.first_of_lanes().find(fits) {
-            Some(_) => Ok(()),
-            None => Err(format!(
-                "{:x?} expected, not {reply:x?}",
-                state.queue.front()
-            )),
-        }
     }
 
     /// Whether a message lies in the queue of a task's port.
@@ -77,7 +57,7 @@ impl Model {
             .is_some_and(|port| !self.ports[port].queue.is_empty())
     }
 
-    fn source(&self, thread: ThreadId, request: &Request) -> Option<Source> {
+    pub(super) fn source(&self, thread: ThreadId, request: &Request) -> Option<Source> {
         let thread = &self.threads[thread];
         if is_call(request) && request.receive == Name::NULL {
             return Some(Source::Reply(thread.reply));
@@ -110,12 +90,16 @@ impl Model {
             .find(|port| self.covers(source, *port) && !self.ports[*port].queue.is_empty());
         self.threads[thread].state = State::Receiving {
             source,
+            want: Want::of(&request),
             claimed: ready.is_some(),
         };
         if let Some(port) = ready
             && let Some(message) = self.ports[port].queue.pop_front()
         {
-            self.claim(port, message);
+            match self.stays_for(thread, &message) {
+                true => self.ports[port].queue.push_front(message),
+                false => self.claim(port, message),
+            }
         }
     }
 
@@ -127,7 +111,7 @@ impl Model {
         reply: &Reply,
         from: From,
     ) -> Verdict {
-        expect(Some(reply), &[Code::Success])?;
+        expect(Some(reply), &[Code::Success, Code::ReceiveTooLarge])?;
         let task = self.threads[thread].task;
         let port = match source {
             Source::Reply(port) => Some(port),
@@ -143,6 +127,12 @@ impl Model {
             return Err(format!("{:x?} is not what {source:?} covers", reply.local));
         };
         let message = self.find(port, reply, from)?;
+        let too_large = self.is_too_large(thread, &message);
+        let code = match too_large {
+            true => Code::ReceiveTooLarge,
+            false => Code::Success,
+        };
+        expect(Some(reply), &[code])?;
         if !matches!(source, Source::Reply(_)) {
             // It counted before the right moved, which made the count 0.
             let left = self.receive_right(task, reply.local) != Some(port);
@@ -157,7 +147,12 @@ impl Model {
             }
         }
         self.accept_reply(thread, message.local, reply)?;
-        self.accept_body(task, &message, reply)?;
+        if too_large {
+            // M-33: its reply right has come; all else in it has ended.
+            message.rights.iter().for_each(|right| self.discard(*right));
+        } else {
+            self.accept_body(task, &message, reply)?;
+        }
         if let Carried::Send(_) = message.remote {
             self.discard(message.remote);
         }
@@ -304,18 +299,13 @@ fn fits(message: &Message, reply: &Reply, alive: &[bool]) -> bool {
         Carried::SendOnce(port) if alive[port] => &[ReplyKind::Slot, ReplyKind::SendOnce],
         _ => &[ReplyKind::Dead],
     };
-    let (count, data) = match &reply.body {
-        Some(body) => (body.descriptors.len(), Some(&body.data)),
-        None => (0, None),
-    };
-    let data_fits = match (&message.data, data) {
-        (Some(sent), Some(got)) => sent == got,
-        (None, Some(got)) => got.is_empty() && !message.parts.is_empty(),
-        (sent, None) => sent.is_none(),
+    let data_fits = match (&message.data, &reply.body) {
+        (Some(sent), Some(got)) => *sent == got.data,
+        _ => true,
     };
     message.id == reply.id
         && reply.words.starts_with(&message.words)
-        && message.parts.len() == count
+        && message.shape() == reply.shape
         && data_fits
         && kinds.contains(&reply.kind)
 }

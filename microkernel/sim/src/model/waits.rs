@@ -49,14 +49,18 @@ impl Model {
                 self.threads[thread].state = State::User;
                 self.unsend(thread, (&message, how), reply)
             }
-            State::Receiving { source, claimed } => {
+            State::Receiving {
+                source,
+                want,
+                claimed,
+            } => {
                 if !claimed && !self.take_claim_over(source) {
                     return Err(format!(
                         "thread {thread} came back without reason: {reply:x?}"
                     ));
                 }
                 self.threads[thread].state = State::User;
-                self.deliver(thread, source, reply, From::Claims)
+                self.show(thread, (source, want), reply, From::Claims)
             }
             state => Err(format!(
                 "thread {thread} is {state:?} and came back with {reply:x?}"
@@ -73,6 +77,7 @@ impl Model {
             State::Receiving {
                 source,
                 claimed: true,
+                ..
             } => ports.iter().any(|port| self.covers(source, *port)),
             _ => false,
         });

@@ -61,6 +61,9 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         task: model.task_of(thread),
         rng,
     };
+    if !model.has_buffer(thread) {
+        return names.without_buffer(patience);
+    }
     if names.live().len() > MANY_NAMES && names.rng.one_in(2) {
         return names.release();
     }
@@ -80,7 +83,8 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         47..49 => names.set_attribute(),
         49..51 => names.misuse(),
         51..57 => names.request(),
-        57..59 => Op::TakeSlot,
+        57 => Op::TakeSlot,
+        58 => names.buffer(),
         59..67 => names.semaphore(patience),
         67..69 => names.kept(),
         69..74 => names.handler(),
@@ -156,7 +160,7 @@ impl Names<'_> {
         }
     }
 
-    fn release(&mut self) -> Op {
+    pub(super) fn release(&mut self) -> Op {
         let name = self.any();
         match self.rng.below(8) {
             0..3 if name.is_valid() => Op::Deallocate { name },
@@ -514,11 +518,10 @@ impl Names<'_> {
         }
     }
 
-    fn message(&mut self, patience: Patience) -> Request {
+    pub(super) fn message(&mut self, patience: Patience) -> Request {
         let sources = port_type::RECEIVE | port_type::PORT_SET;
         let request = match self.rng.below(20) {
             0..8 => self.send(),
-            8 if self.rng.one_in(2) => Request::poll(self.with_mail()).with(options::PEEK),
             8..13 => Request::poll(self.with_mail()),
             13 | 14 => Request::receive(self.of_kind(sources)),
             15..18 => self.call(),
@@ -527,7 +530,10 @@ impl Names<'_> {
         };
         let request = request.id(self.rng.below(1000) as i32);
         let words = [(); 6].map(|()| self.rng.word());
-        let request = request.words(words);
+        let mut request = request.words(words);
+        if request.options & options::RECEIVE != 0 {
+            request = self.may_stay(request);
+        }
         if patience == Patience::NeverWaits && request.options & options::RECEIVE != 0 {
             return request.with(options::RECEIVE_TIMEOUT);
         }

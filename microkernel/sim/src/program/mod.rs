@@ -5,6 +5,7 @@
 //! are compared. A failing program is made shorter before it is shown ([`minimal`]).
 
 mod bodies;
+mod buffer;
 mod calls;
 mod control;
 mod futex;

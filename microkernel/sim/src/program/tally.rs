@@ -44,6 +44,7 @@ pub(super) fn call(op: &Op) -> String {
         Op::Time(op) => format!("{op:?}"),
         Op::Futex(op) => format!("Futex{op:?}"),
         Op::Itself(op) => format!("{op:?}"),
+        Op::Buffer(op) => format!("Buffer{op:?}"),
         Op::Ports(_, _, op) => format!("Ports{op:?}"),
         Op::Raise(trouble, _) => format!("Raise{trouble:?}"),
         Op::Notify { id, .. } => format!("Notify{id:o}"),
@@ -71,6 +72,7 @@ fn message(request: &Request) -> String {
         (true, true) => "SendReceive",
         (true, false) => "Send",
         (false, _) if has(options::PEEK) => "Peek",
+        _ if has(options::RECEIVE_LARGE) => "ReceiveLarge",
         _ => "Receive",
     };
     let body = match &request.body {

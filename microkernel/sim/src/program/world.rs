@@ -12,7 +12,7 @@ use microkernel::machine::FrameIndex;
 use super::bodies::Lent;
 use super::generate::{self, Patience};
 use super::held::Held;
-use super::{Outcome, Run, Step, Transcript, calls, futex, tally, timer};
+use super::{Outcome, Run, Step, Transcript, buffer, calls, futex, tally, timer};
 use crate::model::{ControlOp, Model, Op, Place, Seen, SelfOp, Subject, ThreadId, Verdict};
 use crate::rng::Rng;
 use crate::sim::{Answer, Config, Sim};
@@ -288,6 +288,9 @@ impl World {
         if let Op::Raise(trouble, registers) = &mut op {
             *registers = self.before(thread, *trouble);
         }
+        if self.model.disturbs(thread, &op) {
+            return Ok(());
+        }
         self.look_before(&mut op);
         let ends = matches!(
             op,
@@ -408,6 +411,7 @@ impl World {
             Op::Exit(Subject::Task(_)) => (trap::TASK_EXIT, Vec::new()),
             Op::Exit(Subject::Thread(_)) => (trap::THREAD_EXIT, Vec::new()),
             Op::Timer(op) => timer::registers(*op),
+            Op::Buffer(op) => buffer::registers(frame, *op),
             op => registers(op),
         };
         let answer = self.sim.on(frame).start(number, &arguments)?;

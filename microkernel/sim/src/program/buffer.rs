@@ -1,0 +1,63 @@
+//! Threads without a message buffer: what comes through one is too large for them.
+
+use abi::message::MIN_BUFFER;
+use abi::registers::options;
+use abi::trap;
+use microkernel::machine::FrameIndex;
+
+use super::generate::{NOWHERE, Names, Patience};
+use crate::message::Request;
+use crate::model::{BufferOp, Op};
+use crate::user::buffer_address;
+
+impl Names<'_> {
+    /// Something with the message buffer. The first task's threads keep theirs, which have been counted.
+    pub(super) fn buffer(&mut self) -> Op {
+        Op::Buffer(match self.rng.below(8) {
+            _ if self.task == 0 => BufferOp::Make,
+            0 => BufferOp::Make,
+            1 => BufferOp::Nowhere,
+            _ => BufferOp::Drop,
+        })
+    }
+
+    /// What a thread does that has no buffer: no calls of the kernel, which answers some of them there.
+    pub(super) fn without_buffer(&mut self, patience: Patience) -> Op {
+        match self.rng.below(8) {
+            0..2 => Op::Buffer(BufferOp::Make),
+            2 => self.look(),
+            3 => self.release(),
+            _ => {
+                let mut request = self.message(patience);
+                if !self.rng.one_in(8) {
+                    request.body = None;
+                }
+                Op::Message(request)
+            }
+        }
+    }
+
+    /// A receive that may leave the message where it is. An answer to a call stays for nobody.
+    pub(super) fn may_stay(&mut self, request: Request) -> Request {
+        let often = if self.model.has_buffer(self.thread) {
+            8
+        } else {
+            2
+        };
+        match request.receive.is_valid() {
+            true if self.rng.one_in(often) => request.with(options::RECEIVE_LARGE),
+            true if self.rng.one_in(8) => request.with(options::PEEK),
+            _ => request,
+        }
+    }
+}
+
+/// A trap's number and arguments.
+pub(super) fn registers(thread: FrameIndex, op: BufferOp) -> (i64, Vec<u64>) {
+    let (address, size) = match op {
+        BufferOp::Drop => (0, 0),
+        BufferOp::Make => (buffer_address(thread), MIN_BUFFER),
+        BufferOp::Nowhere => (NOWHERE, MIN_BUFFER),
+    };
+    (trap::MESSAGE_BUFFER, vec![address, size])
+}
