@@ -3,13 +3,14 @@
 //!
 //! The kept corpus and mutations of it are ordinary tests of the package `targets`, which need no engine.
 
+use super::host::verdict;
 use super::tally::Tally;
 use crate::fault::{Doing, Result};
 use crate::fuzz::{Campaign, Whole, held};
 use crate::place::Place;
 use crate::process;
 use crate::run::{Options, prepare};
-use crate::setup::{Need, ensure};
+use crate::setup::{Need, ensure, other_compiler};
 use serde_json::Value;
 use std::fs;
 use std::process::Command;
@@ -88,6 +89,9 @@ fn engine(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
         return Ok(());
     }
     ensure(&[Need::Engine])?;
+    if filter.is_empty() {
+        lint(place, tally)?;
+    }
     process::run(&mut instrumented(place), "building the fuzz targets")?;
     for name in names {
         eprintln!("testing: fuzz {name}");
@@ -102,6 +106,20 @@ fn engine(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
         };
         tally.one(&format!("fuzz {name}"), verdict);
     }
+    Ok(())
+}
+
+/// The targets exist only with the engine, so the lints of all other crates do not see them.
+fn lint(place: &Place, tally: &mut Tally) -> Result<()> {
+    const NAME: &str = "clippy on the fuzz targets";
+    if let Some(reason) = other_compiler(place)? {
+        tally.skip(NAME, &reason);
+        return Ok(());
+    }
+    let mut clippy = process::cargo(place);
+    clippy.args(["clippy", "--package", "targets", "--bins"]);
+    clippy.args(["--features", "engine", "--", "-D", "warnings"]);
+    tally.one(NAME, verdict(&mut clippy));
     Ok(())
 }
 

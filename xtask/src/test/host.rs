@@ -87,6 +87,11 @@ fn lints(place: &Place, tally: &mut Tally) -> Result<()> {
     name_packages(place, &units(place)?, &mut clippy)?;
     clippy.args(["--bins", "--", "-D", "warnings"]);
     tally.one("clippy for the guest", verdict(&mut clippy));
+    // The kernels that measure: their features do not exclude each other.
+    let mut clippy = cargo_guest(place, "clippy")?;
+    clippy.args(["--package", KERNEL.0, "--all-features", "--bins"]);
+    clippy.args(["--", "-D", "warnings"]);
+    tally.one("clippy on kernels that measure", verdict(&mut clippy));
     let mut clippy = cargo_guest(place, "clippy")?;
     name_c_library(place, &mut clippy)?;
     clippy.args(["--lib", "--", "-D", "warnings"]);
@@ -95,7 +100,7 @@ fn lints(place: &Place, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn verdict(command: &mut Command) -> std::result::Result<(), String> {
+pub(super) fn verdict(command: &mut Command) -> std::result::Result<(), String> {
     match process::run(command, "it") {
         Ok(()) => Ok(()),
         Err(fault) => Err(fault.what().to_owned()),

@@ -99,9 +99,10 @@ mod measured {
         let own = own();
         let what = match cause {
             Cause::Message(id) => sort::MESSAGE | u64::from(id),
-            // SAFETY: the frame is that of the thread that trapped on this CPU.
             Cause::Trap => {
-                sort::TRAP | u64::from(unsafe { (*exit::current(percpu::this())).rax } as u32)
+                let frame = exit::current(percpu::this());
+                // SAFETY: the frame is that of the thread that trapped on this CPU.
+                sort::TRAP | u64::from(unsafe { (*frame).rax } as u32)
             }
             Cause::Vector(number) => sort::VECTOR | u64::from(number),
             Cause::Step => own.what.load(Ordering::Relaxed) | sort::STEP,
