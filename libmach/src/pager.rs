@@ -5,7 +5,8 @@
 //! the content makes of it.
 //!
 //! Pages that were written come back in time, at the latest when nobody maps the object any more; content that
-//! nobody is to write leaves that out.
+//! nobody is to write leaves that out. Content that gives its pages away (`PRECIOUS`) gets all of them back: the
+//! default pager's.
 
 use abi::kern_return::KernReturn;
 use abi::transport::{Result, Untyped};
@@ -22,16 +23,24 @@ pub const PAGE: usize = abi::PAGE_SIZE as usize;
 
 /// What a memory object holds.
 pub trait Content {
+    /// Whether a page that was filled is not kept: it comes back even when nobody has written it.
+    const PRECIOUS: bool = false;
+
     /// Fills a page of [`PAGE`] zeros with what lies `offset` bytes from the object's beginning.
     ///
     /// # Errors
     /// Any: there is no such page. Who needs it gets `KernReturn::MemoryError`.
     fn fill(&mut self, offset: u64, page: &mut [u8]) -> impl Future<Output = Result<()>>;
 
-    /// Keeps pages that were written, from `offset` bytes on. Unless it is there, what is written is forgotten.
+    /// Keeps pages that come back, from `offset` bytes on. Unless it is there, what is written is forgotten.
     fn keep(&mut self, offset: u64, pages: &[u8]) -> impl Future<Output = ()> {
         let _ = (offset, pages);
         core::future::ready(())
+    }
+
+    /// The `size` bytes from `offset` on will never be asked for again. Only a default pager is told.
+    fn forget(&mut self, offset: u64, size: u64) {
+        let _ = (offset, size);
     }
 }
 
@@ -69,7 +78,8 @@ impl<C: Content> MemoryObject for Object<C> {
         _name: SendRight<Untyped>,
         _page_size: u64,
     ) {
-        // It fails when the object has ended meanwhile; `terminate` is on its way then.
+        // It fails when the object has ended meanwhile, and `terminate` is on its way then, or when it was to be
+        // the default pager's and there is another one: then nothing is ever asked.
         let attributes = Attributes {
             copy_strategy: copy_strategy::DELAY,
             ..Attributes::default()
@@ -94,7 +104,8 @@ impl<C: Content> MemoryObject for Object<C> {
         };
         let control = control.client();
         // A page that the kernel has no room for, or has already, it has answered itself.
-        let supplied = filled.and_then(|()| control.data_supply(offset, &self.page, 0, 0));
+        let supplied =
+            filled.and_then(|()| control.data_supply(offset, &self.page, 0, C::PRECIOUS.into()));
         if let Err(error) = supplied {
             let code: KernReturn = error.code();
             ignore(control.data_error(offset, length, code.0));
@@ -104,8 +115,9 @@ impl<C: Content> MemoryObject for Object<C> {
     /// Nothing is ever locked.
     async fn data_unlock(&mut self, _offset: u64, _length: u64, _access: u32) {}
 
-    /// Only the default pager is told.
-    async fn discard_request(&mut self, _offset: u64, _size: u64) {}
+    async fn discard_request(&mut self, offset: u64, size: u64) {
+        self.content.forget(offset, size);
+    }
 
     async fn data_return(&mut self, offset: u64, data: Memory, _dirty: u32, _kernel_copy: u32) {
         self.content.keep(offset, &data).await;

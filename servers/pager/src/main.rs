@@ -4,14 +4,13 @@
 
 use interfaces::default_pager::DefaultPager;
 use interfaces::host::Host;
-use interfaces::memory_object::MemoryObject;
 use libmach::{Context, Result, Runtime, SendRight};
-use pager::server::{CAPACITY, Object, Shared, Teller};
+use pager::server::{CAPACITY, Shared, Teller};
 
 #[libmach::main]
 fn main(context: Context) -> Result<()> {
     let (runtime, shared) = (Runtime::new()?, Shared::default());
-    let object = runtime.export::<dyn MemoryObject, _>(Object::new(shared.clone())?)?;
+    let object = libmach::pager::export(&runtime, shared.clone())?;
     let host: SendRight<dyn Host> = context.send_right("host")?;
     host.client().set_default_pager(object, CAPACITY)?;
     let service = context.check_in::<dyn DefaultPager>()?;

@@ -5,8 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Bytes of a page.
-pub const PAGE: usize = 4096;
+use libmach::pager::PAGE;
 
 /// A packed page that is not smaller than this is kept as it is.
 const WORTH: usize = PAGE * 7 / 8;

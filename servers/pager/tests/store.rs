@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use pager::store::{NoPage, PAGE, Store};
+use libmach::pager::PAGE;
+use pager::store::{NoPage, Store};
 use proptest::prelude::*;
 
 /// Pages of all kinds: zeros, one word, text, and bytes without any order.
