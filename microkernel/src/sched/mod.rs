@@ -209,7 +209,8 @@ impl Sched {
         }
     }
 
-    /// Changes a thread's own priority and policy, and where it runs if that follows from it.
+    /// Changes a thread's own priority and policy, and where it runs if that follows from it. One that is depressed has
+    /// the priority when it is so no more.
     pub fn set_priority<M: Machine>(
         &mut self,
         machine: &mut M,
@@ -227,8 +228,11 @@ impl Sched {
             return;
         };
         thread.base = base.min(thread::MAX_PRIORITY);
-        thread.own_priority = thread.base;
-        thread.priority = thread.base;
+        thread.own_priority = match thread.flags.contains(Flags::DEPRESSED) {
+            true => 0,
+            false => thread.base,
+        };
+        thread.priority = thread.own_priority;
         thread.policy = policy;
         match thread.state {
             State::Ready => {

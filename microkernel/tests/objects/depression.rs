@@ -113,6 +113,35 @@ fn a_depressed_thread_runs_after_all_others_until_its_time_is_over() {
 
 // covers: T-11
 #[test]
+fn a_depressed_thread_has_a_priority_that_it_is_given_when_it_is_depressed_no_more() {
+    let world = World::single();
+    let child = world.child();
+    let [(high, high_right), (low, low_right)] = [(); 2].map(|()| child.thread());
+    world.first_comes_first();
+    world.thread(high_right).set_priority(60, 1).unwrap();
+    world.thread(low_right).set_priority(10, 1).unwrap();
+    let end = world.rest(1_000_000_000);
+    depress(&mut world.sim.borrow_mut(), high, u64::MAX);
+    world.wake_first(end);
+    world.thread(high_right).set_priority(50, 1).unwrap();
+    let end = world.rest(1_000_000_000);
+    assert_eq!(world.sim.borrow().current(CPU), low, "it still gives way");
+    world.wake_first(end);
+    world.thread(high_right).depress_abort().unwrap();
+    assert_eq!(world.thread(high_right).info().unwrap().priority, 50);
+    let end = world.rest(1_000_000_000);
+    assert_eq!(world.sim.borrow().current(CPU), high);
+    world.wake_first(end);
+    for right in [high_right, low_right] {
+        world.thread(right).terminate().unwrap();
+        world.release(right);
+    }
+    child.end();
+    world.at_baseline();
+}
+
+// covers: T-11
+#[test]
 fn a_thread_gives_its_turn_to_the_one_that_it_names_if_that_could_be_next() {
     let world = World::single();
     let child = world.child();
