@@ -65,6 +65,8 @@ const NEVER: &[(&str, Outcome)] = &[
     ("TaskAssignment", Outcome::Refused),
     ("TaskInfo", Outcome::Refused),
     ("TaskThreads", Outcome::Refused),
+    ("TaskLedger", Outcome::Refused),
+    ("TaskThreadRights", Outcome::Refused),
     ("TaskSetName", Outcome::Refused),
     ("ThreadInfo", Outcome::Refused),
     ("ThreadAssignment", Outcome::Refused),
@@ -75,6 +77,7 @@ const NEVER: &[(&str, Outcome)] = &[
     ("Pass", Outcome::Refused),
     ("Swtch", Outcome::Refused),
     ("SwtchPri", Outcome::Refused),
+    ("BufferCrooked", Outcome::Done),
     ("BufferDrop", Outcome::Refused),
     ("BufferMake", Outcome::Refused),
     ("BufferNowhere", Outcome::Done),
@@ -84,7 +87,7 @@ const NEVER: &[(&str, Outcome)] = &[
 ];
 
 /// How many calls a [`Tally`] tells apart.
-const CALLS: usize = 135;
+const CALLS: usize = 146;
 
 /// How many more programs may reach what those before have not.
 const MORE: u64 = 400;
@@ -94,7 +97,7 @@ const CODES: &str = "
     Allocate: InvalidValue
     AllocateName: InvalidValue
     Attribute: InvalidName InvalidRight
-    Buffer: InvalidAddress InvalidArgument
+    BufferCrooked: InvalidArgument
     ClockAttributes: Failure InvalidValue
     Construct: InvalidValue
     Deallocate: InvalidName InvalidRight
@@ -159,12 +162,21 @@ const CODES: &str = "
     SwapGuard: InvalidArgument InvalidRight
     TakeSlot: InvalidRight
     TaskAssign: InvalidArgument
+    TaskInfoOf: InvalidArgument
     TaskAssignDefault: InvalidArgument
     TaskResume: Failure
     TaskSetLimit: InvalidArgument NoAccess
     ThreadAbortSafely: Failure
     ThreadAssign: InvalidArgument
     ThreadDepressAbort: NotDepressed
+    ThreadGetPlain: Failure
+    ThreadGetDebug: Failure
+    ThreadGetVectors: Failure InvalidArgument
+    ThreadInfoOf: InvalidArgument
+    ThreadLastMessage: Failure
+    ThreadSetDebug: Failure InvalidArgument
+    ThreadSetPlain: Failure InvalidArgument
+    ThreadSetVectors: Failure InvalidArgument
     ThreadGetState: Failure InvalidArgument
     ThreadPolicy: Failure InvalidArgument
     ThreadResume: Failure

@@ -11,7 +11,7 @@ use crate::image;
 use crate::sim::Sim;
 
 /// What a test's task may hold.
-const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     names: 10_000,
     messages: 10_000,
     threads: 128,

@@ -232,11 +232,16 @@ impl Model {
     }
 
     /// T-08: whether the registers of a thread can be looked at.
-    fn stands_still(&self, thread: ThreadId) -> bool {
+    pub(super) fn stands_still(&self, thread: ThreadId) -> bool {
         self.is_stopped(thread) || self.waits(thread)
     }
 
-    fn set_state(&mut self, of: ThreadId, new: Option<Registers>, seen: Answer) -> Verdict {
+    pub(super) fn set_state(
+        &mut self,
+        of: ThreadId,
+        new: Option<Registers>,
+        seen: Answer,
+    ) -> Verdict {
         let Some(new) = new else {
             return refuse(seen, &[Code::InvalidArgument]);
         };

@@ -39,6 +39,8 @@ pub enum BufferOp {
     Make,
     /// It asks for one where no memory is, and has none.
     Nowhere,
+    /// It asks for one that is not whole pages, and has none.
+    Crooked,
 }
 
 impl Message {
@@ -62,6 +64,7 @@ impl Model {
         self.threads[thread].has_buffer = op == BufferOp::Make;
         match op {
             BufferOp::Nowhere => refuse(seen, &[KernReturn::InvalidAddress]),
+            BufferOp::Crooked => refuse(seen, &[KernReturn::InvalidArgument]),
             BufferOp::Drop | BufferOp::Make => accept(seen),
         }
     }

@@ -12,6 +12,7 @@
 //! for those that an operation stands for, and what order the messages of one trap come in: they share a *batch* and may
 //! come in any.
 
+mod asks;
 mod body;
 mod control;
 mod count;
@@ -32,6 +33,7 @@ mod ports;
 mod raise;
 mod receive;
 mod semaphore;
+mod state;
 mod tasks;
 mod time;
 mod timer;
@@ -46,6 +48,8 @@ use abi::names::{Name, port_type, queue_limit};
 use abi::task::{DEFAULT_PRIORITY, MAX_PRIORITY};
 
 use crate::message::{Reply, Request};
+use crate::spawn::LIMITS;
+pub use asks::AskOp;
 use body::Part;
 pub use control::ControlOp;
 pub use ends::Subject;
@@ -62,10 +66,11 @@ use raise::Raised;
 pub use raise::{Registers, Trouble};
 use semaphore::Semaphore;
 pub use semaphore::SemaphoreOp;
-pub use tasks::{Share, TaskOp};
+pub use state::{StateOp, vectors};
+pub use tasks::{LITTLE, Share, TaskOp};
 pub use time::{ERA, TimeOp, When};
 pub use timer::{FAR, NEVER, TimerOp};
-pub use turns::{Place, SelfOp};
+pub use turns::SelfOp;
 
 /// A port, for as long as it lives. A reply object gets another one at each epoch.
 pub type PortId = usize;
@@ -191,6 +196,10 @@ pub enum Op {
     Policy(Name, Subject, PolicyOp),
     /// The same.
     Task(Name, Subject, TaskOp),
+    /// The same.
+    Ask(Name, Subject, AskOp),
+    /// Of the thread that the name holds a right to.
+    State(Name, ThreadId, StateOp),
     Timer(TimerOp),
     Time(TimeOp),
     /// Of the calling thread.
@@ -206,6 +215,29 @@ pub enum Op {
         name: Name,
     },
     Message(Request),
+}
+
+impl Op {
+    /// Whether it is done by a message that the kernel answers, or may end so.
+    fn is_call(&self) -> bool {
+        matches!(
+            self,
+            Self::Semaphore(_)
+                | Self::Kept(_)
+                | Self::Handler(..)
+                | Self::Personality { .. }
+                | Self::Raise(..)
+                | Self::Host(..)
+                | Self::Clock(..)
+                | Self::Policy(..)
+                | Self::Task(..)
+                | Self::Ask(..)
+                | Self::State(..)
+                | Self::Ports(..)
+                | Self::Control(..)
+                | Self::Terminate { .. }
+        )
+    }
 }
 
 /// What the kernel answered.
@@ -318,6 +350,9 @@ struct Task {
     /// What its messages carry, and what it is called, if a program said so.
     identity: Option<u64>,
     name: Option<u8>,
+    /// Whose limits its own are a part of, and what they are, if a program made it.
+    parent: Option<TaskId>,
+    limits: Option<[u64; 5]>,
     /// Names that its programs leave alone.
     spared: BTreeSet<Name>,
 }
@@ -468,6 +503,11 @@ struct Thread {
     stops: u32,
     wishes: policy::Wishes,
     has_buffer: bool,
+    /// Its time constraint, if it has one.
+    constraint: Option<[u32; 4]>,
+    extra: state::Extra,
+    /// The id of the message that it received last, if that was none of the kernel's answers.
+    heard: Option<i32>,
     /// How many memory descriptors its last message took.
     memory_taken: usize,
     state: State,
@@ -485,6 +525,7 @@ pub struct Model {
     host: host::Host,
     words: BTreeMap<futex::Key, futex::Cell>,
     time: time::Time,
+    told: asks::Told,
     batch: u64,
     /// What the trap that is judged tried with a guarded port: codes of `EXC_GUARD`.
     misuse: Option<[u64; 2]>,
@@ -505,6 +546,7 @@ impl Model {
             host: host::Host::default(),
             words: BTreeMap::new(),
             time: time::Time::default(),
+            told: asks::Told::default(),
             batch: 0,
             misuse: None,
             unsettled: false,
@@ -512,6 +554,10 @@ impl Model {
         model.make_host();
         for task in 0..count {
             model.tasks[task].port = model.new_port(Holder::Kernel);
+            if task > 0 {
+                model.tasks[task].parent = Some(0);
+                model.tasks[task].limits = Some(asks::words(LIMITS));
+            }
             // The first task's threads may have any priority, others the one that all begin with.
             model.tasks[task].limit = match task {
                 0 => MAX_PRIORITY.into(),
@@ -529,6 +575,9 @@ impl Model {
                 stops: 0,
                 wishes: policy::Wishes::new(),
                 has_buffer: true,
+                constraint: None,
+                extra: state::Extra::clean(),
+                heard: None,
                 memory_taken: 0,
                 state: State::User,
             });
@@ -550,6 +599,9 @@ impl Model {
             "thread {thread} is in a trap"
         );
         self.batch += 1;
+        if op.is_call() {
+            self.threads[thread].heard = None;
+        }
         let (seen, excepted) = match seen {
             Some(Seen::Excepted(answer, registers)) => (Some(&**answer), Some(registers)),
             seen => (seen, None),
@@ -606,6 +658,14 @@ impl Model {
                 self.task_op(task, (*subject, *op), seen)
                     .map_err(|why| format!("{op:?} of {subject:?}: {why}"))
             }
+            (Op::Ask(_, subject, op), Some(seen)) => {
+                let task = self.threads[thread].task;
+                self.ask_op(task, (*subject, *op), seen)
+                    .map_err(|why| format!("{op:?} of {subject:?}: {why}"))
+            }
+            (Op::State(_, of, op), Some(seen)) => self
+                .state_op(*of, op, seen)
+                .map_err(|why| format!("{op:x?} of {of}: {why}")),
             (Op::Semaphore(op), seen) => self
                 .semaphore_op(thread, op, seen)
                 .map_err(|why| format!("{op:?}: {why}")),

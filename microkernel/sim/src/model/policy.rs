@@ -1,15 +1,16 @@
 //! How threads ask to be scheduled (MACH.md T-10, T-11, T-12): what may be asked, and what is told of it. Who runs when is
-//! not judged, so that programs give nobody another priority than all have.
+//! not judged, so that programs give nobody that runs another priority than all have.
 
 use std::collections::BTreeMap;
 
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
-use abi::task::{MAX_PRIORITY, policy};
+use abi::task::{BACKGROUND_PRIORITY, DEFAULT_PRIORITY, MAX_PRIORITY, policy};
 
+use super::asks::list;
 use super::control::answer;
 use super::names::{accept, refuse};
-use super::{Carried, Hand, Model, Seen, Subject, TaskId, ThreadId, Verdict};
+use super::{Carried, Hand, Model, Seen, Source, State, Subject, TaskId, ThreadId, Verdict};
 
 /// A call to a task's or a thread's port.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,8 +82,11 @@ impl Model {
                 Code::InvalidArgument
             }
             PolicyOp::SetPriority(priority, fixed) if priority <= limit => {
+                self.threads[thread].constraint = None;
+                let importance = priority.wrapping_sub(DEFAULT_PRIORITY.into());
                 let wishes = &mut self.threads[thread].wishes;
                 wishes.insert(policy::STANDARD, 1 - fixed);
+                wishes.insert(policy::PRECEDENCE, importance);
                 Code::Success
             }
             _ => Code::NoAccess,
@@ -102,10 +106,26 @@ impl Model {
 
     fn set_policy(&mut self, thread: ThreadId, flavor: u32, words: &[u32]) -> Code {
         let tiers = policy::tier(0)..=policy::tier(policy::LAST_TIER);
+        if let (policy::TIME_CONSTRAINT, [period, computation, constraint, preemptible]) =
+            (flavor, words)
+        {
+            let fits = computation <= constraint && (*period == 0 || computation <= period);
+            if !fits || !policy::COMPUTATION.contains(computation) || *preemptible > 1 {
+                return Code::InvalidArgument;
+            }
+            self.threads[thread].constraint = words.try_into().ok();
+            return Code::Success;
+        }
         let word = match (flavor, words) {
             (policy::STANDARD, []) => 1,
             (policy::STANDARD, [word @ 0..=1]) | (policy::AFFINITY, [word]) => *word,
-            (policy::PRECEDENCE | policy::BACKGROUND, [0]) => 0,
+            (policy::BACKGROUND, [word @ (0 | policy::DARWIN_BACKGROUND)]) => *word,
+            (policy::PRECEDENCE, [importance]) => {
+                let priority = i32::from(DEFAULT_PRIORITY).saturating_add(*importance as i32);
+                let limit = self.tasks[self.threads[thread].task].limit as i32;
+                let priority = priority.clamp(0, MAX_PRIORITY.into()).min(limit);
+                (priority - i32::from(DEFAULT_PRIORITY)) as u32
+            }
             (policy::LATENCY_QOS | policy::THROUGHPUT_QOS, [word])
                 if *word == 0 || tiers.contains(word) =>
             {
@@ -113,25 +133,76 @@ impl Model {
             }
             _ => return Code::InvalidArgument,
         };
+        if flavor == policy::STANDARD {
+            self.threads[thread].constraint = None;
+        }
         self.threads[thread].wishes.insert(flavor, word);
         Code::Success
     }
 
+    /// The word of a policy.
+    pub(super) fn wish(&self, thread: ThreadId, flavor: u32) -> u32 {
+        let known = &self.threads[thread];
+        match flavor {
+            policy::STANDARD if known.constraint.is_some() => 0,
+            policy::STANDARD => known.wishes.get(&flavor).copied().unwrap_or(1),
+            _ => known.wishes.get(&flavor).copied().unwrap_or(0),
+        }
+    }
+
+    /// Whether a thread shares time at the priority that all have.
+    pub fn is_ordinary(&self, thread: ThreadId) -> bool {
+        self.wish(thread, policy::STANDARD) == 1
+            && self.wish(thread, policy::PRECEDENCE) == 0
+            && !self.in_background(thread)
+    }
+
+    /// Whether a thread does not run, whatever its priority is, and lends that to nobody.
+    pub fn rests(&self, thread: ThreadId) -> bool {
+        let lends = match self.threads[thread].state {
+            State::Receiving { source, .. } => matches!(source, Source::Reply(_)),
+            State::Excepted(_) | State::Asking(_) => true,
+            _ => false,
+        };
+        !lends && (self.is_stopped(thread) || self.waits(thread))
+    }
+
+    /// Whether a thread is in the background.
+    pub(super) fn in_background(&self, thread: ThreadId) -> bool {
+        self.wish(thread, policy::BACKGROUND) != 0
+    }
+
+    /// The priority that holds for a thread.
+    pub(super) fn priority(&self, thread: ThreadId) -> u32 {
+        let limit = self.tasks[self.threads[thread].task].limit;
+        let importance = self.wish(thread, policy::PRECEDENCE);
+        let asked = u32::from(DEFAULT_PRIORITY).wrapping_add(importance);
+        match self.threads[thread].constraint {
+            _ if self.in_background(thread) => asked.min(BACKGROUND_PRIORITY.into()).min(limit),
+            Some(_) => limit,
+            None => asked.min(limit),
+        }
+    }
+
     fn policy(&self, thread: ThreadId, flavor: u32, seen: &Seen) -> Verdict {
-        let set = self.threads[thread].wishes.get(&flavor).copied();
-        let word = match flavor {
-            policy::STANDARD => set.unwrap_or(1),
-            policy::PRECEDENCE
-            | policy::AFFINITY
-            | policy::BACKGROUND
-            | policy::LATENCY_QOS
-            | policy::THROUGHPUT_QOS => set.unwrap_or(0),
-            policy::TIME_CONSTRAINT => return refuse(answer(seen)?, &[Code::Failure]),
+        let expected = match (flavor, self.threads[thread].constraint) {
+            (
+                policy::STANDARD
+                | policy::PRECEDENCE
+                | policy::AFFINITY
+                | policy::BACKGROUND
+                | policy::LATENCY_QOS
+                | policy::THROUGHPUT_QOS,
+                _,
+            ) => vec![self.wish(thread, flavor)],
+            (policy::TIME_CONSTRAINT, Some(words)) => words.to_vec(),
+            (policy::TIME_CONSTRAINT, None) => return refuse(answer(seen)?, &[Code::Failure]),
             _ => return refuse(answer(seen)?, &[Code::InvalidArgument]),
         };
-        match seen {
-            Seen::Told(words) if words.starts_with(&[1, word.into()]) => Ok(()),
-            _ => Err(format!("{word:#x} expected, not {seen:x?}")),
+        let expected: Vec<u64> = expected.into_iter().map(u64::from).collect();
+        match list(seen)? == expected {
+            true => Ok(()),
+            false => Err(format!("{expected:x?} expected, not {seen:x?}")),
         }
     }
 }

@@ -146,6 +146,7 @@ impl Model {
                 return Err(format!("label {label:#x} expected, not {:#x}", reply.label));
             }
         }
+        self.threads[thread].heard = Some(message.id);
         self.accept_reply(thread, message.local, reply)?;
         if too_large {
             // M-33: its reply right has come; all else in it has ended.

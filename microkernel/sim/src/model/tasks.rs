@@ -4,7 +4,6 @@
 
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
-use abi::task::DEFAULT_PRIORITY;
 
 use super::control::answer;
 use super::exceptions::Owner;
@@ -21,6 +20,9 @@ pub enum Share {
     /// More than there is.
     TooMuch,
 }
+
+/// A little: names, messages, threads, pages, bytes.
+pub const LITTLE: [u64; 5] = [16, 16, 1, 16, 1 << 14];
 
 /// A call to a task's or a thread's port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -115,6 +117,8 @@ impl Model {
             port,
             limit: self.tasks[parent].limit,
             identity: Some(identity),
+            parent: Some(parent),
+            limits: Some(LITTLE),
             ..Task::default()
         });
         let handlers = self.handlers.iter();
@@ -138,23 +142,21 @@ impl Model {
         }
     }
 
-    fn task_info(&self, task: TaskId, seen: &Seen) -> Verdict {
+    fn task_info(&mut self, task: TaskId, seen: &Seen) -> Verdict {
+        if let Seen::Told(told) = seen {
+            self.accept_token(task, told[3])?;
+        }
         let known = &self.tasks[task];
         let threads = self.threads_of(task).len() as u64;
         let expected = [threads, known.stops.into(), known.limit.into()];
         let Seen::Told(told) = seen else {
             return Err(format!("numbers expected, not {seen:?}"));
         };
-        let identity = known
-            .identity
-            .is_none_or(|identity| told.get(3) == Some(&identity));
         let name = known
             .name
             .is_none_or(|name| told.ends_with(&[1, name.into()]));
         match **told {
-            [_, threads, stops, _, limit, ..]
-                if [threads, stops, limit] == expected && identity && name =>
-            {
+            [_, threads, stops, _, limit, ..] if [threads, stops, limit] == expected && name => {
                 Ok(())
             }
             _ => Err(format!("{expected:?} of {known:?} expected, not {told:?}")),
@@ -164,7 +166,8 @@ impl Model {
     fn thread_info(&self, thread: ThreadId, seen: &Seen) -> Verdict {
         let known = &self.threads[thread];
         let by_task = u64::from(self.tasks[known.task].stops > 0);
-        let expected = [u64::from(known.stops) + by_task, DEFAULT_PRIORITY.into()];
+        let priority = self.priority(thread).into();
+        let expected = [u64::from(known.stops) + by_task, priority];
         let there = matches!(known.state, State::Receiving { claimed: true, .. });
         let waits = self.waits(thread) && !there;
         match seen {

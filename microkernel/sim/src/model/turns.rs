@@ -1,6 +1,5 @@
 //! Turns that threads give up (MACH.md T-11), as far as no time is needed: whoever runs meanwhile is the scheduler's
-//! business. And traps that a thread has for itself: what a thread knows itself by: each time that it asks, it gets one more reference.
-//! Its message buffer, and its base of FS.
+//! business. What a thread knows itself by: each time that it asks, it gets one more reference. And its base of FS.
 
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
@@ -29,23 +28,6 @@ pub enum SelfOp {
     Null,
     /// `thread_set_fs_base`; what is seen with a success is the base that the thread has then.
     SetFsBase(u64),
-    /// `message_buffer`, which programs have where the first one says.
-    Buffer(Place),
-}
-
-/// Where a message buffer is to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
-    /// Where the thread's is, or was.
-    Own,
-    /// Nowhere: the thread has none from now on.
-    None,
-    /// Where nothing is mapped.
-    Hole,
-    /// Not in whole pages.
-    Crooked,
-    /// In less than the least.
-    Small,
 }
 
 impl Model {
@@ -64,9 +46,7 @@ impl Model {
             SelfOp::Swtch(_) | SelfOp::SwtchPri(_) => {
                 return Err(format!("whether others wait is not {}", seen.1));
             }
-            SelfOp::Null | SelfOp::Buffer(Place::Own | Place::None) => return accept(seen),
-            SelfOp::Buffer(Place::Hole) => return refuse(seen, &[Code::InvalidAddress]),
-            SelfOp::Buffer(_) => return refuse(seen, &[Code::InvalidArgument]),
+            SelfOp::Null => return accept(seen),
             SelfOp::SetFsBase(address) if address < MAX_ADDRESS => return value(seen, address),
             SelfOp::SetFsBase(_) => return refuse(seen, &[Code::InvalidArgument]),
             SelfOp::ThreadSelf => self.port_of(Subject::Thread(thread)),

@@ -16,7 +16,7 @@ impl Names<'_> {
         Op::Buffer(match self.rng.below(8) {
             _ if self.task == 0 => BufferOp::Make,
             0 => BufferOp::Make,
-            1 => BufferOp::Nowhere,
+            1 => self.rng.pick(&[BufferOp::Nowhere, BufferOp::Crooked]),
             _ => BufferOp::Drop,
         })
     }
@@ -58,6 +58,7 @@ pub(super) fn registers(thread: FrameIndex, op: BufferOp) -> (i64, Vec<u64>) {
         BufferOp::Drop => (0, 0),
         BufferOp::Make => (buffer_address(thread), MIN_BUFFER),
         BufferOp::Nowhere => (NOWHERE, MIN_BUFFER),
+        BufferOp::Crooked => (buffer_address(thread) + 8, MIN_BUFFER),
     };
     (trap::MESSAGE_BUFFER, vec![address, size])
 }

@@ -385,6 +385,20 @@ impl World {
         }
     }
 
+    /// A call that the kernel answers at once with an array of rights: their names.
+    pub(super) fn rights_call(&mut self, thread: ThreadId, request: &Request) -> Seen {
+        let frame = self.threads[thread].0;
+        let reply = self.sim.on(frame).message(request);
+        assert_eq!(reply.code, MessageReturn::Success, "{request:x?}");
+        match KernReturn(reply.words[0] as u32) {
+            KernReturn::Success => {
+                let names = self.take_body(frame, reply).arrays.concat();
+                Seen::Told(names.iter().map(|name| name.0.into()).collect())
+            }
+            code => Seen::Trap(code, 0),
+        }
+    }
+
     pub(super) fn plain_call(&mut self, thread: ThreadId, request: &Request) -> Seen {
         let (code, name, _) = self.call(thread, request);
         Seen::Trap(code, name.0.into())

@@ -8,7 +8,7 @@ use super::World;
 use super::generate::{ENTRY, Names};
 use crate::image;
 use crate::message::Request;
-use crate::model::{ControlOp, Op, Seen, Subject, ThreadId};
+use crate::model::{ControlOp, Op, Registers, Seen, Subject, ThreadId};
 
 /// A flavor of registers that there is none of.
 const NO_FLAVOR: u32 = 99;
@@ -52,13 +52,16 @@ impl Names<'_> {
             7 | 8 => ControlOp::Abort,
             9..12 => ControlOp::AbortSafely,
             12 | 13 => ControlOp::GetState(flavor, [0; 20]),
-            _ => self.new_state(flavor),
+            _ => {
+                let words = self.rng.pick(&[20, 20, 20, 19]);
+                ControlOp::SetState(flavor, self.new_registers(), words)
+            }
         };
         Op::Control(name, subject, op)
     }
 
     /// Registers that a thread may have: mostly.
-    fn new_state(&mut self, flavor: u32) -> ControlOp {
+    pub(super) fn new_registers(&mut self) -> Registers {
         let mut registers = [(); 20].map(|()| self.rng.word());
         registers[RSP] = image::DATA;
         registers[RIP] = ENTRY;
@@ -66,15 +69,15 @@ impl Names<'_> {
         if self.rng.one_in(4) {
             registers[RIP + self.rng.below(4)] = self.rng.pick(&[ENTRY, 1 << 47, u64::MAX]);
         }
-        ControlOp::SetState(flavor, registers, self.rng.pick(&[20, 20, 20, 19]))
+        registers
     }
 }
 
 impl World {
     /// The registers of a thread, if that is what an operation asks for.
     pub(super) fn look_before(&mut self, op: &mut Op) {
-        if let Op::Control(_, Subject::Thread(of), ControlOp::GetState(_, registers)) = op {
-            *registers = self.registers_of(*of);
+        if let Some((of, registers)) = Self::registers_told(op) {
+            *registers = self.registers_of(of);
         }
     }
 
@@ -124,7 +127,7 @@ impl World {
 }
 
 /// The words of `set_state_of`.
-fn state_bytes(flavor: u32, registers: &[u64]) -> Vec<u8> {
+pub(super) fn state_bytes(flavor: u32, registers: &[u64]) -> Vec<u8> {
     let before = [flavor.into(), size_of_val(registers) as u64];
     let words = before.iter().chain(registers);
     words.flat_map(|word| word.to_le_bytes()).collect()

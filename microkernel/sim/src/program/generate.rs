@@ -73,7 +73,7 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     {
         return Op::Message(answer);
     }
-    match names.rng.below(132) {
+    match names.rng.below(136) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -98,7 +98,9 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         118..122 => names.host(),
         122..125 => names.policy(),
         125..128 => names.task(),
-        128.. => names.time(patience),
+        128..132 => names.time(patience),
+        132..134 => names.ask(),
+        134.. => names.state(),
         _ => Op::Message(names.message(patience)),
     }
 }

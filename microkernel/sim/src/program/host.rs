@@ -18,8 +18,7 @@ use crate::model::{ClockOp, Hand, HostOp, Op, PolicyOp, Seen, SelfOp, Subject, T
 /// Special ports that programs ask for: the kernel's one that all know, two of servers, and none.
 const SPECIALS: [u32; 5] = [special::HOST, 8, 9, 0, special::LAST + 1];
 
-/// Policies, each with words for it: the last ones make no sense. Threads that share no time are left out: one of them that
-/// goes on and on is before all that have had their time.
+/// Policies, each with words for it: the last ones make no sense. What decides who comes first is among the lasting ones.
 const POLICIES: [(u32, &[u32]); 11] = [
     (policy::STANDARD, &[]),
     (policy::STANDARD, &[1]),
@@ -103,6 +102,11 @@ impl Names<'_> {
         if !depressed.is_empty() && self.rng.one_in(2) {
             let (name, subject) = self.rng.pick(&depressed);
             return Op::Policy(name, subject, PolicyOp::DepressAbort);
+        }
+        if self.rng.one_in(3)
+            && let Some(op) = self.lasting()
+        {
+            return op;
         }
         let (name, subject) = self.rng.pick(&subjects);
         let set = self.set();

@@ -4,6 +4,7 @@
 //! step every thread that must come back comes back; every few steps all names, counts and attributes
 //! are compared. A failing program is made shorter before it is shown ([`minimal`]).
 
+mod asks;
 mod bodies;
 mod buffer;
 mod calls;
@@ -12,7 +13,9 @@ mod futex;
 mod generate;
 mod held;
 mod host;
+mod lasting;
 mod ports;
+mod state;
 mod tally;
 mod tasks;
 mod time;

@@ -7,7 +7,7 @@ use interfaces::thread::Thread;
 use super::World;
 use super::generate::Names;
 use crate::message::Request;
-use crate::model::{Op, Seen, Share, Subject, TaskOp, ThreadId};
+use crate::model::{LITTLE, Op, Seen, Share, Subject, TaskOp, ThreadId};
 
 /// Tasks without threads that there may be at once: all live on what their makers have.
 const MOST: usize = 4;
@@ -55,7 +55,7 @@ impl World {
         let request = match op {
             TaskOp::Create(share, identity, inherit) => {
                 let limits = match share {
-                    Share::Small => [16, 16, 1, 16, 1 << 14],
+                    Share::Small => LITTLE,
                     Share::TooMuch => [1 << 30; 5],
                 };
                 let words = limits.into_iter().chain([identity, inherit.into()]);
@@ -93,15 +93,19 @@ impl World {
 
     /// Threads of the program, by the kernel's numbers.
     fn numbered(&self, numbers: &[u64]) -> Vec<u64> {
-        let known = |number: &u64| {
-            let mut threads = self.threads.iter();
-            threads
-                .position(|(frame, _)| u64::from(*frame) == *number)
-                .map(|at| at as u64)
-        };
+        let known = |number: &u64| self.thread_of(*number).map(|at| at as u64);
         numbers
             .iter()
             .map(|number| known(number).unwrap_or(u64::MAX))
             .collect()
+    }
+
+    /// A thread of the program, by the kernel's number.
+    pub(super) fn thread_of(&self, number: u64) -> Option<ThreadId> {
+        let threads = self.threads.iter();
+        let mut known = threads.rev().zip((0..self.threads.len()).rev());
+        known
+            .find(|((frame, _), _)| u64::from(*frame) == number)
+            .map(|(_, thread)| thread)
     }
 }

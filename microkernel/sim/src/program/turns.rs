@@ -1,30 +1,18 @@
 //! Traps of threads on themselves.
 
-use abi::PAGE_SIZE;
-use abi::message::MIN_BUFFER;
 use abi::names::Name;
 use abi::trap;
 use abi::trap::swtch;
 
 use super::World;
 use super::generate::{NOWHERE, Names};
-use crate::model::{Op, Place, Seen, SelfOp, ThreadId};
-use crate::user::buffer_address;
-
-/// Where message buffers are to be.
-const PLACES: [Place; 5] = [
-    Place::Own,
-    Place::None,
-    Place::Hole,
-    Place::Crooked,
-    Place::Small,
-];
+use crate::model::{Op, Seen, SelfOp, ThreadId};
 
 impl Names<'_> {
     /// A trap on the thread itself.
     pub(super) fn itself(&mut self) -> Op {
         let half = self.rng.pick(&[swtch::WHOLE, swtch::WHOLE, swtch::BACK]);
-        Op::Itself(match self.rng.below(12) {
+        Op::Itself(match self.rng.below(10) {
             0 => SelfOp::ThreadSelf,
             1 => SelfOp::TaskSelf,
             2 => SelfOp::HostSelf,
@@ -32,7 +20,6 @@ impl Names<'_> {
             4 => SelfOp::SwtchPri(half),
             5 => SelfOp::Null,
             6 => SelfOp::SetFsBase(self.rng.pick(&[0, NOWHERE + 8, 1 << 47, u64::MAX])),
-            7 | 8 => SelfOp::Buffer(self.rng.pick(&PLACES)),
             _ => SelfOp::ThreadSwitch(self.turn(), self.rng.below(8) as u64),
         })
     }
@@ -51,20 +38,7 @@ impl World {
     /// A trap of a thread on itself; `None`: it lets others run.
     pub(super) fn itself(&mut self, thread: ThreadId, op: SelfOp) -> Option<Seen> {
         let frame = self.threads[thread].0;
-        let (number, arguments) = match op {
-            SelfOp::Buffer(place) => {
-                let own = buffer_address(frame);
-                let (address, size) = match place {
-                    Place::Own => (own, MIN_BUFFER),
-                    Place::None => (own, 0),
-                    Place::Hole => (NOWHERE, MIN_BUFFER),
-                    Place::Crooked => (own + 8, MIN_BUFFER),
-                    Place::Small => (own, PAGE_SIZE),
-                };
-                (trap::MESSAGE_BUFFER, vec![address, size])
-            }
-            op => registers(op),
-        };
+        let (number, arguments) = registers(op);
         let answer = self.sim.on(frame).start(number, &arguments)?;
         let seen = super::calls::seen(&answer);
         Some(match (op, seen) {
@@ -86,6 +60,6 @@ fn registers(op: SelfOp) -> (i64, Vec<u64>) {
         SelfOp::TaskSelf => (trap::TASK_SELF, Vec::new()),
         SelfOp::HostSelf => (trap::HOST_SELF, Vec::new()),
         SelfOp::SetFsBase(address) => (trap::SET_FS_BASE, vec![address]),
-        SelfOp::Null | SelfOp::Buffer(_) => (trap::NULL, Vec::new()),
+        SelfOp::Null => (trap::NULL, Vec::new()),
     }
 }

@@ -13,7 +13,7 @@ use super::bodies::Lent;
 use super::generate::{self, Patience};
 use super::held::Held;
 use super::{Outcome, Run, Step, Transcript, buffer, calls, futex, tally, timer};
-use crate::model::{ControlOp, Model, Op, Place, Seen, SelfOp, Subject, ThreadId, Verdict};
+use crate::model::{ControlOp, Model, Op, Seen, Subject, ThreadId, Verdict};
 use crate::rng::Rng;
 use crate::sim::{Answer, Config, Sim};
 
@@ -308,10 +308,7 @@ impl World {
             return Ok(());
         }
         self.perform(thread, &op)?;
-        if let Op::Itself(SelfOp::Buffer(_)) = op {
-            // Whatever becomes of it, the old one is gone; messages need one.
-            self.perform(thread, &Op::Itself(SelfOp::Buffer(Place::Own)))?;
-        }
+        self.take_back(thread, &op)?;
         self.settle()?;
         self.sim.kernel.check(&self.sim.machine)?;
         Ok(())
@@ -399,6 +396,8 @@ impl World {
             Op::Task(name, subject, op) => {
                 return Some(self.task_call(thread, (*name, *subject, *op)));
             }
+            Op::Ask(name, subject, op) => return Some(self.ask(thread, (*name, *subject, *op))),
+            Op::State(name, of, op) => return Some(self.state_call(thread, (*name, *of, *op))),
             Op::Kept(op) => return Some(self.kept(thread, op)),
             Op::Handler(level, op) => return Some(self.handler(thread, *level, op)),
             Op::Personality { entry } => return Some(self.personality(thread, *entry)),
