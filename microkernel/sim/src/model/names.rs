@@ -534,6 +534,11 @@ impl Model {
         Some(accept(seen))
     }
 
+    /// Whether a thread has a right in its reply slot.
+    pub fn has_reply_right(&self, thread: ThreadId) -> bool {
+        self.threads[thread].slot.is_some()
+    }
+
     fn take_slot(&mut self, thread: ThreadId, seen: Answer) -> Verdict {
         let Some(right) = self.threads[thread].slot else {
             return refuse(seen, &[Code::InvalidName, Code::InvalidRight]);

@@ -33,6 +33,17 @@ pub enum SemaphoreOp {
         name: Name,
         thread: ThreadId,
     },
+    /// The same three by a message to its port.
+    CallSignal {
+        name: Name,
+    },
+    CallSignalAll {
+        name: Name,
+    },
+    CallSignalThread {
+        name: Name,
+        thread: ThreadId,
+    },
     /// After a signal to another one; `timed`: with a deadline that is past.
     Wait {
         name: Name,
@@ -122,19 +133,20 @@ impl Model {
             SemaphoreOp::Create { policy, value } => {
                 self.create_semaphore(task, policy, value.into(), answer)
             }
-            SemaphoreOp::Signal { name } => {
+            SemaphoreOp::Signal { name } | SemaphoreOp::CallSignal { name } => {
                 let result = self.semaphore(task, name);
                 let result = result.and_then(|port| self.signal(port));
                 same(answer, result.map(|()| Code::Success))
             }
-            SemaphoreOp::SignalAll { name } => {
+            SemaphoreOp::SignalAll { name } | SemaphoreOp::CallSignalAll { name } => {
                 let result = self.semaphore(task, name).map(|port| {
                     while self.let_go_first(port) {}
                     Code::Success
                 });
                 same(answer, result)
             }
-            SemaphoreOp::SignalThread { name, thread } => {
+            SemaphoreOp::SignalThread { name, thread }
+            | SemaphoreOp::CallSignalThread { name, thread } => {
                 let result = self.semaphore(task, name).map(|port| {
                     if self.let_go(port, thread) {
                         Code::Success

@@ -24,12 +24,16 @@ impl Names<'_> {
     /// What a thread does that has no buffer: no calls of the kernel, which answers some of them there.
     pub(super) fn without_buffer(&mut self, patience: Patience) -> Op {
         match self.rng.below(8) {
-            0..2 => Op::Buffer(BufferOp::Make),
-            2 => self.look(),
-            3 => self.release(),
+            0 => Op::Buffer(BufferOp::Make),
+            1 => self.look(),
+            2 => self.release(),
+            3 | 4 => {
+                let poll = Request::poll(self.with_mail());
+                Op::Message(self.may_stay(poll))
+            }
             _ => {
                 let mut request = self.message(patience);
-                if !self.rng.one_in(8) {
+                if !self.rng.one_in(4) {
                     request.body = None;
                 }
                 Op::Message(request)

@@ -183,6 +183,18 @@ impl World {
                 let request = Request::call(name).id(<dyn Semaphore>::DESTROY.id);
                 return Some(self.plain_call(thread, &request));
             }
+            SemaphoreOp::CallSignal { name } => {
+                let request = Request::call(name).id(<dyn Semaphore>::SIGNAL.id);
+                return Some(self.plain_call(thread, &request));
+            }
+            SemaphoreOp::CallSignalAll { name } => {
+                let request = Request::call(name).id(<dyn Semaphore>::SIGNAL_ALL.id);
+                return Some(self.plain_call(thread, &request));
+            }
+            SemaphoreOp::CallSignalThread { name, thread: of } => {
+                let right = (<dyn Semaphore>::SIGNAL_THREAD.id, self.selves[of].thread);
+                return Some(self.plain_call(thread, &with_right(name, right, &[])));
+            }
             SemaphoreOp::Signal { name } => (trap::SEMAPHORE_SIGNAL, vec![word(name)]),
             SemaphoreOp::SignalAll { name } => (trap::SEMAPHORE_SIGNAL_ALL, vec![word(name)]),
             SemaphoreOp::SignalThread { name, thread } => {

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod ports;
+mod semaphores;
 
 use abi::exception::{MASK_ALL, TYPES, behavior};
 use abi::names::{Name, disposition, port_type, queue_limit, right};
@@ -73,6 +74,9 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     {
         return Op::Message(answer);
     }
+    if model.has_reply_right(thread) && names.rng.one_in(8) {
+        return Op::TakeSlot;
+    }
     match names.rng.below(136) {
         0..12 => names.create(),
         12..26 => names.release(),
@@ -83,8 +87,8 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         47..49 => names.set_attribute(),
         49..51 => names.misuse(),
         51..57 => names.request(),
-        57 => Op::TakeSlot,
-        58 => names.buffer(),
+        57 if names.rng.one_in(4) => Op::TakeSlot,
+        57 | 58 => names.buffer(),
         59..67 => names.semaphore(patience),
         67..69 => names.kept(),
         69..74 => names.handler(),
@@ -313,16 +317,18 @@ impl Names<'_> {
         let name = self.of_semaphore();
         let make = SemaphoreOp::Create {
             policy: self.rng.pick(&[0, 0, 0, 1, 1, 1, 2]),
-            value: self.rng.pick(&[0, 0, 0, 0, 1, 2, 0x7fff_ffff, 0x8000_0000]),
+            value: self
+                .rng
+                .pick(&[0, 0, 0, 1, 2, 0x7fff_ffff, 0x7fff_ffff, 0x8000_0000]),
         };
         let is_one = self.model.is_semaphore(self.task, name);
-        Op::Semaphore(match self.rng.below(16) {
+        let op = match self.rng.below(16) {
             0 => make,
             _ if !is_one && self.rng.one_in(2) => make,
             1..3 => {
                 let mut full = self.live();
                 full.retain(|name| self.model.is_full(self.task, *name));
-                let name = match full.is_empty() || self.rng.one_in(2) {
+                let name = match full.is_empty() || self.rng.one_in(3) {
                     true => name,
                     false => self.rng.pick(&full),
                 };
@@ -346,7 +352,8 @@ impl Names<'_> {
                 signal: (kind > 11).then(|| self.of_semaphore()),
                 timed: patience == Patience::NeverWaits || self.rng.one_in(4),
             },
-        })
+        };
+        Op::Semaphore(self.by_message(op))
     }
 
     /// A port that is kept for the task.
@@ -543,7 +550,7 @@ impl Names<'_> {
     }
 
     /// Somewhere to receive from: mostly where a message is.
-    fn with_mail(&mut self) -> Name {
+    pub(super) fn with_mail(&mut self) -> Name {
         let mut live = self.live();
         live.retain(|name| self.model.has_mail(self.task, *name));
         if live.is_empty() || self.rng.one_in(2) {
