@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use abi::PAGE_SIZE;
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::descriptor;
 use abi::names::disposition;
@@ -106,15 +107,30 @@ pub(super) fn brought(seen: &Seen) -> Vec<(String, Outcome)> {
 }
 
 fn kinds(body: Option<&Body>) -> impl Iterator<Item = &'static str> {
-    let parts = body.into_iter().flat_map(|body| &body.descriptors);
-    let kinds: BTreeSet<u8> = parts.map(|part| part.kind).collect();
-    kinds.into_iter().map(|kind| match kind {
+    let parts: Vec<_> = body
+        .into_iter()
+        .flat_map(|body| &body.descriptors)
+        .collect();
+    let kinds: BTreeSet<u8> = parts.iter().map(|part| part.kind).collect();
+    let memory = |kind| [descriptor::OUT_OF_LINE, descriptor::OUT_OF_LINE_VOLATILE].contains(&kind);
+    let sizes: Vec<u64> = parts
+        .iter()
+        .filter(|part| memory(part.kind))
+        .map(|part| part.size)
+        .collect();
+    let several = (sizes.len() > 1).then_some("Memories");
+    let long = sizes
+        .iter()
+        .any(|size| *size > PAGE_SIZE)
+        .then_some("Pages");
+    let kinds = kinds.into_iter().map(|kind| match kind {
         descriptor::PORT => "Right",
         descriptor::OUT_OF_LINE => "Memory",
         descriptor::OUT_OF_LINE_PORTS => "Rights",
         descriptor::OUT_OF_LINE_VOLATILE => "VolatileMemory",
         _ => "GuardedRight",
-    })
+    });
+    kinds.chain(several).chain(long)
 }
 
 /// The code of an answer.

@@ -6,8 +6,10 @@ use abi::names::{Name, disposition, port_type};
 use super::{NOWHERE, Names};
 use crate::message::Request;
 
-/// Bytes of memory that a message takes along.
-const SIZES: [usize; 6] = [0, 1, 40, 40, 4096, 4100];
+/// Bytes of memory that a message takes along: one page or a few, and parts of some.
+const SIZES: [usize; 8] = [0, 1, 40, 40, 4096, 4100, 8192, 12_290];
+/// How many pieces of memory, at the most.
+const PIECES: usize = 3;
 /// Where in a page they begin.
 const PLACES: [u64; 6] = [0, 0, 8, 4095, 100, NOWHERE];
 
@@ -16,8 +18,7 @@ impl Names<'_> {
     pub(super) fn part(&mut self, request: Request) -> Request {
         let request = match self.rng.below(8) {
             0 => self.guarded(request),
-            // More may be more than one step of the kernel's work.
-            1 | 2 if request.memory.is_empty() => self.memory(request),
+            1 | 2 => self.pieces(request),
             _ => {
                 let name = self.any();
                 let how = match self.disposition(name) {
@@ -53,6 +54,15 @@ impl Names<'_> {
         if let Some(part) = last(&mut request) {
             part.kind = descriptor::GUARDED_PORT;
             part.address = guard.unwrap_or(7);
+        }
+        request
+    }
+
+    /// Memory: mostly one piece.
+    fn pieces(&mut self, request: Request) -> Request {
+        let mut request = self.memory(request);
+        while request.memory.len() < PIECES && self.rng.one_in(3) {
+            request = self.memory(request);
         }
         request
     }
