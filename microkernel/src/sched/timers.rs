@@ -31,13 +31,15 @@ impl Nodes for ByDeadline<'_> {
 }
 
 impl Sched {
-    /// Wakes a thread at a time, at the latest. The caller sees to what happens then.
+    /// Wakes a thread at a time, at the latest. The caller sees to what happens then. A depression ends, whose end the
+    /// deadline was or was not: a thread has one.
     pub fn arm<M: Machine>(&mut self, machine: &mut M, here: Cpu, id: ThreadId, deadline: Time) {
         self.disarm(id);
         let Some(thread) = self.threads.get_mut(id) else {
             return;
         };
         thread.deadline = deadline;
+        thread.flags -= Flags::DEPRESSED;
         thread.flags |= Flags::TIMED;
         self.deadlines
             .insert(&mut ByDeadline(&mut self.threads), id.index());

@@ -142,6 +142,19 @@ fn a_depressed_thread_has_a_priority_that_it_is_given_when_it_is_depressed_no_mo
 
 // covers: T-11
 #[test]
+fn who_is_depressed_without_end_wakes_from_a_wait_in_time() {
+    let (mut sim, first) = Sim::single();
+    depress(&mut sim, first, u64::MAX);
+    let until = sim.now() + 10_000_000;
+    assert_eq!(sim.on(first).start(trap::WAIT_UNTIL, &[until]), None);
+    sim.pass_time(11_000_000);
+    assert_eq!(sim.on(first).finish().frame.rax, 0);
+    let name = sim.on(first).trap(trap::THREAD_SELF, &[]);
+    assert!(name.is_ok());
+}
+
+// covers: T-11
+#[test]
 fn a_thread_gives_its_turn_to_the_one_that_it_names_if_that_could_be_next() {
     let world = World::single();
     let child = world.child();
