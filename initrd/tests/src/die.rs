@@ -44,7 +44,7 @@ const fn kind(name: &'static str, seen: Seen, act: fn()) -> Kind {
 }
 
 /// All of them.
-pub const ALL: [Kind; 25] = [
+pub const ALL: [Kind; 26] = [
     kind("regularly", Seen::Exit(7), || {}),
     kind("null-read", ACCESS, || drop(raw::peek(0, 1))),
     kind("null-write", ACCESS, || raw::poke(8, 1, 1)),
@@ -91,6 +91,7 @@ pub const ALL: [Kind; 25] = [
         raw::privileged();
         raw::touch_port();
     }),
+    kind("compatibility-code", PROTECTION, raw::enter_compatibility),
     kind("memory-hog", HOG, || {
         while let Ok(address) = raw::allocate(HOG_SIZE) {
             raw::poke(address, HOG_SIZE as usize, 1);

@@ -99,7 +99,7 @@ pub(crate) fn describe_moving(address: u64, size: u64) {
 /// Calls what lies at an address.
 #[cfg(target_os = "none")]
 pub(crate) fn jump(address: u64) {
-    // SAFETY: no code of this task lies there: the fetch faults, and the task ends.
+    // SAFETY: a lone `ret` lies there, or no code of this task: then the fetch faults, and the task ends.
     unsafe { core::arch::asm!("call {}", in(reg) address, clobber_abi("C")) }
 }
 
@@ -131,6 +131,30 @@ pub(crate) fn privileged() {
 pub(crate) fn touch_port() {
     // SAFETY: it faults, and the task ends.
     unsafe { core::arch::asm!("out dx, al", in("dx") 0x3f8_u16, in("al") b'!') }
+}
+
+/// Goes where the code segment of 32-bit programs would be, for a `syscall` from there.
+#[cfg(target_os = "none")]
+pub(crate) fn enter_compatibility() {
+    /// Where a 32-bit address reaches, and no program lies.
+    const LOW: u64 = 0x7fff_0000;
+    let Ok(address) = allocate_at(LOW, 4096) else {
+        return;
+    };
+    // `ret`; `syscall`, and `ud2` if that comes back; the far address of the second one.
+    let far = LOW as u32 + 1;
+    let code = [0xc3, 0x0f, 0x05, 0x0f, 0x0b];
+    let bytes = code.into_iter().chain(far.to_le_bytes()).chain([0x1b, 0]);
+    for (place, byte) in (address..).zip(bytes) {
+        poke(place, 1, byte);
+    }
+    if protect(address, 4096, protection::READ | protection::EXECUTE).is_err() {
+        return;
+    }
+    // The fault that makes the page's code executable would come back to 64-bit code.
+    jump(address);
+    // SAFETY: the jump faults, and the task ends.
+    unsafe { core::arch::asm!("jmp fword ptr [{}]", in(reg) address + code.len() as u64) }
 }
 
 /// A trap number below zero that is none.
@@ -391,6 +415,7 @@ mod host {
     pub(crate) fn undefined() {}
     pub(crate) fn privileged() {}
     pub(crate) fn touch_port() {}
+    pub(crate) fn enter_compatibility() {}
     pub(crate) fn cpu() -> u8 {
         0
     }
@@ -420,7 +445,7 @@ mod host {
 }
 #[cfg(not(target_os = "none"))]
 pub(crate) use host::{
-    adopt_buffer, breakpoint, cpu, divide_by_zero, exchange_vector, jump,
+    adopt_buffer, breakpoint, cpu, divide_by_zero, enter_compatibility, exchange_vector, jump,
     load_stack_segment_and_trap, personality_entry, privileged, skipped, system_call, thread_block,
     touch_port, undefined, word_by_gs,
 };

@@ -6,7 +6,8 @@ use crate::bare::memory::FAULT_STACKS;
 
 const KERNEL_CODE: u16 = 0x08;
 const KERNEL_DATA: u16 = 0x10;
-/// `sysret` adds 8 and 16 to it for data and code.
+/// `sysret` adds 8 and 16 to it for data and code. The entry itself is empty: it would be the code segment of 32-bit
+/// programs, whose `syscall` some processors take to an entry of its own, and the kernel has none.
 const USER_BASE: u16 = 0x18;
 /// The user's stack segment.
 pub(crate) const USER_DATA: u16 = 0x20 | 3;
@@ -65,7 +66,7 @@ impl Tables {
                 0,
                 0x00af_9b00_0000_ffff,
                 0x00cf_9300_0000_ffff,
-                0x00cf_fb00_0000_ffff,
+                0,
                 0x00cf_f300_0000_ffff,
                 0x00af_fb00_0000_ffff,
                 0,
