@@ -261,6 +261,38 @@ fn a_full_queue_refuses_who_will_not_wait() {
     assert_eq!(me.message(&sixth).code, Code::Success);
 }
 
+/// Threads that each wait for room at a full port, and then receive where the next one waits for it: as many as would
+/// overflow a stack that took each one's turn within that of the one before.
+const CHAIN: usize = 1000;
+
+// covers: M-09
+#[test]
+fn a_chain_of_senders_that_wait_goes_on_one_by_one() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let ports: Vec<_> = (0..=CHAIN).map(|_| me.port()).collect();
+    for port in &ports {
+        let limit = me.set_attribute(*port, attribute::QUEUE_LIMIT, 1);
+        assert_eq!(limit, Ok(()));
+        assert_eq!(me.message(&Request::send(*port)).code, Code::Success);
+    }
+    let mut threads = Vec::new();
+    for pair in ports.windows(2) {
+        let thread = sim.add_thread_without_buffer(first);
+        let request = Request::send(pair[0]).id(7).then_receive(pair[1]);
+        assert_eq!(sim.on(thread).start_message(&request), None);
+        threads.push(thread);
+    }
+    assert_eq!(sim.on(first).poll(ports[0]).code, Code::Success);
+    for thread in threads {
+        assert_eq!(sim.on(thread).finish_message().code, Code::Success);
+    }
+    for port in &ports[..CHAIN] {
+        assert_eq!(sim.on(first).poll(*port).id, 7);
+    }
+    assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+}
+
 // covers: M-21
 #[test]
 fn every_right_travels_in_a_message_and_arrives_as_moved() {

@@ -55,6 +55,20 @@ impl Ipc {
         thread: ThreadId,
         call: &Call,
     ) -> Result<Received, MessageReturn> {
+        let (received, room) = self.receive_from(cx, thread, call)?;
+        if let Some(port) = room {
+            self.admit_sender(cx, port);
+        }
+        Ok(received)
+    }
+
+    /// As [`receive`](Self::receive), but for who waits to send: also answers where there may be room now.
+    pub(super) fn receive_from<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        thread: ThreadId,
+        call: &Call,
+    ) -> Result<(Received, Option<PortId>), MessageReturn> {
         let (port, wait) = self.source(cx, thread, call)?;
         let has_work = self.ports.get(port).is_some_and(|port| port.has_work);
         let mut lent = false;
@@ -73,8 +87,8 @@ impl Ipc {
             cx.sched.end_loan(cx.cpu, thread);
         }
         if has_work {
-            self.receive_now(cx, thread, port);
-            return Ok(Received::Done);
+            let room = self.receive_now(cx, thread, port);
+            return Ok((Received::Done, room));
         }
         if call.has(options::RECEIVE_TIMEOUT) {
             if call.deadline <= cx.machine.now() {
@@ -94,7 +108,7 @@ impl Ipc {
         if let (Wait::Receive(_), Some(port)) = (wait, self.ports.get_mut(port)) {
             port.receivers.push(&mut cx.sched.threads, thread);
         }
-        Ok(Received::Blocked)
+        Ok((Received::Blocked, None))
     }
 
     /// What a receive name denotes. A null name is the own reply object, if a call was sent with it.
@@ -127,7 +141,11 @@ impl Ipc {
                     self.answer_exception(cx, (thread, None), &mut message);
                 }
             }
-            _ => self.receive_now(cx, thread, port),
+            _ => {
+                if let Some(port) = self.receive_now(cx, thread, port) {
+                    self.admit_sender(cx, port);
+                }
+            }
         }
         cx.sched.wake(thread);
     }
@@ -151,31 +169,30 @@ impl Ipc {
         wait
     }
 
-    /// Moves what waits at a port or set into the thread's registers.
+    /// Moves what waits at a port or set into the thread's registers; the port of which a message was taken.
     fn receive_now<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
         thread: ThreadId,
         source: PortId,
-    ) {
+    ) -> Option<PortId> {
         let port = if self.is_set(source) {
-            self.next_ready(source)
+            self.next_ready(source)?
         } else {
-            Some(source)
+            source
         };
-        let Some(port) = port else { return };
         let record = cx.sched.threads.get(thread);
         let flags = record.map_or(Flags::empty(), |thread| thread.flags);
         if flags.contains(Flags::PEEK) {
-            return self.peek(cx, thread, port);
+            self.peek(cx, thread, port);
+            return None;
         }
         if flags.contains(Flags::RECEIVE_LARGE) && self.refuses_large(cx, thread, port) {
-            return;
+            return None;
         }
-        if let Some(message) = self.take_for(cx, thread, port) {
-            self.take_in(cx, thread, message);
-            self.admit_sender(cx, port);
-        }
+        let message = self.take_for(cx, thread, port)?;
+        self.take_in(cx, thread, message);
+        Some(port)
     }
 
     /// Delivers a message whose data is its own, or begins to if it has more rights than one step brings.

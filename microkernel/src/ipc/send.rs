@@ -9,7 +9,7 @@ use super::agenda::Progress;
 use super::layout::fits;
 use super::message::{Message, Via};
 use super::port::{Kind, Object, Port};
-use super::receive::note_receive;
+use super::receive::{Received, note_receive};
 use super::right::Right;
 use super::stage::Stage;
 use super::{Context, Ipc};
@@ -516,9 +516,15 @@ impl Ipc {
         if !call.has(options::RECEIVE) {
             return Self::finish(cx, thread, MessageReturn::Success);
         }
-        match self.receive(cx, thread, &call) {
-            Ok(super::receive::Received::Blocked) => {}
-            Ok(super::receive::Received::Done) => cx.sched.wake(thread),
+        match self.receive_from(cx, thread, &call) {
+            Ok((Received::Blocked, _)) => {}
+            Ok((Received::Done, room)) => {
+                // Who waits for that has its turn on the agenda: it may receive where another one waits to send, and so on.
+                if let Some(port) = room {
+                    self.put_on_agenda(port);
+                }
+                cx.sched.wake(thread);
+            }
             Err(code) => Self::finish(cx, thread, code),
         }
     }
