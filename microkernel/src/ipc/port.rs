@@ -253,12 +253,13 @@ impl Port {
         }
     }
 
-    /// How many messages a receiver could take, notifications included.
+    /// How many messages a receiver could take, notifications included: the pending ones alone may be as many as fit.
     pub fn message_count(&self) -> u32 {
-        let pending = self.pending.send_once
-            + u32::from(self.pending.interrupts > 0)
-            + u32::from(self.pending.timer.is_some());
-        self.messages.count() + self.notices.count() + pending
+        let others = u32::from(self.pending.interrupts > 0)
+            + u32::from(self.pending.timer.is_some())
+            + self.messages.count()
+            + self.notices.count();
+        self.pending.send_once.saturating_add(others)
     }
 
     /// Whether no message fits that is sent by a send right.
@@ -270,5 +271,18 @@ impl Port {
     pub fn update_work(&mut self) {
         self.has_work =
             self.messages.count() != 0 || !self.notices.is_empty() || !self.pending.is_empty();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_messages_than_can_be_told_are_as_many_as_can_be() {
+        let mut port = Port::new(Kind::Plain);
+        port.pending.send_once = u32::MAX;
+        port.pending.interrupts = 1;
+        assert_eq!(port.message_count(), u32::MAX);
     }
 }

@@ -46,7 +46,7 @@ impl Kernel {
             }
             self.counters.paged_in += 1;
             if let Some(task) = self.tasks.arena.get_mut(task) {
-                task.events.paged_in += 1;
+                task.events.paged_in = task.events.paged_in.wrapping_add(1);
             }
         }
         self.sched.wait_page(thread, wait.key);

@@ -198,7 +198,7 @@ impl<M: Machine> Memory<'_, '_, M> {
                 }
                 self.core.counters.paged_in += 1;
                 if let Some(task) = self.core.tasks.arena.get_mut(self.id) {
-                    task.events.paged_in += 1;
+                    task.events.paged_in = task.events.paged_in.wrapping_add(1);
                 }
             }
             (at, left) = (ahead.next, left - u32::from(ahead.missing));
