@@ -62,6 +62,12 @@ struct Window {
     maximum: u32,
 }
 
+/// What is no flag in the word of a request.
+const FIELDS: u64 = 7 << map_flags::CURRENT_SHIFT
+    | 7 << map_flags::MAXIMUM_SHIFT
+    | 3 << map_flags::INHERIT_SHIFT
+    | 7 << map_flags::SUPERPAGE_SHIFT;
+
 impl MapRequest {
     /// A request whose flags, protections and inheritance lie in one word ([`map_flags`]).
     pub fn decode((address, size): (u64, u64), word: u64, source: Source) -> Self {
@@ -70,7 +76,8 @@ impl MapRequest {
             address,
             size,
             mask: 0,
-            flags: word & 0xffff | (word >> map_flags::SUPERPAGE_SHIFT & 7) << 16,
+            // A bit that nobody knows is a flag that nobody knows.
+            flags: word & !FIELDS | (word >> map_flags::SUPERPAGE_SHIFT & 7) << 16,
             source,
             protection: bits(map_flags::CURRENT_SHIFT, 7),
             maximum: bits(map_flags::MAXIMUM_SHIFT, 7),
