@@ -71,7 +71,11 @@ impl Sim {
 
     /// Ends the task of a thread, and lets the kernel finish that.
     pub fn end_task(&mut self, thread: FrameIndex) {
-        let task = self.task_of(thread);
+        self.end(self.task_of(thread));
+    }
+
+    /// As [`end_task`](Self::end_task), of a task.
+    pub fn end(&mut self, task: TaskId) {
         self.kernel.stage_termination(&mut self.machine, task);
         for cpu in self.machine.cpus() {
             self.event(cpu, Event::Kick);

@@ -191,6 +191,7 @@ impl Model {
         if let Some(right) = self.threads[thread].slot.take() {
             self.end_slot(right);
         }
+        self.forget_made(thread);
         self.die(self.threads[thread].port);
         self.end_handlers(Owner::Thread(thread));
         kept

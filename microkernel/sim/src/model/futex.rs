@@ -2,6 +2,7 @@
 
 use abi::kern_return::KernReturn as Code;
 
+use super::made::{COPIED, Sees, copied};
 use super::names::{Answer, refuse, value};
 use super::{Model, Seen, State, TaskId, ThreadId, Verdict};
 
@@ -54,6 +55,16 @@ pub(super) struct Cell {
     waiters: Vec<ThreadId>,
 }
 
+impl Cell {
+    /// The word elsewhere, where nobody waits for it.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            value: self.value,
+            waiters: Vec::new(),
+        }
+    }
+}
+
 impl Model {
     pub(super) fn futex_op(
         &mut self,
@@ -72,13 +83,13 @@ impl Model {
         }
         let seen = seen.ok_or("it waits, and must not")?;
         let result = match op {
-            FutexOp::Store { word, value } => key(task, word).map(|key| {
+            FutexOp::Store { word, value } => self.key(task, word).map(|key| {
                 self.words.entry(key).or_default().value = value;
                 0
             }),
-            FutexOp::Wake { word, count } => {
-                key(task, word).map(|key| self.wake_some(key, count).len() as u64)
-            }
+            FutexOp::Wake { word, count } => self
+                .key(task, word)
+                .map(|key| self.wake_some(key, count).len() as u64),
             FutexOp::Requeue {
                 words,
                 expected,
@@ -99,7 +110,7 @@ impl Model {
         (word, expected, timed): (Word, u32, bool),
         seen: Option<Answer>,
     ) -> Verdict {
-        let code = match key(self.threads[thread].task, word) {
+        let code = match self.key(self.threads[thread].task, word) {
             Err(code) => code,
             Ok(key) if self.words.entry(key).or_default().value != expected => Code::Failure,
             Ok(_) if timed => Code::OperationTimedOut,
@@ -136,7 +147,7 @@ impl Model {
         [from, to]: [Word; 2],
         (expected, wakes, moves): (u32, u64, u64),
     ) -> Result<u64, Code> {
-        let (from, to) = (key(task, from)?, key(task, to)?);
+        let (from, to) = (self.key(task, from)?, self.key(task, to)?);
         if from == to {
             return Err(Code::InvalidArgument);
         }
@@ -154,13 +165,29 @@ impl Model {
     pub fn words(&self, task: TaskId) -> Vec<(Word, u32, usize)> {
         let known = self.words.iter().filter_map(|((owner, at), cell)| {
             let word = match owner {
-                None => Word::Shared(*at),
+                None if self.tasks[task].sees == Sees::Same => Word::Shared(*at),
+                Some(owner) if *owner == task && *at >= COPIED => Word::Shared(*at - COPIED),
                 Some(owner) if *owner == task => Word::Own(*at),
-                Some(_) => return None,
+                _ => return None,
             };
             Some((word, cell.value, cell.waiters.len()))
         });
         known.collect()
+    }
+
+    /// Whether a task has something where all share words.
+    pub fn sees_shared(&self, task: TaskId) -> bool {
+        self.tasks[task].sees != Sees::Nothing
+    }
+
+    fn key(&self, task: TaskId, word: Word) -> Result<Key, Code> {
+        match (word, self.tasks[task].sees) {
+            (Word::Own(at), _) => Ok((Some(task), at)),
+            (Word::Shared(at), Sees::Same) => Ok((None, at)),
+            (Word::Shared(at), Sees::Copy) => Ok(copied(task, at)),
+            (Word::Crooked, _) => Err(Code::InvalidArgument),
+            (Word::Nowhere, _) | (Word::Shared(_), Sees::Nothing) => Err(Code::InvalidAddress),
+        }
     }
 
     /// A thread waits for no word any more.
@@ -168,15 +195,6 @@ impl Model {
         for cell in self.words.values_mut() {
             cell.waiters.retain(|waiter| *waiter != thread);
         }
-    }
-}
-
-fn key(task: TaskId, word: Word) -> Result<Key, Code> {
-    match word {
-        Word::Own(at) => Ok((Some(task), at)),
-        Word::Shared(at) => Ok((None, at)),
-        Word::Crooked => Err(Code::InvalidArgument),
-        Word::Nowhere => Err(Code::InvalidAddress),
     }
 }
 

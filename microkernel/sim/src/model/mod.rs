@@ -24,6 +24,7 @@ mod guard;
 mod host;
 mod kept;
 mod look;
+mod made;
 mod members;
 mod message;
 mod names;
@@ -60,6 +61,7 @@ pub use host::{ClockOp, Hand, HostOp};
 pub use kept::{Kept, KeptOp};
 pub use look::BufferOp;
 use look::Want;
+pub use made::FAMILY;
 pub use policy::PolicyOp;
 pub use ports::PortsOp;
 use raise::Raised;
@@ -353,6 +355,8 @@ struct Task {
     /// Whose limits its own are a part of, and what they are, if a program made it.
     parent: Option<TaskId>,
     limits: Option<[u64; 5]>,
+    /// What it has of the words that all share.
+    sees: made::Sees,
     /// Names that its programs leave alone.
     spared: BTreeSet<Name>,
 }
@@ -508,6 +512,8 @@ struct Thread {
     extra: state::Extra,
     /// The id of the message that it received last, if that was none of the kernel's answers.
     heard: Option<i32>,
+    /// Whether a program made it.
+    was_made: bool,
     /// How many memory descriptors its last message took.
     memory_taken: usize,
     state: State,
@@ -567,20 +573,7 @@ impl Model {
         for task in threads {
             let reply = model.new_port(Holder::Reply);
             let port = model.new_port(Holder::Kernel);
-            model.threads.push(Thread {
-                task: *task,
-                slot: None,
-                reply,
-                port,
-                stops: 0,
-                wishes: policy::Wishes::new(),
-                has_buffer: true,
-                constraint: None,
-                extra: state::Extra::clean(),
-                heard: None,
-                memory_taken: 0,
-                state: State::User,
-            });
+            model.threads.push(Thread::new(*task, reply, port));
         }
         model
     }

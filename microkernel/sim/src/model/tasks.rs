@@ -1,6 +1,6 @@
 //! Tasks that tasks make, and what tasks and threads tell of themselves (MACH.md T-01, T-04, T-10).
 //!
-//! A task that is made has no threads: it ends with the last right to its port. Until then it keeps what it inherited.
+//! A task that is made has no threads until somebody makes one: without, it ends with the last right to its port. Until then it keeps what it inherited.
 
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
@@ -9,7 +9,8 @@ use super::control::answer;
 use super::exceptions::Owner;
 use super::names::{Answer, accept, refuse};
 use super::{
-    Carried, Holder, Model, PortId, Seen, State, Subject, Task, TaskId, ThreadId, Verdict,
+    Carried, FAMILY, Holder, Model, PortId, Registers, Seen, State, Subject, Task, TaskId,
+    ThreadId, Verdict,
 };
 
 /// How much of its maker's limits a task is to get.
@@ -17,6 +18,8 @@ use super::{
 pub enum Share {
     /// A little.
     Small,
+    /// What threads need: memory is to come with it.
+    Family,
     /// More than there is.
     TooMuch,
 }
@@ -31,6 +34,8 @@ pub enum TaskOp {
     Create(Share, u64, u32),
     /// What it is, in numbers.
     Info,
+    /// `thread_create`, with these registers.
+    CreateThread(Registers),
     /// Its threads.
     Threads,
     /// The right to one of its threads, or to none.
@@ -68,6 +73,9 @@ impl Model {
             TaskOp::Create(share, identity, inherit) => {
                 let limit = (share, inherit);
                 self.create_task((caller, task), limit, identity, answer(seen)?)
+            }
+            TaskOp::CreateThread(registers) => {
+                self.create_thread((caller, task), registers, answer(seen)?)
             }
             TaskOp::Info => self.task_info(task, seen),
             TaskOp::Threads => {
@@ -118,7 +126,10 @@ impl Model {
             limit: self.tasks[parent].limit,
             identity: Some(identity),
             parent: Some(parent),
-            limits: Some(LITTLE),
+            limits: Some(match share {
+                Share::Family => FAMILY,
+                _ => LITTLE,
+            }),
             ..Task::default()
         });
         let handlers = self.handlers.iter();
@@ -126,6 +137,9 @@ impl Model {
         let inherited = own.map(|((_, kind), handler)| ((Owner::Task(child), *kind), *handler));
         let inherited: Vec<_> = inherited.collect();
         self.handlers.extend(inherited);
+        if inherit == 1 {
+            self.inherit_words(parent, child);
+        }
         self.accept_right(caller, Carried::Send(port), Name(seen.1 as u32))
     }
 

@@ -54,6 +54,11 @@ impl Model {
             SelfOp::HostSelf => self.host.port,
         };
         accept(seen)?;
-        self.accept_right(task, Carried::Send(port), Name(seen.1 as u32))
+        let name = Name(seen.1 as u32);
+        // By these names a thread is known from then on.
+        if matches!(op, SelfOp::ThreadSelf | SelfOp::TaskSelf) {
+            self.spare(task, name);
+        }
+        self.accept_right(task, Carried::Send(port), name)
     }
 }

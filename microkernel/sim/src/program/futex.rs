@@ -131,6 +131,10 @@ impl Names<'_> {
         let count = |rng: &mut crate::rng::Rng| rng.pick(&[0, 1, 1, 2, u64::MAX]);
         Op::Futex(match self.rng.below(10) {
             0 => match some {
+                Word::Shared(_) if !self.model.sees_shared(self.task) => FutexOp::Wake {
+                    word: some,
+                    count: 1,
+                },
                 Word::Own(_) | Word::Shared(_) => FutexOp::Store { word: some, value },
                 word => FutexOp::Wake { word, count: 1 },
             },

@@ -16,8 +16,8 @@ use abi::trap::attribute;
 use crate::image;
 use crate::message::Request;
 use crate::model::{
-    Form, HandlerOp, Kept, KeptOp, Level, Model, Op, SemaphoreOp, Subject, TaskId, ThreadId,
-    Trouble,
+    Form, HandlerOp, Kept, KeptOp, Level, Model, Op, SelfOp, SemaphoreOp, Subject, TaskId,
+    ThreadId, Trouble,
 };
 use crate::rng::Rng;
 
@@ -62,6 +62,12 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         task: model.task_of(thread),
         rng,
     };
+    if !model.is_known(names.task, Subject::Thread(thread)) {
+        return Op::Itself(SelfOp::ThreadSelf);
+    }
+    if !model.is_known(names.task, Subject::Task(names.task)) {
+        return Op::Itself(SelfOp::TaskSelf);
+    }
     if !model.has_buffer(thread) {
         return names.without_buffer(patience);
     }
@@ -339,7 +345,7 @@ impl Names<'_> {
             },
             4 => {
                 let waiters = self.model.waiters(self.task);
-                let threads = self.model.threads_of(self.task);
+                let threads = self.model.known_threads(self.task);
                 let (name, thread) = match waiters.is_empty() || self.rng.one_in(4) {
                     true => (name, self.rng.pick(&threads)),
                     false => self.rng.pick(&waiters),
@@ -373,7 +379,7 @@ impl Names<'_> {
 
     /// An exception port.
     fn handler(&mut self) -> Op {
-        let threads = self.model.threads_of(self.task);
+        let threads = self.model.known_threads(self.task);
         let level = match self.rng.below(3) {
             0 => Level::Thread(self.rng.pick(&threads)),
             // The first task alone knows the host's privileged port.

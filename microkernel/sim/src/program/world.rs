@@ -12,8 +12,9 @@ use microkernel::machine::FrameIndex;
 use super::bodies::Lent;
 use super::generate::{self, Patience};
 use super::held::Held;
-use super::{Outcome, Run, Step, Transcript, buffer, calls, futex, tally, timer};
-use crate::model::{ControlOp, Model, Op, Seen, Subject, ThreadId, Verdict};
+use super::{Outcome, Run, Step, Transcript, buffer, calls, futex, tally, tasks, timer};
+use crate::image;
+use crate::model::{ControlOp, Model, Op, Seen, SelfOp, Subject, TaskOp, ThreadId, Verdict};
 use crate::rng::Rng;
 use crate::sim::{Answer, Config, Sim};
 
@@ -56,7 +57,9 @@ pub struct World {
     /// The first task's name of the privileged host port.
     pub(super) host: Name,
     /// The first task's names of the others and their threads.
-    others: Vec<Name>,
+    pub(super) others: Vec<Name>,
+    /// By task of the model: the kernel's.
+    pub(super) tasks: Vec<microkernel::base::ids::TaskId>,
     /// What there was before the program and the other tasks.
     baseline: Baseline,
 }
@@ -116,6 +119,7 @@ impl World {
             sim.on(*thread).touch_buffer();
             calls::touch(&mut sim, *thread);
         }
+        tasks::touch_places(&mut sim, first);
         let mut selves: Vec<_> = threads
             .iter()
             .map(|(thread, _)| Selves::of(&mut sim, *thread))
@@ -138,6 +142,8 @@ impl World {
             selves.push(Selves::of(&mut sim, *thread));
         }
         let tasks: Vec<_> = threads.iter().map(|(_, task)| *task).collect();
+        let leads = threads.iter().step_by(setup.threads);
+        let kernel_tasks = leads.map(|(lead, _)| sim.task_of(*lead)).collect();
         let mut world = Self {
             sim,
             model: Model::new(&tasks),
@@ -150,6 +156,7 @@ impl World {
             selves,
             host,
             others: Vec::new(),
+            tasks: kernel_tasks,
             baseline,
         };
         world.introduce(setup.tasks);
@@ -222,6 +229,7 @@ impl World {
     /// What is left.
     pub fn end(&mut self) -> Verdict {
         self.stop_nobody()?;
+        self.end_made()?;
         self.settle_lent_at_last()?;
         self.keep_nothing()?;
         self.handle_nothing()?;
@@ -233,10 +241,10 @@ impl World {
             self.perform(0, &Op::Destroy { name })?;
             self.settle()?;
         }
-        let mut others: Vec<_> = self.threads.iter().filter(|(_, task)| *task > 0).collect();
-        others.dedup_by_key(|(_, task)| *task);
-        for (thread, _) in others.iter().filter(|(_, task)| !self.model.is_over(*task)) {
-            self.sim.end_task(*thread);
+        for (task, of_kernel) in self.tasks.iter().enumerate().skip(1) {
+            if !self.model.is_over(task) {
+                self.sim.end(*of_kernel);
+            }
         }
         for name in &self.others {
             let ended = self.sim.on(self.threads[0].0).destroy(*name);
@@ -245,7 +253,13 @@ impl World {
         while self.sim.deliver() {}
         self.sim.kernel.stage_rest(&mut self.sim.machine);
         self.sim.kernel.check(&self.sim.machine)?;
-        let now = Baseline::of(&self.sim);
+        let mut now = Baseline::of(&self.sim);
+        // What the first task wrote while a child had a copy may be there twice: its buffers split its memory, and what
+        // lies behind one part stays with the others.
+        let twice = self.baseline.pages..=self.baseline.pages + image::DATA_PAGES;
+        if self.model.has_had_family(0) && twice.contains(&now.pages) {
+            now.pages = self.baseline.pages;
+        }
         if now == self.baseline {
             return Ok(());
         }
@@ -307,6 +321,9 @@ impl World {
         if thread == 0 && self.model.would_except(thread, &op) {
             return Ok(());
         }
+        if let Op::Task(name, Subject::Task(of), TaskOp::CreateThread(_)) = op {
+            self.keep_right_to((thread, name), of);
+        }
         self.perform(thread, &op)?;
         self.take_back(thread, &op)?;
         self.settle()?;
@@ -350,6 +367,7 @@ impl World {
         self.count_rows(tally::parts(op, seen.as_ref()));
         let verdict = self.model.step(thread, op, seen.as_ref());
         if verdict.is_ok() {
+            self.learn(thread, op, seen.as_ref());
             self.check_moved(thread)?;
         }
         self.history.push(format!("    {seen:x?}"));
@@ -358,6 +376,18 @@ impl World {
             .transcript
             .push(format!("{thread}: {}", outline(seen.as_ref())));
         verdict
+    }
+
+    /// What a thread that was made is known by.
+    fn learn(&mut self, thread: ThreadId, op: &Op, seen: Option<&Seen>) {
+        let (Op::Itself(op), Some(Seen::Trap(KernReturn::Success, name))) = (op, seen) else {
+            return;
+        };
+        match op {
+            SelfOp::ThreadSelf => self.selves[thread].thread = Name(*name as u32),
+            SelfOp::TaskSelf => self.selves[thread].task = Name(*name as u32),
+            _ => {}
+        }
     }
 
     fn count(&mut self, call: String, seen: Option<&Seen>) {
