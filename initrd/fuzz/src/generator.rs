@@ -20,6 +20,7 @@ use crate::edges::{self, Terrain};
 use crate::message;
 use crate::pool::Pool;
 use crate::rng::Rng;
+use crate::server::Server;
 use crate::step::{Answer, Step};
 use crate::traps::{self, TRAPS};
 
@@ -49,6 +50,7 @@ pub struct Generator {
     pub(crate) terrain: Terrain,
     pub(crate) care: Care,
     pub(crate) now: u64,
+    pub(crate) server: Server,
 }
 
 impl Generator {
@@ -62,6 +64,7 @@ impl Generator {
             terrain,
             care,
             now: 0,
+            server: Server::default(),
         }
     }
 
@@ -80,6 +83,9 @@ impl Generator {
         if self.pool.count() > MANY && self.rng.one_in(3) {
             let name = self.pool.name(u32::MAX, &mut self.rng);
             return Step::trap(trap::PORT_DESTROY, [name.0.into(), 0, 0, 0, 0, 0]);
+        }
+        if let Some(answer) = self.answer() {
+            return answer;
         }
         match self.rng.below(1024) {
             // A number that is no trap ends the task, when nobody handles its exceptions.
@@ -130,6 +136,7 @@ impl Generator {
 
     /// Takes in what a step gave. `buffer` is the message buffer, as it is now.
     pub fn learn(&mut self, step: &Step, answer: &Answer, buffer: &[u8]) {
+        self.learn_slot(step, answer);
         if step.is_message() {
             return self.learn_message(step, answer, buffer);
         }

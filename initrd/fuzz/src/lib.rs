@@ -19,6 +19,7 @@ mod message;
 mod object;
 mod pool;
 mod rng;
+mod server;
 mod step;
 mod traps;
 

@@ -8,8 +8,12 @@ use abi::trap::MACH_MSG;
 use crate::edges;
 use crate::generator::Generator;
 use crate::object;
+use crate::server;
 use crate::step::{Body, Registers, Step};
 use crate::traps;
+
+/// How long others get to answer at the most, in ns.
+const PEER_LIMIT: usize = 2_000_000;
 
 /// A message being put together.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,8 +61,10 @@ pub(crate) fn message(of: &mut Generator) -> Step {
     match of.rng.below(16) {
         0..5 => object::request(of),
         5 => call(of),
+        11 => call_peer(of),
         6 => wild(of),
         7 | 8 => own_call(of),
+        9 | 10 => server::serve(of),
         _ => local(of),
     }
 }
@@ -76,6 +82,24 @@ fn call(of: &mut Generator) -> Step {
     draft.local = (Name::NULL, disposition::MAKE_SEND_ONCE);
     draft.id = of.rng.pick(&[4200, 4200, 0, -1, 4300, 200]);
     draft.words = words(of);
+    draft.step()
+}
+
+/// A call of another attacker, which may answer; of anybody when none is known.
+fn call_peer(of: &mut Generator) -> Step {
+    let Some(peer) = of.peer() else {
+        return call(of);
+    };
+    let mut draft = bounded(of);
+    draft.deadline = of.now.saturating_add(of.rng.below(PEER_LIMIT) as u64);
+    draft.options |= options::SEND | options::RECEIVE;
+    draft.remote = (peer, disposition::COPY_SEND);
+    draft.local = (Name::NULL, disposition::MAKE_SEND_ONCE);
+    draft.words = words(of);
+    if of.rng.one_in(3) {
+        draft.body = body(of);
+        draft.shape = draft.honest();
+    }
     draft.step()
 }
 
@@ -158,7 +182,7 @@ pub(crate) fn bounded(of: &mut Generator) -> Draft {
     }
 }
 
-fn words(of: &mut Generator) -> [u64; 6] {
+pub(crate) fn words(of: &mut Generator) -> [u64; 6] {
     [(); 6].map(|()| edges::word(&mut of.rng))
 }
 
@@ -201,7 +225,7 @@ pub(crate) fn lie(of: &mut Generator, shape: Shape) -> Shape {
     }
 }
 
-fn body(of: &mut Generator) -> Option<Body> {
+pub(crate) fn body(of: &mut Generator) -> Option<Body> {
     if of.rng.one_in(2) {
         return None;
     }

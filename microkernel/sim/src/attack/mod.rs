@@ -216,6 +216,7 @@ impl Campaign {
                 .stage_right(&mut self.sim.machine, from, task);
             pool.add(given.unwrap_or_default(), port_type::SEND, rng);
         }
+        generator.open(self.sim.on(thread).port());
         self.attackers.push(Attacker {
             thread,
             task,
@@ -223,6 +224,27 @@ impl Campaign {
             pending: None,
             age: 0,
         });
+        let last = self.attackers.len() - 1;
+        for other in 0..last {
+            self.introduce(last, other);
+            self.introduce(other, last);
+        }
+    }
+
+    /// One attacker may call another one.
+    fn introduce(&mut self, caller: usize, called: usize) {
+        let Attacker {
+            task, generator, ..
+        } = &self.attackers[called];
+        let right = (*task, generator.door(), MAKE_SEND);
+        let to = self.attackers[caller].task;
+        let Sim {
+            kernel, machine, ..
+        } = &mut self.sim;
+        // Its port may be gone.
+        if let Ok(name) = kernel.stage_right(machine, right, to) {
+            self.attackers[caller].generator.know(name);
+        }
     }
 
     /// One event of the machine, or one trap of a thread.
