@@ -6,6 +6,8 @@ use abi::trap::{self, attribute, construct, switch_option};
 use abi::vm::{MAX_ADDRESS, map_flags};
 use abi::{PAGE_SIZE, notify};
 use interfaces::clock::Clock;
+use interfaces::interrupt::Interrupt;
+use interfaces::io::IoRange;
 use interfaces::semaphore::Semaphore;
 
 use crate::edges;
@@ -74,6 +76,12 @@ pub enum Argument {
     BufferSize,
     /// 1, 2 or 4.
     Width,
+    /// A range of I/O ports, or any send right.
+    Range,
+    /// Of an I/O port in its range: mostly near its start.
+    Offset,
+    /// An interrupt line, or any send right.
+    Line,
 }
 
 use Argument as A;
@@ -146,9 +154,9 @@ pub const TRAPS: [(i64, &[Argument]); 60] = [
     (trap::REPLY_SLOT_TAKE, &[]),
     (trap::PORT_SET_LABEL, &[A::Receive, A::Word]),
     (trap::SET_FS_BASE, &[A::Address]),
-    (trap::INTERRUPT_ACKNOWLEDGE, &[A::Name]),
-    (trap::IO_READ, &[A::Send, A::Word, A::Width]),
-    (trap::IO_WRITE, &[A::Send, A::Word, A::Width, A::Word]),
+    (trap::INTERRUPT_ACKNOWLEDGE, &[A::Line]),
+    (trap::IO_READ, &[A::Range, A::Offset, A::Width]),
+    (trap::IO_WRITE, &[A::Range, A::Offset, A::Width, A::Word]),
     (
         trap::PORT_SET_ATTRIBUTE,
         &[A::Receive, A::Attribute, A::Limit],
@@ -188,9 +196,11 @@ pub(crate) fn value(of: &mut Generator, argument: Argument) -> u64 {
             let name = of.pool.name(kind_of(argument), &mut of.rng);
             name.0.into()
         }
-        A::Semaphore | A::Clock => {
+        A::Semaphore | A::Clock | A::Range | A::Line => {
             let wanted = match argument {
                 A::Clock => <dyn Clock>::NAME,
+                A::Range => <dyn IoRange>::NAME,
+                A::Line => <dyn Interrupt>::NAME,
                 _ => <dyn Semaphore>::NAME,
             };
             let known = of.pool.service_of(wanted, &mut of.rng);
@@ -226,7 +236,7 @@ fn small(of: &mut Generator, argument: Argument) -> u64 {
     let rng = &mut of.rng;
     match argument {
         A::Protection => rng.below(9) as u64,
-        A::Flag => rng.below(3) as u64,
+        A::Flag | A::Offset => rng.below(3) as u64,
         A::Expected => rng.pick(&[0, 0, 0, 1]),
         A::MapFlags => map_word(rng),
         A::Right => rng
