@@ -53,7 +53,7 @@ pub struct Story {
 }
 
 /// All of them.
-pub const ALL: [Story; 30] = [
+pub const ALL: [Story; 31] = [
     Story {
         name: "threads",
         count: 50_000,
@@ -113,6 +113,11 @@ pub const ALL: [Story; 30] = [
         name: "ports with timers",
         count: 50_000,
         run: ports::timed,
+    },
+    Story {
+        name: "requests of the calendar",
+        count: 50_000,
+        run: ports::told_of_the_calendar,
     },
     Story {
         name: "ports of a task",

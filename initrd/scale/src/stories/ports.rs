@@ -2,8 +2,8 @@
 
 use alloc::format;
 
-use interfaces::clock::{ClockReply, Time};
-use libmach::abi::clock::{ALARM_REPLY, kind, which};
+use interfaces::clock::{ClockReply, HostNotify, Time};
+use libmach::abi::clock::{ALARM_REPLY, CALENDAR_CHANGED, change, kind, which};
 use libmach::abi::kern_return::MessageReturn;
 use libmach::abi::message::{Descriptor, MAX_DESCRIPTORS, MAX_PORTS, descriptor};
 use libmach::abi::names::{Name, disposition, right};
@@ -116,6 +116,27 @@ pub(super) fn timed(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
             })?;
         }
         trap::port_destroy(ports.get(n))?;
+    }
+    Ok(())
+}
+
+/// So many requests to hear of another calendar, which is set then.
+pub(super) fn told_of_the_calendar(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
+    let told: ReceiveRight<dyn HostNotify> = ReceiveRight::new()?;
+    let host = scene.privileged.client();
+    let calendar = host.clock_control(which::CALENDAR)?;
+    for _ in 0..count {
+        host.request_notification(change::CALENDAR_CHANGED, told.make_send_once()?)?;
+    }
+    peak.note(scene)?;
+    let as_it_is = calendar.client().time()?;
+    calendar.client().set_time(as_it_is)?;
+    for _ in 0..count {
+        let (code, found) = message::receive(told.name());
+        let expected = (MessageReturn::Success, CALENDAR_CHANGED);
+        ensure((code, found.id()) == expected, || {
+            format!("{code}, message {}", found.id())
+        })?;
     }
     Ok(())
 }
