@@ -60,6 +60,30 @@ impl Pair {
     }
 }
 
+// covers: M-03
+#[test]
+fn a_call_needs_a_send_right_even_where_a_server_waits() {
+    both(|mut pair| {
+        let Pair {
+            ref mut sim,
+            client,
+            server,
+            ..
+        } = pair;
+        let port = sim.on(server).allocate(right::RECEIVE).unwrap();
+        let once = sim.give(server, port, disposition::MAKE_SEND_ONCE, client);
+        let beside = sim.add_thread(server);
+        let waits = Request::receive(port);
+        assert_eq!(sim.on(server).start_message(&waits), None);
+        for (caller, name) in [(client, once), (beside, port)] {
+            let refused = sim.on(caller).message(&Request::call(name));
+            assert_eq!(refused.code, Code::SendInvalidDest);
+        }
+        assert_eq!(sim.on(client).kind(once), Ok(port_type::SEND_ONCE));
+        assert!(!sim.is_in_user_mode(server), "it got a message");
+    });
+}
+
 // covers: M-31
 #[test]
 fn a_call_finds_its_server_waiting() {

@@ -46,6 +46,56 @@ fn a_name_that_was_freed_never_reaches_the_next_right() {
     }
 }
 
+// covers: P-03
+#[test]
+fn names_that_died_hide_no_others() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let ports: Vec<Name> = (0..40).map(|_| me.port()).collect();
+    let (dying, staying): (Vec<_>, Vec<_>) = ports.iter().partition(|name| name.index() % 3 != 0);
+    for port in &dying {
+        assert_eq!(me.mod_refs(*port, right::RECEIVE, -1), Ok(()));
+        assert_eq!(me.kind(*port), Ok(port_type::DEAD_NAME));
+    }
+    for port in &staying {
+        assert_eq!(pass(&mut me, *port, disposition::MAKE_SEND), *port);
+        assert_eq!(me.refs(*port, right::SEND), Ok(2));
+    }
+    for port in dying {
+        assert_eq!(me.deallocate(port), Ok(()));
+    }
+    assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+}
+
+// covers: P-01
+#[test]
+fn chosen_names_leave_the_free_ones_free() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let freed: Vec<Name> = (0..9)
+        .map(|_| me.allocate(right::RECEIVE).unwrap())
+        .collect();
+    for name in &freed {
+        assert_eq!(me.destroy(*name), Ok(()));
+    }
+    // Neighbours in the chain of free names, out of its middle, and its end.
+    let mut taken = Vec::new();
+    for at in [4, 3, 5, 8, 0] {
+        let name = Name::new(freed[at].index(), 200);
+        assert_eq!(me.allocate_name(right::RECEIVE, name), Ok(name));
+        taken.push(name);
+    }
+    taken.extend((0..20).map(|_| me.allocate(right::RECEIVE).unwrap()));
+    let mut places: Vec<u32> = taken.iter().map(|name| name.index()).collect();
+    places.sort_unstable();
+    places.dedup();
+    assert_eq!(places.len(), taken.len(), "one place, two names: {taken:?}");
+    for name in taken {
+        assert_eq!(me.kind(name), Ok(port_type::RECEIVE));
+    }
+    assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
+}
+
 // covers: P-02 P-06 P-31
 #[test]
 fn each_kind_of_right_says_what_it_is() {

@@ -1,4 +1,4 @@
-use super::{Arena, Full, Region};
+use super::{Arena, Full, LAST_GENERATION, Region};
 
 fn arena<T>(pages: usize) -> Arena<T> {
     Arena::new(Region::on_heap(pages * 4096))
@@ -145,4 +145,19 @@ fn room_that_was_made_is_there() {
     assert_eq!(arena.make_room(), Ok(()), "a slot is free again");
     arena.discard(first);
     assert_eq!(arena.len(), 7, "it was gone already");
+}
+
+/// A generation that came round would let an old id reach a new object.
+#[test]
+fn a_slot_whose_generations_are_used_up_is_used_no_more() {
+    for (generation, again) in [(LAST_GENERATION, true), (LAST_GENERATION + 2, false)] {
+        let mut arena = arena::<u64>(1);
+        let place = arena.insert(1).unwrap().index();
+        arena.slot_mut(place).stamp = u64::from(generation) << 32 | u64::from(place);
+        let last = arena.id_at(place).unwrap();
+        assert_eq!(arena.remove(last), Some(1));
+        let next = arena.insert(2).unwrap();
+        assert_eq!(next.index() == place, again, "generation {generation:#x}");
+        assert_eq!(arena.get(last), None);
+    }
 }
