@@ -10,6 +10,7 @@ mod fault;
 mod fuzz;
 mod gdb;
 mod guest;
+mod mutants;
 mod packages;
 mod place;
 mod process;
@@ -79,7 +80,7 @@ fn dispatch(mut parser: Parser) -> Result<u8> {
         }
         "trace" => trace::trace(&place, trace::Request::parse(&mut parser)?),
         "chaos" => chaos::chaos(&place, &chaos::Scale::parse(&mut parser)?),
-        "mutants" => Err(Fault::usage(format!("{command} is not there yet"))),
+        "mutants" => mutants::mutants(&place, &mutants::Request::parse(&mut parser)?),
         other => Err(Fault::usage(format!("no command is called {other}"))),
     }
 }

@@ -6,7 +6,7 @@ use super::panics;
 use super::perfetto;
 use super::tally::Tally;
 use crate::fault::{Doing, Fault, Result};
-use crate::place::Place;
+use crate::place::{Place, copy_tree};
 use crate::run::{Boot, Entry, Options, Outcome, Stream, attend, limine_named, prepare};
 use crate::trace;
 use lexopt::Parser;
@@ -314,23 +314,4 @@ fn expect(output: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
         return Ok(());
     }
     Err(Fault::new(format!("a line is missing in: {output}")))
-}
-
-/// Copies all files but what is built and what git keeps for itself.
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).at("make", to)?;
-    for entry in fs::read_dir(from).at("read", from)? {
-        let entry = entry.at("read", from)?;
-        let (name, path) = (entry.file_name(), entry.path());
-        if name == "target" || name == ".git" {
-            continue;
-        }
-        let target = to.join(&name);
-        if path.is_dir() {
-            copy_tree(&path, &target)?;
-        } else {
-            fs::copy(&path, &target).at("copy", &path)?;
-        }
-    }
-    Ok(())
 }

@@ -33,7 +33,7 @@ fn bad_usage_ends_with_2_and_says_what_to_try() {
         &[][..],
         &["nonsense"],
         &["chaos"],
-        &["mutants"],
+        &["mutants", "names", "rights"],
         &["image", "x"],
         &["doc", "x"],
         &["gdb", "--disk", "x"],
