@@ -47,6 +47,14 @@ impl<M: Machine> Memory<'_, '_, M> {
             .ok_or(KernReturn::InvalidTask)
     }
 
+    /// The map of a task that lives.
+    fn map_of(&self, held: &Held) -> KernResult<MapId> {
+        match self.core.object_of(held)? {
+            Object::Task(task) => Ok(self.alive(task)?.map),
+            _ => Err(KernReturn::InvalidRight),
+        }
+    }
+
     fn target(&self) -> KernResult<MapId> {
         Ok(self.alive(self.id)?.map)
     }
@@ -318,16 +326,22 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
         source_address: u64,
         flags: u64,
     ) -> Result<Remapped> {
-        let Object::Task(source) = self.core.object_of(&source)? else {
-            return Err(KernReturn::InvalidRight.into());
-        };
         let Place {
             address,
             size,
             mask,
         } = place;
+        let whole = whole_size(source_address, size);
+        let source = match (self.map_of(&source), *self.core.made) {
+            (_, Some(Made::Undo(at, code))) => return Err(self.unmap(at, whole, code)),
+            // It has ended since the last step.
+            (Err(code), Some(Made::Mapped { address, .. })) => {
+                return Err(self.unmap(address, whole, code));
+            }
+            (source, _) => source?,
+        };
         let remap = Remap {
-            source: self.alive(source)?.map,
+            source,
             source_address,
             size,
             address,
@@ -336,17 +350,13 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
             inheritance: (flags >> map_flags::INHERIT_SHIFT & 3) as u32,
         };
         let address = match *self.core.made {
-            Some(Made::Undo(at, code)) => {
-                return Err(self.unmap(at, whole_size(source_address, size), code));
-            }
             Some(Made::Mapped { address, done }) => {
                 self.remap_steps(&remap, Some((address, done)))?
             }
             _ => self.remap_steps(&remap, None)?,
         };
         let vm = &self.core.layers.cx.vm;
-        let size = whole_size(source_address, size);
-        let (protection, maximum) = vm.rights_in(self.target()?, address, size)?;
+        let (protection, maximum) = vm.rights_in(self.target()?, address, whole)?;
         Ok(Remapped {
             address,
             protection,

@@ -18,6 +18,7 @@ mod ports;
 mod processors;
 mod rare;
 mod registers;
+mod remap;
 mod scale;
 mod semaphores;
 mod shortage;
