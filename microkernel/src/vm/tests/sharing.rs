@@ -4,7 +4,7 @@ use super::*;
 use crate::machine::Caching;
 use crate::vm::object::MAX_CHAIN;
 use crate::vm::test_machine::PHYSICAL;
-use crate::vm::{COPY_PAGES, MemoryEntryId, Sharing};
+use crate::vm::{COPY_PAGES, MemoryEntryId, Sharing, Which};
 use abi::vm::map_flags;
 
 fn inherit(rig: &mut Rig, map: MapId, page: u64, count: u64, how: u32) {
@@ -400,6 +400,38 @@ fn a_device_is_mapped_and_never_copied() {
     let child = rig.fork(map);
     assert_eq!(rig.load(child, 0), Err(KernReturn::InvalidAddress));
     release(&mut rig, window);
+    rig.assert_empty();
+}
+
+// covers: V-03
+#[test]
+fn where_the_archive_is_to_be_written_a_private_copy_is() {
+    let mut rig = Rig::new();
+    let map = rig.map();
+    for page in 0..3 {
+        rig.machine.page(Page(PHYSICAL + page)).fill(page as u8 + 1);
+    }
+    let range = Page(PHYSICAL)..Page(PHYSICAL + 3);
+    let (back, read) = (Caching::WriteBack, protection::READ);
+    let archive = rig
+        .with(|vm, context| vm.make_physical(context, range, back, read, None))
+        .unwrap();
+    let shared = MapRequest {
+        protection: read,
+        ..rig.request(Source::Entry(archive, 0), 0, 3)
+    };
+    rig.do_map(map, shared).unwrap();
+    assert_eq!(rig.load(map, 1), Ok(2));
+    let (middle, rights) = ((at(1), pages(1)), RW | protection::COPY);
+    let steps = rig.finish(|vm, context| vm.protect(context, map, middle, Which::Current, rights));
+    assert!(steps.is_ok_and(|steps| steps < 4), "{steps:?}");
+    for page in 0..3 {
+        assert_eq!(rig.store(map, page.into(), 50).is_ok(), page == 1);
+        assert_eq!(rig.machine.page(Page(PHYSICAL + page))[0], page as u8 + 1);
+    }
+    assert_eq!(rig.load(map, 1), Ok(50));
+    release(&mut rig, archive);
+    rig.verify();
     rig.assert_empty();
 }
 
