@@ -1,6 +1,6 @@
 //! Names, entries, rights, user references: one task, one thread.
 
-use abi::kern_return::KernReturn;
+use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::Descriptor;
 use abi::names::{MAX_UREFS, Name, disposition, port_type, right};
 use abi::notify;
@@ -42,7 +42,7 @@ fn a_name_that_was_freed_never_reaches_the_next_right() {
     for stale in seen {
         assert_eq!(me.deallocate(stale), Err(KernReturn::InvalidName));
         let sent = me.message(&Request::send(stale));
-        assert_eq!(sent.code, abi::kern_return::MessageReturn::SendInvalidDest);
+        assert_eq!(sent.code, MessageReturn::SendInvalidDest);
     }
 }
 
@@ -452,6 +452,31 @@ fn construct_makes_and_destruct_takes_in_one_trap() {
         Ok(port_type::DEAD_NAME),
         "the send right was left"
     );
+}
+
+// covers: P-03 P-31
+#[test]
+fn a_send_right_that_is_copied_counts_on_its_way_and_where_it_arrives() {
+    let (mut sim, first) = Sim::single();
+    let other = sim.add_task();
+    let mut me = sim.on(first);
+    let (port, queue) = (me.port(), me.port());
+    for copies in 1..=3 {
+        let carries = Request::send(queue).port(port, disposition::COPY_SEND);
+        assert_eq!(me.message(&carries).code, MessageReturn::Success);
+        assert_eq!(me.attribute(port, attribute::SEND_RIGHTS), Ok(1 + copies));
+    }
+    for left in (0..3).rev() {
+        let right: Descriptor = me.poll(queue).right();
+        assert_eq!(right.name, port.0, "it joins its name");
+        assert_eq!(me.attribute(port, attribute::SEND_RIGHTS), Ok(1 + left));
+    }
+    assert_eq!(me.refs(port, right::SEND), Ok(4));
+    let theirs = sim.give(first, port, disposition::COPY_SEND, other);
+    assert_eq!(sim.on(first).attribute(port, attribute::SEND_RIGHTS), Ok(2));
+    assert_eq!(sim.on(other).deallocate(theirs), Ok(()));
+    assert_eq!(sim.on(first).attribute(port, attribute::SEND_RIGHTS), Ok(1));
+    assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
 }
 
 // covers: P-30 P-31 P-32
