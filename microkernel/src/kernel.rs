@@ -79,7 +79,11 @@ impl Kernel {
                 None => self.trap(machine, cpu),
             };
         };
-        match self.pass(machine, cpu, request) {
+        let passed = match request.shape.descriptors() {
+            1 => self.pass_with_right(machine, cpu, request),
+            _ => self.pass(machine, cpu, request),
+        };
+        match passed {
             Ok(Passed::Resumed(thread)) => Next::Run(thread),
             Ok(Passed::Message(delivery)) => {
                 delivery.write(machine.frame(delivery.thread));
@@ -147,11 +151,44 @@ impl Kernel {
         cpu: Cpu,
         request: Request,
     ) -> Result<Passed, Refused> {
+        self.pass_enclosing(machine, cpu, request, 0)
+    }
+
+    /// As [`pass`](Self::pass), of a message that carries one right.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(never)]
+    pub fn pass_with_right<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        request: Request,
+    ) -> Result<Passed, Refused> {
+        let sender = self.sched.current(cpu).ok_or(Refused::Special)?;
+        let (_, Layers { ipc, mut cx }) = self.layers(machine, cpu);
+        let enclosure = ipc.find_enclosure(&mut cx, sender, request);
+        let enclosure = enclosure.ok_or(Refused::Special)?;
+        let passed = self.pass_enclosing(machine, cpu, request, 1)?;
+        let (_, Layers { ipc, mut cx }) = self.layers(machine, cpu);
+        ipc.hand_over(&mut cx, &enclosure);
+        Ok(passed)
+    }
+
+    /// As [`pass`](Self::pass), of a message in the buffer with so many descriptors, which it copies as they are.
+    #[inline(always)]
+    fn pass_enclosing<M: Machine>(
+        &mut self,
+        machine: &mut M,
+        cpu: Cpu,
+        request: Request,
+        rights: u32,
+    ) -> Result<Passed, Refused> {
         let special = Refused::Special;
         let current = self.sched.current(cpu);
         let (current, _) = self.sched.threads.find_known(current).ok_or(special)?;
         let letter = if request.shape.is_buffered() {
-            Some(Letter::new(&self.vm, request.shape).ok_or(special)?)
+            Some(Letter::new(&self.vm, request.shape, rights).ok_or(special)?)
         } else if request.shape == Shape::SHORT {
             None
         } else {

@@ -120,6 +120,14 @@ impl Ledgers {
         Ok(())
     }
 
+    /// Whether one more of a resource can be [charged](Self::charge).
+    pub fn has_room(&self, id: LedgerId, what: Resource) -> bool {
+        let ledger = self.arena.get(id);
+        ledger.is_some_and(|ledger| {
+            !ledger.closed && ledger.used[what as usize] < ledger.limit[what as usize]
+        })
+    }
+
     /// Gives back what was charged.
     ///
     /// # Panics

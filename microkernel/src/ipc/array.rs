@@ -301,10 +301,19 @@ impl Ipc {
                 let carried = self.copy_in_descriptor(cx, (thread, space), descriptor)?;
                 (carried, before)
             };
+            let is_last = index + 1 == shape.descriptors();
+            let is_whole = match carried {
+                Carried::Ports(_) => false,
+                Carried::Memory(Some(copy), _) => cx.vm.copy_is_whole(copy),
+                _ => true,
+            };
             let body = self.bodies.get_mut(id).ok_or(shortage)?;
             body.ports = ports;
             if let Err(carried) = body.carried.push(carried) {
                 self.end_carried(cx, carried);
+            }
+            if is_last && is_whole {
+                return Ok(Progress::Done);
             }
         }
     }

@@ -114,6 +114,14 @@ impl Ipc {
         Ok(self.bodies.insert(Body::new(size))?)
     }
 
+    /// Whether a body has arrays that are nowhere yet.
+    pub(super) fn has_arrays(&self, id: BodyId) -> bool {
+        let is_array = |carried: &Carried| matches!(carried, Carried::Ports(_));
+        self.bodies
+            .get(id)
+            .is_some_and(|body| body.carried.iter().any(is_array))
+    }
+
     /// Ends a body and all that it carries.
     pub(super) fn destroy_body<M: Machine>(
         &mut self,

@@ -2,7 +2,7 @@
 
 use abi::kern_return::{MessageReturn, resource};
 use abi::message::Descriptor;
-use abi::names::{Name, disposition};
+use abi::names::Name;
 use abi::registers::Shape;
 
 use super::agenda::Progress;
@@ -114,7 +114,7 @@ impl Ipc {
         (space, buffer, page): (SpaceId, BufferId, Page),
         (id, shape, payer): (BodyId, Shape, Option<LedgerId>),
     ) -> MessageReturn {
-        if self.place_arrays(cx, thread, id) == Progress::More {
+        if self.has_arrays(id) && self.place_arrays(cx, thread, id) == Progress::More {
             debug_assert!(false, "what takes steps was placed before");
         }
         let weight = shape.descriptors() * RIGHT as u32;
@@ -273,11 +273,7 @@ impl Ipc {
         right: Right,
         code: &mut MessageReturn,
     ) -> (Name, u8) {
-        let disposition = match right {
-            Right::Receive(_) => disposition::MOVE_RECEIVE,
-            Right::SendOnce(_) => disposition::MOVE_SEND_ONCE,
-            Right::Send(_) | Right::None | Right::Dead => disposition::MOVE_SEND,
-        };
+        let disposition = right.disposition();
         let name = self.copy_out(cx, space, right).unwrap_or_else(|right| {
             self.release(right);
             code.0 |= MessageReturn::ReceiveBodyError.0 | resource::IPC_SPACE;

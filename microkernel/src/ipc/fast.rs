@@ -2,9 +2,10 @@
 //!
 //! It is the general path with everything left out that such a message does not need: nothing is
 //! allocated, queued or scheduled, no name is made, and the CPU goes from one thread to the other with the
-//! rest of the slice. A message in the buffer goes the same way if it is inline data only: it is copied
-//! once, from buffer to buffer. A condition that does not hold changes nothing and answers `None`; the general path
-//! then does the whole trap. Tests run every program with and without it and compare.
+//! rest of the slice. A message in the buffer goes the same way if it is inline data and at most one right: it is copied
+//! once, from buffer to buffer, and the right goes from name to name ([`super::enclosure`]). A condition that does not hold
+//! changes nothing and answers `None`; the general path then does the whole trap. Tests run every program with and without
+//! it and compare.
 //!
 //! What the caller lends: the receiver runs at the caller's priority if that is higher, on the caller's
 //! slice. The loan ends when the receiver next receives, or when the slice is used up.

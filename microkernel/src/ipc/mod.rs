@@ -19,6 +19,7 @@ pub mod array;
 pub mod body;
 mod copy_in;
 mod deliver;
+mod enclosure;
 pub mod entry;
 pub mod exception;
 pub mod fast;

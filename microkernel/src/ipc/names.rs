@@ -398,6 +398,14 @@ impl Names {
         }
     }
 
+    /// Whether a name can be made where there is a place for it already, so that making it cannot fail.
+    pub(super) fn has_free_name(&self, id: SpaceId) -> bool {
+        self.spaces.get(id).is_some_and(|space| {
+            let next = space.chained;
+            space.free != NIL || self.at(id, next).is_some() && !self.is_used(id, next)
+        })
+    }
+
     /// A free index that is in no chain, with a chunk behind it.
     fn grow(&mut self, id: SpaceId) -> Result<u32, Shortage> {
         for _ in 0..SKIP {

@@ -28,6 +28,17 @@ pub enum Right {
     Receive(PortId),
 }
 
+impl Right {
+    /// What it is to who gets it: as if it had been moved.
+    pub(super) fn disposition(&self) -> u8 {
+        match self {
+            Right::Receive(_) => disposition::MOVE_RECEIVE,
+            Right::SendOnce(_) => disposition::MOVE_SEND_ONCE,
+            Right::Send(_) | Right::None | Right::Dead => disposition::MOVE_SEND,
+        }
+    }
+}
+
 /// Why a name and a disposition do not make a right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
@@ -165,6 +176,21 @@ impl Ipc {
         space: SpaceId,
         right: Right,
     ) -> Result<Name, Right> {
+        let held = match right {
+            Right::Send(id) | Right::Receive(id) => self.names.name_of(space, id),
+            Right::None | Right::Dead | Right::SendOnce(_) => None,
+        };
+        self.put(cx, space, right, held)
+    }
+
+    /// As [`copy_out`](Self::copy_out), into the name that it joins, if it does.
+    pub(super) fn put<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        space: SpaceId,
+        right: Right,
+        held: Option<Name>,
+    ) -> Result<Name, Right> {
         let (id, kind) = match right {
             Right::None => return Ok(Name::NULL),
             Right::Dead => return Ok(Name::DEAD),
@@ -175,11 +201,6 @@ impl Ipc {
         if self.ports.get(id).is_none() {
             return Ok(Name::DEAD);
         }
-        let held = if kind == Rights::SEND_ONCE {
-            None
-        } else {
-            self.names.name_of(space, id)
-        };
         let name = match held {
             Some(name) => {
                 self.join(space, name, id, kind);

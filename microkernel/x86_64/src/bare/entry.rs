@@ -160,6 +160,9 @@ fn letter(direct: Direct, (word, names, receive): (u64, u64, u64)) -> ! {
         if size == Shape(size).size() {
             long_letter(direct, word, names, receive)
         }
+        if Shape(size).descriptors() == 1 {
+            letter_with_right(direct, word, names, receive)
+        }
         ask(word, names, receive)
     }
     pass((direct, Shape::buffered(size, 0)), (word, names, receive))
@@ -198,7 +201,34 @@ fn pass((direct, shape): (Direct, Shape), (word, names, receive): (u64, u64, u64
         names,
         receive,
     };
-    match kernel.pass(percpu::number(), request) {
+    let passed = kernel.pass(percpu::number(), request);
+    go_on(kernel, passed, (shape, word, names, receive))
+}
+
+/// One right, whatever the data.
+#[inline(never)]
+fn letter_with_right(direct: Direct, word: u64, names: u64, receive: u64) -> ! {
+    stretch::begin(Cause::Message((receive >> 32) as u32));
+    let mut kernel = lock::take();
+    let shape = Shape((word >> 32) as u32);
+    let request = Request {
+        direct,
+        shape,
+        names,
+        receive,
+    };
+    let passed = kernel.pass_with_right(percpu::number(), request);
+    go_on(kernel, passed, (shape, word, names, receive))
+}
+
+/// Goes where the fast path says.
+#[inline(always)]
+fn go_on(
+    kernel: Guard<'_, Guarded>,
+    passed: Result<Passed, Refused>,
+    (shape, word, names, receive): (Shape, u64, u64, u64),
+) -> ! {
+    match passed {
         Ok(Passed::Message(delivery)) => exit::pass(kernel, delivery),
         Ok(Passed::Resumed(thread)) => exit::run_slowly(kernel, thread),
         Err(Refused::ToKernel(port)) if shape == Shape::SHORT => {

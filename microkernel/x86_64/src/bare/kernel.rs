@@ -78,6 +78,17 @@ impl Guarded {
         kernel.pass(machine, cpu, request)
     }
 
+    /// As [`pass`](Self::pass), of a message that carries one right.
+    #[inline(always)]
+    pub(crate) fn pass_with_right(
+        &mut self,
+        cpu: Cpu,
+        request: Request,
+    ) -> Result<Passed, Refused> {
+        let (kernel, machine) = self.parts();
+        kernel.pass_with_right(machine, cpu, request)
+    }
+
     #[inline(always)]
     fn parts(&mut self) -> (&mut Kernel, &mut Hardware) {
         debug_assert!(self.ready);
