@@ -127,6 +127,34 @@ impl Model {
         self.unsettled
     }
 
+    /// Whether a thread waits for messages to the port that a name denotes.
+    pub fn is_awaited(&self, task: TaskId, name: Name) -> bool {
+        let Some(Entry::Port { port, .. }) = self.tasks[task].names.get(&name) else {
+            return false;
+        };
+        self.threads.iter().any(|thread| match thread.state {
+            State::Receiving { source, .. } => self.covers(source, *port),
+            _ => false,
+        })
+    }
+
+    /// Whether a name is of a receive right to whose port another task has a send right.
+    pub fn is_known_elsewhere(&self, task: TaskId, name: Name) -> bool {
+        let Some(Entry::Port {
+            port,
+            receive: true,
+            ..
+        }) = self.tasks[task].names.get(&name)
+        else {
+            return false;
+        };
+        let others = self.tasks.iter().enumerate();
+        others
+            .filter(|(other, _)| *other != task)
+            .flat_map(|(_, other)| other.names.values())
+            .any(|entry| matches!(entry, Entry::Port { port: known, .. } if known == port))
+    }
+
     /// Whether a thread could wait for the name without competing with another one.
     pub fn is_free_to_wait(&self, task: TaskId, name: Name) -> bool {
         let members = match self.tasks[task].names.get(&name) {

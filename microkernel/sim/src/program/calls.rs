@@ -166,7 +166,8 @@ impl World {
         for cpu in self.sim.machine.cpus() {
             self.sim.event(cpu, Event::Kick);
         }
-        for _ in 0..=self.threads.len() {
+        // Whoever is to end may have to wait until others have used up what callers lent them.
+        for _ in 0..=4 * self.threads.len() {
             self.sim.pass_time(SLICE);
         }
     }

@@ -1,5 +1,6 @@
 //! Stopping threads, calling them back, and looking at their registers: what programs make of it, and how it is done.
 
+use abi::kern_return::KernReturn;
 use abi::thread_state::FLAVOR;
 use interfaces::task::Task;
 use interfaces::thread::Thread;
@@ -114,6 +115,12 @@ impl World {
                 .on(frame)
                 .start_message(&request)
                 .map(Seen::Message);
+        }
+        // One that goes on may find nobody left to ask about its exception, and end the task.
+        let resumes = || Op::Control(name, subject, ControlOp::Resume);
+        if *op == ControlOp::Resume && self.is_last(thread, &resumes()) {
+            let back = self.sim.on(self.threads[thread].0).start_message(&request);
+            return back.map(|reply| Seen::Trap(KernReturn(reply.words[0] as u32), 0));
         }
         let seen = self.plain_call(thread, &request);
         if let (ControlOp::SetState(..), Subject::Thread(of), Seen::Trap(code, _)) =

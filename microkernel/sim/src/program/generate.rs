@@ -2,6 +2,7 @@
 //! that a program from which steps were taken out still makes sense.
 
 mod bodies;
+mod meet;
 mod ports;
 mod semaphores;
 
@@ -82,6 +83,12 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     }
     if model.has_reply_right(thread) && names.rng.one_in(8) {
         return Op::TakeSlot;
+    }
+    if patience == Patience::MayWait
+        && names.rng.one_in(4)
+        && let Some(request) = names.meet()
+    {
+        return Op::Message(names.worded(request));
     }
     match names.rng.below(136) {
         0..12 => names.create(),
@@ -328,7 +335,12 @@ impl Names<'_> {
                 .pick(&[0, 0, 0, 1, 2, 0x7fff_ffff, 0x7fff_ffff, 0x8000_0000]),
         };
         let is_one = self.model.is_semaphore(self.task, name);
+        let waiters = self.model.waiters(self.task);
         let op = match self.rng.below(16) {
+            kind if !waiters.is_empty() && kind > 11 => {
+                let (name, thread) = self.rng.pick(&waiters);
+                SemaphoreOp::SignalThread { name, thread }
+            }
             0 => make,
             _ if !is_one && self.rng.one_in(2) => make,
             1..3 => {
@@ -344,12 +356,7 @@ impl Names<'_> {
                 name: if self.rng.one_in(4) { self.any() } else { name },
             },
             4 => {
-                let waiters = self.model.waiters(self.task);
-                let threads = self.model.known_threads(self.task);
-                let (name, thread) = match waiters.is_empty() || self.rng.one_in(4) {
-                    true => (name, self.rng.pick(&threads)),
-                    false => self.rng.pick(&waiters),
-                };
+                let thread = self.rng.pick(&self.model.known_threads(self.task));
                 SemaphoreOp::SignalThread { name, thread }
             }
             5 if is_one && self.rng.one_in(2) => SemaphoreOp::Destroy { name },
@@ -541,11 +548,12 @@ impl Names<'_> {
             13 | 14 => Request::receive(self.of_kind(sources)),
             15..18 => self.call(),
             18 => Request::reply(),
-            _ => Request::reply().then_receive(self.of_kind(sources)),
+            _ => {
+                let from = self.of_kind(sources);
+                self.reply(Request::reply(), from)
+            }
         };
-        let request = request.id(self.rng.below(1000) as i32);
-        let words = [(); 6].map(|()| self.rng.word());
-        let mut request = request.words(words);
+        let mut request = self.worded(request);
         if request.options & options::RECEIVE != 0 {
             request = self.may_stay(request);
         }
@@ -553,6 +561,11 @@ impl Names<'_> {
             return request.with(options::RECEIVE_TIMEOUT);
         }
         request
+    }
+
+    fn worded(&mut self, request: Request) -> Request {
+        let id = self.rng.below(1000) as i32;
+        request.id(id).words([(); 6].map(|()| self.rng.word()))
     }
 
     /// Somewhere to receive from: mostly where a message is.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use abi::PAGE_SIZE;
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::descriptor;
-use abi::names::disposition;
+use abi::names::{Name, disposition};
 use abi::registers::options;
 
 use crate::message::{Body, Request};
@@ -94,6 +94,25 @@ pub(super) fn parts(op: &Op, seen: Option<&Seen>) -> Vec<(String, Outcome)> {
     };
     let rows = kinds(body).map(|kind| (format!("Send{kind}"), outcome(seen)));
     rows.collect()
+}
+
+/// The kind of message that the fast path passed on.
+pub(super) fn passed(op: &Op) -> Option<(String, Outcome)> {
+    let Op::Message(request) = op else {
+        return None;
+    };
+    let phases = match request.remote.0 {
+        Name::REPLY_SLOT => "Reply",
+        _ if request.options & options::RECEIVE == 0 => "Send",
+        _ => "Call",
+    };
+    let body = request.body.as_ref().map(|body| body.descriptors.len());
+    let kind = match body {
+        None => "Short",
+        Some(0) => "Letter",
+        Some(_) => "Right",
+    };
+    Some((format!("Pass{phases}{kind}"), Outcome::Done))
 }
 
 /// The kinds of parts that a message brought.

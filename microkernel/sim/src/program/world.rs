@@ -345,7 +345,11 @@ impl World {
     /// The rule that the kernel broke.
     pub fn perform(&mut self, thread: ThreadId, op: &Op) -> Verdict {
         self.history.push(format!("thread {thread}: {op:x?}"));
+        let before = self.sim.kernel.counters().handoffs;
         let mut seen = self.execute(thread, op);
+        if self.sim.kernel.counters().handoffs != before {
+            self.count_rows(tally::passed(op));
+        }
         if seen.is_none() {
             seen = self.excepted(thread, op);
         }
@@ -448,7 +452,7 @@ impl World {
     }
 
     /// Whether a trap that is done may be its thread's end.
-    fn is_last(&self, thread: ThreadId, op: &Op) -> bool {
+    pub(super) fn is_last(&self, thread: ThreadId, op: &Op) -> bool {
         let mut model = self.model.clone();
         let done = Seen::Trap(KernReturn::Success, 0);
         model.step(thread, op, Some(&done)).is_ok() && model.has_ended(thread)
