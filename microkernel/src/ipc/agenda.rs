@@ -50,7 +50,7 @@ impl Ipc {
     /// Whether nothing is left to do, which is asked on the way out of every slow trap.
     #[inline(always)]
     pub fn is_settled(&self) -> bool {
-        self.agenda.first == NIL && self.ending.is_none()
+        self.agenda.first == NIL && self.ending.is_none() && self.spent_notices.is_none()
     }
 
     /// A message arrived at a port. Without a thread that waits for it, or asked to be told, nothing follows.
@@ -105,7 +105,7 @@ impl Ipc {
         let mut left = steps;
         while left > 0 {
             left = (left - 1).saturating_sub(core::mem::take(&mut self.spent));
-            if self.tell_evicted(cx) || self.end_arrays(cx) {
+            if self.tell_evicted(cx) || self.end_arrays(cx) || self.refund_notice(cx.ledgers) {
                 continue;
             }
             let Some(id) = self.ports.id_at(self.agenda.first) else {

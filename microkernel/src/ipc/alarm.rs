@@ -279,7 +279,7 @@ impl Ipc {
         // Both or neither: the notice is filled in when the alarm is there.
         let notice = self
             .notices
-            .insert(Notice::new(Watch::Alarm(None), port))
+            .insert(Notice::new(Watch::Alarm(None), port, None))
             .ok()?;
         let key = match told {
             Told::Time(..) => at,

@@ -55,7 +55,7 @@ use abi::trace::Kind as TraceKind;
 use arena::Arena;
 
 use crate::base::Shortage;
-use crate::base::ids::{ArrayId, PortId, PortKind, TaskId};
+use crate::base::ids::{ArrayId, NoticeId, PortId, PortKind, TaskId};
 use crate::base::ledger::Ledgers;
 use crate::base::tree::Tree;
 use crate::base::usage::Usage;
@@ -130,6 +130,8 @@ pub struct Ipc {
     spent: u32,
     /// Port arrays that nobody took.
     ending: Option<ArrayId>,
+    /// Notices that ended where no ledger was at hand.
+    spent_notices: Option<NoticeId>,
     /// A task that nobody may reach any more; `task` has to look.
     deserted: Option<TaskId>,
     /// Threads that waited to receive on ports that moved. While there are any, the agenda is not empty.
@@ -178,6 +180,7 @@ impl Ipc {
             agenda: Agenda::default(),
             spent: 0,
             ending: None,
+            spent_notices: None,
             deserted: None,
             evicted: ThreadQueue::default(),
             timers: Tree::new(),

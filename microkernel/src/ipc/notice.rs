@@ -7,6 +7,7 @@
 use arena::Arena;
 
 use crate::base::ids::{AlarmId, NoticeId, NoticeKind, PortId, SpaceId};
+use crate::base::ledger::{LedgerId, Ledgers, Resource};
 use abi::names::Name;
 
 /// What an armed notice watches, and what it carries once fired.
@@ -50,6 +51,8 @@ pub enum Watch {
     },
     /// A time, or a change of the calendar; `None` while it is being made.
     Alarm(Option<AlarmId>),
+    /// Nothing any more: the record waits for whoever paid for it to get that back.
+    Spent,
 }
 
 impl Watch {
@@ -62,10 +65,14 @@ impl Watch {
             Self::NamesUsed { .. }
             | Self::NoSenders { .. }
             | Self::PortDestroyed { .. }
-            | Self::Alarm(_) => None,
+            | Self::Alarm(_)
+            | Self::Spent => None,
         }
     }
 }
+
+/// Bytes of kernel memory that one notice is charged as.
+pub const NOTICE_BYTES: u64 = size_of::<Notice>() as u64;
 
 /// One notification.
 #[derive(Debug)]
@@ -76,6 +83,8 @@ pub struct Notice {
     pub watched: Option<PortId>,
     /// The port to notify: a send-once right.
     pub notify: PortId,
+    /// Whose memory it takes, from the request until it is received; an alarm's is paid for as a message.
+    pub payer: Option<LedgerId>,
     /// Message id, once fired.
     pub id: i32,
     /// Word 0 of the message, once fired.
@@ -88,16 +97,24 @@ pub struct Notice {
 
 impl Notice {
     /// One that nothing fires yet, with a send-once right to `notify`.
-    pub(super) fn new(watch: Watch, notify: PortId) -> Self {
+    pub(super) fn new(watch: Watch, notify: PortId, payer: Option<LedgerId>) -> Self {
         Self {
             watch,
             watched: None,
             notify,
+            payer,
             id: 0,
             word: 0,
             next: None,
             previous: None,
         }
+    }
+}
+
+/// Gives back what a notice that is no more was charged as.
+pub(super) fn refund(ledgers: &mut Ledgers, notice: &Notice) {
+    if let Some(payer) = notice.payer {
+        ledgers.release(payer, Resource::KernelBytes, NOTICE_BYTES);
     }
 }
 

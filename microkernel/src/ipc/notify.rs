@@ -5,13 +5,13 @@ use abi::names::{Name, disposition};
 use abi::notify;
 
 use super::entry::Rights;
-use super::notice::{Notice, Watch};
+use super::notice::{NOTICE_BYTES, Notice, Watch, refund};
 use super::port::{Kind, Port};
 use super::right::Right;
 use super::{Context, Ipc};
 use crate::base::KernResult;
 use crate::base::ids::{MembershipId, NoticeId, PortId, SpaceId};
-use crate::base::ledger::Ledgers;
+use crate::base::ledger::{Ledgers, Resource};
 use crate::machine::Machine;
 
 /// What `mach_port_request_notification` was asked.
@@ -248,26 +248,52 @@ impl Ipc {
         let port = self
             .receive_right(space, notify)
             .map_err(|_| KernReturn::InvalidCapability)?;
-        let id = self
-            .notices
-            .insert(Notice::new(watch, port))
-            .map_err(|_| KernReturn::ResourceShortage)?;
+        let payer = self.names.space(space).map(|space| space.ledger);
+        let payer = payer.ok_or(KernReturn::InvalidArgument)?;
+        cx.ledgers
+            .charge(payer, Resource::KernelBytes, NOTICE_BYTES)?;
+        let Ok(id) = self.notices.insert(Notice::new(watch, port, Some(payer))) else {
+            cx.ledgers
+                .release(payer, Resource::KernelBytes, NOTICE_BYTES);
+            return Err(KernReturn::ResourceShortage);
+        };
         // The right that `copy_in` makes is the notice's.
         match self.copy_in(cx, space, notify, disposition::MAKE_SEND_ONCE) {
             Right::SendOnce(_) => Ok(id),
             other => {
-                self.notices.remove(id);
+                self.spend_notice(id);
                 self.release(other);
                 Err(KernReturn::InvalidCapability)
             }
         }
     }
 
+    /// Ends a notice that hangs nowhere: who is notified, and what it was. Its payer gets back what it takes as a part of
+    /// the follow-up work.
+    fn spend_notice(&mut self, id: NoticeId) -> Option<(PortId, Watch)> {
+        let notice = self.notices.get_mut(id)?;
+        let was = (
+            notice.notify,
+            core::mem::replace(&mut notice.watch, Watch::Spent),
+        );
+        notice.next = self.spent_notices.replace(id);
+        Some(was)
+    }
+
+    /// Gives back what one ended notice takes; `false`: there is none.
+    pub(super) fn refund_notice(&mut self, ledgers: &mut Ledgers) -> bool {
+        let notice = self.spent_notices.and_then(|id| self.notices.remove(id));
+        self.spent_notices = notice.as_ref().and_then(|notice| notice.next);
+        if let Some(notice) = &notice {
+            refund(ledgers, notice);
+        }
+        notice.is_some()
+    }
+
     /// Ends an unfired notice; its send-once right is the caller's now.
     pub(super) fn take_notify_right(&mut self, id: NoticeId) -> Right {
-        self.notices
-            .remove(id)
-            .map_or(Right::None, |notice| Right::SendOnce(notice.notify))
+        self.spend_notice(id)
+            .map_or(Right::None, |(notify, _)| Right::SendOnce(notify))
     }
 
     /// Ends an unfired notice; its port hears that the right is gone.
@@ -491,10 +517,7 @@ impl Ipc {
     }
 
     fn end_notice(&mut self, id: NoticeId) {
-        let Some(notice) = self.notices.remove(id) else {
-            return;
-        };
-        if let Watch::PortDestroyed { port: Some(port) } = notice.watch {
+        if let Some((_, Watch::PortDestroyed { port: Some(port) })) = self.spend_notice(id) {
             self.release(Right::Receive(port));
         }
     }
@@ -507,6 +530,7 @@ impl Ipc {
         let Some(notice) = port.notices.pop(&mut self.notices) else {
             return;
         };
+        refund(ledgers, &notice);
         match notice.watch {
             Watch::PortDestroyed { port: Some(port) } => self.release(Right::Receive(port)),
             Watch::Alarm(Some(alarm)) => {

@@ -10,7 +10,7 @@ use super::entry::Rights;
 use super::fast::At;
 use super::layout::fits;
 use super::message::Message;
-use super::notice::Watch;
+use super::notice::{Watch, refund};
 use super::port::Kind;
 use super::right::Right;
 use super::send::Call;
@@ -272,6 +272,7 @@ impl Ipc {
             return Some(Message::from_kernel(id, message_id, [word, 0, 0, 0, 0, 0]));
         }
         let notice = port.notices.pop(&mut self.notices)?;
+        refund(ledgers, &notice);
         if !matches!(port.kind, Kind::Reply(_)) {
             port.send_once_rights -= 1;
         }

@@ -154,7 +154,8 @@ impl Ipc {
             }
         }
         self.find_in_messages(tally);
-        for notice in (0..self.notices.end()).filter_map(|index| self.notices.at(index)) {
+        let notices = (0..self.notices.end()).filter_map(|index| self.notices.at(index));
+        for notice in notices.filter(|notice| notice.watch != Watch::Spent) {
             tally.send_once(notice.notify);
             if let Watch::PortDestroyed { port: Some(port) } = notice.watch {
                 tally.receive(port);

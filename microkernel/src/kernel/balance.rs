@@ -6,6 +6,7 @@ use super::Kernel;
 use super::census::Broken;
 use crate::base::ledger::{LedgerId, RESOURCES, Resource};
 use crate::ipc::message::Message;
+use crate::ipc::notice::NOTICE_BYTES;
 use crate::ipc::ops::PORT_BYTES;
 use crate::task::THREAD_BYTES;
 use crate::task::actions::ACTIONS_BYTES;
@@ -46,6 +47,9 @@ impl Kernel {
         let ports = ports.filter(|port| port.payer == Some(id)).count() as u64;
         held[Resource::KernelBytes as usize] += ports * PORT_BYTES + self.ipc.array_bytes(id);
         held[Resource::Messages as usize] += self.ipc.alarms_of(id);
+        let notices = (0..self.ipc.notices.end()).filter_map(|index| self.ipc.notices.at(index));
+        let notices = notices.filter(|notice| notice.payer == Some(id)).count() as u64;
+        held[Resource::KernelBytes as usize] += notices * NOTICE_BYTES;
         let messages = (0..self.ipc.messages.end()).filter_map(|index| self.ipc.messages.at(index));
         let of = |message: &&Message| message.payer == Some(id);
         for message in messages.filter(of) {

@@ -13,6 +13,7 @@ mod info;
 mod large_pages;
 mod many;
 mod memory;
+mod notices;
 mod policies;
 mod ports;
 mod processors;
