@@ -149,7 +149,11 @@ impl Model {
             true => basic::TIMESHARE,
             false => basic::ROUND_ROBIN,
         };
-        let what = [how, self.doing(thread)].map(u64::from);
+        let mut what = [how, self.doing(thread)].map(u64::from);
+        // Until its task has stopped, a thread may run on elsewhere.
+        if self.is_stopping(thread) && words.get(6) == Some(&thread_info::RUNNING.into()) {
+            what[1] = thread_info::RUNNING.into();
+        }
         let used = |word: u64| word <= thread_info::USAGE_SCALE.into();
         let holds = match flavor {
             thread_info::BASIC => {
@@ -184,6 +188,14 @@ impl Model {
                 "{what:?} at flavor {flavor} expected, not {words:x?}"
             )),
         }
+    }
+
+    /// Whether a thread's task is about to stop: whoever stops it has not learned yet that it has.
+    fn is_stopping(&self, thread: ThreadId) -> bool {
+        let task = self.threads[thread].task;
+        let own = self.threads_of(task).into_iter();
+        let mut states = own.map(|thread| &self.threads[thread].state);
+        states.any(|state| *state == State::Stopping)
     }
 
     /// Whether a thread runs, is stopped or waits, as Mach tells it.

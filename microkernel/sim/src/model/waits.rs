@@ -97,8 +97,8 @@ impl Model {
     /// A thread that waited and must come back now, or have its answer if it is stopped.
     pub fn due(&self) -> Option<ThreadId> {
         (0..self.threads.len()).find(|thread| match self.threads[*thread].state {
-            State::Resumed(_) | State::Stopping => !self.is_stopped(*thread),
             _ if self.is_depressed(*thread) => false,
+            State::Resumed(_) | State::Stopping => !self.is_stopped(*thread),
             _ if self.is_stopped(*thread) && self.comes_in_steps(*thread) => false,
             State::Due(_)
             | State::DueTrap(_)

@@ -134,7 +134,10 @@ impl World {
                 };
             }
             TaskOp::ThreadOf(of) => {
-                let number = of.map_or(NO_THREAD, |of| self.threads[of].0);
+                // The number of one that has ended may be another one's.
+                let frame = |of: ThreadId| self.threads[of].0;
+                let own = of.filter(|of| self.thread_of(frame(*of).into()) == Some(*of));
+                let number = own.map_or(NO_THREAD, frame);
                 call(<dyn Task>::THREAD.id, number)
             }
             TaskOp::SetName(letter) => {
