@@ -73,6 +73,20 @@ const NEVER: &[(&str, Outcome)] = &[
     ("FutexStore", Outcome::Refused),
     ("TimerCreate", Outcome::Refused),
     ("HostDefaultSet", Outcome::Refused),
+    ("MachineInfo", Outcome::Refused),
+    ("MachineStatistics", Outcome::Refused),
+    ("MachineTasks", Outcome::Refused),
+    ("MachineThreads", Outcome::Refused),
+    ("MachineMark", Outcome::Refused),
+    ("MachinePageSize", Outcome::Refused),
+    ("MachineVersion", Outcome::Refused),
+    ("ProcessorAssignment", Outcome::Refused),
+    // Programs call these to be refused.
+    ("MachineShutdown", Outcome::Done),
+    ("MachineReboot", Outcome::Done),
+    ("MachineTraceEnable", Outcome::Done),
+    ("MachineFastPath", Outcome::Done),
+    ("MachineFreeTarget", Outcome::Done),
     ("TaskAssignment", Outcome::Refused),
     ("TaskInfo", Outcome::Refused),
     ("TaskThreads", Outcome::Refused),
@@ -98,7 +112,7 @@ const NEVER: &[(&str, Outcome)] = &[
 ];
 
 /// How many calls a [`Tally`] tells apart.
-const CALLS: usize = 161;
+const CALLS: usize = 186;
 
 /// How many more programs may reach what those before have not.
 const MORE: u64 = 400;
@@ -136,6 +150,11 @@ const CODES: &str = "
     KeptClear: NotSupported
     KeptGet: Failure InvalidArgument NotSupported
     KeptSet: InvalidArgument NotSupported
+    MachineMachInfo: Failure InvalidArgument
+    MachineMachStatistics: Failure InvalidArgument
+    MachineProcessorInfo: InvalidArgument
+    MachineSetLimit: InvalidArgument InvalidTask NoAccess
+    MachineTask: InvalidTask NoAccess
     ModRefs: InvalidName InvalidRight InvalidValue
     MoveMember: InvalidName InvalidRight NotInSet
     Notify102: InvalidArgument InvalidCapability
@@ -153,6 +172,9 @@ const CODES: &str = "
     PortsPeek: Failure InvalidName InvalidValue
     PortsSwapGuard: InvalidArgument InvalidName
     PortsUnguard: InvalidArgument
+    ProcessorInfo: Failure InvalidArgument
+    ProcessorStatistics: Failure InvalidArgument
+    ProcessorTasks: NoAccess
     Receive: ReceiveInterrupted ReceiveInvalidName ReceivePortChanged ReceiveTimedOut ReceiveTooLarge
     ReceiveLarge: ReceiveInterrupted ReceiveInvalidName ReceivePortChanged ReceiveTimedOut ReceiveTooLarge
     Refs: InvalidName InvalidValue

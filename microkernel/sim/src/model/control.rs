@@ -167,7 +167,7 @@ impl Model {
     }
 
     /// Whether a stopped thread has been given a message already.
-    fn is_there(&self, thread: ThreadId) -> bool {
+    pub(super) fn is_there(&self, thread: ThreadId) -> bool {
         matches!(
             self.threads[thread].state,
             State::Receiving { claimed: true, .. }

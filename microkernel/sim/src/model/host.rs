@@ -93,7 +93,7 @@ impl Model {
         self.host.specials.keys().copied().collect()
     }
 
-    fn sends_to(&self, task: TaskId, name: Name) -> Option<PortId> {
+    pub(super) fn sends_to(&self, task: TaskId, name: Name) -> Option<PortId> {
         match self.tasks[task].names.get(&name)? {
             Entry::Port { port, send, .. } if *send > 0 => Some(*port),
             _ => None,

@@ -24,6 +24,7 @@ mod guard;
 mod host;
 mod kept;
 mod look;
+mod machine;
 mod made;
 mod members;
 mod message;
@@ -61,6 +62,7 @@ pub use host::{ClockOp, Hand, HostOp};
 pub use kept::{Kept, KeptOp};
 pub use look::BufferOp;
 use look::Want;
+pub use machine::{MachineOp, ProcessorOp};
 pub use made::FAMILY;
 pub use policy::PolicyOp;
 pub use ports::PortsOp;
@@ -194,6 +196,10 @@ pub enum Op {
     /// By the privileged port, or by the other one.
     Host(Hand, HostOp),
     Clock(Name, ClockOp),
+    /// By the privileged port, or by the other one.
+    Machine(Hand, MachineOp),
+    /// Of a processor, or of the set.
+    Processor(Name, ProcessorOp),
     /// Of the task or thread that the name holds a right to.
     Policy(Name, Subject, PolicyOp),
     /// The same.
@@ -231,6 +237,8 @@ impl Op {
                 | Self::Raise(..)
                 | Self::Host(..)
                 | Self::Clock(..)
+                | Self::Machine(..)
+                | Self::Processor(..)
                 | Self::Policy(..)
                 | Self::Task(..)
                 | Self::Ask(..)
@@ -532,6 +540,7 @@ pub struct Model {
     words: BTreeMap<futex::Key, futex::Cell>,
     time: time::Time,
     told: asks::Told,
+    machine: machine::Machine,
     batch: u64,
     /// What the trap that is judged tried with a guarded port: codes of `EXC_GUARD`.
     misuse: Option<[u64; 2]>,
@@ -553,6 +562,7 @@ impl Model {
             words: BTreeMap::new(),
             time: time::Time::default(),
             told: asks::Told::default(),
+            machine: machine::Machine::default(),
             batch: 0,
             misuse: None,
             unsettled: false,
@@ -610,6 +620,7 @@ impl Model {
     }
 
     fn judge(&mut self, thread: ThreadId, op: &Op, seen: Option<&Seen>) -> Verdict {
+        let task = self.threads[thread].task;
         match (op, seen) {
             (Op::Raise(trouble, registers), seen) => self
                 .raise(thread, (*trouble, *registers), seen)
@@ -636,26 +647,24 @@ impl Model {
             (Op::Time(op), seen) => futex::trap_answer(seen)
                 .and_then(|seen| self.time_op(thread, *op, seen))
                 .map_err(|why| format!("{op:?}: {why}")),
-            (Op::Clock(name, op), Some(seen)) => {
-                let task = self.threads[thread].task;
-                self.clock_op(task, (*name, *op), seen)
-                    .map_err(|why| format!("{op:?}: {why}"))
-            }
-            (Op::Policy(_, subject, op), Some(seen)) => {
-                let task = self.threads[thread].task;
-                self.policy_op(task, (*subject, op), seen)
-                    .map_err(|why| format!("{op:?} of {subject:?}: {why}"))
-            }
-            (Op::Task(_, subject, op), Some(seen)) => {
-                let task = self.threads[thread].task;
-                self.task_op(task, (*subject, *op), seen)
-                    .map_err(|why| format!("{op:?} of {subject:?}: {why}"))
-            }
-            (Op::Ask(_, subject, op), Some(seen)) => {
-                let task = self.threads[thread].task;
-                self.ask_op(task, (*subject, *op), seen)
-                    .map_err(|why| format!("{op:?} of {subject:?}: {why}"))
-            }
+            (Op::Clock(name, op), Some(seen)) => self
+                .clock_op(task, (*name, *op), seen)
+                .map_err(|why| format!("{op:?}: {why}")),
+            (Op::Policy(_, subject, op), Some(seen)) => self
+                .policy_op(task, (*subject, op), seen)
+                .map_err(|why| format!("{op:?} of {subject:?}: {why}")),
+            (Op::Task(_, subject, op), Some(seen)) => self
+                .task_op(task, (*subject, *op), seen)
+                .map_err(|why| format!("{op:?} of {subject:?}: {why}")),
+            (Op::Ask(_, subject, op), Some(seen)) => self
+                .ask_op(task, (*subject, *op), seen)
+                .map_err(|why| format!("{op:?} of {subject:?}: {why}")),
+            (Op::Machine(hand, op), Some(seen)) => self
+                .machine_op(task, (*hand, *op), seen)
+                .map_err(|why| format!("{op:?}: {why}")),
+            (Op::Processor(name, op), Some(seen)) => self
+                .processor_op(task, (*name, *op), seen)
+                .map_err(|why| format!("{op:?}: {why}")),
             (Op::State(_, of, op), Some(seen)) => self
                 .state_op(*of, op, seen)
                 .map_err(|why| format!("{op:x?} of {of}: {why}")),
@@ -666,11 +675,9 @@ impl Model {
             (Op::Message(request), Some(Seen::Message(reply))) => {
                 self.message(thread, request, Some(reply))
             }
-            (Op::Handler(level, op), Some(seen)) => {
-                let task = self.threads[thread].task;
-                self.handler_op(task, (*level, op), seen)
-                    .map_err(|why| format!("{op:?} at {level:?}: {why}"))
-            }
+            (Op::Handler(level, op), Some(seen)) => self
+                .handler_op(task, (*level, op), seen)
+                .map_err(|why| format!("{op:?} at {level:?}: {why}")),
             (_, Some(Seen::Trap(code, value))) => self
                 .name_op(thread, op, (*code, *value))
                 .map_err(|why| format!("{op:?}: {why}")),

@@ -90,7 +90,7 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     {
         return Op::Message(names.worded(request));
     }
-    match names.rng.below(136) {
+    match names.rng.below(140) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -117,7 +117,8 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         125..128 => names.task(),
         128..132 => names.time(patience),
         132..134 => names.ask(),
-        134.. => names.state(),
+        134..136 => names.state(),
+        136.. => names.machine(),
         _ => Op::Message(names.message(patience)),
     }
 }

@@ -137,7 +137,7 @@ impl Names<'_> {
     }
 
     /// A right to the processor set, mostly one that steers it, or any other right.
-    fn set(&mut self) -> Option<Name> {
+    pub(super) fn set(&mut self) -> Option<Name> {
         let steers = self
             .of(|names, name| names.model.is_processor_set(names.task, name) == Some(Hand::Steer));
         let asks = self.of(|names, name| names.model.is_processor_set(names.task, name).is_some());

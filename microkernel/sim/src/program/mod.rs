@@ -14,6 +14,7 @@ mod generate;
 mod held;
 mod host;
 mod lasting;
+mod machine;
 mod ports;
 mod state;
 mod tally;

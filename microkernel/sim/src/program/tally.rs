@@ -42,6 +42,8 @@ pub(super) fn call(op: &Op) -> String {
         Op::Task(_, Subject::Thread(_), op) => format!("Thread{op:?}"),
         Op::Exit(subject) => format!("Exit{subject:?}"),
         Op::Timer(op) => format!("Timer{op:?}"),
+        Op::Machine(_, op) => format!("Machine{op:?}"),
+        Op::Processor(_, op) => format!("Processor{op:?}"),
         Op::State(_, _, op) => format!("Thread{op:?}"),
         Op::Ask(_, Subject::Task(_), op) => format!("Task{op:?}"),
         Op::Ask(_, Subject::Thread(_), op) => format!("Thread{op:?}"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use abi::kern_return::KernReturn;
+use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, disposition, port_type, right};
 use abi::start::names::HOST_PRIVILEGED;
 use abi::trap;
@@ -430,6 +430,8 @@ impl World {
             Op::Task(name, subject, op) => {
                 return Some(self.task_call(thread, (*name, *subject, *op)));
             }
+            Op::Machine(hand, op) => return Some(self.machine_call(thread, (*hand, *op))),
+            Op::Processor(name, op) => return Some(self.processor_call(thread, (*name, *op))),
             Op::Ask(name, subject, op) => return Some(self.ask(thread, (*name, *subject, *op))),
             Op::State(name, of, op) => return Some(self.state_call(thread, (*name, *of, *op))),
             Op::Kept(op) => return Some(self.kept(thread, op)),
@@ -694,7 +696,9 @@ fn outline(seen: Option<&Seen>) -> String {
         Some(Seen::Handler { mask, form, .. }) => format!("{mask:#x} {form:x?}"),
         Some(Seen::Message(reply)) => {
             let shape = (reply.shape.size(), reply.shape.descriptors());
-            format!("{:?} {} {shape:?} {:?}", reply.code, reply.id, reply.kind)
+            // Where a failure leaves what was asked for, a name may be in the id's place.
+            let id = Some(reply.id).filter(|_| reply.code == MessageReturn::Success);
+            format!("{:?} {id:?} {shape:?} {:?}", reply.code, reply.kind)
         }
     }
 }

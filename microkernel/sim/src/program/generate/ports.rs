@@ -51,7 +51,7 @@ impl Names<'_> {
         // Names above all limits are the ledger's business.
         let name = match (self.rng.below(5), self.any()) {
             (0, _) if self.rng.one_in(4) => self.rng.pick(&[Name::NULL, Name::DEAD]),
-            (0, name) if name != FAR => name,
+            (0 | 4, name) if name != FAR => name,
             (1 | 2, _) => self.chosen(),
             _ if right == FAR => Name(7),
             _ => right,

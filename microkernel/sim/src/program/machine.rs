@@ -1,0 +1,331 @@
+//! What programs ask the host, its processors and their set.
+
+use abi::host::{info, processor, processor_set, statistics};
+use abi::names::Name;
+use interfaces::host::Host;
+use interfaces::mach_host::MachHost;
+use interfaces::processor::{Processor, ProcessorSet};
+use interfaces::task::Task;
+use interfaces::thread::Thread;
+
+use super::World;
+use super::calls::with_right;
+use super::generate::Names;
+use crate::message::Request;
+use crate::model::{Hand, HostOp, MachineOp, Op, ProcessorOp, Seen, Subject, ThreadId};
+
+/// Flavors of `host_info` and `host_statistics`, and one that there is none of.
+const FLAVORS: [u32; 5] = [
+    info::BASIC,
+    info::SCHED,
+    info::PRIORITY,
+    statistics::VM64,
+    99,
+];
+
+/// A number that no task has.
+const NO_TASK: u64 = 9999;
+
+/// Words that the call with the longest answer tells, and two before them.
+const LONGEST: usize = 2 + 128;
+
+/// Words of an entry of a task before its name.
+const TASK: usize = 6;
+
+/// Words of an entry of a thread.
+const THREAD: usize = 6;
+
+impl Names<'_> {
+    /// A call to the host, a processor or their set.
+    pub(super) fn machine(&mut self) -> Op {
+        if self.rng.one_in(3)
+            && let Some(op) = self.processor()
+        {
+            return op;
+        }
+        // Without a right to steer the set, nothing is assigned.
+        let steers =
+            |name: &Name| self.model.is_processor_set(self.task, *name) == Some(Hand::Steer);
+        if self.task == 0 && self.rng.one_in(3) && !self.live().iter().any(steers) {
+            return Op::Host(
+                Hand::Steer,
+                match self.set() {
+                    Some(set) => HostOp::SetControl(set),
+                    None => HostOp::DefaultSet,
+                },
+            );
+        }
+        // The first task alone knows the privileged port.
+        let hand = match self.task == 0 && !self.rng.one_in(3) {
+            true => Hand::Steer,
+            false => Hand::Ask,
+        };
+        if hand == Hand::Ask && self.model.host_name(self.task).is_none() {
+            return self.itself();
+        }
+        let (flavor, room) = (self.rng.pick(&FLAVORS), self.rng.pick(&[40, 40, 40, 4, 1]));
+        let subjects = self.model.subjects(self.task);
+        let (name, subject) = self.rng.pick(&subjects);
+        let priority = self.rng.pick(&[31, 60, 127, 128]);
+        let op = match self.rng.below(20) {
+            0 => MachineOp::Info,
+            1 => MachineOp::Statistics,
+            2 => MachineOp::Tasks,
+            3 => MachineOp::Threads,
+            4 => MachineOp::Task(match subject {
+                Subject::Task(task) => Some(task),
+                Subject::Thread(_) => None,
+            }),
+            5 => MachineOp::Mark,
+            6 if hand == Hand::Ask => MachineOp::Shutdown,
+            7 if hand == Hand::Ask => MachineOp::Reboot,
+            6 | 8 => MachineOp::TraceEnable(2),
+            7 | 9 => MachineOp::FastPath(2),
+            10 => MachineOp::FreeTarget,
+            11 | 12 => MachineOp::SetLimit(name, priority),
+            13 => MachineOp::MachInfo(flavor, room),
+            14 => MachineOp::MachStatistics(flavor, room),
+            15 => {
+                let flavors = [processor::BASIC, processor::CPU_LOAD, 99];
+                MachineOp::ProcessorInfo(self.rng.pick(&flavors))
+            }
+            16 => MachineOp::PageSize,
+            17 => MachineOp::Version,
+            18 => MachineOp::Processors,
+            _ => MachineOp::Sets,
+        };
+        Op::Machine(hand, op)
+    }
+
+    fn processor(&mut self) -> Option<Op> {
+        let room = self.rng.pick(&[8, 8, 8, 2, 1]);
+        let processors = self.model.processors(self.task);
+        let set = self
+            .set()
+            .filter(|set| self.model.is_processor_set(self.task, *set).is_some());
+        let (name, is_set) = match (set, processors.is_empty()) {
+            (Some(set), true) => (set, true),
+            (Some(set), false) if self.rng.one_in(2) => (set, true),
+            (_, false) => (self.rng.pick(&processors), false),
+            (None, true) => return None,
+        };
+        let flavors = [
+            processor::BASIC,
+            processor::CPU_LOAD,
+            processor_set::BASIC,
+            processor_set::LOAD,
+        ];
+        let flavor = self.rng.pick(&flavors);
+        let op = match (self.rng.below(6), is_set) {
+            (0 | 1, true) | (1, false) => ProcessorOp::Info(flavor, room),
+            (2 | 3, true) => ProcessorOp::Statistics(flavor, room),
+            (4, true) => ProcessorOp::Tasks,
+            (_, true) => ProcessorOp::Threads,
+            (0 | 2, false) => ProcessorOp::Assignment,
+            (_, false) => ProcessorOp::Assign(self.set()?),
+        };
+        Some(Op::Processor(name, op))
+    }
+}
+
+impl World {
+    /// The name of the host's port that a thread calls: the privileged one, or what its task knows.
+    fn host_of(&self, thread: ThreadId, hand: Hand) -> Name {
+        match hand {
+            Hand::Steer => self.host,
+            Hand::Ask => {
+                let name = self.model.host_name(self.model.task_of(thread));
+                name.unwrap_or(Name::NULL)
+            }
+        }
+    }
+
+    pub(super) fn machine_call(&mut self, thread: ThreadId, (hand, op): (Hand, MachineOp)) -> Seen {
+        let host = self.host_of(thread, hand);
+        let call = |id: i32, [a, b]: [u64; 2]| Request::call(host).id(id).words([a, b, 0, 0, 0, 0]);
+        let plain = match op {
+            MachineOp::Info => {
+                return self.telling_call(thread, &call(<dyn Host>::INFO.id, [0; 2]));
+            }
+            MachineOp::Statistics => {
+                return self.telling_call(thread, &call(<dyn Host>::STATISTICS.id, [0; 2]));
+            }
+            MachineOp::Tasks => {
+                let seen = self.telling_call(thread, &call(<dyn Host>::TASKS.id, [0; 2]));
+                return self.tasks_told(seen);
+            }
+            MachineOp::Threads => {
+                let seen = self.telling_call(thread, &call(<dyn Host>::THREADS.id, [0; 2]));
+                return self.threads_told(seen);
+            }
+            MachineOp::MachInfo(flavor, room) => {
+                let words = [flavor.into(), room.into()];
+                return self.telling_call(thread, &call(<dyn MachHost>::INFO.id, words));
+            }
+            MachineOp::MachStatistics(flavor, room) => {
+                let words = [flavor.into(), room.into()];
+                return self.telling_call(thread, &call(<dyn MachHost>::STATISTICS.id, words));
+            }
+            MachineOp::ProcessorInfo(flavor) => {
+                let request = call(<dyn MachHost>::PROCESSOR_INFO.id, [flavor.into(), 0]);
+                return match self.telling_call(thread, &request) {
+                    // As long for any number of processors.
+                    Seen::Told(mut words) => {
+                        words.resize(LONGEST, 0);
+                        Seen::Told(words)
+                    }
+                    seen => seen,
+                };
+            }
+            MachineOp::PageSize => {
+                return self.telling_call(thread, &call(<dyn MachHost>::PAGE_SIZE.id, [0; 2]));
+            }
+            MachineOp::Version => {
+                return self.telling_call(thread, &call(<dyn MachHost>::KERNEL_VERSION.id, [0; 2]));
+            }
+            MachineOp::Processors => {
+                let request = call(<dyn MachHost>::PROCESSORS.id, [0; 2]);
+                let seen = self.rights_call(thread, &request);
+                return self.first_processor(thread, seen);
+            }
+            MachineOp::Sets => {
+                return self.rights_call(thread, &call(<dyn MachHost>::PROCESSOR_SETS.id, [0; 2]));
+            }
+            MachineOp::Task(of) => {
+                let number = of.map_or(NO_TASK, |of| self.tasks[of].index().into());
+                call(<dyn Host>::TASK.id, [number, 0])
+            }
+            MachineOp::Mark => call(<dyn Host>::TRACE_MARK.id, [1, 2]),
+            MachineOp::Shutdown => call(<dyn Host>::SHUTDOWN.id, [0; 2]),
+            MachineOp::Reboot => call(<dyn Host>::REBOOT.id, [0; 2]),
+            MachineOp::TraceEnable(on) => call(<dyn Host>::TRACE_ENABLE.id, [on.into(), 0]),
+            MachineOp::FastPath(on) => call(<dyn Host>::SET_FAST_PATH.id, [on.into(), 0]),
+            MachineOp::FreeTarget => call(<dyn Host>::SET_FREE_TARGET.id, [u64::MAX, 0]),
+            MachineOp::SetLimit(name, priority) => {
+                let id = <dyn Host>::SET_PRIORITY_LIMIT.id;
+                with_right(host, (id, name), &[priority.into()])
+            }
+        };
+        self.plain_call(thread, &plain)
+    }
+
+    /// Of the rights to all processors a thread keeps the first one: programs are the same on any number of them.
+    fn first_processor(&mut self, thread: ThreadId, seen: Seen) -> Seen {
+        let Seen::Told(mut names) = seen else {
+            return seen;
+        };
+        assert_eq!(names.len(), self.sim.machine.cpus().count());
+        let mut user = self.sim.on(self.threads[thread].0);
+        for name in names.drain(1..).rev() {
+            assert_eq!(user.deallocate(Name(name as u32)), Ok(()));
+        }
+        Seen::Told(names)
+    }
+
+    /// A task of the program, by the kernel's number.
+    fn task_of_number(&self, number: u64) -> u64 {
+        let mut known = self.tasks.iter().enumerate().rev();
+        let known =
+            known.find(|(task, of)| !self.model.is_over(*task) && u64::from(of.index()) == number);
+        known.map_or(u64::MAX, |(task, _)| task as u64)
+    }
+
+    fn tasks_told(&self, seen: Seen) -> Seen {
+        let Seen::Told(words) = seen else {
+            return seen;
+        };
+        let (mut told, mut rest) = (Vec::new(), &words[1..]);
+        for _ in 0..words[0] {
+            // Index, threads, pages, names, identity, time, and a name with its length.
+            told.extend([self.task_of_number(rest[0]), rest[1], rest[3], rest[4]]);
+            rest = &rest[TASK + 1 + (rest[TASK] as usize).div_ceil(8)..];
+        }
+        Seen::Told(told)
+    }
+
+    fn threads_told(&self, seen: Seen) -> Seen {
+        let Seen::Told(words) = seen else {
+            return seen;
+        };
+        let entries = words[1..].chunks(THREAD).take(words[0] as usize);
+        let told = entries.flat_map(|entry| {
+            let thread = self
+                .thread_of(entry[0])
+                .map_or(u64::MAX, |thread| thread as u64);
+            [
+                thread,
+                self.task_of_number(entry[1]),
+                u64::from(entry[3] != 0),
+            ]
+        });
+        Seen::Told(told.collect())
+    }
+
+    pub(super) fn processor_call(
+        &mut self,
+        thread: ThreadId,
+        (name, op): (Name, ProcessorOp),
+    ) -> Seen {
+        let is_set = self
+            .model
+            .is_processor_set(self.threads[thread].1, name)
+            .is_some();
+        let call = |id: i32, words: [u32; 2]| {
+            let [a, b] = words.map(u64::from);
+            Request::call(name).id(id).words([a, b, 0, 0, 0, 0])
+        };
+        match op {
+            ProcessorOp::Info(flavor, room) => {
+                let id = match is_set {
+                    true => <dyn ProcessorSet>::INFO.id,
+                    false => <dyn Processor>::INFO.id,
+                };
+                self.telling_call(thread, &call(id, [flavor, room]))
+            }
+            ProcessorOp::Statistics(flavor, room) => self.telling_call(
+                thread,
+                &call(<dyn ProcessorSet>::STATISTICS.id, [flavor, room]),
+            ),
+            ProcessorOp::Assignment => {
+                self.plain_call(thread, &call(<dyn Processor>::ASSIGNMENT.id, [0; 2]))
+            }
+            ProcessorOp::Assign(set) => {
+                let id = <dyn Processor>::ASSIGN.id;
+                self.plain_call(thread, &with_right(name, (id, set), &[]))
+            }
+            ProcessorOp::Tasks => {
+                let seen = self.rights_call(thread, &call(<dyn ProcessorSet>::TASKS.id, [0; 2]));
+                self.with_numbers(thread, seen, <dyn Task>::INFO.id)
+            }
+            ProcessorOp::Threads => {
+                let seen = self.rights_call(thread, &call(<dyn ProcessorSet>::THREADS.id, [0; 2]));
+                self.with_numbers(thread, seen, <dyn Thread>::INFO.id)
+            }
+        }
+    }
+
+    /// Names of tasks or threads, each with the number of whom it stands for, as that tells itself.
+    fn with_numbers(&mut self, thread: ThreadId, seen: Seen, info: i32) -> Seen {
+        let Seen::Told(names) = seen else {
+            return seen;
+        };
+        let mut told = Vec::new();
+        for name in names {
+            let request = Request::call(Name(name as u32)).id(info);
+            let number = match self.telling_call(thread, &request) {
+                Seen::Told(words) => words[0],
+                _ => u64::MAX,
+            };
+            told.extend([
+                name,
+                match info == <dyn Task>::INFO.id {
+                    true => self.task_of_number(number),
+                    false => self
+                        .thread_of(number)
+                        .map_or(u64::MAX, |thread| thread as u64),
+                },
+            ]);
+        }
+        Seen::Told(told)
+    }
+}
