@@ -110,10 +110,14 @@ pub(super) fn others_stop(boot: &Boot) -> Result<()> {
         let levels = seen.iter().map(Processor::is_in_user_mode);
         let mut places = seen.iter().map(|cpu| boot.symbolised(&cpu.place));
         match levels.collect::<Vec<_>>()[..] {
-            _ if broken => match places.any(|place| place.contains("non_maskable_entry")) {
-                true => "quit\n".into(),
-                false => LOOK.into(),
-            },
+            _ if broken => {
+                let stopped = places.any(|place| place.contains("non_maskable_entry"));
+                // The one that panics stands still when it has said all.
+                match stopped && seen.iter().all(|cpu| cpu.halts) {
+                    true => "quit\n".into(),
+                    false => LOOK.into(),
+                }
+            }
             [spins, other] if spins != other => {
                 broken = true;
                 format!("mce {} {ERROR}\n{LOOK}", u32::from(spins))
@@ -164,6 +168,8 @@ struct Processor {
     level: String,
     /// `RIP=`, in hexadecimal.
     place: String,
+    /// `HLT=1`: it waits for an interrupt.
+    halts: bool,
 }
 
 impl Processor {
@@ -176,8 +182,11 @@ impl Processor {
                     .find_map(|word| word.strip_prefix(key));
                 word.unwrap_or_default().to_owned()
             };
-            let (level, place) = (after("CPL="), after("RIP="));
-            Self { level, place }
+            Self {
+                level: after("CPL="),
+                place: after("RIP="),
+                halts: after("HLT=") == "1",
+            }
         };
         said.split("CPU#").skip(1).map(of_one).collect()
     }
