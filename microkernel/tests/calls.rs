@@ -25,9 +25,7 @@ fn pair(path: Path) -> Pair {
     });
     let client = sim.first();
     sim.on(client).register_buffer();
-    let server = sim.add_task();
-    let port = sim.on(server).port();
-    let service = sim.give(server, port, disposition::MAKE_SEND, client);
+    let (server, port, service) = sim.add_server(client);
     Pair {
         sim,
         client,

@@ -26,11 +26,8 @@ fn both(story: impl Fn(&mut Pair)) {
             ..Config::default()
         });
         let client = sim.add_task();
-        let server = sim.add_task();
-        let port = sim.on(server).port();
-        let service = sim.give(server, port, disposition::MAKE_SEND, client);
+        let (server, port, service) = sim.add_server(client);
         for thread in [client, server] {
-            sim.on(thread).register_buffer();
             sim.on(thread).touch_buffer();
         }
         story(&mut Pair {

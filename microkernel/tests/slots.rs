@@ -16,9 +16,7 @@ fn served(path: Path) -> (Sim, FrameIndex, FrameIndex) {
         ..Config::default()
     });
     let client = sim.add_task();
-    let server = sim.add_task();
-    let port = sim.on(server).port();
-    let service = sim.give(server, port, disposition::MAKE_SEND, client);
+    let (server, port, service) = sim.add_server(client);
     let waits = Request::receive(port);
     assert_eq!(sim.on(server).start_message(&waits), None);
     let call = Request::call(service);

@@ -1,6 +1,6 @@
 //! The trace ring tells every hop of a message, on the fast path and off it.
 
-use abi::names::{Name, disposition};
+use abi::names::Name;
 use abi::notify::pending;
 use abi::trace::{Kind, NONE, Record, message, wait};
 use abi::trap::TIMER_ARM;
@@ -29,9 +29,7 @@ fn pair(path: Path) -> Pair {
         ..Config::default()
     });
     let client = sim.first();
-    let server = sim.add_task();
-    let port = sim.on(server).port();
-    let service = sim.give(server, port, disposition::MAKE_SEND, client);
+    let (server, port, service) = sim.add_server(client);
     sim.kernel.set_trace_detail(Detail::Messages);
     let start = sim.kernel.trace().next_sequence();
     Pair {

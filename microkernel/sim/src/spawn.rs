@@ -1,6 +1,6 @@
 //! More tasks and threads, through the kernel's staging calls.
 
-use abi::names::Name;
+use abi::names::{Name, disposition};
 use abi::task::Limits;
 use abi::thread_state::ThreadState;
 use abi::trap::VM_ALLOCATE;
@@ -36,6 +36,18 @@ impl Sim {
         assert_eq!(made, Ok(image::DATA));
         self.on(thread).register_buffer();
         thread
+    }
+
+    /// A server in a task of its own for a client: its thread, its name for its port, and the client's name for a send
+    /// right to that.
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    pub fn add_server(&mut self, client: FrameIndex) -> (FrameIndex, Name, Name) {
+        let server = self.add_task();
+        let port = self.on(server).port();
+        let service = self.give(server, port, disposition::MAKE_SEND, client);
+        (server, port, service)
     }
 
     /// Another thread of `beside`'s task, with its message buffer.

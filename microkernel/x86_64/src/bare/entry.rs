@@ -205,7 +205,8 @@ fn pass((direct, shape): (Direct, Shape), (word, names, receive): (u64, u64, u64
     go_on(kernel, passed, (shape, word, names, receive))
 }
 
-/// One right, whatever the data.
+/// One right, whatever the data. It asks as `pass` does, and not through it: a function that is handed over is not compiled
+/// into its caller, and a short call would not be straight code any more.
 #[inline(never)]
 fn letter_with_right(direct: Direct, word: u64, names: u64, receive: u64) -> ! {
     stretch::begin(Cause::Message((receive >> 32) as u32));
