@@ -50,15 +50,22 @@ fn depress(sim: &mut Sim, thread: FrameIndex, until: u64) {
     sim.trap(cpu, trap::THREAD_SWITCH, &arguments);
 }
 
+/// Two threads of a task, one of them before the other; the first thread of all comes before both.
+fn rivals(world: &World, child: &Child<'_>) -> [(FrameIndex, Give); 2] {
+    world.first_comes_first();
+    [60, 10].map(|priority| {
+        let (thread, right) = child.thread();
+        world.thread(right).set_priority(priority, 1).unwrap();
+        (thread, right)
+    })
+}
+
 // covers: T-11
 #[test]
 fn a_depressed_thread_runs_after_all_others_until_its_time_is_over() {
     let world = World::single();
     let child = world.child();
-    let [(high, high_right), (low, low_right)] = [(); 2].map(|()| child.thread());
-    world.first_comes_first();
-    world.thread(high_right).set_priority(60, 1).unwrap();
-    world.thread(low_right).set_priority(10, 1).unwrap();
+    let [(high, high_right), (low, low_right)] = rivals(&world, &child);
     assert_eq!(
         code(world.thread(high_right).depress_abort()),
         K::NotDepressed
@@ -116,10 +123,7 @@ fn a_depressed_thread_runs_after_all_others_until_its_time_is_over() {
 fn a_depressed_thread_has_a_priority_that_it_is_given_when_it_is_depressed_no_more() {
     let world = World::single();
     let child = world.child();
-    let [(high, high_right), (low, low_right)] = [(); 2].map(|()| child.thread());
-    world.first_comes_first();
-    world.thread(high_right).set_priority(60, 1).unwrap();
-    world.thread(low_right).set_priority(10, 1).unwrap();
+    let [(high, high_right), (low, low_right)] = rivals(&world, &child);
     let end = world.rest(1_000_000_000);
     depress(&mut world.sim.borrow_mut(), high, u64::MAX);
     world.wake_first(end);
