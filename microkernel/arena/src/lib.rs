@@ -312,10 +312,21 @@ impl<T, K> Arena<T, K> {
     ///
     /// `None` when the id is stale, or the slot's generations are used up.
     pub fn renew(&mut self, id: Id<K>) -> Option<Id<K>> {
+        self.renew_times(id, 1)
+    }
+
+    /// As [`renew`](Self::renew), so many times at once.
+    pub fn renew_times(&mut self, id: Id<K>, times: u32) -> Option<Id<K>> {
         self.get(id)?;
+        let more = u64::from(times).checked_mul(2 * GENERATION)?;
         let slot = self.slot_mut(id.index());
-        slot.stamp = slot.stamp.checked_add(2 * GENERATION)?;
+        slot.stamp = slot.stamp.checked_add(more)?;
         Id::from_bits(slot.stamp)
+    }
+
+    /// How often an object with this id can be renewed.
+    pub fn renewals(id: Id<K>) -> u32 {
+        (u32::MAX - id.generation()) / 2
     }
 
     fn reuse(&mut self) -> u32 {

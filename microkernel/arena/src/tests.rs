@@ -161,3 +161,18 @@ fn a_slot_whose_generations_are_used_up_is_used_no_more() {
         assert_eq!(arena.get(last), None);
     }
 }
+
+/// What [`Arena::renewals`] says is how often it goes, and what fails changes nothing.
+#[test]
+fn an_object_is_renewed_as_often_as_is_said() {
+    let mut arena = arena::<u64>(1);
+    let first = arena.insert(7).unwrap();
+    let left = Arena::<u64>::renewals(first);
+    assert_eq!(arena.renew_times(first, left + 1), None);
+    let last = arena.renew_times(first, left).unwrap();
+    assert_eq!((arena.get(first), arena.get(last)), (None, Some(&7)));
+    assert_eq!(Arena::<u64>::renewals(last), 0);
+    assert_eq!(arena.renew(last), None);
+    assert_eq!(arena.renew_times(first, 1), None, "its id is stale");
+    assert_eq!(arena.remove(last), Some(7));
+}

@@ -15,7 +15,7 @@ use super::port::Kind;
 use super::right::Right;
 use super::send::Call;
 use super::stage::Stage;
-use super::{Context, Ipc};
+use super::{Context, Ipc, Ports};
 use crate::base::KernResult;
 use crate::base::ids::{BufferId, MessageId, PortId, SpaceId, ThreadId};
 use crate::base::ledger::{Ledgers, Resource};
@@ -34,6 +34,9 @@ pub enum Received {
 
 /// What a port-destroyed notification consists of: one descriptor.
 pub(super) const PORT_DESTROYED_SHAPE: Shape = Shape::buffered(0, 1);
+
+/// Renewals that a reply port keeps for its own end.
+const WORN: u32 = 1;
 
 /// Why a wait ends without what was waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -506,6 +509,9 @@ impl Ipc {
             return;
         };
         let old = record.reply_port;
+        if Ports::renewals(old) <= WORN {
+            return self.replace_reply_port(cx, thread);
+        }
         let Some(new) = self.ports.renew(old) else {
             return;
         };
@@ -515,6 +521,23 @@ impl Ipc {
         }
         while let Some(mut message) = self.take(cx.ledgers, new) {
             self.destroy_message(cx, &mut message);
+        }
+    }
+
+    /// A thread gets another reply port, for its own has had nearly as many epochs as ids can tell apart. Without memory for
+    /// one the thread ends: an epoch that did not would let a late reply answer a later call.
+    #[cold]
+    fn replace_reply_port<M: Machine>(&mut self, cx: &mut Context<'_, M>, thread: ThreadId) {
+        let fresh = self.create_port(Kind::Reply(thread));
+        let Some(record) = cx.sched.threads.get_mut(thread) else {
+            return;
+        };
+        match fresh {
+            Ok(fresh) => {
+                let worn = core::mem::replace(&mut record.reply_port, fresh);
+                self.release(Right::Receive(worn));
+            }
+            Err(_) => record.flags |= Flags::TERMINATE,
         }
     }
 

@@ -11,8 +11,9 @@ use abi::thread_state::ThreadState;
 use super::Kernel;
 use crate::base::KernResult;
 use crate::base::ids::{TaskId, ThreadId};
+use crate::ipc::Ports;
 use crate::ipc::agenda::Progress;
-use crate::machine::{Cpu, Machine};
+use crate::machine::{Cpu, FrameIndex, Machine};
 use crate::sched::thread::DEFAULT_PRIORITY;
 use crate::task::{NewTask, NewThread};
 
@@ -90,6 +91,22 @@ impl Kernel {
                 layers.ipc.release(right);
                 KernReturn::ResourceShortage
             })
+    }
+
+    /// Makes a thread's reply port as old as one that has had all epochs but the last.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: no such thread.
+    pub fn stage_worn_reply_port(&mut self, thread: FrameIndex) -> KernResult<()> {
+        let sched = &mut self.sched;
+        let id = sched.threads.id_at(thread);
+        let record = id.and_then(|id| sched.threads.get_mut(id));
+        let record = record.ok_or(KernReturn::InvalidArgument)?;
+        let port = record.reply_port;
+        let times = Ports::renewals(port).saturating_sub(1);
+        let worn = self.ipc.ports.renew_times(port, times);
+        record.reply_port = worn.ok_or(KernReturn::InvalidArgument)?;
+        Ok(())
     }
 
     /// Begins the end of a task.
