@@ -47,6 +47,7 @@ const NEVER: &[(&str, Outcome)] = &[
     ("PortsNames", Outcome::Refused),
     ("PortsRights", Outcome::Refused),
     // They come with a message, or there is none.
+    ("ReceiveInterrupt", Outcome::Refused),
     ("ReceiveMemories", Outcome::Refused),
     ("ReceiveMemory", Outcome::Refused),
     ("ReceivePages", Outcome::Refused),
@@ -81,6 +82,10 @@ const NEVER: &[(&str, Outcome)] = &[
     ("MachinePageSize", Outcome::Refused),
     ("MachineVersion", Outcome::Refused),
     ("ProcessorAssignment", Outcome::Refused),
+    // Programs call them of what they fit.
+    ("LineUnbind", Outcome::Refused),
+    ("LineRaise", Outcome::Refused),
+    ("RangeBounds", Outcome::Refused),
     // Programs call these to be refused.
     ("MachineShutdown", Outcome::Done),
     ("MachineReboot", Outcome::Done),
@@ -112,7 +117,7 @@ const NEVER: &[(&str, Outcome)] = &[
 ];
 
 /// How many calls a [`Tally`] tells apart.
-const CALLS: usize = 186;
+const CALLS: usize = 197;
 
 /// How many more programs may reach what those before have not.
 const MORE: u64 = 400;
@@ -150,6 +155,9 @@ const CODES: &str = "
     KeptClear: NotSupported
     KeptGet: Failure InvalidArgument NotSupported
     KeptSet: InvalidArgument NotSupported
+    LineAcknowledge: InvalidName InvalidRight
+    LineBind: InvalidCapability
+    LineGet: InvalidArgument ResourceShortage
     MachineMachInfo: Failure InvalidArgument
     MachineMachStatistics: Failure InvalidArgument
     MachineProcessorInfo: InvalidArgument
@@ -175,6 +183,9 @@ const CODES: &str = "
     ProcessorInfo: Failure InvalidArgument
     ProcessorStatistics: Failure InvalidArgument
     ProcessorTasks: NoAccess
+    RangeGet: InvalidArgument MigBadArguments
+    RangeRead: InvalidArgument InvalidName InvalidRight
+    RangeWrite: InvalidArgument InvalidName InvalidRight
     Receive: ReceiveInterrupted ReceiveInvalidName ReceivePortChanged ReceiveTimedOut ReceiveTooLarge
     ReceiveLarge: ReceiveInterrupted ReceiveInvalidName ReceivePortChanged ReceiveTimedOut ReceiveTooLarge
     Refs: InvalidName InvalidValue

@@ -104,6 +104,7 @@ impl Model {
         self.clear_receiver(port);
         self.ports[port].holder = Holder::Nobody;
         self.end_semaphore(port);
+        self.end_device(port);
         for task in 0..self.tasks.len() {
             for name in self.names_of(task, port) {
                 self.name_dies(task, name);

@@ -17,6 +17,7 @@ mod body;
 mod control;
 mod count;
 mod death;
+mod device;
 mod ends;
 mod exceptions;
 mod futex;
@@ -54,6 +55,8 @@ use crate::spawn::LIMITS;
 pub use asks::AskOp;
 use body::Part;
 pub use control::ControlOp;
+use device::Device;
+pub use device::{Drive, LineOp, RangeOp, register};
 pub use ends::Subject;
 pub use exceptions::{Form, HandlerOp, Level};
 use exceptions::{Handler, Owner};
@@ -200,6 +203,8 @@ pub enum Op {
     Machine(Hand, MachineOp),
     /// Of a processor, or of the set.
     Processor(Name, ProcessorOp),
+    Line(LineOp),
+    Range(RangeOp),
     /// Of the task or thread that the name holds a right to.
     Policy(Name, Subject, PolicyOp),
     /// The same.
@@ -228,6 +233,14 @@ pub enum Op {
 impl Op {
     /// Whether it is done by a message that the kernel answers, or may end so.
     fn is_call(&self) -> bool {
+        match self {
+            Self::Line(op) => op.is_call(),
+            Self::Range(op) => op.is_call(),
+            _ => self.is_always_call(),
+        }
+    }
+
+    fn is_always_call(&self) -> bool {
         matches!(
             self,
             Self::Semaphore(_)
@@ -403,6 +416,7 @@ struct Port {
     destroyed: Option<PortId>,
     /// What the kernel has behind it.
     semaphore: Option<Semaphore>,
+    device: Option<Device>,
 }
 
 impl Port {
@@ -434,12 +448,13 @@ impl Port {
 
 impl Message {
     /// Messages of one lane come in order (M-14): those of tasks, the notifications that a send-once
-    /// right was lost, a timer's, and all other notifications.
+    /// right was lost, a timer's, an interrupt line's, and all other notifications.
     fn lane(&self) -> u8 {
         match self.id {
             _ if !self.from_kernel => 0,
             abi::notify::SEND_ONCE => 1,
             abi::notify::pending::TIMER => 3,
+            abi::notify::pending::INTERRUPT => 4,
             _ => 2,
         }
     }
@@ -541,6 +556,7 @@ pub struct Model {
     time: time::Time,
     told: asks::Told,
     machine: machine::Machine,
+    lines: device::Lines,
     batch: u64,
     /// What the trap that is judged tried with a guarded port: codes of `EXC_GUARD`.
     misuse: Option<[u64; 2]>,
@@ -563,6 +579,7 @@ impl Model {
             time: time::Time::default(),
             told: asks::Told::default(),
             machine: machine::Machine::default(),
+            lines: device::Lines::default(),
             batch: 0,
             misuse: None,
             unsettled: false,
@@ -662,6 +679,12 @@ impl Model {
             (Op::Machine(hand, op), Some(seen)) => self
                 .machine_op(task, (*hand, *op), seen)
                 .map_err(|why| format!("{op:?}: {why}")),
+            (Op::Line(op), Some(seen)) => self
+                .line_op(task, *op, seen)
+                .map_err(|why| format!("{op:x?}: {why}")),
+            (Op::Range(op), Some(seen)) => self
+                .range_op(task, *op, seen)
+                .map_err(|why| format!("{op:x?}: {why}")),
             (Op::Processor(name, op), Some(seen)) => self
                 .processor_op(task, (*name, *op), seen)
                 .map_err(|why| format!("{op:?}: {why}")),
@@ -750,6 +773,7 @@ impl Model {
             deadline: None,
             destroyed: None,
             semaphore: None,
+            device: None,
         });
         self.ports.len() - 1
     }

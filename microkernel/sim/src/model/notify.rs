@@ -42,7 +42,9 @@ impl Model {
 
     /// N-02: after a send right to the port is gone.
     pub(super) fn senders_changed(&mut self, port: PortId) {
-        if self.ports[port].semaphore.is_some() && self.send_rights(port) == 0 {
+        let state = &self.ports[port];
+        let ends = state.semaphore.is_some() || state.device.is_some();
+        if ends && self.send_rights(port) == 0 {
             return self.die(port);
         }
         self.leave_task(port);

@@ -84,13 +84,18 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     if model.has_reply_right(thread) && names.rng.one_in(8) {
         return Op::TakeSlot;
     }
+    if names.rng.one_in(8)
+        && let Some(op) = names.drive()
+    {
+        return op;
+    }
     if patience == Patience::MayWait
         && names.rng.one_in(4)
         && let Some(request) = names.meet()
     {
         return Op::Message(names.worded(request));
     }
-    match names.rng.below(140) {
+    match names.rng.below(148) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -118,7 +123,8 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         128..132 => names.time(patience),
         132..134 => names.ask(),
         134..136 => names.state(),
-        136.. => names.machine(),
+        136..143 => names.machine(),
+        143.. => names.device(),
         _ => Op::Message(names.message(patience)),
     }
 }

@@ -1,5 +1,6 @@
 //! Calls to the host, its clocks and its processor set, and how threads ask to be scheduled.
 
+use abi::clock::which;
 use abi::host::special;
 use abi::names::{Name, port_type};
 use abi::task::{DEFAULT_PRIORITY, policy};
@@ -71,7 +72,9 @@ impl Names<'_> {
         if hand == Hand::Ask && self.model.host_name(self.task).is_none() {
             return Op::Itself(SelfOp::HostSelf);
         }
-        let which = self.rng.below(3) as u32;
+        let which = self
+            .rng
+            .pick(&[which::SYSTEM, which::CALENDAR, which::CALENDAR, 2]);
         let special = self.rng.pick(&SPECIALS);
         Op::Host(
             hand,

@@ -12,7 +12,7 @@ use super::World;
 use super::calls::with_right;
 use super::generate::Names;
 use crate::message::Request;
-use crate::model::{Hand, HostOp, MachineOp, Op, ProcessorOp, Seen, Subject, ThreadId};
+use crate::model::{Hand, HostOp, MachineOp, Op, ProcessorOp, Seen, TaskId, ThreadId};
 
 /// Flavors of `host_info` and `host_statistics`, and one that there is none of.
 const FLAVORS: [u32; 5] = [
@@ -38,7 +38,7 @@ const THREAD: usize = 6;
 impl Names<'_> {
     /// A call to the host, a processor or their set.
     pub(super) fn machine(&mut self) -> Op {
-        if self.rng.one_in(3)
+        if self.rng.one_in(2)
             && let Some(op) = self.processor()
         {
             return op;
@@ -63,19 +63,20 @@ impl Names<'_> {
         if hand == Hand::Ask && self.model.host_name(self.task).is_none() {
             return self.itself();
         }
+        if hand == Hand::Steer && self.rng.one_in(6) && self.model.processors(self.task).is_empty()
+        {
+            return Op::Machine(hand, MachineOp::Processors);
+        }
         let (flavor, room) = (self.rng.pick(&FLAVORS), self.rng.pick(&[40, 40, 40, 4, 1]));
         let subjects = self.model.subjects(self.task);
-        let (name, subject) = self.rng.pick(&subjects);
+        let (name, _) = self.rng.pick(&subjects);
         let priority = self.rng.pick(&[31, 60, 127, 128]);
         let op = match self.rng.below(20) {
             0 => MachineOp::Info,
             1 => MachineOp::Statistics,
             2 => MachineOp::Tasks,
             3 => MachineOp::Threads,
-            4 => MachineOp::Task(match subject {
-                Subject::Task(task) => Some(task),
-                Subject::Thread(_) => None,
-            }),
+            4 => MachineOp::Task(self.some_task()),
             5 => MachineOp::Mark,
             6 if hand == Hand::Ask => MachineOp::Shutdown,
             7 if hand == Hand::Ask => MachineOp::Reboot,
@@ -95,6 +96,13 @@ impl Names<'_> {
             _ => MachineOp::Sets,
         };
         Op::Machine(hand, op)
+    }
+
+    /// A task that this one knows: mostly.
+    fn some_task(&mut self) -> Option<TaskId> {
+        let known = self.model.controls(self.task);
+        let none = known.is_empty() || self.rng.one_in(3);
+        (!none).then(|| self.rng.pick(&known).1)
     }
 
     fn processor(&mut self) -> Option<Op> {

@@ -9,6 +9,7 @@ mod bodies;
 mod buffer;
 mod calls;
 mod control;
+mod device;
 mod futex;
 mod generate;
 mod held;

@@ -7,6 +7,7 @@ use abi::PAGE_SIZE;
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::descriptor;
 use abi::names::{Name, disposition};
+use abi::notify::pending;
 use abi::registers::options;
 
 use crate::message::{Body, Request};
@@ -44,6 +45,8 @@ pub(super) fn call(op: &Op) -> String {
         Op::Timer(op) => format!("Timer{op:?}"),
         Op::Machine(_, op) => format!("Machine{op:?}"),
         Op::Processor(_, op) => format!("Processor{op:?}"),
+        Op::Line(op) => format!("Line{op:?}"),
+        Op::Range(op) => format!("Range{op:?}"),
         Op::State(_, _, op) => format!("Thread{op:?}"),
         Op::Ask(_, Subject::Task(_), op) => format!("Task{op:?}"),
         Op::Ask(_, Subject::Thread(_), op) => format!("Thread{op:?}"),
@@ -117,13 +120,14 @@ pub(super) fn passed(op: &Op) -> Option<(String, Outcome)> {
     Some((format!("Pass{phases}{kind}"), Outcome::Done))
 }
 
-/// The kinds of parts that a message brought.
+/// The kinds of parts that a message brought, and whether it tells of interrupts.
 pub(super) fn brought(seen: &Seen) -> Vec<(String, Outcome)> {
-    let body = match seen {
-        Seen::Message(reply) => reply.body.as_ref(),
-        _ => None,
+    let Seen::Message(reply) = seen else {
+        return Vec::new();
     };
-    let rows = kinds(body).map(|kind| (format!("Receive{kind}"), Outcome::Done));
+    let fires = reply.id == pending::INTERRUPT && reply.code == MessageReturn::Success;
+    let all = kinds(reply.body.as_ref()).chain(fires.then_some("Interrupt"));
+    let rows = all.map(|kind| (format!("Receive{kind}"), Outcome::Done));
     rows.collect()
 }
 

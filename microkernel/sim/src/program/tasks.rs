@@ -79,6 +79,7 @@ impl Names<'_> {
             7.. if self.model.has_memory(of) && self.model.living_threads() < MOST_THREADS => {
                 TaskOp::CreateThread(self.new_registers())
             }
+            3 if self.rng.one_in(2) => TaskOp::Info,
             3 => TaskOp::Threads,
             4 | 5 => TaskOp::ThreadOf((threads < self.model.threads()).then_some(threads)),
             6 => TaskOp::SetName(b'a' + threads as u8),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, disposition, port_type, right};
-use abi::start::names::HOST_PRIVILEGED;
+use abi::start::names::{HOST_PRIVILEGED, INTERRUPT_ROOT, IO_ROOT};
 use abi::trap;
 use microkernel::kernel::Census;
 use microkernel::machine::FrameIndex;
@@ -56,12 +56,21 @@ pub struct World {
     pub(super) selves: Vec<Selves>,
     /// The first task's name of the privileged host port.
     pub(super) host: Name,
+    /// The first task's names of the roots of devices.
+    pub(super) roots: Roots,
     /// The first task's names of the others and their threads.
     pub(super) others: Vec<Name>,
     /// By task of the model: the kernel's.
     pub(super) tasks: Vec<microkernel::base::ids::TaskId>,
     /// What there was before the program and the other tasks.
     baseline: Baseline,
+}
+
+/// Names that the first task has from the start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Roots {
+    pub(super) interrupt: Name,
+    pub(super) io: Name,
 }
 
 /// Names that a thread has from the start.
@@ -125,6 +134,10 @@ impl World {
             .map(|(thread, _)| Selves::of(&mut sim, *thread))
             .collect();
         let host = sim.on(first).root(HOST_PRIVILEGED);
+        let roots = Roots {
+            interrupt: sim.on(first).root(INTERRUPT_ROOT),
+            io: sim.on(first).root(IO_ROOT),
+        };
         for own in &selves {
             calls::touch_handlers(&mut sim, first, own);
         }
@@ -155,6 +168,7 @@ impl World {
             threads,
             selves,
             host,
+            roots,
             others: Vec::new(),
             tasks: kernel_tasks,
             baseline,
@@ -253,6 +267,7 @@ impl World {
         while self.sim.deliver() {}
         self.sim.kernel.stage_rest(&mut self.sim.machine);
         self.sim.kernel.check(&self.sim.machine)?;
+        self.all_masked()?;
         let mut now = Baseline::of(&self.sim);
         // What the first task wrote while a child had a copy may be there twice: its buffers split its memory, and what
         // lies behind one part stays with the others.
@@ -432,6 +447,8 @@ impl World {
             }
             Op::Machine(hand, op) => return Some(self.machine_call(thread, (*hand, *op))),
             Op::Processor(name, op) => return Some(self.processor_call(thread, (*name, *op))),
+            Op::Line(op) => return Some(self.line(thread, *op)),
+            Op::Range(op) => return Some(self.range(thread, *op)),
             Op::Ask(name, subject, op) => return Some(self.ask(thread, (*name, *subject, *op))),
             Op::State(name, of, op) => return Some(self.state_call(thread, (*name, *of, *op))),
             Op::Kept(op) => return Some(self.kept(thread, op)),

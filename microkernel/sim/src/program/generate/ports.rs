@@ -39,6 +39,7 @@ impl Names<'_> {
         let right = match self.rng.below(4) {
             0 => self.of_kind(port_type::SEND_ONCE | port_type::DEAD_NAME),
             1 => Name::REPLY_SLOT,
+            2 => self.of_kind(port_type::RECEIVE),
             _ => self.any(),
         };
         let disposition = match self.disposition(right) {
