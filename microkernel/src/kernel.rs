@@ -425,6 +425,7 @@ impl Kernel {
         let what = (trace::NONE, 0);
         self.sched.note(machine, cpu, TraceKind::Timer, what);
         self.sched.count_waiting(cpu, now);
+        self.sched.age(machine, cpu, now);
         let next = self.ipc.fire_timers(now, DEADLINES);
         self.sched.set_port_deadline(machine, cpu, next);
         self.sched.end_slice(machine, cpu);

@@ -11,6 +11,7 @@
 
 mod account;
 pub mod actions;
+mod aging;
 mod check;
 pub mod cpus;
 mod depress;
@@ -44,6 +45,7 @@ use crate::base::tree::Tree;
 use crate::base::usage::Usage;
 use crate::machine::{Cpu, MAX_CPUS, Machine, NEVER, Time};
 use account::Turn;
+use aging::Aging;
 use cpus::CpuState;
 use load::Load;
 
@@ -74,6 +76,8 @@ pub struct Sched {
     turns: [Turn; MAX_CPUS],
     /// How busy the machine is.
     load: Load,
+    /// Who waits too long.
+    aging: Aging,
     /// One past the highest CPU that is online: where a search among them ends.
     cpu_end: usize,
     /// The highest priority that waits in any run queue; −1: none does.
@@ -108,6 +112,7 @@ impl Sched {
             cpus: [const { CpuState::OFF }; MAX_CPUS],
             turns: [Turn::default(); MAX_CPUS],
             load: Load::default(),
+            aging: Aging::default(),
             cpu_end: 0,
             highest: -1,
             woken: ThreadQueue::default(),

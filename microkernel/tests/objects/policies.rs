@@ -5,7 +5,8 @@ use abi::task::{BACKGROUND_PRIORITY, DEFAULT_PRIORITY, policy};
 use abi::trap;
 use interfaces::bounded::List;
 use interfaces::thread::Thread;
-use sim::Config;
+use microkernel::machine::FrameIndex;
+use sim::{Config, Sim};
 
 use crate::world::{World, code};
 
@@ -184,6 +185,62 @@ fn a_thread_that_computes_longer_than_it_said_gives_way_until_its_period_is_over
     world.release(right);
     child.end();
     world.at_baseline();
+}
+
+/// What a thread does that wants a CPU for itself, each time that it has run for nine tenths of a slice.
+type Habit = fn(&mut Sim, FrameIndex);
+
+/// How many slices of a thousand two threads ran, of which the first one has a habit, and the second one computes, at a
+/// priority that is so much higher than usual. The first thread of all computes, too.
+fn share_with(habit: Habit, precedence: i32) -> (u64, u64) {
+    let world = World::single();
+    let child = world.child();
+    let [keen, meek] = [(); 2].map(|()| child.thread());
+    let set = |right, flavor, word| {
+        let thread = world.client::<dyn Thread>(right);
+        thread.set_policy(flavor, list(&[word])).unwrap();
+    };
+    set(meek.1, policy::PRECEDENCE, precedence as u32);
+    set(keen.1, policy::STANDARD, 0);
+    for _ in 0..1_000 {
+        let mut sim = world.sim.borrow_mut();
+        sim.pass_time(9 * MS);
+        if sim.cpu_of(keen.0).is_some() {
+            habit(&mut sim, keen.0);
+        }
+        sim.pass_time(MS);
+    }
+    let asleep = &[u64::MAX];
+    world
+        .sim
+        .borrow_mut()
+        .on(keen.0)
+        .start(trap::WAIT_UNTIL, asleep);
+    let shares = [keen.1, meek.1].map(|right| {
+        let time = world.client::<dyn Thread>(right).info().unwrap().cpu_time;
+        world.release(right);
+        time / (10 * MS)
+    });
+    child.end();
+    world.at_baseline();
+    (shares[0], shares[1])
+}
+
+// covers: T-10
+#[test]
+fn no_thread_of_ordinary_priority_keeps_a_cpu_from_those_that_share_time() {
+    let computes: Habit = |_, _| {};
+    let naps: Habit = |sim, keen| {
+        let soon = sim.now() + 1_000;
+        assert_eq!(sim.on(keen).start(trap::WAIT_UNTIL, &[soon]), None);
+        sim.pass_time(1_000);
+    };
+    for habit in [computes, naps] {
+        let (keen, meek) = share_with(habit, 0);
+        assert!(keen > 800 && meek > 45, "{keen}, {meek}");
+        let (keen, meek) = share_with(habit, -1);
+        assert!(keen > 800 && meek < 5, "{keen}, {meek}: as it was wished");
+    }
 }
 
 // covers: T-10

@@ -29,6 +29,15 @@ impl Fixture {
         reply
     }
 
+    /// Time passes until the pager is asked for a page to read.
+    fn until_read(&mut self, page: u64) {
+        let access = protection::READ;
+        let asked = Some(Told::Request { page, access });
+        while self.told() != asked {
+            assert!(self.sim.turn(), "it is not asked for page {page}");
+        }
+    }
+
     /// How often the region at an address is wired, and how large it is.
     fn wires(&mut self, at: u64) -> (u64, u64) {
         let request = Request::call(self.given).id(<dyn Vm>::REGION.id);
@@ -76,6 +85,7 @@ fn when_the_pager_fails_nothing_stays_wired() {
     let (at, control) = f.ready(3);
     assert!(f.start_wire(at, 3, protection::READ).is_none());
     assert_eq!(f.supply(control, 0, &[1, 2]).0, K::Success);
+    f.until_read(2);
     let error = <dyn MemoryControl>::DATA_ERROR.id;
     assert_eq!(f.refuse(control, error, 2, 1), K::Success);
     assert_eq!(code(&f.wired()), K::MemoryError);
