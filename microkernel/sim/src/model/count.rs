@@ -33,7 +33,7 @@ impl Model {
             .carried()
             .chain(used)
             .filter(|right| *right == Carried::Send(port));
-        (named.count() + kept.count() + carried.count()) as u64
+        (named.count() + kept.count() + carried.count()) as u64 + self.kept_as_store(port)
     }
 
     /// How many send-once rights to a port there are, those that requests hold included; one that was

@@ -105,6 +105,7 @@ impl Model {
         self.ports[port].holder = Holder::Nobody;
         self.end_semaphore(port);
         self.end_device(port);
+        self.end_store(port);
         for task in 0..self.tasks.len() {
             for name in self.names_of(task, port) {
                 self.name_dies(task, name);

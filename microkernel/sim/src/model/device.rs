@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use abi::kern_return::KernReturn as Code;
 use abi::names::{Name, port_type};
 use abi::notify::pending;
+use abi::trace::Kind;
 
 use super::control::answer;
 use super::names::{accept, refuse};
@@ -217,7 +218,9 @@ impl Model {
             return Ok(());
         };
         line.is_masked = true;
-        if let Some(port) = line.bound.filter(|port| self.is_alive(*port)) {
+        let bound = line.bound;
+        self.record(Kind::Interrupt, number.into());
+        if let Some(port) = bound.filter(|port| self.is_alive(*port)) {
             self.interrupt(port);
         }
         Ok(())

@@ -8,11 +8,19 @@ use abi::host::{processor, processor_set, statistics};
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
 use abi::task::{DEFAULT_PRIORITY, MAX_PRIORITY, basic};
+use abi::trace::Kind;
 
 use super::asks::list;
 use super::control::answer;
-use super::names::{accept, refuse};
+use super::names::{Answer, accept, refuse};
 use super::{Carried, Hand, Holder, Model, PortId, Seen, Subject, TaskId, Verdict};
+
+/// Fewer pages than are always free: nothing happens when the kernel is to keep these free. Programs name more only if there
+/// are not so many.
+pub const FEW_PAGES: u64 = 32;
+
+/// The highest priority.
+const LIMIT: u32 = MAX_PRIORITY as u32;
 
 /// A call to the host, a processor or their set. Numbers of tasks and threads are the model's in all answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,13 +32,20 @@ pub enum MachineOp {
     Threads,
     /// The right to a task, or to none.
     Task(Option<TaskId>),
-    Mark,
+    /// From a byte on.
+    Log(u64),
+    /// From a record on.
+    Trace(u64),
+    Mark(u64),
+    TraceEnable(u32),
+    Arenas,
+    FastPath(u32),
+    FreeTarget(u64),
+    /// With room for so many pages.
+    DefaultPager(Name, u64),
     /// Calls that programs make to be refused.
     Shutdown,
     Reboot,
-    TraceEnable(u32),
-    FastPath(u32),
-    FreeTarget,
     /// `Host::set_priority_limit`.
     SetLimit(Name, u32),
     MachInfo(u32, u32),
@@ -63,6 +78,8 @@ pub(super) struct Machine {
     counts: Vec<u64>,
     /// The first one's port: programs let go of the others.
     processors: Vec<PortId>,
+    /// Whether messages may take the fast path, if a program said so.
+    is_fast: Option<bool>,
 }
 
 impl MachineOp {
@@ -74,7 +91,8 @@ impl MachineOp {
                 | Self::Reboot
                 | Self::TraceEnable(_)
                 | Self::FastPath(_)
-                | Self::FreeTarget
+                | Self::FreeTarget(_)
+                | Self::DefaultPager(..)
                 | Self::SetLimit(..)
                 | Self::Processors
                 | Self::Sets
@@ -108,7 +126,7 @@ impl Model {
         seen: &Seen,
     ) -> Verdict {
         if hand == Hand::Ask && op.is_privileged() {
-            return refuse(answer(seen)?, &[Code::NoAccess]);
+            return refuse(answer(seen)?, &[self.no_access(task, op)]);
         }
         let told: &[u64] = match seen {
             Seen::Told(words) => words,
@@ -135,7 +153,9 @@ impl Model {
                 return self.accept_right(task, right, Name(seen.1 as u32));
             }
             MachineOp::Task(None) => return refuse(answer(seen)?, &[Code::InvalidTask]),
-            MachineOp::Mark => return accept(answer(seen)?),
+            MachineOp::Log(position) => return self.tell_log(position, seen),
+            MachineOp::Trace(position) => return self.tell_trace(position, seen),
+            MachineOp::Arenas => return self.tell_arenas(seen),
             MachineOp::Processors => {
                 if let Seen::Told(names) = seen
                     && self.machine.processors.is_empty()
@@ -147,23 +167,56 @@ impl Model {
                 return self.accept_rights(task, &ports, seen);
             }
             MachineOp::Sets => return self.accept_rights(task, &[self.host.set[0]], seen),
-            MachineOp::SetLimit(name, priority) => {
-                let code = match self.subject_of(task, name) {
-                    _ if priority > MAX_PRIORITY.into() => Code::InvalidArgument,
-                    Some(Subject::Task(of)) => {
-                        self.tasks[of].limit = priority;
-                        Code::Success
-                    }
-                    _ => Code::InvalidTask,
-                };
-                return refuse(answer(seen)?, &[code]);
-            }
-            _ => return refuse(answer(seen)?, &[Code::InvalidArgument]),
+            _ => return self.steer(task, op, answer(seen)?),
         };
         match holds {
             true => Ok(()),
             false => Err(format!("it does not tell {seen:x?}")),
         }
+    }
+
+    /// What somebody is told who may only ask.
+    fn no_access(&self, task: TaskId, op: MachineOp) -> Code {
+        match op {
+            // That is no argument, whoever calls.
+            MachineOp::DefaultPager(name, _) if self.sends_to(task, name).is_none() => {
+                Code::InvalidCapability
+            }
+            _ => Code::NoAccess,
+        }
+    }
+
+    fn steer(&mut self, task: TaskId, op: MachineOp, seen: Answer) -> Verdict {
+        let code = match op {
+            MachineOp::DefaultPager(name, _) => return self.set_store(task, name, seen),
+            MachineOp::FreeTarget(0..=FEW_PAGES) => Code::Success,
+            MachineOp::TraceEnable(on @ 0..=1) => {
+                self.enable_trace(on);
+                Code::Success
+            }
+            MachineOp::FastPath(on @ 0..=1) => {
+                self.machine.is_fast = Some(on == 1);
+                Code::Success
+            }
+            MachineOp::Mark(mark) => {
+                self.record(Kind::Mark, mark);
+                Code::Success
+            }
+            MachineOp::SetLimit(name, priority @ 0..=LIMIT) => match self.subject_of(task, name) {
+                Some(Subject::Task(of)) => {
+                    self.tasks[of].limit = priority;
+                    Code::Success
+                }
+                _ => Code::InvalidTask,
+            },
+            _ => Code::InvalidArgument,
+        };
+        refuse(seen, &[code])
+    }
+
+    /// Whether no message may take the fast path, because a program said so.
+    pub fn is_slow(&self) -> bool {
+        self.machine.is_fast == Some(false)
     }
 
     fn subject_of(&self, task: TaskId, name: Name) -> Option<Subject> {

@@ -19,6 +19,7 @@ mod count;
 mod death;
 mod device;
 mod ends;
+mod entry;
 mod exceptions;
 mod futex;
 mod guard;
@@ -35,8 +36,10 @@ mod policy;
 mod ports;
 mod raise;
 mod receive;
+mod records;
 mod semaphore;
 mod state;
+mod store;
 mod tasks;
 mod time;
 mod timer;
@@ -47,7 +50,7 @@ mod waits;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use abi::kern_return::{KernReturn, MessageReturn};
-use abi::names::{Name, port_type, queue_limit};
+use abi::names::{Name, queue_limit};
 use abi::task::{DEFAULT_PRIORITY, MAX_PRIORITY};
 
 use crate::message::{Reply, Request};
@@ -58,6 +61,7 @@ pub use control::ControlOp;
 use device::Device;
 pub use device::{Drive, LineOp, RangeOp, register};
 pub use ends::Subject;
+pub(crate) use entry::{Ask, Entry, Wish};
 pub use exceptions::{Form, HandlerOp, Level};
 use exceptions::{Handler, Owner};
 pub use futex::{FutexOp, Word};
@@ -65,7 +69,7 @@ pub use host::{ClockOp, Hand, HostOp};
 pub use kept::{Kept, KeptOp};
 pub use look::BufferOp;
 use look::Want;
-pub use machine::{MachineOp, ProcessorOp};
+pub use machine::{FEW_PAGES, MachineOp, ProcessorOp};
 pub use made::FAMILY;
 pub use policy::PolicyOp;
 pub use ports::PortsOp;
@@ -297,66 +301,6 @@ pub(crate) enum Carried {
     Receive(PortId),
 }
 
-/// What a task wants to be told of a name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Wish {
-    /// That the port died.
-    Death,
-    /// And that it has room, once a send found none.
-    Room,
-    /// And that it has room.
-    RoomNow,
-}
-
-/// An armed request of a name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Ask {
-    pub(crate) to: PortId,
-    pub(crate) wish: Wish,
-}
-
-/// What a name denotes.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Entry {
-    Port {
-        port: PortId,
-        send: u32,
-        receive: bool,
-        request: Option<Ask>,
-    },
-    SendOnce {
-        port: PortId,
-        request: Option<Ask>,
-    },
-    Set(SetId),
-    Dead(u32),
-}
-
-impl Entry {
-    fn bits(&self) -> u32 {
-        let armed = |request: &Option<Ask>| match request.map(|ask| ask.wish) {
-            None => 0,
-            Some(Wish::Death) => port_type::DEAD_NAME_REQUEST,
-            Some(Wish::Room | Wish::RoomNow) => port_type::SEND_POSSIBLE_REQUEST,
-        };
-        match self {
-            Self::Port {
-                send,
-                receive,
-                request,
-                ..
-            } => {
-                let send = if *send > 0 { port_type::SEND } else { 0 };
-                let receive = if *receive { port_type::RECEIVE } else { 0 };
-                send | receive | armed(request)
-            }
-            Self::SendOnce { request, .. } => port_type::SEND_ONCE | armed(request),
-            Self::Set(_) => port_type::PORT_SET,
-            Self::Dead(_) => port_type::DEAD_NAME,
-        }
-    }
-}
-
 #[derive(Clone, Default, Debug)]
 struct Task {
     names: BTreeMap<Name, Entry>,
@@ -557,6 +501,8 @@ pub struct Model {
     told: asks::Told,
     machine: machine::Machine,
     lines: device::Lines,
+    records: records::Records,
+    store: Option<store::Store>,
     batch: u64,
     /// What the trap that is judged tried with a guarded port: codes of `EXC_GUARD`.
     misuse: Option<[u64; 2]>,
@@ -580,6 +526,8 @@ impl Model {
             told: asks::Told::default(),
             machine: machine::Machine::default(),
             lines: device::Lines::default(),
+            records: records::Records::default(),
+            store: None,
             batch: 0,
             misuse: None,
             unsettled: false,

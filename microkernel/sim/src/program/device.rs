@@ -86,7 +86,7 @@ impl Names<'_> {
     }
 
     /// A port for a line: mostly one that the task receives from.
-    fn binding(&mut self) -> Option<Name> {
+    pub(super) fn binding(&mut self) -> Option<Name> {
         let mut live = self.live();
         live.retain(|name| self.model.can_bind(self.task, *name));
         let mut own = live.clone();

@@ -95,7 +95,7 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     {
         return Op::Message(names.worded(request));
     }
-    match names.rng.below(148) {
+    match names.rng.below(153) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -123,8 +123,8 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         128..132 => names.time(patience),
         132..134 => names.ask(),
         134..136 => names.state(),
-        136..143 => names.machine(),
-        143.. => names.device(),
+        136..148 => names.machine(),
+        148.. => names.device(),
         _ => Op::Message(names.message(patience)),
     }
 }

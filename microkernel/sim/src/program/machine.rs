@@ -12,7 +12,7 @@ use super::World;
 use super::calls::with_right;
 use super::generate::Names;
 use crate::message::Request;
-use crate::model::{Hand, HostOp, MachineOp, Op, ProcessorOp, Seen, TaskId, ThreadId};
+use crate::model::{FEW_PAGES, Hand, HostOp, MachineOp, Op, ProcessorOp, Seen, TaskId, ThreadId};
 
 /// Flavors of `host_info` and `host_statistics`, and one that there is none of.
 const FLAVORS: [u32; 5] = [
@@ -26,8 +26,10 @@ const FLAVORS: [u32; 5] = [
 /// A number that no task has.
 const NO_TASK: u64 = 9999;
 
-/// Words that the call with the longest answer tells, and two before them.
-const LONGEST: usize = 2 + 128;
+/// Words that are told of processors, records, and bytes of the log, at the most, and two before each of them.
+const PROCESSORS: usize = 2 + 128;
+const TRACE: usize = 2 + 64 * 7;
+const LOG: usize = 2 + 1024;
 
 /// Words of an entry of a task before its name.
 const TASK: usize = 6;
@@ -67,22 +69,29 @@ impl Names<'_> {
         {
             return Op::Machine(hand, MachineOp::Processors);
         }
+        if hand == Hand::Steer
+            && self.model.has_store()
+            && self.rng.one_in(8)
+            && let Some(name) = self.binding()
+        {
+            return Op::Machine(hand, MachineOp::DefaultPager(name, 0));
+        }
         let (flavor, room) = (self.rng.pick(&FLAVORS), self.rng.pick(&[40, 40, 40, 4, 1]));
         let subjects = self.model.subjects(self.task);
         let (name, _) = self.rng.pick(&subjects);
         let priority = self.rng.pick(&[31, 60, 127, 128]);
-        let op = match self.rng.below(20) {
+        let op = match self.rng.below(26) {
             0 => MachineOp::Info,
             1 => MachineOp::Statistics,
             2 => MachineOp::Tasks,
             3 => MachineOp::Threads,
             4 => MachineOp::Task(self.some_task()),
-            5 => MachineOp::Mark,
+            5 => MachineOp::Mark(self.rng.below(1000) as u64),
             6 if hand == Hand::Ask => MachineOp::Shutdown,
             7 if hand == Hand::Ask => MachineOp::Reboot,
-            6 | 8 => MachineOp::TraceEnable(2),
-            7 | 9 => MachineOp::FastPath(2),
-            10 => MachineOp::FreeTarget,
+            6 | 8 => MachineOp::TraceEnable(self.rng.pick(&[0, 1, 2])),
+            7 | 9 => MachineOp::FastPath(self.rng.pick(&[0, 1, 1, 2])),
+            10 => MachineOp::FreeTarget(self.rng.pick(&[0, FEW_PAGES, u64::MAX])),
             11 | 12 => MachineOp::SetLimit(name, priority),
             13 => MachineOp::MachInfo(flavor, room),
             14 => MachineOp::MachStatistics(flavor, room),
@@ -93,9 +102,24 @@ impl Names<'_> {
             16 => MachineOp::PageSize,
             17 => MachineOp::Version,
             18 => MachineOp::Processors,
-            _ => MachineOp::Sets,
+            19 => MachineOp::Sets,
+            20 => MachineOp::Log(self.place(0)),
+            21 | 22 => MachineOp::Trace(self.place(1)),
+            23 => MachineOp::Arenas,
+            _ => match self.binding() {
+                Some(name) => MachineOp::DefaultPager(name, self.rng.pick(&[0, 16, u64::MAX])),
+                None => MachineOp::Arenas,
+            },
         };
         Op::Machine(hand, op)
+    }
+
+    /// Where to read on in the log, or in the trace.
+    fn place(&mut self, which: usize) -> u64 {
+        let end = self.model.recorded()[which];
+        let back = self.rng.below(70) as u64;
+        self.rng
+            .pick(&[0, end, end.saturating_sub(back), end + back, u64::MAX])
     }
 
     /// A task that this one knows: mostly.
@@ -166,6 +190,9 @@ impl World {
                 let seen = self.telling_call(thread, &call(<dyn Host>::THREADS.id, [0; 2]));
                 return self.threads_told(seen);
             }
+            MachineOp::Log(_) | MachineOp::Trace(_) | MachineOp::Arenas => {
+                return self.records_call(thread, host, op);
+            }
             MachineOp::MachInfo(flavor, room) => {
                 let words = [flavor.into(), room.into()];
                 return self.telling_call(thread, &call(<dyn MachHost>::INFO.id, words));
@@ -176,14 +203,7 @@ impl World {
             }
             MachineOp::ProcessorInfo(flavor) => {
                 let request = call(<dyn MachHost>::PROCESSOR_INFO.id, [flavor.into(), 0]);
-                return match self.telling_call(thread, &request) {
-                    // As long for any number of processors.
-                    Seen::Told(mut words) => {
-                        words.resize(LONGEST, 0);
-                        Seen::Told(words)
-                    }
-                    seen => seen,
-                };
+                return at_most(self.telling_call(thread, &request), PROCESSORS);
             }
             MachineOp::PageSize => {
                 return self.telling_call(thread, &call(<dyn MachHost>::PAGE_SIZE.id, [0; 2]));
@@ -203,18 +223,37 @@ impl World {
                 let number = of.map_or(NO_TASK, |of| self.tasks[of].index().into());
                 call(<dyn Host>::TASK.id, [number, 0])
             }
-            MachineOp::Mark => call(<dyn Host>::TRACE_MARK.id, [1, 2]),
+            MachineOp::Mark(mark) => call(<dyn Host>::TRACE_MARK.id, [mark, 2]),
             MachineOp::Shutdown => call(<dyn Host>::SHUTDOWN.id, [0; 2]),
             MachineOp::Reboot => call(<dyn Host>::REBOOT.id, [0; 2]),
             MachineOp::TraceEnable(on) => call(<dyn Host>::TRACE_ENABLE.id, [on.into(), 0]),
             MachineOp::FastPath(on) => call(<dyn Host>::SET_FAST_PATH.id, [on.into(), 0]),
-            MachineOp::FreeTarget => call(<dyn Host>::SET_FREE_TARGET.id, [u64::MAX, 0]),
+            MachineOp::FreeTarget(pages) => call(<dyn Host>::SET_FREE_TARGET.id, [pages, 0]),
+            MachineOp::DefaultPager(name, pages) => {
+                with_right(host, (<dyn Host>::SET_DEFAULT_PAGER.id, name), &[pages])
+            }
             MachineOp::SetLimit(name, priority) => {
                 let id = <dyn Host>::SET_PRIORITY_LIMIT.id;
                 with_right(host, (id, name), &[priority.into()])
             }
         };
         self.plain_call(thread, &plain)
+    }
+
+    /// What the kernel has written down.
+    fn records_call(&mut self, thread: ThreadId, host: Name, op: MachineOp) -> Seen {
+        let (id, position) = match op {
+            MachineOp::Log(position) => (<dyn Host>::LOG.id, position),
+            MachineOp::Trace(position) => (<dyn Host>::TRACE.id, position),
+            _ => (<dyn Host>::ARENAS.id, 0),
+        };
+        let request = Request::call(host).id(id);
+        let seen = self.telling_call(thread, &request.words([position, 0, 0, 0, 0, 0]));
+        match op {
+            MachineOp::Log(_) => log_told(seen),
+            MachineOp::Trace(_) => at_most(seen, TRACE),
+            _ => arenas_told(seen),
+        }
     }
 
     /// Of the rights to all processors a thread keeps the first one: programs are the same on any number of them.
@@ -336,4 +375,42 @@ impl World {
         }
         Seen::Told(told)
     }
+}
+
+/// What was told, as long for any number of processors, and on any path.
+fn at_most(seen: Seen, most: usize) -> Seen {
+    match seen {
+        Seen::Told(mut words) => {
+            words.resize(most, 0);
+            Seen::Told(words)
+        }
+        seen => seen,
+    }
+}
+
+/// Position, length, and the bytes one by one.
+fn log_told(seen: Seen) -> Seen {
+    let Seen::Told(words) = seen else {
+        return seen;
+    };
+    let bytes = words[2..].iter().flat_map(|word| word.to_le_bytes());
+    let told = words[..2].iter().copied().chain(bytes.map(u64::from));
+    at_most(Seen::Told(told.collect()), LOG)
+}
+
+/// Of each kind of the kernel's objects its name in two words, their number, and sizes.
+fn arenas_told(seen: Seen) -> Seen {
+    let Seen::Told(words) = seen else {
+        return seen;
+    };
+    let (mut told, mut rest) = (Vec::new(), &words[1..]);
+    for _ in 0..words[0] {
+        // A name with its length, and three numbers.
+        let behind = 1 + (rest[0] as usize).div_ceil(8);
+        let name = [1, 2].map(|at| if at < behind { rest[at] } else { 0 });
+        told.extend(name);
+        told.extend(&rest[behind..behind + 3]);
+        rest = &rest[behind + 3..];
+    }
+    Seen::Told(told)
 }

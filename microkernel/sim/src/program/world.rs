@@ -363,6 +363,9 @@ impl World {
         let before = self.sim.kernel.counters().handoffs;
         let mut seen = self.execute(thread, op);
         if self.sim.kernel.counters().handoffs != before {
+            if self.model.is_slow() {
+                return Err("the fast path is off, and was taken".into());
+            }
             self.count_rows(tally::passed(op));
         }
         if seen.is_none() {
