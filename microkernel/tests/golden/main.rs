@@ -1,12 +1,13 @@
-//! What each trap on ports, memory and words answers when one of its arguments is a hostile value, beside a committed table:
-//! an answer that changes shows in the diff.
+//! What traps, and calls of kernel objects by message, answer when one of their arguments is a hostile value, beside
+//! committed tables: an answer that changes shows in the diff.
 //!
-//! Each row is a trap in a world of its own: one argument is the value, the others are what makes the trap succeed.
-//! `GOLDEN=write` writes the table anew.
+//! Each row is a call in a world of its own: one argument is the value, the others are what makes the call succeed.
+//! `GOLDEN=write` writes the tables anew.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod calls;
+mod messages;
 mod world;
 
 use abi::trap;
@@ -26,37 +27,43 @@ fn show(table: &mut String, title: &str, row: Row) {
     }
 }
 
-fn table() -> String {
-    let mut table = String::new();
-    for (name, number, arguments) in CALLS {
+/// Adds the rows of a call: its arguments have names and, each in its turn, hostile values in place of those that make it
+/// succeed, given by their labels.
+fn add_rows(
+    table: &mut String,
+    title: &str,
+    arguments: &[(&str, &str)],
+    call: impl Fn(&mut World, &[u64]) -> String,
+) {
+    let labels: Vec<&str> = arguments.iter().map(|(_, label)| *label).collect();
+    let mut row = Row::new();
+    let mut world = World::new();
+    let values = world.values(&labels);
+    row.entry(call(&mut world, &values))
+        .or_default()
+        .push("as it is");
+    show(table, title, row);
+    for (at, (argument, _)) in arguments.iter().enumerate() {
         let mut row = Row::new();
-        let mut world = World::new();
-        let answer = world.trap(*number, &world.values(arguments));
-        row.entry(answer).or_default().push("as it is");
-        show(&mut table, name, row);
-        for (at, argument) in arguments.iter().enumerate() {
-            let mut row = Row::new();
-            for label in World::labels() {
-                let mut world = World::new();
-                let mut values = world.values(arguments);
-                values[at] = world.value(label);
-                let answer = world.trap(*number, &values);
-                row.entry(answer).or_default().push(label);
-            }
-            show(&mut table, &format!("{name}, not {argument} at {at}"), row);
+        for label in World::labels() {
+            let mut world = World::new();
+            let mut values = world.values(&labels);
+            values[at] = world.value(label);
+            row.entry(call(&mut world, &values))
+                .or_default()
+                .push(label);
         }
+        show(table, &format!("{title}, {argument}"), row);
     }
-    table
 }
 
-#[test]
-fn hostile_values_are_answered_as_the_table_says() {
-    let now = table();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/table.txt");
+/// Compares a table with the committed one of this name.
+fn compare(name: &str, now: &str) {
+    let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
     if env::var_os("GOLDEN").is_some() {
-        fs::write(path, &now).unwrap();
+        fs::write(&path, now).unwrap();
     }
-    let before = fs::read_to_string(path).unwrap();
+    let before = fs::read_to_string(&path).unwrap();
     let mut title = "";
     for (now, before) in now.lines().zip(before.lines()) {
         if !now.starts_with(' ') {
@@ -65,6 +72,39 @@ fn hostile_values_are_answered_as_the_table_says() {
         assert_eq!(now, before, "{title}: if that is meant: GOLDEN=write");
     }
     assert_eq!(now.lines().count(), before.lines().count());
+}
+
+#[test]
+fn hostile_values_in_traps_are_answered_as_the_table_says() {
+    let mut table = String::new();
+    for (name, number, labels) in CALLS {
+        let names: Vec<String> = (0..)
+            .zip(*labels)
+            .map(|(at, label)| format!("not {label} at {at}"))
+            .collect();
+        let names = names.iter().map(String::as_str);
+        let arguments: Vec<_> = names.zip(labels.iter().copied()).collect();
+        add_rows(&mut table, name, &arguments, |world, values| {
+            world.trap(*number, values)
+        });
+    }
+    compare("table.txt", &table);
+}
+
+/// The same of the calls that kernel objects answer by message.
+#[test]
+fn hostile_values_in_messages_are_answered_as_the_table_says() {
+    let mut table = String::new();
+    for call in messages::all() {
+        let arguments = call.arguments.iter();
+        let arguments: Vec<_> = arguments
+            .map(|(name, label)| (name.as_str(), *label))
+            .collect();
+        add_rows(&mut table, &call.title, &arguments, |world, values| {
+            call.answer(world, values)
+        });
+    }
+    compare("messages.txt", &table);
 }
 
 /// A number that is no trap's is an exception of its task, unless it is Mach's and just not here.

@@ -1,16 +1,22 @@
 //! One task, what it has, and the values that it tries.
 
 use abi::PAGE_SIZE;
-use abi::kern_return::KernReturn;
+use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, disposition, right};
+use abi::start::names::{HOST_PRIVILEGED, INTERRUPT_ROOT, IO_ROOT, MEMORY_ROOT};
 use abi::trap::{
     HOST_SELF, MK_TIMER_CREATE, PORT_INSERT_MEMBER, TASK_SELF, THREAD_SELF, VM_PROTECT,
 };
 use abi::vm::{MAX_ADDRESS, protection};
 use abi::{notify, vm};
+use interfaces::interrupt::InterruptRoot;
+use interfaces::io::IoRoot;
+use interfaces::mach_host::MachHost;
+use interfaces::task::Task;
+use microkernel::base::ids::TaskId;
 use microkernel::machine::FrameIndex;
 use sim::machine::Size;
-use sim::{Config, Sim};
+use sim::{Config, Request, Sim, User};
 use std::collections::BTreeMap;
 
 /// Writable memory that nobody has touched.
@@ -58,8 +64,25 @@ const NUMBERS: [(&str, u64); 36] = [
     ("free", 0x7000_0000_0000),
 ];
 
+/// Rights to a mapping, and the most that it may have.
+const fn rights(rights: u32) -> u64 {
+    let rights = rights as u64;
+    rights << vm::map_flags::CURRENT_SHIFT | rights << vm::map_flags::MAXIMUM_SHIFT
+}
+
+/// What calls take when they succeed, beside those.
+const USUAL: [(&str, u64); 7] = [
+    ("rights", rights(protection::READ | protection::WRITE)),
+    ("read-rights", rights(protection::READ)),
+    ("make-send", disposition::MAKE_SEND as u64),
+    ("make-send-once", disposition::MAKE_SEND_ONCE as u64),
+    ("basic-info", vm::region::BASIC_INFO_64 as u64),
+    ("data-above", DATA + 4 * PAGE_SIZE),
+    ("dead-name", notify::DEAD_NAME as u64),
+];
+
 /// The message buffer, and names of rights; at last one that was freed, and one that never was.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 22] = [
     "buffer",
     "port",
     "port-above",
@@ -73,9 +96,39 @@ const NAMES: [&str; 15] = [
     "task",
     "thread",
     "host",
+    "host-privileged",
+    "semaphore",
+    "clock",
+    "processors",
+    "ports",
+    "line",
+    "entry",
     "gone",
     "unused",
 ];
+
+/// Objects that the kernel makes when it is asked.
+fn make(user: &mut User<'_>, names: &mut BTreeMap<&'static str, u64>) {
+    let memory = [DATA, PAGE_SIZE, protection::READ.into(), 0, 0, 0];
+    let eight = [8, 8, 0, 0, 0, 0];
+    for (label, to, id, words) in [
+        ("semaphore", "task", <dyn Task>::SEMAPHORE_CREATE.id, [0; 6]),
+        ("entry", "task", <dyn Task>::MAKE_ENTRY.id, memory),
+        ("ports", IO_ROOT, <dyn IoRoot>::RANGE.id, eight),
+        ("line", INTERRUPT_ROOT, <dyn InterruptRoot>::LINE.id, eight),
+        ("clock", "host", <dyn MachHost>::CLOCK_SERVICE.id, [0; 6]),
+        (
+            "processors",
+            "host",
+            <dyn MachHost>::PROCESSOR_SET_DEFAULT.id,
+            [0; 6],
+        ),
+    ] {
+        let to = Name(names[to] as u32);
+        let reply = user.message(&Request::call(to).id(id).words(words));
+        names.insert(label, reply.right().name.into());
+    }
+}
 
 /// A machine whose task makes one trap.
 pub(crate) struct World {
@@ -102,6 +155,7 @@ impl World {
             size,
             ..Config::default()
         });
+        let first = sim.first();
         let other = sim.add_task();
         let thread = sim.add_task();
         let foreign = sim.on(other).port();
@@ -116,6 +170,10 @@ impl World {
             sim.give(other, mortal, disposition::MAKE_SEND, thread),
         );
         sim.on(other).destroy(mortal).unwrap();
+        for root in [HOST_PRIVILEGED, IO_ROOT, INTERRUPT_ROOT, MEMORY_ROOT] {
+            let name = sim.on(first).root(root);
+            add(root, sim.give(first, name, disposition::COPY_SEND, thread));
+        }
         let mut user = sim.on(thread);
         let port = user.port();
         add("port", port);
@@ -136,20 +194,18 @@ impl World {
         ] {
             add(label, Name(user.trap(number, &[]).unwrap() as u32));
         }
+        make(&mut user, &mut names);
+        let mut add = |label, name: Name| names.insert(label, name.0.into());
         let gone = user.allocate(right::RECEIVE).unwrap();
         user.destroy(gone).unwrap();
         add("gone", gone);
         add("unused", Name::new(100, 1));
         let read_only = [READ_ONLY, PAGE_SIZE, 0, protection::READ.into()];
         user.trap(VM_PROTECT, &read_only).unwrap();
-        let all = u64::from(protection::READ | protection::WRITE);
-        let rights = all << vm::map_flags::CURRENT_SHIFT | all << vm::map_flags::MAXIMUM_SHIFT;
+        names.extend(USUAL);
         names.extend([
             ("buffer", sim::user::buffer_address(thread)),
             ("port-above", u64::from(port.0) | 1 << 32),
-            ("rights", rights),
-            ("make-send", disposition::MAKE_SEND.into()),
-            ("dead-name", notify::DEAD_NAME as u64),
         ]);
         Self { sim, thread, names }
     }
@@ -166,9 +222,25 @@ impl World {
     pub(crate) fn trap(&mut self, number: i64, arguments: &[u64]) -> String {
         let task = self.sim.task_of(self.thread);
         let answer = self.sim.on(self.thread).start(number, arguments);
+        let answer = answer.map(|answer| KernReturn(answer.frame.rax as u32));
+        self.tell(task, answer.map(|code| format!("{code:?}")))
+    }
+
+    /// The same of a call by message.
+    pub(crate) fn message(&mut self, request: &Request) -> String {
+        let task = self.sim.task_of(self.thread);
+        let reply = self.sim.on(self.thread).start_message(request);
+        let told = reply.map(|reply| match reply.code {
+            MessageReturn::Success => format!("{:?}", KernReturn(reply.words[0] as u32)),
+            code => format!("{code:?}"),
+        });
+        self.tell(task, told)
+    }
+
+    fn tell(&self, task: TaskId, answer: Option<String>) -> String {
         assert_eq!(self.sim.kernel.check(&self.sim.machine), Ok(()));
         match answer {
-            Some(answer) => format!("{:?}", KernReturn(answer.frame.rax as u32)),
+            Some(answer) => answer,
             None if self.sim.kernel.task_ids().any(|id| id == task) => "waits".to_owned(),
             None => "ends the task".to_owned(),
         }

@@ -33,8 +33,10 @@ impl Fixture {
     fn until_read(&mut self, page: u64) {
         let access = protection::READ;
         let asked = Some(Told::Request { page, access });
+        let mut turns = 0..100;
         while self.told() != asked {
-            assert!(self.sim.turn(), "it is not asked for page {page}");
+            assert!(turns.next().is_some(), "it is not asked for page {page}");
+            self.sim.turn();
         }
     }
 
