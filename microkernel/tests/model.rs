@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use sim::program::{self, Outcome, Run, Setup, Tally};
+use sim::program::{self, Outcome, Run, Setup, Tally, Theme};
 use sim::{Config, Path};
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -27,6 +27,7 @@ fn setup(seed: u64, path: Path, cpus: u32, (tasks, threads): (usize, usize)) -> 
         config,
         tasks,
         threads,
+        theme: Theme::Everything,
     }
 }
 
@@ -36,6 +37,7 @@ const NEVER: &[(&str, Outcome)] = &[
     ("Notify103", Outcome::Done),
     // Handlers refuse by letting the next one be asked, and at last the task ends.
     ("RaiseAccess", Outcome::Refused),
+    ("RaiseDenied", Outcome::Refused),
     ("RaiseGuard", Outcome::Refused),
     ("RaiseSyscall", Outcome::Refused),
     ("RaiseVector", Outcome::Refused),
@@ -104,6 +106,9 @@ const NEVER: &[(&str, Outcome)] = &[
     ("GiveWay", Outcome::Refused),
     ("Now", Outcome::Refused),
     ("Null", Outcome::Refused),
+    // Threads use what they may use; what they may not use is an exception.
+    ("VmLoad", Outcome::Refused),
+    ("VmStore", Outcome::Refused),
     ("Pass", Outcome::Refused),
     ("Swtch", Outcome::Refused),
     ("SwtchPri", Outcome::Refused),
@@ -117,7 +122,7 @@ const NEVER: &[(&str, Outcome)] = &[
 ];
 
 /// How many calls a [`Tally`] tells apart.
-const CALLS: usize = 201;
+const CALLS: usize = 208;
 
 /// How many more programs may reach what those before have not.
 const MORE: u64 = 400;
@@ -243,6 +248,10 @@ const CODES: &str = "
     TimerPortArm: InvalidRight
     Type: InvalidName
     Unguard: InvalidArgument InvalidName
+    VmAllocate: InvalidAddress InvalidArgument NoSpace
+    VmDeallocate: InvalidArgument
+    VmMap: InvalidAddress InvalidArgument NoSpace ProtectionFailure
+    VmProtect: InvalidAddress InvalidArgument ProtectionFailure
     WaitUntil: Aborted
 ";
 
@@ -329,13 +338,28 @@ fn tasks_that_share_ports_follow_the_rules() {
 fn threads_that_wait_follow_the_rules() {
     let mut reach = Reach::default();
     let run = |seed| {
-        let setup = setup(seed, Path::Fast, 1, (2, 3));
+        let mut setup = setup(seed, Path::Fast, 1, (2, 3));
+        if seed % 4 == 0 {
+            setup.theme = Theme::Memory;
+        }
         program::check(&setup, &program::random(seed, 300))
     };
     for seed in seeds() {
         reach.add(run(seed));
     }
     assert_reach(&mut reach, run);
+}
+
+// covers: V-01 V-02 V-03 V-05 V-06 V-09 V-11
+#[test]
+fn memory_follows_the_rules() {
+    for seed in seeds() {
+        let setup = Setup {
+            theme: Theme::Memory,
+            ..setup(seed, Path::Fast, 1, (3, 2))
+        };
+        program::check(&setup, &program::random(seed, 200));
+    }
 }
 
 // covers: M-37 F-02

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sim::attack::Campaign;
-use sim::program::{self, Setup};
+use sim::program::{self, Setup, Theme};
 use sim::{Config, Path, Rng};
 
 /// Traps of one run.
@@ -134,6 +134,7 @@ fn compare(seed: u64, steps: u64) -> Outcome {
         let mut seen = Vec::new();
         for config in [config, Config::default()] {
             let setup = Setup {
+                theme: Theme::Everything,
                 config: Config { seed, ..config },
                 tasks,
                 threads,

@@ -162,6 +162,7 @@ impl Model {
             }
         }
         self.tasks[task].past.clear();
+        self.tasks[task].pages.clear();
     }
 
     /// A thread ends. Answered are messages on their way from or to it, whose rights are its task's.

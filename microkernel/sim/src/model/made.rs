@@ -15,7 +15,7 @@ use super::{
 };
 
 /// What a task is given that gets its maker's memory: names, messages, threads, pages, bytes.
-pub const FAMILY: [u64; 5] = [1000, 1000, 2, 64, 1 << 17];
+pub const FAMILY: [u64; 5] = [1000, 1000, 2, 96, 1 << 17];
 
 /// What a task sees of the words that all tasks share.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

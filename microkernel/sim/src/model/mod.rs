@@ -45,6 +45,7 @@ mod time;
 mod timer;
 mod turns;
 mod urefs;
+mod vm;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -82,6 +83,7 @@ pub use tasks::{LITTLE, Share, TaskOp};
 pub use time::{ERA, TimeOp, When};
 pub use timer::{FAR, NEVER, TimerOp};
 pub use turns::SelfOp;
+pub use vm::{Mapping, PAGES, Span, VmOp, WINDOW, WINDOW_END};
 
 /// A port, for as long as it lives. A reply object gets another one at each epoch.
 pub type PortId = usize;
@@ -221,6 +223,8 @@ pub enum Op {
     Time(TimeOp),
     /// Of the calling thread.
     Itself(SelfOp),
+    /// Of the calling thread's task.
+    Vm(VmOp),
     /// Of the task that the name holds a right to.
     Ports(Name, TaskId, PortsOp),
     /// Of the task or thread that the name holds a right to.
@@ -324,6 +328,8 @@ struct Task {
     sees: made::Sees,
     /// Names that its programs leave alone.
     spared: BTreeSet<Name>,
+    /// By address.
+    pages: BTreeMap<u64, vm::Page>,
 }
 
 /// Who has a receive right.
@@ -499,6 +505,7 @@ pub struct Model {
     words: BTreeMap<futex::Key, futex::Cell>,
     time: time::Time,
     told: asks::Told,
+    memory: vm::Memory,
     machine: machine::Machine,
     lines: device::Lines,
     records: records::Records,
@@ -524,6 +531,7 @@ impl Model {
             words: BTreeMap::new(),
             time: time::Time::default(),
             told: asks::Told::default(),
+            memory: vm::Memory::default(),
             machine: machine::Machine::default(),
             lines: device::Lines::default(),
             records: records::Records::default(),

@@ -94,6 +94,7 @@ impl Model {
             Op::Host(hand, op) => self.host_op(task, (hand, op), seen),
             Op::Timer(op) => self.timer_op(task, op, seen),
             Op::Itself(op) => self.self_op(thread, op, seen),
+            Op::Vm(op) => self.vm_op(thread, op, seen),
             Op::TakeSlot => self.take_slot(thread, seen),
             Op::Buffer(op) => self.buffer_op(thread, op, seen),
             Op::Kept(ref op) => self.kept_op(task, op, seen),

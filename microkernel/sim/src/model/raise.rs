@@ -8,7 +8,7 @@ use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
 use abi::thread_state::FLAVOR;
 use abi::transport::REPLY_OFFSET;
-use abi::vm::MAX_ADDRESS;
+use abi::vm::{MAX_ADDRESS, protection};
 
 use super::body::Part;
 use super::control::settable;
@@ -36,6 +36,8 @@ pub(super) mod place {
 pub enum Trouble {
     /// A read of this address, where nothing is mapped.
     Access(u64),
+    /// An access to this page that takes these rights, which it does not give.
+    Denied(u64, u32),
     /// An exception of the processor's.
     Vector(u8, u64),
     /// A system call that is not Mach's.
@@ -48,6 +50,10 @@ impl Trouble {
         match self {
             Self::Access(address) => {
                 let code = Code::InvalidAddress.0;
+                (exception::BAD_ACCESS, [code.into(), address])
+            }
+            Self::Denied(address, _) => {
+                let code = Code::ProtectionFailure.0;
                 (exception::BAD_ACCESS, [code.into(), address])
             }
             Self::Vector(vector, code) => {
@@ -135,11 +141,25 @@ impl Model {
                 _ => Err(format!("{expected:x?} expected, not {seen:x?}")),
             };
         }
+        self.check_trouble(thread, trouble)?;
         if let Some(seen) = seen {
             return Err(format!("it must wait, and came back with {seen:x?}"));
         }
         self.except(thread, trouble.told(), registers);
         Ok(())
+    }
+
+    /// V-11: an access is the exception that the page makes it.
+    fn check_trouble(&self, thread: ThreadId, trouble: Trouble) -> Verdict {
+        let (address, rights, code) = match trouble {
+            Trouble::Access(address) => (address, protection::READ, Code::InvalidAddress),
+            Trouble::Denied(address, rights) => (address, rights, Code::ProtectionFailure),
+            Trouble::Vector(..) | Trouble::Syscall(_) => return Ok(()),
+        };
+        match self.fault(self.threads[thread].task, address, rights) {
+            Some(fault) if fault == code => Ok(()),
+            fault => Err(format!("{trouble:x?} is {fault:?}")),
+        }
     }
 
     /// A thread asks the first handler of an exception's type.

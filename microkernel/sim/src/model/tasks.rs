@@ -139,6 +139,7 @@ impl Model {
         self.handlers.extend(inherited);
         if inherit == 1 {
             self.inherit_words(parent, child);
+            self.inherit_pages(parent, child);
         }
         self.accept_right(caller, Carried::Send(port), Name(seen.1 as u32))
     }

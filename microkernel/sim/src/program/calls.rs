@@ -6,6 +6,7 @@ use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, disposition, right};
 use abi::task::special;
 use abi::trap;
+use abi::vm::protection;
 use interfaces::exceptions::ExceptionPorts;
 use interfaces::semaphore::Semaphore;
 use interfaces::task::Task;
@@ -112,6 +113,13 @@ impl World {
             Trouble::Access(address) => Event::Fault {
                 address,
                 access: Access::Read,
+            },
+            Trouble::Denied(address, rights) => Event::Fault {
+                address,
+                access: match rights {
+                    protection::WRITE => Access::Write,
+                    _ => Access::Read,
+                },
             },
             Trouble::Vector(vector, code) => Event::Exception { vector, code },
             Trouble::Syscall(_) => Event::Trap,

@@ -14,6 +14,7 @@ use abi::task::special;
 use abi::thread_state::FLAVOR;
 use abi::trap::attribute;
 
+use super::world::Theme;
 use crate::image;
 use crate::message::Request;
 use crate::model::{
@@ -56,21 +57,20 @@ pub enum Patience {
 }
 
 /// A trap for a thread.
-pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut Rng) -> Op {
+pub(super) fn op(
+    model: &Model,
+    thread: ThreadId,
+    (theme, patience): (Theme, Patience),
+    rng: &mut Rng,
+) -> Op {
     let mut names = Names {
         model,
         thread,
         task: model.task_of(thread),
         rng,
     };
-    if !model.is_known(names.task, Subject::Thread(thread)) {
-        return Op::Itself(SelfOp::ThreadSelf);
-    }
-    if !model.is_known(names.task, Subject::Task(names.task)) {
-        return Op::Itself(SelfOp::TaskSelf);
-    }
-    if !model.has_buffer(thread) {
-        return names.without_buffer(patience);
+    if let Some(op) = names.first(patience) {
+        return op;
     }
     if names.live().len() > MANY_NAMES && names.rng.one_in(2) {
         return names.release();
@@ -89,13 +89,16 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
     {
         return op;
     }
+    if theme == Theme::Memory && !names.rng.one_in(4) {
+        return names.vm();
+    }
     if patience == Patience::MayWait
         && names.rng.one_in(4)
         && let Some(request) = names.meet()
     {
         return Op::Message(names.worded(request));
     }
-    match names.rng.below(153) {
+    match names.rng.below(160) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -124,7 +127,8 @@ pub(super) fn op(model: &Model, thread: ThreadId, patience: Patience, rng: &mut 
         132..134 => names.ask(),
         134..136 => names.state(),
         136..148 => names.machine(),
-        148.. => names.device(),
+        148..153 => names.device(),
+        153.. => names.vm(),
         _ => Op::Message(names.message(patience)),
     }
 }
@@ -138,6 +142,18 @@ pub(super) struct Names<'a> {
 }
 
 impl Names<'_> {
+    /// What a thread does before anything else.
+    fn first(&mut self, patience: Patience) -> Option<Op> {
+        if !self.model.is_known(self.task, Subject::Thread(self.thread)) {
+            return Some(Op::Itself(SelfOp::ThreadSelf));
+        }
+        if !self.model.is_known(self.task, Subject::Task(self.task)) {
+            return Some(Op::Itself(SelfOp::TaskSelf));
+        }
+        let has_buffer = self.model.has_buffer(self.thread);
+        (!has_buffer).then(|| self.without_buffer(patience))
+    }
+
     pub(super) fn live(&self) -> Vec<Name> {
         self.model.names(self.task).0
     }
@@ -422,10 +438,10 @@ impl Names<'_> {
     }
 
     /// An exception, mostly one that somebody handles. The first task's end would be the machine's.
-    fn trouble(&mut self) -> Op {
+    pub(super) fn trouble(&mut self) -> Op {
         let troubles = [
             Trouble::Access(NOWHERE),
-            Trouble::Access(NOWHERE),
+            self.fault(),
             Trouble::Vector(0, 5),
             Trouble::Vector(3, 0),
             Trouble::Vector(6, 0),

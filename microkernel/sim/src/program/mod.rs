@@ -23,6 +23,7 @@ mod tasks;
 mod time;
 mod timer;
 mod turns;
+mod vm;
 mod world;
 
 use std::collections::BTreeSet;
@@ -31,7 +32,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use generate::Patience;
 pub use tally::{Outcome, Tally};
-pub use world::{Setup, World};
+pub use world::{Setup, Theme, World};
 
 use crate::rng::Rng;
 

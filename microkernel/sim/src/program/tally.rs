@@ -53,6 +53,7 @@ pub(super) fn call(op: &Op) -> String {
         Op::Time(op) => format!("{op:?}"),
         Op::Futex(op) => format!("Futex{op:?}"),
         Op::Itself(op) => format!("{op:?}"),
+        Op::Vm(op) => format!("Vm{op:?}"),
         Op::Buffer(op) => format!("Buffer{op:?}"),
         Op::Ports(_, _, op) => format!("Ports{op:?}"),
         Op::Raise(trouble, _) => format!("Raise{trouble:?}"),

@@ -12,7 +12,7 @@ use microkernel::machine::FrameIndex;
 use super::bodies::Lent;
 use super::generate::{self, Patience};
 use super::held::Held;
-use super::{Outcome, Run, Step, Transcript, buffer, calls, futex, tally, tasks, timer};
+use super::{Outcome, Run, Step, Transcript, buffer, calls, futex, tally, tasks, timer, vm};
 use crate::image;
 use crate::model::{ControlOp, Model, Op, Seen, SelfOp, Subject, TaskOp, ThreadId, Verdict};
 use crate::rng::Rng;
@@ -32,6 +32,17 @@ pub struct Setup {
     pub tasks: usize,
     /// Threads in each of them.
     pub threads: usize,
+    /// What its programs do most.
+    pub theme: Theme,
+}
+
+/// What programs do most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Theme {
+    /// Some of everything.
+    Everything,
+    /// Calls on memory.
+    Memory,
 }
 
 /// Kernel and model.
@@ -64,6 +75,7 @@ pub struct World {
     pub(super) tasks: Vec<microkernel::base::ids::TaskId>,
     /// What there was before the program and the other tasks.
     baseline: Baseline,
+    theme: Theme,
 }
 
 /// Names that the first task has from the start.
@@ -129,6 +141,7 @@ impl World {
             calls::touch(&mut sim, *thread);
         }
         tasks::touch_places(&mut sim, first);
+        vm::touch_window(&mut sim, first);
         let mut selves: Vec<_> = threads
             .iter()
             .map(|(thread, _)| Selves::of(&mut sim, *thread))
@@ -172,6 +185,7 @@ impl World {
             others: Vec::new(),
             tasks: kernel_tasks,
             baseline,
+            theme: setup.theme,
         };
         world.introduce(setup.tasks);
         world.acquaint(setup.tasks);
@@ -245,6 +259,7 @@ impl World {
         self.stop_nobody()?;
         self.end_made()?;
         self.settle_lent_at_last()?;
+        self.leave_window()?;
         self.keep_nothing()?;
         self.handle_nothing()?;
         // A port that is destroyed may come back to who asked for it: until nothing does.
@@ -313,7 +328,12 @@ impl World {
         } else {
             Patience::MayWait
         };
-        let mut op = generate::op(&self.model, thread, patience, &mut Rng::new(step.seed));
+        let mut op = generate::op(
+            &self.model,
+            thread,
+            (self.theme, patience),
+            &mut Rng::new(step.seed),
+        );
         if let Op::Raise(trouble, registers) = &mut op {
             *registers = self.before(thread, *trouble);
         }
@@ -438,6 +458,7 @@ impl World {
             Op::Futex(op) => return self.futex(thread, *op),
             Op::Time(op) => return self.time(thread, *op),
             Op::Itself(op) => return self.itself(thread, *op),
+            Op::Vm(op) => return Some(self.vm(thread, op)),
             Op::Semaphore(op) => return self.semaphore(thread, op),
             Op::Host(hand, op) => return Some(self.host_call(thread, (*hand, *op))),
             Op::Clock(name, op) => return Some(self.clock_call(thread, (*name, *op))),
@@ -611,6 +632,7 @@ impl World {
                     self.perform(thread, &Op::Attribute { name, attribute })?;
                 }
             }
+            self.audit_window(thread)?;
         }
         Ok(())
     }
