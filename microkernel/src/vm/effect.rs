@@ -57,7 +57,7 @@ impl Vm {
         if let Some(id) = self.answered {
             let request = node(&self.requests, id);
             return Some(Effect::Wake {
-                key: key_of(id, request.page),
+                key: key_of(id, (request.pager, request.page)),
                 failed: request.failed,
             });
         }

@@ -119,9 +119,16 @@ impl Nodes for ByPage<'_> {
     }
 }
 
-/// How a thread that waits for the answer to a request is known.
-pub(super) fn key_of(request: RequestId, page: u64) -> WaitKey {
-    [request.to_bits(), page << 2 | 2]
+/// How a thread that waits for the answer to a request is known: by the request, of which one has an index until all who wait
+/// were woken, and by whose page it is.
+pub(super) fn key_of(request: RequestId, (pager, page): (u32, u64)) -> WaitKey {
+    let place = u64::from(request.index()) << 32 | u64::from(pager);
+    [place, page << 2 | 2]
+}
+
+/// Whether a wait with this key was for a page of a pager.
+fn is_for(waited: WaitKey, (pager, page): (u32, u64)) -> bool {
+    waited[0] as u32 == pager && waited[1] == page << 2 | 2
 }
 
 impl Vm {
@@ -166,14 +173,14 @@ impl Vm {
             .get(stall.pager)
             .ok_or(KernReturn::MemoryError)?;
         let (state, port) = (pager.state, pager.ports.object);
-        if state == PagerState::Dead || failed.is_some_and(|key| key[1] == stall.page << 2 | 2) {
+        let key = (stall.pager.index(), stall.page);
+        if state == PagerState::Dead || failed.is_some_and(|waited| is_for(waited, key)) {
             return Err(KernReturn::MemoryError);
         }
-        let key = (stall.pager.index(), stall.page);
         if let Some(known) = self.requests_by_page.find(&ByPage(&mut self.requests), key) {
             let id = self.requests.id_at(known);
             let id = id.ok_or(KernReturn::MemoryFailure)?;
-            let key = key_of(id, stall.page);
+            let key = key_of(id, key);
             return Ok(Some(Await { key, ask: None }));
         }
         let ledger = self.map_ref(map)?.ledger;
@@ -186,7 +193,7 @@ impl Vm {
             request,
         };
         Ok(Some(Await {
-            key: key_of(request, stall.page),
+            key: key_of(request, key),
             ask: Some(ask).filter(|_| state == PagerState::Ready),
         }))
     }

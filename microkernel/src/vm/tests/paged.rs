@@ -568,3 +568,46 @@ fn who_maps_a_memory_object_again_finds_it_in_use_or_cached() {
     rig.settle();
     rig.end_pagers();
 }
+
+// covers: O-02
+#[test]
+fn a_failure_is_that_of_a_page_of_one_object() {
+    let mut rig = Rig::new();
+    let (bad, good) = (
+        rig.pager(copy_strategy::DELAY),
+        rig.pager(copy_strategy::DELAY),
+    );
+    let map = rig.map();
+    rig.map_pager(map, bad, (0, 2), 0);
+    rig.map_pager(map, good, (10, 2), 0);
+    let wait = |rig: &mut Rig, page, failed| {
+        rig.with(|vm, context| {
+            let fault = vm.fault(context, map, at(page), Access::Read);
+            assert_eq!(fault.err(), Some(STALLED));
+            vm.await_page(context, map, failed)
+        })
+    };
+    let asked = wait(&mut rig, 1, None).unwrap().unwrap();
+    let joined = wait(&mut rig, 1, None).unwrap().unwrap();
+    assert_eq!((joined.key, joined.ask), (asked.key, None));
+    rig.vm.fail_request(asked.ask.unwrap().request);
+    let told = rig.vm.next_effect();
+    assert_eq!(
+        told,
+        Some(Effect::Wake {
+            key: asked.key,
+            failed: true
+        })
+    );
+    rig.perform();
+    let failed = Some(asked.key);
+    assert_eq!(wait(&mut rig, 1, failed), Err(KernReturn::MemoryError));
+    let other = wait(&mut rig, 0, failed).unwrap().unwrap();
+    let another = wait(&mut rig, 11, failed).unwrap().unwrap();
+    assert_ne!(other.key, another.key);
+    for await_of in [other, another] {
+        rig.vm.fail_request(await_of.ask.unwrap().request);
+    }
+    rig.perform();
+    rig.end_pagers();
+}
