@@ -346,7 +346,8 @@ impl<M: Machine> VmCalls for Memory<'_, '_, M> {
             size,
             address,
             mask,
-            flags: flags & 0xffff,
+            // A bit that nobody knows is a flag that nobody knows.
+            flags: flags & !(3 << map_flags::INHERIT_SHIFT),
             inheritance: (flags >> map_flags::INHERIT_SHIFT & 3) as u32,
         };
         let address = match *self.core.made {

@@ -375,6 +375,8 @@ fn remap_replaces_page_by_page_and_refuses_what_cannot_be() {
         (fixed(target, 0), at, over, K::InvalidArgument),
         (fixed(target, u64::MAX), at, over, K::InvalidArgument),
         (fixed(target, PAGE), at, 1 << 9, K::InvalidArgument),
+        (fixed(target, PAGE), at, over | 1 << 16, K::InvalidArgument),
+        (fixed(target, PAGE), at, over | 1 << 40, K::InvalidArgument),
     ];
     for (number, (place, from, flags, expected)) in refused.into_iter().enumerate() {
         let got = moved(vm.remap(source, place, from, flags));
