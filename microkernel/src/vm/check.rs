@@ -151,7 +151,7 @@ impl Vm {
             .filter(|copy| node(&self.copies, *copy).own == Some(id))
             .count() as u32;
         references += all(&self.maps)
-            .filter_map(|map| node(&self.maps, map).snapshot)
+            .flat_map(|map| &node(&self.maps, map).snapshots)
             .filter(|snapshot| snapshot.to == id)
             .count() as u32;
         references += all(&self.maps)
@@ -204,7 +204,7 @@ impl Vm {
 
     fn check_preserved(&self, id: ObjectId, shadow: ObjectId) -> Result<(), Broken> {
         let here = self.object(shadow);
-        let mut snapshots = all(&self.maps).filter_map(|map| node(&self.maps, map).snapshot);
+        let mut snapshots = all(&self.maps).flat_map(|map| &node(&self.maps, map).snapshots);
         // One that is being made, freed, or merged with its only shadow, which has the pages.
         let unfinished = snapshots.any(|snapshot| snapshot.to == shadow)
             || here.references == 0

@@ -15,7 +15,7 @@ use crate::machine::{Machine, Root};
 use super::advise::SizeLimit;
 use super::filling::Filling;
 use super::fork::Fork;
-use super::snapshot::Snapshot;
+use super::snapshot::Snapshots;
 
 /// An address space.
 pub struct Map {
@@ -37,8 +37,8 @@ pub struct Map {
     pub(super) size_limit: SizeLimit,
     /// An object of large pages on its way into this map.
     pub(super) filling: Option<Filling>,
-    /// A copy of shared memory on its way into this map.
-    pub(super) snapshot: Option<Snapshot>,
+    /// Copies of shared memory on their way into this map.
+    pub(super) snapshots: Snapshots,
     /// The map that this one is being copied from.
     pub(super) fork: Option<Fork>,
 }
@@ -77,7 +77,7 @@ impl Vm {
             jit: false,
             size_limit: SizeLimit::NONE,
             filling: None,
-            snapshot: None,
+            snapshots: Snapshots::new(),
             fork: None,
         };
         let id = self
@@ -143,7 +143,7 @@ impl Vm {
             return Progress::More;
         }
         self.abandon_fork(map);
-        self.drop_snapshot(map);
+        self.drop_snapshots(map);
         self.drop_filling(context, map);
         let mut budget = STEP;
         while budget > 0 {

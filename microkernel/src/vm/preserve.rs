@@ -68,7 +68,7 @@ impl Preserving {
 }
 
 /// How a copy of an object's memory is made.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Strategy {
     /// All pages are copied now; those that a pager has not supplied are waited for.
     AtOnce,

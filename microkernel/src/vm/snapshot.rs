@@ -1,7 +1,8 @@
 //! Copies that a mapping needs at once, in steps: of shared and of wired memory, and of what is written of a pager's.
 //!
-//! A map keeps the one such copy that is being made, since `map` is called again with the same arguments alone. A
-//! caller who wants another one helps with this one first, and throws it away when it is whole and nobody came for it.
+//! A map keeps up to [`SNAPSHOTS`] such copies that are being made, since `map` is called again with the same arguments alone: so
+//! threads that want different ones do not take each other's away. A caller who wants one more helps with the oldest first, and
+//! throws it away when it is whole and nobody came for it.
 
 use core::ops::Range;
 
@@ -15,8 +16,14 @@ use crate::base::KernResult;
 use crate::base::ledger::LedgerId;
 use crate::machine::Machine;
 
+/// Copies of a map that are being made at a time.
+const SNAPSHOTS: usize = 4;
+
+/// Those of a map, the oldest first.
+pub(super) type Snapshots = heapless::Vec<Snapshot, SNAPSHOTS>;
+
 /// What is copied.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Wanted {
     pub(super) object: ObjectId,
     /// The first page.
@@ -26,7 +33,7 @@ pub(super) struct Wanted {
 }
 
 /// A copy that is being made.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Snapshot {
     from: Wanted,
     /// With a reference.
@@ -45,38 +52,62 @@ impl Vm {
         map: MapId,
         wanted: Wanted,
     ) -> KernResult<Progress> {
-        let here = self.map_ref(map)?;
-        let ledger = here.ledger;
-        let found = match here.snapshot {
-            Some(found) if found.from == wanted || !self.is_useless(&found) => found,
-            _ => {
-                self.drop_snapshot(map);
-                let to = self.begin_snapshot(context, wanted, ledger)?;
-                Snapshot {
-                    from: wanted,
-                    to,
-                    done: 0,
-                }
-            }
+        let known = |found: &Snapshot| found.from == wanted;
+        let own = self.map_ref(map)?.snapshots.iter().position(known);
+        let at = match own {
+            Some(at) => at,
+            None => self.next_snapshot(context, map, wanted)?,
         };
-        node_mut(&mut self.maps, map).snapshot = Some(found);
+        let found = self.map_ref(map)?.snapshots.get(at).copied();
+        let found = found.ok_or(KernReturn::Failure)?;
         let copied = self.continue_snapshot(context, &found);
         if copied == Err(STALLED) && found.from != wanted {
             // One's pager is not to hold up the copies of others.
-            self.drop_snapshot(map);
+            self.drop_snapshot(map, at);
             return Ok(Progress::More);
         }
         if copied.is_err() && copied != Err(STALLED) {
-            self.drop_snapshot(map);
+            self.drop_snapshot(map, at);
         }
         let done = found.done + copied?;
-        let now = Snapshot { done, ..found };
-        node_mut(&mut self.maps, map).snapshot = Some(now);
+        if let Some(found) = node_mut(&mut self.maps, map).snapshots.get_mut(at) {
+            found.done = done;
+        }
         Ok(if found.from == wanted && done == wanted.pages {
             Progress::Done(())
         } else {
             Progress::More
         })
+    }
+
+    /// Which of a map's copies a caller goes on with who has none: a new one; the oldest, while there is no room.
+    fn next_snapshot<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        wanted: Wanted,
+    ) -> KernResult<usize> {
+        let here = self.map_ref(map)?;
+        let (ledger, full) = (here.ledger, here.snapshots.is_full());
+        // What is copied is gone; or, where there is no room, the copy is whole.
+        let useless = |found: &Snapshot| {
+            let Wanted { object, pages, .. } = found.from;
+            (full && found.done == pages) || self.objects.get(object).is_none()
+        };
+        if let Some(at) = here.snapshots.iter().position(useless) {
+            self.drop_snapshot(map, at);
+        } else if full {
+            return Ok(0);
+        }
+        let new = Snapshot {
+            from: wanted,
+            to: self.begin_snapshot(context, wanted, ledger)?,
+            done: 0,
+        };
+        let snapshots = &mut node_mut(&mut self.maps, map).snapshots;
+        let pushed = snapshots.push(new);
+        debug_assert!(pushed.is_ok(), "room was made");
+        Ok(snapshots.len() - 1)
     }
 
     /// What a copy goes to.
@@ -153,25 +184,30 @@ impl Vm {
         None
     }
 
-    /// Whether a copy is of no use to whoever began it: it is whole, or what is copied is gone.
-    fn is_useless(&self, snapshot: &Snapshot) -> bool {
-        let Wanted { object, pages, .. } = snapshot.from;
-        snapshot.done == pages || self.objects.get(object).is_none()
-    }
-
     /// The copy that is whole, with its reference.
     pub(super) fn take_snapshot(&mut self, map: MapId, wanted: Wanted) -> KernResult<ObjectId> {
         let here = self.maps.get_mut(map).ok_or(KernReturn::InvalidTask)?;
-        let whole = |found: &mut Snapshot| found.from == wanted && found.done == wanted.pages;
-        let taken = here.snapshot.take_if(whole);
-        Ok(taken.ok_or(KernReturn::Failure)?.to)
+        let whole = |found: &Snapshot| found.from == wanted && found.done == wanted.pages;
+        let at = here.snapshots.iter().position(whole);
+        let at = at.ok_or(KernReturn::Failure)?;
+        Ok(here.snapshots.remove(at).to)
     }
 
-    /// Gives up the copy that is being made.
-    pub(super) fn drop_snapshot(&mut self, map: MapId) {
-        let here = self.maps.get_mut(map);
-        if let Some(found) = here.and_then(|map| map.snapshot.take()) {
-            self.dereference(found.to);
+    /// Gives all copies up that are being made.
+    pub(super) fn drop_snapshots(&mut self, map: MapId) {
+        while self
+            .maps
+            .get(map)
+            .is_some_and(|map| !map.snapshots.is_empty())
+        {
+            self.drop_snapshot(map, 0);
         }
+    }
+
+    /// Gives one up.
+    fn drop_snapshot(&mut self, map: MapId, at: usize) {
+        let here = node_mut(&mut self.maps, map);
+        let found = here.snapshots.remove(at);
+        self.dereference(found.to);
     }
 }
