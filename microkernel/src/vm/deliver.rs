@@ -56,8 +56,9 @@ impl Vm {
         if added.is_err()
             && let Some(own) = own
         {
-            // What was released a moment ago is still free.
-            let returned = self.change_payer(context, own, payer);
+            // What was released a moment ago is still free, also when the sender has ended.
+            let returned =
+                context.for_heirs(payer, |context| self.change_payer(context, own, payer));
             debug_assert!(returned.is_ok());
         }
         let (first, last) = added?;

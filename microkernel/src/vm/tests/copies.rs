@@ -478,3 +478,39 @@ fn a_receiver_without_kernel_memory_gets_no_part_of_a_copy() {
     rig.discard(copy);
     rig.assert_empty();
 }
+
+// covers: M-23
+#[test]
+fn a_copy_of_a_task_that_ended_is_that_task_s_still_when_nobody_can_take_it() {
+    let (mut rig, a, c) = two(30);
+    rig.allocate(a, 30, 10);
+    let (sender, range) = (rig.accounts[0], (at(0), pages(40)));
+    // Pages that moved, and then none: two regions.
+    let copy = copy_out(&mut rig, a, range, After::Deallocate).unwrap();
+    rig.destroy(a);
+    rig.ledgers.close(sender);
+    let held = rig.ledgers.used(sender, Resource::Pages);
+    assert_eq!(held, 30);
+    let copied = crate::vm::cost::<crate::vm::Copied>() + crate::vm::cost::<crate::vm::Piece>();
+    let moved = rig.ledgers.used(sender, Resource::KernelBytes) - copied;
+    let map_bytes = crate::vm::cost::<crate::vm::Map>() + crate::vm::cost::<crate::vm::Entry>();
+    let limits = Limits {
+        pages: 1000,
+        kernel_bytes: map_bytes + moved,
+        ..Limits::default()
+    };
+    let poor = rig.ledgers.create_child(rig.root, limits).unwrap();
+    rig.accounts.push(poor);
+    let b = rig.map_for(poor);
+    for _ in 0..2 {
+        let full = rig.with(|vm, context| vm.copy_in(context, b, copy));
+        assert_eq!(full, Err(KernReturn::ResourceShortage));
+        assert_eq!(rig.ledgers.used(sender, Resource::Pages), held);
+        assert!(rig.ledgers.is_closed(sender));
+        rig.verify();
+    }
+    let address = rig.deliver(copy, c);
+    assert_eq!(rig.load_at(c, address + pages(29)), Ok(30));
+    assert_eq!(rig.ledgers.used(sender, Resource::Pages), 0);
+    rig.assert_empty();
+}
