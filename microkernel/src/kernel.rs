@@ -341,13 +341,14 @@ impl Kernel {
                 frame.rdx = 0;
             }
             Outcome::Message(code) => frame.rax = code.0.into(),
-            Outcome::Received => {}
+            Outcome::Received | Outcome::Passed(None) => {}
             Outcome::Yielded(next) => {
                 frame.rax = KernReturn::Success.0.into();
                 if let Some(next) = next {
                     self.switched(machine, cpu, next);
                 }
             }
+            Outcome::Passed(Some(next)) => self.switched(machine, cpu, next),
             Outcome::Blocked => self.block(machine, cpu, caller.thread),
             Outcome::Again => self.set_flag(caller.thread, Flags::RETRY),
             Outcome::ThreadEnds => self.set_flag(caller.thread, Flags::TERMINATE),

@@ -39,6 +39,8 @@ pub enum Outcome {
     Blocked,
     /// It gave up the CPU, to this thread if there is one, and returns success when it runs again.
     Yielded(Option<ThreadId>),
+    /// The thread waits, which is set, and has given its turn, to this thread if there is one.
+    Passed(Option<ThreadId>),
     /// A step is done; the same trap goes on.
     Again,
     /// The kernel is to answer a message to one of its own ports, and then to receive if that is asked.

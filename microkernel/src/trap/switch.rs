@@ -126,5 +126,5 @@ fn wait_and_pass<M: Machine>(layers: &mut Layers<'_, M>, to: ThreadId) -> Outcom
     cx.sched.note(cx.machine, cx.cpu, TraceKind::Block, what);
     cx.sched.block(cx.cpu);
     let runs = cx.sched.pass_to(cx.machine, cx.cpu, to);
-    Outcome::Yielded(runs.then_some(to))
+    Outcome::Passed(runs.then_some(to))
 }

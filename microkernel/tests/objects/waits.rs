@@ -19,17 +19,20 @@ enum Waits {
     ForRoom,
     ForAnswer,
     ForTime,
+    /// With its turn given to another thread.
+    Passing,
     AtFutex,
     AtSemaphore,
     ForHandler,
 }
 
-const ALL: [Waits; 8] = [
+const ALL: [Waits; 9] = [
     Waits::ForMessage,
     Waits::InSet,
     Waits::ForRoom,
     Waits::ForAnswer,
     Waits::ForTime,
+    Waits::Passing,
     Waits::AtFutex,
     Waits::AtSemaphore,
     Waits::ForHandler,
@@ -43,7 +46,9 @@ impl Waits {
                 Some(MessageReturn::ReceiveInterrupted.0.into())
             }
             Self::ForRoom => Some(MessageReturn::SendInterrupted.0.into()),
-            Self::ForTime | Self::AtFutex | Self::AtSemaphore => Some(K::Aborted.0.into()),
+            Self::ForTime | Self::Passing | Self::AtFutex | Self::AtSemaphore => {
+                Some(K::Aborted.0.into())
+            }
             Self::ForHandler => None,
         }
     }
@@ -142,6 +147,12 @@ fn enter(child: &Child<'_>, index: u32, waits: Waits, (full, service): (Name, Na
             assert_eq!(user.start(trap::WAIT_UNTIL, &[u64::MAX]), None);
             None
         }
+        Waits::Passing => {
+            let thread = user.trap(trap::THREAD_SELF, &[]).unwrap();
+            let wait = [thread, trap::switch_option::WAIT, u64::MAX];
+            assert_eq!(user.start(trap::THREAD_SWITCH, &wait), None);
+            None
+        }
         Waits::AtFutex => {
             let word = [image::DATA, 0, u64::MAX];
             assert_eq!(user.start(trap::FUTEX_WAIT, &word), None);
@@ -209,6 +220,7 @@ fn what_an_aborted_wait_answers_is_seen_and_rewritten_while_the_thread_is_suspen
             assert_eq!(early, K::Success, "no trap of its own would write them");
         } else {
             assert_eq!(early, K::Failure, "{waits:?}: its end would write them");
+            assert!((before.rax as i64) < 0, "{waits:?}: it has no answer yet");
         }
         thread.abort().unwrap();
         assert_eq!(thread.info().unwrap().state, 0, "{waits:?}: it waits on");

@@ -67,11 +67,6 @@ impl Model {
         all.any(|when| when == When::Soon)
     }
 
-    /// Whether a thread waits for a time.
-    pub fn sleeps(&self, thread: ThreadId) -> bool {
-        self.time.sleepers.contains_key(&thread)
-    }
-
     /// Whether a thread comes behind all others: nobody can tell whether it runs.
     pub fn is_depressed(&self, thread: ThreadId) -> bool {
         self.time.depressed.contains_key(&thread)

@@ -537,8 +537,6 @@ impl World {
                     continue;
                 }
                 let seen = match self.model.is_answered_stopped(thread) {
-                    // `thread_switch` writes its code before it waits.
-                    true if self.model.sleeps(thread) => None,
                     true => self.held_answer(thread),
                     false => self.comes_back(thread),
                 };
