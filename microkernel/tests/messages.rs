@@ -531,3 +531,31 @@ fn what_a_task_did_leaves_nothing_behind() {
     }
     assert_eq!(pages[1], pages[2], "memory grows with use: {pages:?}");
 }
+
+// covers: V-12
+#[test]
+fn a_message_buffer_that_is_refused_leaves_the_old_one_in_its_place() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let port = me.port();
+    me.register_buffer();
+    let place = sim::user::buffer_address(first);
+    let refused = [
+        [0x7000_0000_0000, 2 * abi::PAGE_SIZE],
+        [place + 8, 2 * abi::PAGE_SIZE],
+        [place, 0x100],
+    ];
+    for (id, arguments) in refused.into_iter().enumerate() {
+        assert!(me.trap(abi::trap::MESSAGE_BUFFER, &arguments).is_err());
+        let sent = me.message(&Request::send(port).data(b"some bytes").id(id as i32));
+        assert_eq!(sent.code, Code::Success);
+        let got = me.poll(port);
+        assert_eq!((got.id, got.shape.size()), (id as i32, 10));
+    }
+    // The same once more is no error.
+    me.register_buffer();
+    let none = me.trap(abi::trap::MESSAGE_BUFFER, &[0, 0]);
+    assert_eq!(none, Ok(0));
+    let sent = me.message(&Request::send(port).data(b"some bytes"));
+    assert_ne!(sent.code, Code::Success);
+}

@@ -500,29 +500,23 @@ fn message_buffer<M: Machine>(
     caller: Caller,
     (address, size): (u64, u64),
 ) -> KernResult<u64> {
-    let old = layers
-        .cx
-        .sched
-        .threads
-        .get_mut(caller.thread)
-        .and_then(|thread| {
-            thread.buffer_page = None;
-            thread.buffer.take()
-        });
+    let thread = layers.cx.sched.threads.get(caller.thread);
+    let mut buffer = thread.and_then(|thread| thread.buffer);
     let (vm, mut context) = layers.vm();
-    if let Some(old) = old {
-        vm.unwire_buffer(&mut context, old);
-    }
-    if size == 0 {
-        return Ok(0);
-    }
-    let buffer = vm.wire_buffer(&mut context, task.map, address, size)?;
-    let first = vm.buffer_pages(buffer).first().copied();
+    let replaced = match (size, buffer.filter(|_| size == 0)) {
+        (0, None) => Ok(()),
+        (_, Some(old)) => {
+            vm.unwire_buffer(&mut context, old);
+            buffer = None;
+            Ok(())
+        }
+        _ => vm.replace_buffer(&mut context, task.map, (address, size), &mut buffer),
+    };
+    let first = buffer.and_then(|buffer| vm.buffer_pages(buffer).first().copied());
     if let Some(thread) = layers.cx.sched.threads.get_mut(caller.thread) {
-        thread.buffer = Some(buffer);
-        thread.buffer_page = first;
+        (thread.buffer, thread.buffer_page) = (buffer, first);
     }
-    Ok(0)
+    replaced.map(|()| 0)
 }
 
 fn take_slot<M: Machine>(

@@ -3,6 +3,8 @@
 //! Invariant: a buffer's entry is exactly as large as the buffer and is wired; nobody unmaps, protects or
 //! replaces it, and copies of it are made at once. So its pages stay what they are.
 
+use core::ops::Range;
+
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::message::{MAX_BUFFER, MIN_BUFFER};
@@ -41,6 +43,57 @@ impl Vm {
         address: u64,
         size: u64,
     ) -> KernResult<BufferId> {
+        let range = self.check_buffer(map, address, size)?;
+        let id = self.find_entry(map, address)?;
+        let entry = self.entry(id);
+        if entry.wired > 0 || entry.end < range.end {
+            return Err(KernReturn::InvalidArgument);
+        }
+        let wired = match self.clip(context, map, id, &range) {
+            Ok(id) => self.wire(context, map, id),
+            Err(shortage) => Err(shortage),
+        };
+        if wired.is_err() {
+            self.join_ends(context, map, &range);
+        }
+        wired
+    }
+
+    /// Pins a range as a message buffer in place of another one, which is ordinary memory then. They may overlap.
+    ///
+    /// # Errors
+    /// As [`wire_buffer`](Self::wire_buffer): the old one is still there, under another id perhaps.
+    pub fn replace_buffer<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        (address, size): (u64, u64),
+        buffer: &mut Option<BufferId>,
+    ) -> KernResult<()> {
+        let range = self.check_buffer(map, address, size)?;
+        // All pages first: whatever that takes is not missing when the old one has to come back.
+        for address in range.step_by(PAGE_SIZE as usize) {
+            self.page_for(context, map, address, Access::Write)?;
+        }
+        let old = buffer.and_then(|id| self.buffers.get(id));
+        let before = old.map(|old| (old.start, old.count as u64 * PAGE_SIZE));
+        if let Some(old) = buffer.take() {
+            self.unwire_buffer(context, old);
+        }
+        let wired = self.wire_buffer(context, map, address, size);
+        if wired.is_err()
+            && let Some((start, size)) = before
+        {
+            // What it took was given back a moment ago.
+            *buffer = self.wire_buffer(context, map, start, size).ok();
+            debug_assert!(buffer.is_some(), "a buffer is lost");
+        }
+        *buffer = Some(wired?);
+        Ok(())
+    }
+
+    /// The range of what may be a message buffer, if that is in one region and no other one.
+    fn check_buffer(&self, map: MapId, address: u64, size: u64) -> KernResult<Range<u64>> {
         const BOTH: u32 = protection::READ | protection::WRITE;
         let end = address
             .checked_add(size)
@@ -54,21 +107,14 @@ impl Vm {
         if self.any_has(map, &range, Traits::allows(protection::EXECUTE)) {
             return Err(KernReturn::ProtectionFailure);
         }
-        let id = self.find_entry(map, address)?;
-        let entry = self.entry(id);
+        let entry = self.entry(self.find_entry(map, address)?);
         let own = entry
             .object
             .is_none_or(|object| entry.needs_copy || self.object(object).is_private());
-        if !own || entry.wired > 0 || entry.end < end {
-            return Err(KernReturn::InvalidArgument);
+        match own {
+            true => Ok(range),
+            false => Err(KernReturn::InvalidArgument),
         }
-        let id = self.clip(context, map, id, &range)?;
-        let wired = self.wire(context, map, id);
-        if wired.is_err() {
-            self.join(context, map, address);
-            self.join(context, map, end);
-        }
-        wired
     }
 
     fn wire<M: Machine>(

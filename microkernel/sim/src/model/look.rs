@@ -37,9 +37,9 @@ pub enum BufferOp {
     Drop,
     /// It has one.
     Make,
-    /// It asks for one where no memory is, and has none.
+    /// It asks for one where no memory is: nothing changes.
     Nowhere,
-    /// It asks for one that is not whole pages, and has none.
+    /// It asks for one that is not whole pages: nothing changes.
     Crooked,
 }
 
@@ -61,7 +61,9 @@ impl Model {
     }
 
     pub(super) fn buffer_op(&mut self, thread: ThreadId, op: BufferOp, seen: Answer) -> Verdict {
-        self.threads[thread].has_buffer = op == BufferOp::Make;
+        if matches!(op, BufferOp::Make | BufferOp::Drop) {
+            self.threads[thread].has_buffer = op == BufferOp::Make;
+        }
         match op {
             BufferOp::Nowhere => refuse(seen, &[KernReturn::InvalidAddress]),
             BufferOp::Crooked => refuse(seen, &[KernReturn::InvalidArgument]),

@@ -1,7 +1,7 @@
 //! Out-of-line memory and message buffers.
 
 use super::*;
-use crate::vm::{After, COPY_PAGES, Progress, Which};
+use crate::vm::{After, BufferId, COPY_PAGES, Progress, Which};
 
 fn copy_out(rig: &mut Rig, map: MapId, range: (u64, u64), after: After) -> KernResult<CopyId> {
     rig.copy_out(map, range, after)
@@ -513,4 +513,96 @@ fn a_copy_of_a_task_that_ended_is_that_task_s_still_when_nobody_can_take_it() {
     assert_eq!(rig.load_at(c, address + pages(29)), Ok(30));
     assert_eq!(rig.ledgers.used(sender, Resource::Pages), 0);
     rig.assert_empty();
+}
+
+/// Registers a buffer in place of another one.
+fn replace(
+    rig: &mut Rig,
+    map: MapId,
+    (page, count): (u64, u64),
+    buffer: &mut Option<BufferId>,
+) -> KernResult<()> {
+    let replaced =
+        rig.with(|vm, context| vm.replace_buffer(context, map, (at(page), pages(count)), buffer));
+    rig.verify();
+    replaced
+}
+
+// covers: V-12
+#[test]
+fn a_message_buffer_stays_until_another_one_takes_its_place() {
+    let (mut rig, a, _) = two(30);
+    let read = protection::READ;
+    rig.finish(|vm, context| vm.protect(context, a, (at(20), 1), Which::Current, read))
+        .unwrap();
+    let mut buffer = None;
+    replace(&mut rig, a, (4, 4), &mut buffer).unwrap();
+    let pinned = |rig: &Rig, buffer: Option<BufferId>| -> Vec<Page> {
+        rig.vm.buffer_pages(buffer.unwrap()).into()
+    };
+    let old = pinned(&rig, buffer);
+    let refused = [
+        ((29, 2), KernReturn::InvalidAddress),
+        ((4, 1), KernReturn::InvalidArgument),
+        ((19, 2), KernReturn::ProtectionFailure),
+        ((18, 4), KernReturn::ProtectionFailure),
+    ];
+    for (place, error) in refused {
+        assert_eq!(replace(&mut rig, a, place, &mut buffer), Err(error));
+        assert_eq!(pinned(&rig, buffer), old, "nothing changed");
+        assert!(rig.deallocate(a, 4, 1).is_err(), "it is wired still");
+    }
+    // A part of it, more than it, and what is beside it.
+    for (page, count) in [(5, 2), (3, 6), (3, 6), (9, 2), (2, 7), (11, 2)] {
+        replace(&mut rig, a, (page, count), &mut buffer).unwrap();
+        assert_eq!(pinned(&rig, buffer).len() as u64, count);
+        assert_eq!(rig.load(a, page), Ok(page as u8 + 1));
+    }
+    assert!(
+        rig.deallocate(a, 0, 11).is_ok(),
+        "only the last one is left"
+    );
+    assert!(rig.deallocate(a, 12, 1).is_err());
+    let last = buffer.unwrap();
+    rig.with(|vm, context| vm.unwire_buffer(context, last));
+    rig.assert_empty();
+}
+
+/// Whatever of the kernel's memory is missing, a thread has one of the two buffers, and no region is cut without need.
+// covers: V-12
+#[test]
+fn a_message_buffer_stays_when_there_is_no_memory_for_another_one() {
+    let mut refused = 0;
+    for missing in 0..12 {
+        let (mut rig, a, _) = two(40);
+        let mut buffer = None;
+        replace(&mut rig, a, (0, 4), &mut buffer).unwrap();
+        let regions = rig.vm.map_size(a).unwrap().1;
+        let account = rig.accounts[0];
+        let used = rig.ledgers.used(account, Resource::KernelBytes);
+        let limit = rig.ledgers.limit(account, Resource::KernelBytes);
+        let left = (crate::vm::cost::<crate::vm::Entry>() / 4) * missing;
+        let hog = limit - used - left;
+        rig.ledgers
+            .charge(account, Resource::KernelBytes, hog)
+            .unwrap();
+        let wired =
+            rig.with(|vm, context| vm.replace_buffer(context, a, (at(2), pages(4)), &mut buffer));
+        rig.ledgers.release(account, Resource::KernelBytes, hog);
+        rig.verify();
+        let count = rig.vm.buffer_pages(buffer.unwrap()).len();
+        assert_eq!(count, 4);
+        let (here, gone) = if wired.is_ok() { (2, 1) } else { (0, 5) };
+        assert!(rig.deallocate(a, here, 4).is_err());
+        if wired.is_err() {
+            assert_eq!(wired, Err(KernReturn::ResourceShortage));
+            assert_eq!(rig.vm.map_size(a).unwrap().1, regions);
+            refused += 1;
+        }
+        assert!(rig.deallocate(a, gone, 1).is_ok());
+        let last = buffer.unwrap();
+        rig.with(|vm, context| vm.unwire_buffer(context, last));
+        rig.assert_empty();
+    }
+    assert!((1..12).contains(&refused), "{refused}");
 }
