@@ -32,7 +32,8 @@ pub mod options {
     pub const RECEIVE_TIMEOUT: u32 = 0x100;
     /// `thread_abort` ends the receive with `ReceiveInterrupted` instead of libmach repeating it.
     pub const RECEIVE_INTERRUPT: u32 = 0x400;
-    /// Report that a message is there (its id, size and label) without dequeuing it.
+    /// Report that a message is there (its id, the label and name of its port) without dequeuing it. What it would take to
+    /// receive it is asked by `mach_port_peek`, or by [`RECEIVE_LARGE`].
     pub const PEEK: u32 = 0x1000;
     /// Every bit that an option may be.
     pub const ALL: u32 = SEND
