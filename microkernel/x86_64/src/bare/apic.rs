@@ -86,6 +86,8 @@ pub(crate) fn set_up() -> u32 {
     // SAFETY: enabling the APIC in a mode that CPUID reports; its address stays.
     unsafe { asm::write_msr(msr::APIC_BASE, base | enable) };
     write(register::TASK_PRIORITY, 0);
+    // LINT1 brings the chipset's NMI (an operator's button, a parity error). It stays masked, like all that comes from outside and has
+    // no driver: whose it is, only the chipset's registers tell, and ring 0 does nothing at an NMI but stop in a panic.
     for line in [
         register::TIMER,
         register::LINT0,
