@@ -3,8 +3,10 @@
 use abi::kern_return::MessageReturn as Code;
 use abi::names::{Name, disposition};
 use abi::registers::options;
+use abi::task::thread_info;
 use abi::{PAGE_SIZE, trap};
-use microkernel::machine::{Machine, NEVER};
+use interfaces::thread::Thread;
+use microkernel::machine::{Cpu, Event, Machine, NEVER, Next};
 use microkernel::sched::SLICE;
 use sim::{Actor, Config, Path, Request, Sim, image};
 
@@ -161,10 +163,10 @@ fn a_call_stays_on_its_cpu_and_no_other_takes_either_side() {
     let service = sim.give(first, port, disposition::MAKE_SEND, client);
     assert_eq!(sim.on(first).start_message(&Request::receive(port)), None);
     let cpu = sim.until_runs(client);
-    let both = [microkernel::machine::Cpu(0), microkernel::machine::Cpu(1)];
+    let both = [Cpu(0), Cpu(1)];
     let look = |sim: &mut Sim, runs, waits| {
         for idle in both.into_iter().filter(|other| *other != cpu) {
-            sim.event(idle, microkernel::machine::Event::Kick);
+            sim.event(idle, Event::Kick);
         }
         assert_eq!(sim.cpu_of(runs), Some(cpu));
         assert_eq!(sim.cpu_of(waits), None, "it is handed over, not queued");
@@ -291,6 +293,50 @@ fn no_cpu_idles_while_a_thread_could_run_whatever_threads_do() {
 }
 
 /// A thread touches and unmaps many pages: how many CPUs were interrupted for it, and in how many steps.
+/// Whether a thread runs, as its basic information says.
+fn run_state(sim: &mut Sim, caller: u32, thread: Name) -> u32 {
+    let asks = [thread_info::BASIC.into(), thread_info::BASIC_COUNT.into()];
+    let request = Request::call(thread).id(<dyn Thread>::INFO_OF.id);
+    let told = sim
+        .on(caller)
+        .message(&request.words([asks[0], asks[1], 0, 0, 0, 0]));
+    let data = told.body.expect("words").data;
+    // The number of words, two times of two words each, usage and policy come before it.
+    u32::from_le_bytes([data[56], data[57], data[58], data[59]])
+}
+
+// covers: T-09
+#[test]
+fn a_thread_that_loses_its_cpu_before_it_is_stopped_stands_still() {
+    let mut sim = Sim::boot(Config::with_cpus(2));
+    let caller = sim.first();
+    sim.on(caller).register_buffer();
+    let threads = [(); 2].map(|()| sim.add_thread(caller));
+    let names = threads.map(|thread| sim.on(thread).trap(trap::THREAD_SELF, &[]).unwrap());
+    let here = sim.on(caller).cpu();
+    let there = Cpu(1 - here.0);
+    let stopped = sim.current(there);
+    let known = threads.iter().position(|thread| *thread == stopped);
+    let name = Name(names[known.expect("a thread")] as u32);
+    let call = |id| Request::call(name).id(id);
+    // The caller waits until the other CPU has let go of the thread.
+    sim.on(caller)
+        .message_steps(&call(<dyn Thread>::SUSPEND.id), 1);
+    assert_eq!(sim.current(there), stopped, "it has not noticed yet");
+    sim.machine.advance(2 * SLICE);
+    assert!(sim.machine.take_due_timer(there));
+    sim.event(there, Event::Timer);
+    assert_ne!(sim.current(there), stopped, "its turn is over");
+    assert_eq!(sim.event(here, Event::Continue), Next::Run(caller));
+    assert_eq!(sim.on(caller).finish_message().words[0], 0);
+    assert_eq!(run_state(&mut sim, caller, name), thread_info::STOPPED);
+    let state = sim.on(caller).message(&call(<dyn Thread>::GET_STATE.id));
+    assert_eq!(state.words[0], 0, "it stands still");
+    let resumed = sim.on(caller).message(&call(<dyn Thread>::RESUME.id));
+    assert_eq!(resumed.words[0], 0);
+    sim.until_runs(stopped);
+}
+
 fn unmap_many(sim: &mut Sim, thread: u32) -> (u64, u64) {
     const PAGES: u64 = 300;
     let mut me = sim.on(thread);

@@ -137,9 +137,9 @@ pub(super) fn of_thread(
         Policy::Fixed | Policy::TimeConstraint => basic::ROUND_ROBIN,
     };
     let state = match thread.state {
-        State::Running | State::Ready => thread_info::RUNNING,
         State::Held => thread_info::STOPPED,
-        State::Blocked if thread.suspend_count > 0 => thread_info::STOPPED,
+        State::Ready | State::Blocked if thread.suspend_count > 0 => thread_info::STOPPED,
+        State::Running | State::Ready => thread_info::RUNNING,
         State::Blocked => thread_info::WAITING,
     };
     let age = (now / SECOND).saturating_sub(thread.born.into()).max(1) * SECOND;

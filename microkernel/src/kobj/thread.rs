@@ -58,6 +58,8 @@ impl<M: Machine> ThreadObject<'_, '_, M> {
     fn stopped(&mut self) -> KernResult<Stopped> {
         let thread = self.thread()?;
         let (suspended, state) = (thread.suspend_count > 0, thread.state);
+        // Who has an exception that nobody handles runs once more: to end its task.
+        let waits = suspended && !thread.flags.contains(Flags::UNHANDLED);
         let context = &mut self.core.layers.cx;
         let elsewhere = context
             .sched
@@ -72,6 +74,12 @@ impl<M: Machine> ThreadObject<'_, '_, M> {
                 }
                 None => Err(KernReturn::Failure),
             },
+            // It lost its CPU to another thread before that CPU noticed, and waits for a turn that it is not to have.
+            State::Ready if waits => {
+                context.sched.settle(context.machine, context.cpu);
+                context.sched.hold(self.id);
+                Ok(Stopped::Yes)
+            }
             State::Ready | State::Running => Err(KernReturn::Failure),
         }
     }
