@@ -133,6 +133,10 @@ impl Model {
             self.discard_unsent(message);
             return Sent::Done;
         }
+        if self.ports[port].holder == Holder::Kernel {
+            self.refuse_request(message);
+            return Sent::Done;
+        }
         let state = &self.ports[port];
         let full = state.load() >= state.limit && !self.has_waiter(port);
         if full && matches!(message.remote, Carried::Send(_)) {

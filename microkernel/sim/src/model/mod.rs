@@ -9,7 +9,7 @@
 //! hold one, looked up anew each time. Nothing here is shared with the kernel.
 //!
 //! Deliberately absent: time within an era (a deadline is past, in the next era, or never), memory in messages, messages to the kernel's own ports but
-//! for those that an operation stands for, and what order the messages of one trap come in: they share a *batch* and may
+//! for those that an operation stands for, or that say nothing, and what order the messages of one trap come in: they share a *batch* and may
 //! come in any.
 
 mod asks;
@@ -25,6 +25,7 @@ mod futex;
 mod guard;
 mod host;
 mod kept;
+mod kernel;
 mod look;
 mod machine;
 mod made;
@@ -68,6 +69,7 @@ use exceptions::{Handler, Owner};
 pub use futex::{FutexOp, Word};
 pub use host::{ClockOp, Hand, HostOp};
 pub use kept::{Kept, KeptOp};
+pub use kernel::REQUEST;
 pub use look::BufferOp;
 use look::Want;
 pub use machine::{FEW_PAGES, MachineOp, ProcessorOp};

@@ -4,6 +4,7 @@ use abi::kern_return::MessageReturn as Code;
 use abi::names::{MAX_UREFS, Name};
 use abi::registers::{ReplyKind, options};
 
+use super::kernel::ANSWER;
 use super::message::{expect, expect_wait, is_call};
 use super::{
     Carried, Entry, From, Holder, Message, Model, PortId, Source, State, TaskId, ThreadId, Verdict,
@@ -146,7 +147,7 @@ impl Model {
                 return Err(format!("label {label:#x} expected, not {:#x}", reply.label));
             }
         }
-        self.threads[thread].heard = Some(message.id);
+        self.threads[thread].heard = Some(message.id).filter(|id| *id != ANSWER);
         self.accept_reply(thread, message.local, reply)?;
         if too_large {
             // M-33: its reply right has come; all else in it has ended.

@@ -1,5 +1,6 @@
 //! What the kernel has written down: its log, the trace of what happened, and what it has made. What was told once stays so.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use abi::trace::Kind;
@@ -108,10 +109,11 @@ impl Model {
         let records = told[2..].as_chunks::<RECORD>().0[..count as usize].to_vec();
         let known = self.records.end;
         let (end, ends) = (start + count, count < MOST);
-        let fits = match position <= known {
-            // Or the oldest ones are gone.
-            true => start == position || start > position && !ends,
-            false => start >= known && (start == position || start < position && count == 0),
+        let fits = match start.cmp(&position) {
+            Ordering::Equal => true,
+            // The oldest ones are gone.
+            Ordering::Greater => !ends,
+            Ordering::Less => start >= known && count == 0,
         };
         if !fits || ends && end < known {
             return Err(format!("{count} records from {start}, behind {known}"));

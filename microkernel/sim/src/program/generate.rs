@@ -18,7 +18,7 @@ use super::world::Theme;
 use crate::image;
 use crate::message::Request;
 use crate::model::{
-    Form, HandlerOp, Kept, KeptOp, Level, Model, Op, SelfOp, SemaphoreOp, Subject, TaskId,
+    Form, HandlerOp, Kept, KeptOp, Level, Model, Op, REQUEST, SelfOp, SemaphoreOp, Subject, TaskId,
     ThreadId, Trouble,
 };
 use crate::rng::Rng;
@@ -587,7 +587,10 @@ impl Names<'_> {
     }
 
     fn worded(&mut self, request: Request) -> Request {
-        let id = self.rng.below(1000) as i32;
+        let id = match self.model.is_kernel(self.task, request.remote.0) {
+            true => REQUEST,
+            false => self.rng.below(1000) as i32,
+        };
         request.id(id).words([(); 6].map(|()| self.rng.word()))
     }
 
@@ -603,7 +606,7 @@ impl Names<'_> {
 
     fn send(&mut self) -> Request {
         let wanted = port_type::SEND | port_type::RECEIVE | port_type::SEND_ONCE;
-        let to = self.destination(wanted);
+        let to = self.of_kind(wanted);
         let how = self.disposition(to);
         let mut request = Request::send(to).disposed(how);
         if self.rng.one_in(3) {
@@ -630,18 +633,16 @@ impl Names<'_> {
         request
     }
 
-    /// Where a message goes to: not to the kernel, whose answers to any message the model does not know.
-    fn destination(&mut self, wanted: u32) -> Name {
-        match self.of_kind(wanted) {
-            name if self.model.is_kernel(self.task, name) => Name::NULL,
-            name => name,
-        }
-    }
-
     fn call(&mut self) -> Request {
-        let to = self.destination(port_type::SEND);
+        let to = self.of_kind(port_type::SEND);
         let how = self.disposition(to);
-        Request::call(to).disposed(how)
+        let request = Request::call(to).disposed(how);
+        match (self.model.is_kernel(self.task, to), self.rng.below(8)) {
+            // The kernel alone makes rights to its ports.
+            (true, 0) => request.disposed(disposition::MAKE_SEND),
+            (true, _) => self.enclose(request),
+            (false, _) => request,
+        }
     }
 
     /// A disposition that a name can have: mostly.

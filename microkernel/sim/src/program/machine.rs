@@ -40,6 +40,14 @@ const THREAD: usize = 6;
 impl Names<'_> {
     /// A call to the host, a processor or their set.
     pub(super) fn machine(&mut self) -> Op {
+        // There is one already.
+        if self.task == 0
+            && self.model.has_store()
+            && self.rng.one_in(3)
+            && let Some(name) = self.binding()
+        {
+            return Op::Machine(Hand::Steer, MachineOp::DefaultPager(name, 0));
+        }
         if self.rng.one_in(2)
             && let Some(op) = self.processor()
         {
@@ -68,13 +76,6 @@ impl Names<'_> {
         if hand == Hand::Steer && self.rng.one_in(6) && self.model.processors(self.task).is_empty()
         {
             return Op::Machine(hand, MachineOp::Processors);
-        }
-        if hand == Hand::Steer
-            && self.model.has_store()
-            && self.rng.one_in(8)
-            && let Some(name) = self.binding()
-        {
-            return Op::Machine(hand, MachineOp::DefaultPager(name, 0));
         }
         let (flavor, room) = (self.rng.pick(&FLAVORS), self.rng.pick(&[40, 40, 40, 4, 1]));
         let subjects = self.model.subjects(self.task);

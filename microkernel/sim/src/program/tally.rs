@@ -11,7 +11,7 @@ use abi::notify::pending;
 use abi::registers::options;
 
 use crate::message::{Body, Request};
-use crate::model::{Op, Seen, Subject};
+use crate::model::{Op, REQUEST, Seen, Subject};
 
 /// What came of a call.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -89,7 +89,11 @@ fn message(request: &Request) -> String {
         Some(_) => "Body",
         None => "",
     };
-    format!("{phases}{body}")
+    let to = match request.id {
+        REQUEST if has(options::SEND) => "Kernel",
+        _ => "",
+    };
+    format!("{to}{phases}{body}")
 }
 
 /// The kinds of parts that a message is sent with.
