@@ -151,6 +151,8 @@ impl Machine for TestMachine {
             self.allocated.remove(&page.0),
             "freed twice, or never allocated: {page:?}"
         );
+        // The machine may ask other CPUs to forget what changed as soon as a page comes free.
+        self.assert_flushed();
         for space in self.spaces.values() {
             assert!(
                 space.mapped.values().all(|(mapped, ..)| *mapped != page),

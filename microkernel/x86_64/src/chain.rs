@@ -1,5 +1,5 @@
-//! [`Chain`]: free pages as a list through the pages themselves, such as the quarantine of those that some CPU may still have
-//! mappings of.
+//! [`Chain`]: free pages as a list through the pages themselves. Programs can write to none of them: those to which they
+//! could a moment ago wait in a [`Quarantine`](crate::quarantine::Quarantine) first.
 
 use crate::physical::Physical;
 
@@ -10,8 +10,6 @@ const END: u64 = 0;
 #[derive(Debug)]
 pub struct Chain {
     first: u64,
-    last: u64,
-    length: u64,
 }
 
 impl Default for Chain {
@@ -23,31 +21,18 @@ impl Default for Chain {
 impl Chain {
     /// No pages.
     pub const fn new() -> Self {
-        Self {
-            first: END,
-            last: END,
-            length: 0,
-        }
+        Self { first: END }
     }
 
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    /// How many it holds.
-    pub fn len(&self) -> u64 {
-        self.length
+        self.first == END
     }
 
     /// Adds a page.
     pub fn push(&mut self, memory: &mut impl Physical, page: u64) {
         memory.store(page, self.first);
-        if self.first == END {
-            self.last = page;
-        }
         self.first = page;
-        self.length += 1;
     }
 
     /// Takes the page that was added last.
@@ -57,21 +42,6 @@ impl Chain {
         }
         let page = self.first;
         self.first = memory.load(page);
-        self.length -= 1;
         Some(page)
-    }
-
-    /// Takes all pages of another chain.
-    pub fn append(&mut self, memory: &mut impl Physical, other: &mut Self) {
-        if other.first == END {
-            return;
-        }
-        memory.store(other.last, self.first);
-        if self.first == END {
-            self.last = other.last;
-        }
-        self.first = other.first;
-        self.length += other.length;
-        *other = Self::new();
     }
 }

@@ -221,24 +221,16 @@ impl Frames {
         Some(block)
     }
 
-    /// Gives large pages back that no CPU has a mapping of any more.
-    pub fn free_large(&mut self, memory: &mut impl Physical, pages: &mut Chain) {
-        self.free += pages.len() * SMALL;
-        self.large.append(memory, pages);
+    /// Gives a large page back that no CPU has a mapping of any more.
+    pub fn free_large(&mut self, memory: &mut impl Physical, page: u64) {
+        self.free += SMALL;
+        self.large.push(memory, page);
     }
 
     /// Gives a page back that no CPU has a mapping of any more.
     pub fn free_page(&mut self, memory: &mut impl Physical, page: u64) {
         self.free += 1;
         self.put(memory, page);
-    }
-
-    /// Gives many pages back.
-    pub fn free_chain(&mut self, memory: &mut impl Physical, pages: &mut Chain) {
-        self.free += pages.len();
-        while let Some(page) = pages.pop(memory) {
-            self.put(memory, page);
-        }
     }
 
     fn put(&mut self, memory: &mut impl Physical, page: u64) {

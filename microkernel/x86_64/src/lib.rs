@@ -20,6 +20,7 @@ pub mod layout;
 pub mod lines;
 pub mod memory_map;
 pub mod physical;
+pub mod quarantine;
 pub mod tables;
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ impl TablePages for UserTables<'_> {
     }
 
     fn release(&mut self, page: u64) {
-        shootdown::quarantine(self.0, page);
+        shootdown::quarantine_table(self.0, page);
     }
 }
 

@@ -10,7 +10,6 @@ use arena::Region;
 use ksync::Lock;
 use microkernel::machine::{Cpu, MAX_CPUS, OutOfPages};
 use microkernel_x86_64::blocks::{Blocks, Use};
-use microkernel_x86_64::chain::Chain;
 use microkernel_x86_64::contexts::Contexts;
 use microkernel_x86_64::frames::Frames;
 use microkernel_x86_64::layout::{
@@ -306,14 +305,14 @@ impl Memory {
         self.frames.allocate_large(&mut self.direct)
     }
 
-    /// Takes large pages back that no CPU has mappings of.
-    pub(crate) fn free_large(&mut self, pages: &mut Chain) {
-        self.frames.free_large(&mut self.direct, pages);
+    /// Takes a page back that no CPU has mappings of.
+    pub(crate) fn free(&mut self, page: u64) {
+        self.frames.free_page(&mut self.direct, page);
     }
 
-    /// Takes pages back that no CPU has mappings of.
-    pub(crate) fn free(&mut self, pages: &mut Chain) {
-        self.frames.free_chain(&mut self.direct, pages);
+    /// As [`free`](Self::free), a large one.
+    pub(crate) fn free_large(&mut self, page: u64) {
+        self.frames.free_large(&mut self.direct, page);
     }
 
     /// How many pages are free.

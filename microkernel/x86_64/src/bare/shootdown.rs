@@ -11,6 +11,8 @@
 //! Race 2: a CPU takes a mapping away; before the others have forgotten it, another CPU frees the page, for nothing maps
 //! it any more. So pages in quarantine wait for all batches that were unfinished when they got there.
 //!
+//! Race 3: a program on another CPU writes to a page that is in quarantine. So nothing lies in there ([`Quarantine`]).
+//!
 //! With PCID a CPU remembers mappings of roots that it does not run: then all CPUs are asked, not only
 //! those that run the root.
 
@@ -22,6 +24,7 @@ use microkernel::machine::{Cpu, MAX_CPUS};
 use microkernel_x86_64::chain::Chain;
 use microkernel_x86_64::contexts::context_of;
 use microkernel_x86_64::layout::PAGE;
+use microkernel_x86_64::quarantine::Quarantine;
 
 use super::cpu::features;
 use super::interrupts::number;
@@ -36,6 +39,10 @@ const RANGES: usize = 16;
 const MANY: u64 = 32;
 /// The most contexts that come back at once; one that is too many is never used again.
 const RETIRED: usize = 64;
+/// The most pages that are freed before other CPUs are asked to forget them: more than a step of the kernel frees, mostly.
+const PAGES: usize = 512;
+/// The most large ones.
+const LARGE_PAGES: usize = 16;
 /// What all addresses are.
 const EVERYTHING: Range<u64> = 0..u64::MAX;
 
@@ -55,9 +62,11 @@ pub(crate) struct Batch {
     /// Too many to tell apart: everything of every root.
     overflow: bool,
     /// Pages freed meanwhile.
-    quarantine: Chain,
+    pages: Quarantine<PAGES>,
     /// Large ones.
-    large: Chain,
+    large: Quarantine<LARGE_PAGES>,
+    /// Tables, and others that no program could ever write to.
+    tables: Chain,
     /// Contexts (PCID) of spaces destroyed meanwhile.
     contexts: heapless::Vec<u64, RETIRED>,
     /// Whose batches what is freed waits for, beside this one.
@@ -70,8 +79,9 @@ impl Batch {
         Self {
             ranges: heapless::Vec::new(),
             overflow: false,
-            quarantine: Chain::new(),
-            large: Chain::new(),
+            pages: Quarantine::new(),
+            large: Quarantine::new(),
+            tables: Chain::new(),
             contexts: heapless::Vec::new(),
             others: Noted::new(),
         }
@@ -154,15 +164,27 @@ pub(crate) fn add_all(area: &PerCpu, root: u64) {
 
 /// Keeps a page from being used until nobody has mappings of it.
 pub(crate) fn quarantine(area: &PerCpu, page: u64) {
-    keep(area, |batch| {
-        batch.quarantine.push(&mut { Direct::KERNEL }, page);
-    });
+    // SAFETY: as in `add`.
+    if unsafe { batch_of(area) }.pages.is_full() {
+        tell(area);
+    }
+    keep(area, |batch| batch.pages.push(page));
 }
 
 /// As [`quarantine`], for a large page.
 pub(crate) fn quarantine_large(area: &PerCpu, page: u64) {
+    // SAFETY: as in `add`.
+    if unsafe { batch_of(area) }.large.is_full() {
+        tell(area);
+    }
+    keep(area, |batch| batch.large.push(page));
+}
+
+/// As [`quarantine`], for a table, or another page of the kernel's. The mappings that lead there may be told of later.
+pub(crate) fn quarantine_table(area: &PerCpu, page: u64) {
+    // A link is an entry that is not present: whoever still walks the table finds nothing there.
     keep(area, |batch| {
-        batch.large.push(&mut { Direct::KERNEL }, page);
+        batch.tables.push(&mut { Direct::KERNEL }, page)
     });
 }
 
@@ -190,12 +212,27 @@ pub(crate) fn join(cpu: Cpu) {
     ONLINE.fetch_or(1 << cpu.0, Ordering::SeqCst);
 }
 
-/// Waits until no CPU remembers what this one changed, and frees the pages in quarantine.
+/// Waits until no CPU remembers what this one changed, and frees what is in quarantine.
 pub(crate) fn complete(area: &PerCpu) {
     if area.attention.get() & attention::FLUSH == 0 {
         return;
     }
     area.attention.set(area.attention.get() & !attention::FLUSH);
+    tell(area);
+    // SAFETY: everybody has answered, so nobody looks at the batch any more.
+    let tables = unsafe { &mut batch_of(area).tables };
+    if tables.is_empty() {
+        return;
+    }
+    let mut memory = MEMORY.lock();
+    while let Some(page) = tables.pop(&Direct::KERNEL) {
+        memory.free(page);
+    }
+}
+
+/// The same without tables; with the kernel lock held, too: those who wait for it answer. A page is freed after it was said that
+/// its mappings changed, so that whoever has forgotten what was said till now has none of it.
+fn tell(area: &PerCpu) {
     let me = area.number.get();
     // SAFETY: nobody is asked yet.
     let batch = unsafe { &*area.batch.get() };
@@ -221,13 +258,23 @@ pub(crate) fn complete(area: &PerCpu) {
         answer();
         core::hint::spin_loop();
     }
-    if batch.quarantine.is_empty() && batch.large.is_empty() && batch.contexts.is_empty() {
+    let Batch {
+        pages,
+        large,
+        contexts,
+        ..
+    } = batch;
+    if pages.is_empty() && large.is_empty() && contexts.is_empty() {
         return;
     }
     let mut memory = MEMORY.lock();
-    memory.free(&mut batch.quarantine);
-    memory.free_large(&mut batch.large);
-    while let Some(context) = batch.contexts.pop() {
+    while let Some(page) = pages.pop() {
+        memory.free(page);
+    }
+    while let Some(page) = large.pop() {
+        memory.free_large(page);
+    }
+    while let Some(context) = contexts.pop() {
         memory.contexts.release(context);
     }
 }

@@ -265,7 +265,7 @@ pub(crate) fn reset(area: &PerCpu, thread: FrameIndex) {
     // SAFETY: the frame is nobody's, and the lock is held.
     let slot = unsafe { &mut *slot };
     if slot.vectors != 0 {
-        shootdown::quarantine(area, slot.vectors);
+        shootdown::quarantine_table(area, slot.vectors);
     }
     *slot = Slot {
         frame: Frame::default(),

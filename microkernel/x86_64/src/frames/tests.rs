@@ -1,5 +1,6 @@
 use super::*;
 use crate::physical::Simulated;
+use crate::quarantine::Quarantine;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::vec::Vec;
@@ -34,22 +35,31 @@ fn all_large(frames: &mut Frames, memory: &mut Simulated) -> Vec<u64> {
     core::iter::from_fn(|| frames.allocate_large(memory)).collect()
 }
 
-/// Gives all pages back as a CPU does that had them in quarantine.
+/// What programs write to pages that came free a moment ago.
+const SCRIBBLE: u64 = 0x1000 | 1;
+
+/// Gives all pages back as a CPU does that had them in quarantine, while others did not know that they are gone.
 fn give_back(frames: &mut Frames, memory: &mut Simulated, pages: &[u64]) {
-    let mut chain = Chain::new();
-    for page in pages {
-        chain.push(memory, *page);
+    for pages in pages.chunks(7) {
+        let mut quarantine = Quarantine::<7>::new();
+        for page in pages {
+            quarantine.push(*page);
+        }
+        assert!(pages.len() < 7 || quarantine.is_full());
+        for page in pages {
+            memory.store(*page, SCRIBBLE);
+        }
+        while let Some(page) = quarantine.pop() {
+            frames.free_page(memory, page);
+        }
+        assert!(quarantine.is_empty());
     }
-    frames.free_chain(memory, &mut chain);
-    assert!(chain.is_empty());
 }
 
 fn give_large_back(frames: &mut Frames, memory: &mut Simulated, pages: &[u64]) {
-    let mut chain = Chain::new();
     for page in pages {
-        chain.push(memory, *page);
+        frames.free_large(memory, *page);
     }
-    frames.free_large(memory, &mut chain);
 }
 
 #[test]
@@ -95,7 +105,6 @@ fn pages_come_back_through_the_quarantine() {
     assert_eq!(frames.free(), 4);
     let again: BTreeSet<_> = all_small(&mut frames, &mut memory).into_iter().collect();
     assert_eq!(again, pages.into_iter().collect());
-    frames.free_chain(&mut memory, &mut Chain::new());
     assert_eq!(frames.allocate(&mut memory, Use::Programs), None);
 }
 
