@@ -27,7 +27,7 @@ pub struct Remap {
     pub source_address: u64,
     /// Bytes.
     pub size: u64,
-    /// Where it is to be, or from where on.
+    /// Where it is to be, in which page, or from where on.
     pub address: u64,
     /// Bits that the new address must not have.
     pub mask: u64,
@@ -38,10 +38,14 @@ pub struct Remap {
 }
 
 impl Remap {
-    /// What the same would be as a plain mapping of nothing.
+    /// What the same would be as a plain mapping of nothing: as many pages as the source has.
     fn reservation(&self, size: u64) -> MapRequest {
+        let within = match self.flags & map_flags::ANYWHERE {
+            0 => self.address % PAGE_SIZE,
+            _ => 0,
+        };
         MapRequest {
-            address: self.address,
+            address: self.address - within,
             size,
             mask: self.mask,
             flags: self.flags & !map_flags::COPY,

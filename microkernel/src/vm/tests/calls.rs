@@ -297,6 +297,26 @@ fn each_page_of_a_remapped_range_is_old_or_new_at_any_time() {
 
 // covers: V-07
 #[test]
+fn a_remapping_takes_as_many_pages_as_its_source_has_wherever_in_a_page_it_is_to_be() {
+    for flags in [0, map_flags::OVERWRITE] {
+        let (mut rig, map) = filled(2);
+        let other = rig.map();
+        rig.allocate(other, 6, 1);
+        let remap = Remap {
+            address: at(4) + 8,
+            ..remap(map, (0, 2), flags)
+        };
+        assert_eq!(rig.remap(other, &remap), Ok(at(4)));
+        assert_eq!(rig.load(other, 5), Ok(2));
+        rig.deallocate(other, 4, 2).unwrap();
+        let next = rig.vm.region(other, 0).unwrap();
+        assert_eq!((next.start, next.size), (at(6), pages(1)));
+        rig.assert_empty();
+    }
+}
+
+// covers: V-07
+#[test]
 fn a_remapping_whose_source_goes_leaves_nothing() {
     let (mut rig, map) = filled(200);
     let other = rig.map();
