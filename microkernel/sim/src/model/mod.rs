@@ -47,6 +47,7 @@ mod timer;
 mod turns;
 mod urefs;
 mod vm;
+mod vm_calls;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -86,6 +87,7 @@ pub use time::{ERA, TimeOp, When};
 pub use timer::{FAR, NEVER, TimerOp};
 pub use turns::SelfOp;
 pub use vm::{Mapping, PAGES, Span, VmOp, WINDOW, WINDOW_END};
+pub use vm_calls::{Bytes, Hands, VmCall};
 
 /// A port, for as long as it lives. A reply object gets another one at each epoch.
 pub type PortId = usize;
@@ -228,6 +230,8 @@ pub enum Op {
     /// Of the calling thread's task.
     Vm(VmOp),
     /// Of the task that the name holds a right to.
+    VmCall(Name, TaskId, VmCall),
+    /// Of the task that the name holds a right to.
     Ports(Name, TaskId, PortsOp),
     /// Of the task or thread that the name holds a right to.
     Control(Name, Subject, ControlOp),
@@ -265,6 +269,7 @@ impl Op {
                 | Self::Policy(..)
                 | Self::Task(..)
                 | Self::Ask(..)
+                | Self::VmCall(..)
                 | Self::State(..)
                 | Self::Ports(..)
                 | Self::Control(..)
@@ -332,6 +337,7 @@ struct Task {
     spared: BTreeSet<Name>,
     /// By address.
     pages: BTreeMap<u64, vm::Page>,
+    size: vm_calls::Limits,
 }
 
 /// Who has a receive right.
@@ -612,9 +618,8 @@ impl Model {
                 self.end(*subject);
                 Ok(())
             }
-            (Op::Terminate { name }, None) => self.terminate(thread, *name, None),
-            (Op::Terminate { name }, Some(Seen::Trap(code, value))) => {
-                self.terminate(thread, *name, Some((*code, *value)))
+            (Op::Terminate { name }, seen) => {
+                self.terminate(thread, *name, futex::trap_answer(seen)?)
             }
             (Op::Futex(op), seen) => futex::trap_answer(seen)
                 .and_then(|seen| self.futex_op(thread, *op, seen))
@@ -631,6 +636,7 @@ impl Model {
             (Op::Task(_, subject, op), Some(seen)) => self
                 .task_op(task, (*subject, *op), seen)
                 .map_err(|why| format!("{op:?} of {subject:?}: {why}")),
+            (Op::VmCall(_, of, op), Some(seen)) => self.vm_call(task, (*of, *op), seen),
             (Op::Ask(_, subject, op), Some(seen)) => self
                 .ask_op(task, (*subject, *op), seen)
                 .map_err(|why| format!("{op:?} of {subject:?}: {why}")),

@@ -125,6 +125,7 @@ impl Model {
             port,
             limit: self.tasks[parent].limit,
             identity: Some(identity),
+            size: self.tasks[parent].size,
             parent: Some(parent),
             limits: Some(match share {
                 Share::Family => FAMILY,

@@ -3,13 +3,15 @@
 //! A page shows some memory, and memory holds a number, which lies at the page's start. Pages that share memory show the same, whatever
 //! task they are of; a copy is memory of its own from the beginning. What a call can be refused for are all the reasons that hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn as Code;
 use abi::message::MIN_BUFFER;
-use abi::vm::{LARGE_PAGE_SIZE, MAX_ADDRESS, MIN_ADDRESS, flags, inherit, map_flags, protection};
+use abi::vm::{
+    LARGE_PAGE_SIZE, MAX_ADDRESS, MIN_ADDRESS, behavior, flags, inherit, map_flags, protection,
+};
 
 use super::names::{Answer, accept, refuse, value};
 use super::{Model, TaskId, ThreadId, Verdict};
@@ -62,41 +64,75 @@ pub enum VmOp {
 }
 
 /// What a number is known by.
-type Place = usize;
+pub(super) type Place = usize;
 
 /// A page of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Page {
-    memory: Place,
+    pub(super) memory: Place,
     pub(super) protection: u32,
     pub(super) maximum: u32,
     pub(super) inheritance: u32,
+    /// How often it is wired, and how it is used.
+    pub(super) wires: u32,
+    pub(super) behavior: u32,
+}
+
+/// What memory holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Number {
+    pub(super) value: u64,
+    /// It may be zero instead, until somebody looks.
+    pub(super) lost: bool,
 }
 
 /// All numbers.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Memory {
-    numbers: BTreeMap<Place, u64>,
+    pub(super) numbers: BTreeMap<Place, Number>,
     next: Place,
 }
 
 impl Memory {
-    fn add(&mut self, number: u64) -> Place {
+    pub(super) fn add(&mut self, value: u64) -> Place {
         self.next += 1;
-        self.numbers.insert(self.next, number);
+        self.write(self.next, value);
         self.next
+    }
+
+    /// Memory of its own that holds the same.
+    pub(super) fn copy(&mut self, place: Place) -> Place {
+        let number = self.numbers[&place];
+        let copy = self.add(0);
+        self.numbers.insert(copy, number);
+        copy
+    }
+
+    pub(super) fn write(&mut self, place: Place, value: u64) {
+        let lost = false;
+        self.numbers.insert(place, Number { value, lost });
+    }
+
+    /// Somebody sees what memory holds.
+    pub(super) fn see(&mut self, place: Place, seen: u64) -> Verdict {
+        let number = self.numbers[&place];
+        if seen == number.value || (number.lost && seen == 0) {
+            self.write(place, seen);
+            return Ok(());
+        }
+        Err(format!("{number:x?} expected, not {seen:#x}"))
     }
 }
 
 /// The whole pages of a range; `None`: it wraps around.
-fn whole((address, size): (u64, u64)) -> Option<Range<u64>> {
+pub(super) fn whole((address, size): (u64, u64)) -> Option<Range<u64>> {
     let end = address
         .checked_add(size)?
         .checked_next_multiple_of(PAGE_SIZE)?;
     Some(address / PAGE_SIZE * PAGE_SIZE..end)
 }
 
-fn each(range: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
+pub(super) fn each(range: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     range.clone().step_by(PAGE_SIZE as usize)
 }
 
@@ -122,13 +158,15 @@ impl Model {
                 let page = self.page(task, at).ok_or("no page is there")?;
                 assert_eq!(page.protection & protection::WRITE, protection::WRITE);
                 let memory = page.memory;
-                self.memory.numbers.insert(memory, number);
+                self.memory.write(memory, number);
                 accept(seen)
             }
             VmOp::Load(at) => {
                 let page = self.page(task, at).ok_or("no page is there")?;
                 assert_eq!(page.protection & protection::READ, protection::READ);
-                value(seen, self.memory.numbers[&page.memory])
+                let memory = page.memory;
+                accept(seen)?;
+                self.memory.see(memory, seen.1)
             }
         }
     }
@@ -186,7 +224,7 @@ impl Model {
     }
 
     /// V-06, and V-01 for the place.
-    fn vm_map(&mut self, task: TaskId, mapping: &Mapping, seen: Answer) -> Verdict {
+    pub(super) fn vm_map(&mut self, task: TaskId, mapping: &Mapping, seen: Answer) -> Verdict {
         let (mut wrong, place) = self.map_wrong(task, mapping);
         let size = match mapping.span {
             Span::At(_, size) => size,
@@ -206,6 +244,8 @@ impl Model {
                 protection: mapping.protection,
                 maximum: mapping.maximum,
                 inheritance: mapping.inheritance,
+                wires: 0,
+                behavior: behavior::DEFAULT,
             };
             self.tasks[task].pages.insert(at, page);
         }
@@ -214,7 +254,11 @@ impl Model {
     }
 
     /// Why a mapping is refused, and where it comes to lie.
-    fn map_wrong(&self, task: TaskId, mapping: &Mapping) -> (Vec<Code>, Option<Range<u64>>) {
+    pub(super) fn map_wrong(
+        &self,
+        task: TaskId,
+        mapping: &Mapping,
+    ) -> (Vec<Code>, Option<Range<u64>>) {
         const KNOWN: u64 = map_flags::ANYWHERE | map_flags::COPY | map_flags::OVERWRITE;
         let mut wrong = exclusion(mapping.protection);
         let beyond = mapping.protection & !mapping.maximum != 0;
@@ -287,7 +331,12 @@ impl Model {
     }
 
     /// Why a call on what is mapped is refused that needs these rights to all of it; else its whole pages.
-    fn span_wrong(&self, task: TaskId, span: Span, rights: u32) -> (Vec<Code>, Range<u64>) {
+    pub(super) fn span_wrong(
+        &self,
+        task: TaskId,
+        span: Span,
+        rights: u32,
+    ) -> (Vec<Code>, Range<u64>) {
         let mut wrong = Vec::new();
         let range = match span {
             Span::At(address, size) => {
@@ -349,14 +398,11 @@ impl Model {
             return Ok(());
         }
         for at in each(&range) {
-            let number = self
-                .page(task, at)
-                .map(|page| self.memory.numbers[&page.memory]);
-            let (Some(number), Some(page)) = (number, self.tasks[task].pages.get_mut(&at)) else {
+            let Some(page) = self.tasks[task].pages.get_mut(&at) else {
                 continue;
             };
             if copies {
-                page.memory = self.memory.add(number);
+                page.memory = self.memory.copy(page.memory);
                 page.maximum |= protection::WRITE;
             }
             match which {
@@ -372,9 +418,9 @@ impl Model {
     }
 
     /// Numbers that no page shows are gone.
-    fn forget_memory(&mut self) {
+    pub(super) fn forget_memory(&mut self) {
         let pages = self.tasks.iter().flat_map(|task| task.pages.values());
-        let shown: std::collections::BTreeSet<Place> = pages.map(|page| page.memory).collect();
+        let shown: BTreeSet<Place> = pages.map(|page| page.memory).collect();
         self.memory.numbers.retain(|place, _| shown.contains(place));
     }
 
@@ -385,8 +431,9 @@ impl Model {
             match page.inheritance {
                 inherit::NONE => continue,
                 inherit::SHARE => {}
-                _ => page.memory = self.memory.add(self.memory.numbers[&page.memory]),
+                _ => page.memory = self.memory.copy(page.memory),
             }
+            page.wires = 0;
             self.tasks[child].pages.insert(at, page);
         }
     }

@@ -64,7 +64,7 @@ impl World {
         request
     }
 
-    fn fresh_memory(&mut self, frame: FrameIndex, size: u64) -> u64 {
+    pub(super) fn fresh_memory(&mut self, frame: FrameIndex, size: u64) -> u64 {
         let anywhere = [0, size, flags::ANYWHERE];
         let made = self.sim.on(frame).trap(trap::VM_ALLOCATE, &anywhere);
         made.unwrap_or_else(|code| panic!("no memory for a message: {code:?}"))

@@ -24,6 +24,7 @@ mod time;
 mod timer;
 mod turns;
 mod vm;
+mod vm_calls;
 mod world;
 
 use std::collections::BTreeSet;

@@ -54,6 +54,7 @@ pub(super) fn call(op: &Op) -> String {
         Op::Futex(op) => format!("Futex{op:?}"),
         Op::Itself(op) => format!("{op:?}"),
         Op::Vm(op) => format!("Vm{op:?}"),
+        Op::VmCall(_, _, op) => format!("VmCall{op:?}"),
         Op::Buffer(op) => format!("Buffer{op:?}"),
         Op::Ports(_, _, op) => format!("Ports{op:?}"),
         Op::Raise(trouble, _) => format!("Raise{trouble:?}"),

@@ -20,6 +20,9 @@ const RIGHTS: [u32; 12] = [0, 1, 1, 1, 2, 3, 3, 3, 3, 4, 5, 6];
 /// Sizes that no task has room for, or that wrap around.
 const HUGE: [u64; 4] = [1 << 47, u64::MAX, u64::MAX - 4095, 1 << 63];
 
+/// Up to where memory comes to lie: what is mapped may begin in the window and end behind it.
+const BEYOND: u64 = WINDOW_END + PAGES * PAGE_SIZE;
+
 /// A trap's number and arguments.
 fn registers(frame: FrameIndex, op: &VmOp) -> (i64, Vec<u64>) {
     let range = |span| match span {
@@ -45,7 +48,7 @@ fn registers(frame: FrameIndex, op: &VmOp) -> (i64, Vec<u64>) {
     }
 }
 
-fn mapping_word(mapping: &Mapping) -> u64 {
+pub(super) fn mapping_word(mapping: &Mapping) -> u64 {
     mapping.flags
         | u64::from(mapping.protection) << map_flags::CURRENT_SHIFT
         | u64::from(mapping.maximum) << map_flags::MAXIMUM_SHIFT
@@ -90,7 +93,7 @@ impl World {
     /// A task's thread looks at all that it may read of the window.
     pub(super) fn audit_window(&mut self, thread: ThreadId) -> Verdict {
         let task = self.threads[thread].1;
-        for at in (WINDOW..WINDOW_END).step_by(PAGE_SIZE as usize) {
+        for at in (WINDOW..BEYOND).step_by(PAGE_SIZE as usize) {
             let rights = self.model.access(task, at).unwrap_or(0);
             if rights & protection::READ != 0 {
                 self.perform(thread, &Op::Vm(VmOp::Load(at)))?;
@@ -102,7 +105,7 @@ impl World {
     /// The first task gives the window up.
     pub(super) fn leave_window(&mut self) -> Verdict {
         self.audit_window(0)?;
-        let span = Span::At(WINDOW, PAGES * PAGE_SIZE);
+        let span = Span::At(WINDOW, BEYOND - WINDOW);
         self.perform(0, &Op::Vm(VmOp::Deallocate(span)))?;
         self.settle()
     }
@@ -116,6 +119,11 @@ impl Names<'_> {
         }
         if self.rng.one_in(24) {
             return self.trouble();
+        }
+        if self.rng.one_in(2)
+            && let Some(op) = self.vm_call()
+        {
+            return op;
         }
         Op::Vm(match self.rng.below(12) {
             0 | 1 => self.allocation(),
@@ -227,8 +235,26 @@ impl Names<'_> {
     }
 
     /// A mapping of something, with a place of its own if it may lie anywhere.
-    pub(super) fn mapping(&mut self) -> Mapping {
+    fn mapping(&mut self) -> Mapping {
         let span = self.target();
+        self.mapping_of(self.task, span)
+    }
+
+    /// The same in some task, with a mask.
+    pub(super) fn mapping_in(&mut self, task: TaskId) -> Mapping {
+        let span = match self.target() {
+            Span::Buffer => Span::At(WINDOW, PAGE_SIZE),
+            span => span,
+        };
+        let mut mapping = self.mapping_of(task, span);
+        let anywhere = mapping.flags & map_flags::ANYWHERE != 0;
+        if !anywhere && self.rng.one_in(4) {
+            mapping.mask = self.rng.pick(&[0xfff, 0x1fff, 0x3fff]);
+        }
+        mapping
+    }
+
+    fn mapping_of(&mut self, task: TaskId, span: Span) -> Mapping {
         let maximum = self.rng.pick(&[7, 7, 7, 7, 3, 1]);
         let mut mapping = Mapping {
             span,
@@ -250,14 +276,14 @@ impl Names<'_> {
             0 => mapping.offset = u64::MAX - 4095,
             1 => mapping.inheritance = 3,
             2 => (mapping.protection, mapping.maximum) = (3, 1),
-            3..7 => self.anywhere(&mut mapping),
+            3..7 => self.anywhere(task, &mut mapping),
             _ => {}
         }
         mapping
     }
 
     /// Lets a mapping lie anywhere, if that is in the window.
-    fn anywhere(&mut self, mapping: &mut Mapping) {
+    fn anywhere(&mut self, task: TaskId, mapping: &mut Mapping) {
         let Span::At(at, size) = mapping.span else {
             return;
         };
@@ -271,7 +297,7 @@ impl Names<'_> {
             at.next_multiple_of(PAGE_SIZE),
             size.next_multiple_of(PAGE_SIZE),
         );
-        if self.model.hole(self.task, (hint, size), mapping.mask) + size <= WINDOW_END {
+        if self.model.hole(task, (hint, size), mapping.mask) + size <= WINDOW_END {
             mapping.flags |= map_flags::ANYWHERE;
         }
     }

@@ -459,6 +459,7 @@ impl World {
             Op::Time(op) => return self.time(thread, *op),
             Op::Itself(op) => return self.itself(thread, *op),
             Op::Vm(op) => return Some(self.vm(thread, op)),
+            Op::VmCall(name, _, op) => return Some(self.vm_call(thread, (*name, *op))),
             Op::Semaphore(op) => return self.semaphore(thread, op),
             Op::Host(hand, op) => return Some(self.host_call(thread, (*hand, *op))),
             Op::Clock(name, op) => return Some(self.clock_call(thread, (*name, *op))),
