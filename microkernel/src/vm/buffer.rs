@@ -70,26 +70,26 @@ impl Vm {
         (address, size): (u64, u64),
         buffer: &mut Option<BufferId>,
     ) -> KernResult<()> {
+        let Some(old) = *buffer else {
+            *buffer = Some(self.wire_buffer(context, map, address, size)?);
+            return Ok(());
+        };
         let range = self.check_buffer(map, address, size)?;
         // All pages first: whatever that takes is not missing when the old one has to come back.
         for address in range.step_by(PAGE_SIZE as usize) {
             self.page_for(context, map, address, Access::Write)?;
         }
-        let old = buffer.and_then(|id| self.buffers.get(id));
-        let before = old.map(|old| (old.start, old.count as u64 * PAGE_SIZE));
-        if let Some(old) = buffer.take() {
-            self.unwire_buffer(context, old);
-        }
+        let before = self.buffers.get(old);
+        let before = before.map(|old| (old.start, old.count as u64 * PAGE_SIZE));
+        self.unwire_buffer(context, old);
         let wired = self.wire_buffer(context, map, address, size);
-        if wired.is_err()
-            && let Some((start, size)) = before
-        {
+        *buffer = wired.ok();
+        if let (None, Some((start, size))) = (*buffer, before) {
             // What it took was given back a moment ago.
             *buffer = self.wire_buffer(context, map, start, size).ok();
             debug_assert!(buffer.is_some(), "a buffer is lost");
         }
-        *buffer = Some(wired?);
-        Ok(())
+        wired.map(|_| ())
     }
 
     /// The range of what may be a message buffer, if that is in one region and no other one.
