@@ -33,6 +33,8 @@ fn setup(seed: u64, path: Path, cpus: u32, (tasks, threads): (usize, usize)) -> 
 
 /// Outcomes that a call cannot have, or must not while the model judges it.
 const NEVER: &[(&str, Outcome)] = &[
+    // There are none.
+    ("Foreign", Outcome::Done),
     // There is no such notification.
     ("Notify103", Outcome::Done),
     // Handlers refuse by letting the next one be asked, and at last the task ends.
@@ -126,7 +128,7 @@ const NEVER: &[(&str, Outcome)] = &[
 ];
 
 /// How many calls a [`Tally`] tells apart.
-const CALLS: usize = 229;
+const CALLS: usize = 231;
 
 /// How many more programs may reach what those before have not.
 const MORE: u64 = 400;
@@ -143,13 +145,15 @@ const CODES: &str = "
     Destroy: InvalidName InvalidRight
     Destruct: InvalidArgument InvalidRight InvalidValue
     ExtractMember: InvalidName InvalidRight NotInSet
+    Foreign: NotSupported
     FutexRequeue: InvalidAddress InvalidArgument
     FutexWait: Aborted Failure InvalidAddress InvalidArgument OperationTimedOut
     FutexWake: InvalidAddress InvalidArgument
     Guard: InvalidArgument InvalidName InvalidRight
     HandlerClear: InvalidArgument
     HandlerGet: Failure InvalidArgument
-    HandlerSet: InvalidArgument
+    HandlerSet: InvalidArgument InvalidCapability
+    HandlerSetFatal: InvalidCapability
     HandlerSwap: Failure InvalidArgument
     HostClockControl: InvalidArgument NoAccess
     HostClockService: InvalidArgument

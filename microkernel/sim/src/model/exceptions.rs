@@ -1,6 +1,6 @@
 //! Exception ports of threads, tasks and the host (MACH.md ): a right for each type that has one.
 
-use abi::exception::{MASK_ALL, TYPES, behavior};
+use abi::exception::{MASK_ALL, MASK_FATAL, TYPES, behavior};
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
 use abi::thread_state::FLAVOR;
@@ -38,6 +38,10 @@ pub enum HandlerOp {
     Get {
         mask: u32,
         index: u32,
+    },
+    /// The task's own call: its port for all that would end it.
+    SetFatal {
+        name: Name,
     },
     /// As `Set`.
     Swap {
@@ -92,21 +96,23 @@ impl Model {
             HandlerOp::Set { mask, name, form } | HandlerOp::Swap { mask, name, form } => {
                 (mask, Some((name, form)))
             }
+            HandlerOp::SetFatal { name } => (MASK_FATAL, Some((name, (behavior::BRIEF, 0)))),
             HandlerOp::Clear { mask } | HandlerOp::Get { mask, .. } => (mask, None),
         };
         let wrong = mask & !MASK_ALL != 0 || right.is_some_and(|(_, form)| !is_form(form));
-        if wrong {
-            return refused(seen, Code::InvalidArgument);
-        }
         let new = match right.map(|(name, form)| (self.entry(task, name), form)) {
             Some((Some(Entry::Port { port, .. }), form)) => Some(Handler { port, form }),
+            Some((Some(Entry::Dead(_)), _)) => return refused(seen, Code::InvalidCapability),
             Some(_) => return Err("there is no send right".into()),
             None => None,
         };
+        if wrong {
+            return refused(seen, Code::InvalidArgument);
+        }
         let shown = match *op {
             HandlerOp::Get { index, .. } => self.groups(owner, mask).get(index as usize).copied(),
             HandlerOp::Swap { .. } => self.only_group(owner, mask),
-            HandlerOp::Set { .. } | HandlerOp::Clear { .. } => {
+            HandlerOp::Set { .. } | HandlerOp::SetFatal { .. } | HandlerOp::Clear { .. } => {
                 done(seen)?;
                 self.set_handlers(owner, mask, new);
                 return Ok(());

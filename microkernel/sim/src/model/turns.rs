@@ -26,6 +26,8 @@ pub enum SelfOp {
     HostSelf,
     /// A trap that does nothing.
     Null,
+    /// One that other systems have.
+    Foreign(i64),
     /// `thread_set_fs_base`; what is seen with a success is the base that the thread has then.
     SetFsBase(u64),
 }
@@ -47,6 +49,7 @@ impl Model {
                 return Err(format!("whether others wait is not {}", seen.1));
             }
             SelfOp::Null => return accept(seen),
+            SelfOp::Foreign(_) => return refuse(seen, &[Code::NotSupported]),
             SelfOp::SetFsBase(address) if address < MAX_ADDRESS => return value(seen, address),
             SelfOp::SetFsBase(_) => return refuse(seen, &[Code::InvalidArgument]),
             SelfOp::ThreadSelf => self.port_of(Subject::Thread(thread)),

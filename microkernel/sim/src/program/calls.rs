@@ -308,6 +308,9 @@ impl World {
                     &[mask.into(), form.0.into(), form.1.into()],
                 )
             }
+            HandlerOp::SetFatal { name } => {
+                with_right(port, (<dyn Task>::SET_EXCEPTION_PORT.id, name), &[])
+            }
             HandlerOp::Clear { mask } => clear_handlers(port, mask),
             HandlerOp::Get { mask, index } => Request::call(port)
                 .id(<dyn ExceptionPorts>::GET.id)

@@ -59,7 +59,11 @@ impl Names<'_> {
     fn line(&mut self) -> LineOp {
         let lines = self.model.lines(self.task);
         if self.task == 0 && (lines.is_empty() || self.rng.one_in(8)) {
-            return LineOp::Get(self.rng.pick(&LINES));
+            // Now and then one that is given out.
+            return LineOp::Get(match lines.first() {
+                Some((_, number)) if self.rng.one_in(2) => *number,
+                _ => self.rng.pick(&LINES),
+            });
         }
         if lines.is_empty() {
             return LineOp::Acknowledge(self.no_device());

@@ -395,7 +395,7 @@ impl Names<'_> {
     /// A port that is kept for the task.
     fn kept(&mut self) -> Op {
         let which = match self.rng.below(4) {
-            0 => Kept::Special(self.rng.pick(&[special::BOOTSTRAP, special::BOOTSTRAP, 3])),
+            0 => Kept::Special(self.rng.pick(&[special::BOOTSTRAP, 3])),
             index => Kept::Registered(self.rng.pick(&[index as u32, 0])),
         };
         let name = self.of_kind(port_type::SEND);
@@ -423,11 +423,15 @@ impl Names<'_> {
             _ => MASK_ALL & self.rng.word() as u32 & self.rng.word() as u32,
         };
         let form = self.rng.pick(&FORMS);
-        let name = self.of_kind(port_type::SEND);
-        let has = self.model.bits(self.task, name) & port_type::SEND != 0;
-        let op = match self.rng.below(8) {
+        let name = match self.rng.one_in(12) {
+            true => self.of_kind(port_type::DEAD_NAME),
+            false => self.of_kind(port_type::SEND),
+        };
+        let has = self.model.can_bind(self.task, name);
+        let op = match self.rng.below(9) {
             0..4 if has => HandlerOp::Set { mask, name, form },
             4 if has => HandlerOp::Swap { mask, name, form },
+            8 if has => return Op::Handler(Level::Task, HandlerOp::SetFatal { name }),
             5 => HandlerOp::Clear { mask },
             _ => HandlerOp::Get {
                 mask: self.rng.pick(&[mask, MASK_ALL]),
@@ -441,6 +445,7 @@ impl Names<'_> {
     pub(super) fn trouble(&mut self) -> Op {
         let troubles = [
             Trouble::Access(NOWHERE),
+            self.fault(),
             self.fault(),
             Trouble::Vector(0, 5),
             Trouble::Vector(3, 0),

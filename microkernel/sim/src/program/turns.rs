@@ -18,6 +18,7 @@ impl Names<'_> {
             2 => SelfOp::HostSelf,
             3 => SelfOp::Swtch(half),
             4 => SelfOp::SwtchPri(half),
+            5 if self.rng.one_in(2) => SelfOp::Foreign(self.rng.pick(&trap::REFUSED)),
             5 => SelfOp::Null,
             6 => SelfOp::SetFsBase(self.rng.pick(&[0, NOWHERE + 8, 1 << 47, u64::MAX])),
             _ => SelfOp::ThreadSwitch(self.turn(), self.rng.below(8) as u64),
@@ -61,5 +62,6 @@ fn registers(op: SelfOp) -> (i64, Vec<u64>) {
         SelfOp::HostSelf => (trap::HOST_SELF, Vec::new()),
         SelfOp::SetFsBase(address) => (trap::SET_FS_BASE, vec![address]),
         SelfOp::Null => (trap::NULL, Vec::new()),
+        SelfOp::Foreign(number) => (number, vec![1; 6]),
     }
 }
