@@ -2,6 +2,11 @@
 //!
 //! Invariant: a buffer's entry is exactly as large as the buffer and is wired; nobody unmaps, protects or
 //! replaces it, and copies of it are made at once. So its pages stay what they are.
+//!
+//! Deliberately absent: an object of its own for a buffer that is cut out of a larger region. After a fork, what lies beside the buffer
+//! gets shadows, and the object behind them stays for the buffer's sake, with pages that were replaced long ago: of each up to one
+//! more than is seen. It would take that, but the two regions beside the buffer would keep the object just so until both have
+//! replaced all, and a region would stay divided when it has no buffer any more. A buffer in a region of its own costs nothing.
 
 use core::ops::Range;
 

@@ -169,3 +169,36 @@ fn a_copy_of_large_shared_memory_takes_as_many_steps_as_it_has_pages() {
     }
     assert_eq!(rig.vm.map_size(child).unwrap().1, 1, "one region");
 }
+
+/// A message buffer divides its region: what is before and behind it is copied apart, and the object that they were made
+/// from stays for the buffer's sake, with the pages that they have replaced. So there are two of each at most.
+// covers: V-10 V-12
+#[test]
+fn a_region_that_a_message_buffer_divides_stays_at_most_twice_however_often_it_is_forked() {
+    let mut rig = Rig::new();
+    let map = rig.map();
+    rig.allocate(map, 0, 20);
+    // Before it is divided: else each part has an object of its own from the beginning.
+    for page in 0..20 {
+        rig.store(map, page, 77).unwrap();
+    }
+    let buffer = rig
+        .with(|vm, context| vm.wire_buffer(context, map, at(8), pages(4)))
+        .unwrap();
+    for round in 0..20 {
+        let child = rig.fork(map);
+        for page in 0..20 {
+            rig.store(map, page, round).unwrap();
+        }
+        rig.store(child, 3, 99).unwrap();
+        rig.destroy(child);
+        rig.settle();
+        // The four pages of the buffer are never copied on a write.
+        assert!(rig.vm.census()[1] <= 20 + 16, "round {round}");
+        assert!((0..20).all(|page| rig.load(map, page) == Ok(round)));
+    }
+    rig.with(|vm, context| vm.unwire_buffer(context, buffer));
+    rig.deallocate(map, 8, 4).unwrap();
+    assert_eq!(rig.vm.census()[1], 16, "nothing keeps what was replaced");
+    rig.assert_empty();
+}
