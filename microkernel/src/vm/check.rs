@@ -6,6 +6,7 @@ use abi::PAGE_SIZE;
 use abi::vm::{MAX_ADDRESS, MIN_ADDRESS, protection};
 use arena::{Arena, Id};
 
+use super::filling::Filling;
 use super::marks::{Content, Marks};
 use super::object::Kind;
 use super::tree::{Node, Tree, height, node};
@@ -155,7 +156,7 @@ impl Vm {
             .filter(|snapshot| snapshot.to == id)
             .count() as u32;
         references += all(&self.maps)
-            .filter_map(|map| node(&self.maps, map).filling)
+            .flat_map(|map| &node(&self.maps, map).fillings)
             .filter(|filling| filling.to == id)
             .count() as u32;
         let store = self.store().and_then(|store| self.pagers.get(store));
@@ -461,7 +462,7 @@ impl Vm {
         let (mut pages, mut bytes) = (0, 0);
         for map in all(&self.maps).map(|map| node(&self.maps, map)) {
             if map.ledger == ledger {
-                pages += map.tables + map.filling.map_or(0, |filling| filling.unfilled());
+                pages += map.tables + map.fillings.iter().map(Filling::unfilled).sum::<u64>();
                 bytes += cost::<Map>() + u64::from(map.count) * cost::<Entry>();
             }
         }
@@ -507,8 +508,8 @@ impl Vm {
     /// Pages that will be in an object of large pages.
     fn unfilled(&self) -> u64 {
         let maps = all(&self.maps).map(|id| node(&self.maps, id));
-        maps.filter_map(|map| map.filling)
-            .map(|filling| filling.unfilled())
+        maps.flat_map(|map| &map.fillings)
+            .map(Filling::unfilled)
             .sum()
     }
 

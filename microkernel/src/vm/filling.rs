@@ -2,8 +2,8 @@
 //!
 //! Memory that was asked for by large pages has them from the beginning, and they are wired: no fault fills them, no copy of them
 //! is late, and page-out leaves them alone. An object gets them one after the other, each from the machine as a whole; the
-//! entry comes last. As in `snapshot.rs`, a map keeps the one object that is being filled, since `map` is called again with
-//! the same arguments alone; who wants another one helps with this one first.
+//! entry comes last. As in `snapshot.rs`, a map keeps up to [`FILLINGS`] objects that are being filled, since `map` is called again
+//! with the same arguments alone; who wants one more helps with the oldest first, and throws it away when it is whole.
 //!
 //! Who pays pays for a large page as a whole, before it is filled. Pages that are not yet filled are in no object: only
 //! [`Filling`] knows of them.
@@ -24,8 +24,14 @@ use crate::machine::{LARGE, Machine, Page};
 
 const _: () = assert!(LARGE.is_multiple_of(COPY_STEP));
 
+/// Objects of a map that are being filled at a time. What nobody comes for takes large pages that others may need: few.
+const FILLINGS: usize = 2;
+
+/// Those of a map, the oldest first.
+pub(super) type Fillings = heapless::Vec<Filling, FILLINGS>;
+
 /// An object of large pages that is being made.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Filling {
     /// With a reference.
     pub(super) to: ObjectId,
@@ -77,26 +83,20 @@ impl Vm {
         map: MapId,
         pages: u64,
     ) -> KernResult<Progress> {
-        let here = self.map_ref(map)?;
-        let ledger = here.ledger;
-        let mut found = match here.filling {
-            Some(found) if found.pages == pages || found.done < found.pages => found,
-            _ => {
-                self.drop_filling(context, map);
-                let to = self.create_object(context, Kind::Anonymous, pages, Some(ledger))?;
-                self.object_mut(to).large = true;
-                Filling {
-                    to,
-                    pages,
-                    done: 0,
-                    first: None,
-                }
-            }
+        let known = |found: &Filling| found.pages == pages;
+        let own = self.map_ref(map)?.fillings.iter().position(known);
+        let at = match own {
+            Some(at) => at,
+            None => self.next_filling(context, map, pages)?,
         };
+        let found = self.map_ref(map)?.fillings.get(at).copied();
+        let mut found = found.ok_or(KernReturn::Failure)?;
         let filled = self.fill_some(context, &mut found);
-        node_mut(&mut self.maps, map).filling = Some(found);
+        if let Some(place) = node_mut(&mut self.maps, map).fillings.get_mut(at) {
+            *place = found;
+        }
         if filled.is_err() {
-            self.drop_filling(context, map);
+            self.drop_filling(context, map, at);
         }
         match filled {
             // What another one failed at is not this one's.
@@ -104,6 +104,35 @@ impl Vm {
             Ok(()) if found.done < pages => Ok(Progress::More),
             filled => filled.map(Progress::Done),
         }
+    }
+
+    /// Which of a map's objects a caller goes on with who has none: a new one; the oldest, while there is no room.
+    fn next_filling<M: Machine>(
+        &mut self,
+        context: &mut Context<'_, M>,
+        map: MapId,
+        pages: u64,
+    ) -> KernResult<usize> {
+        let here = self.map_ref(map)?;
+        let ledger = here.ledger;
+        if here.fillings.is_full() {
+            let whole = |found: &Filling| found.done == found.pages;
+            let Some(at) = here.fillings.iter().position(whole) else {
+                return Ok(0);
+            };
+            self.drop_filling(context, map, at);
+        }
+        let to = self.create_object(context, Kind::Anonymous, pages, Some(ledger))?;
+        self.object_mut(to).large = true;
+        let fillings = &mut node_mut(&mut self.maps, map).fillings;
+        let pushed = fillings.push(Filling {
+            to,
+            pages,
+            done: 0,
+            first: None,
+        });
+        debug_assert!(pushed.is_ok(), "room was made");
+        Ok(fillings.len() - 1)
     }
 
     fn fill_some<M: Machine>(
@@ -153,17 +182,26 @@ impl Vm {
     /// The object that is whole, with its reference.
     pub(super) fn take_filled(&mut self, map: MapId, pages: u64) -> KernResult<ObjectId> {
         let here = self.maps.get_mut(map).ok_or(KernReturn::InvalidTask)?;
-        let whole = |found: &mut Filling| found.pages == pages && found.done == pages;
-        let taken = here.filling.take_if(whole);
-        Ok(taken.ok_or(KernReturn::Failure)?.to)
+        let whole = |found: &Filling| found.pages == pages && found.done == pages;
+        let at = here.fillings.iter().position(whole);
+        let at = at.ok_or(KernReturn::Failure)?;
+        Ok(here.fillings.remove(at).to)
     }
 
-    /// Gives up the object that is being filled.
-    pub(super) fn drop_filling<M: Machine>(&mut self, context: &mut Context<'_, M>, map: MapId) {
-        let here = self.maps.get_mut(map);
-        let Some(found) = here.and_then(|map| map.filling.take()) else {
-            return;
-        };
+    /// Gives all objects up that are being filled.
+    pub(super) fn drop_fillings<M: Machine>(&mut self, context: &mut Context<'_, M>, map: MapId) {
+        while self
+            .maps
+            .get(map)
+            .is_some_and(|map| !map.fillings.is_empty())
+        {
+            self.drop_filling(context, map, 0);
+        }
+    }
+
+    /// Gives one up.
+    fn drop_filling<M: Machine>(&mut self, context: &mut Context<'_, M>, map: MapId, at: usize) {
+        let found = node_mut(&mut self.maps, map).fillings.remove(at);
         if let Some(first) = found.first {
             let begun = found.done - found.done % LARGE..found.done;
             self.free_large(context, found.to, (first, begun));

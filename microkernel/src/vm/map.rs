@@ -13,7 +13,7 @@ use crate::base::ledger::{LedgerId, Resource};
 use crate::machine::{Machine, Root};
 
 use super::advise::SizeLimit;
-use super::filling::Filling;
+use super::filling::Fillings;
 use super::fork::Fork;
 use super::snapshot::Snapshots;
 
@@ -35,8 +35,8 @@ pub struct Map {
     pub(super) jit: bool,
     /// How large it may become.
     pub(super) size_limit: SizeLimit,
-    /// An object of large pages on its way into this map.
-    pub(super) filling: Option<Filling>,
+    /// Objects of large pages on their way into this map.
+    pub(super) fillings: Fillings,
     /// Copies of shared memory on their way into this map.
     pub(super) snapshots: Snapshots,
     /// The map that this one is being copied from.
@@ -76,7 +76,7 @@ impl Vm {
             covered: u64::MAX,
             jit: false,
             size_limit: SizeLimit::NONE,
-            filling: None,
+            fillings: Fillings::new(),
             snapshots: Snapshots::new(),
             fork: None,
         };
@@ -144,7 +144,7 @@ impl Vm {
         }
         self.abandon_fork(map);
         self.drop_snapshots(map);
-        self.drop_filling(context, map);
+        self.drop_fillings(context, map);
         let mut budget = STEP;
         while budget > 0 {
             let here = node(&self.maps, map);

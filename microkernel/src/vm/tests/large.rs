@@ -363,16 +363,21 @@ fn large_pages_that_are_not_finished_go_with_their_map() {
     };
     some(&mut rig, TWO, 20);
     assert_eq!(used(&rig, map), 1 + 2 * LARGE);
-    // Another one helps first, and throws away what nobody came for.
+    // Another one is filled beside it.
     some(&mut rig, LARGE_PAGE_SIZE, 12);
+    assert_eq!(used(&rig, map), 1 + 3 * LARGE);
+    // A third one helps the oldest first, and throws away what nobody came for.
+    some(&mut rig, TWO + LARGE_PAGE_SIZE, 12);
+    assert_eq!(used(&rig, map), 1 + 3 * LARGE);
+    some(&mut rig, TWO + LARGE_PAGE_SIZE, 1);
     rig.settle();
-    let (at, _) = allocate(&mut rig, map, (HERE, LARGE_PAGE_SIZE), wish);
-    assert_eq!(at, Ok(HERE));
-    assert_eq!(used(&rig, map), 1 + LARGE);
+    assert_eq!(used(&rig, map), 1 + 2 * LARGE);
+    let (at, steps) = allocate(&mut rig, map, (HERE, LARGE_PAGE_SIZE), wish);
+    assert_eq!((at, steps), (Ok(HERE), 4), "it was not thrown away");
     let next = HERE + LARGE_PAGE_SIZE;
     let done = rig.with(|vm, context| vm.allocate(context, map, (next, TWO), wish));
     assert_eq!(done, Ok(Progress::More));
-    assert_eq!(used(&rig, map), 1 + 2 * LARGE);
+    assert_eq!(used(&rig, map), 1 + 3 * LARGE);
     rig.assert_empty();
     assert_eq!(rig.machine.free_pages(), free);
 }
