@@ -224,8 +224,14 @@ impl Vm {
         Ok(())
     }
 
-    /// What of the source the entry will show, without changing anything.
+    /// What of the source the entry will show, without changing anything: as many pages as its place has.
     fn check_source(&self, request: &MapRequest) -> KernResult<Window> {
+        let within = match request.flags & map_flags::ANYWHERE {
+            0 => request.address % PAGE_SIZE,
+            _ => 0,
+        };
+        let size = request.size.checked_add(within);
+        let size = size.ok_or(KernReturn::InvalidArgument)?;
         let (id, offset) = match request.source {
             Source::Entry(id, offset) => (id, offset),
             Source::Pager(id, offset) => return self.check_pager_source(request, id, offset),
@@ -242,7 +248,7 @@ impl Vm {
             .memory_entries
             .get(id)
             .ok_or(KernReturn::InvalidCapability)?;
-        let pages = whole_pages(offset, request.size)?;
+        let pages = whole_pages(offset, size)?;
         if offset % PAGE_SIZE != 0 || pages.end / PAGE_SIZE > from.pages {
             return Err(KernReturn::InvalidArgument);
         }

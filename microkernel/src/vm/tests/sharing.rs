@@ -170,6 +170,36 @@ fn a_dead_parents_memory_becomes_its_childs() {
     rig.assert_empty();
 }
 
+// covers: V-06 V-14
+#[test]
+fn a_mapping_inside_of_a_page_shows_nothing_behind_its_memory_entry() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.map(), rig.map());
+    rig.allocate(a, 0, 2);
+    rig.store(a, 1, 77).unwrap();
+    let whole = rig.make_entry(a, (at(0), pages(2)), RW).unwrap();
+    let part = rig
+        .with(|vm, context| vm.attenuate(context, whole, (0, pages(1)), RW, None))
+        .unwrap();
+    for flags in [0, map_flags::OVERWRITE, map_flags::COPY] {
+        let request = MapRequest {
+            address: at(4) + 8,
+            flags,
+            ..rig.request(Source::Entry(part, 0), 0, 1)
+        };
+        // It would take two pages.
+        assert_eq!(rig.do_map(b, request), Err(KernReturn::InvalidArgument));
+        let size = pages(1) - 8;
+        assert_eq!(rig.do_map(b, MapRequest { size, ..request }), Ok(at(4)));
+        assert_eq!(rig.vm.region(b, 0).unwrap().size, pages(1));
+        rig.deallocate(b, 4, 1).unwrap();
+    }
+    for entry in [whole, part] {
+        rig.with(|vm, context| vm.release_memory_entry(context, entry));
+    }
+    rig.assert_empty();
+}
+
 // covers: V-14
 #[test]
 fn a_memory_entry_gives_its_range_with_at_most_its_rights() {
