@@ -59,7 +59,8 @@ impl Model {
             usize::from(of.destroyed == Some(port))
                 + usize::from(of.no_senders.is_some_and(|(to, _)| to == port))
         });
-        let sure = (carried + named + requests.sum::<usize>()) as u64;
+        let requests = requests.sum::<usize>() + self.alarms_at(port);
+        let sure = (carried + named + requests) as u64;
         let used = self
             .messages()
             .filter(|message| message.from_kernel && message.remote == Carried::SendOnce(port));

@@ -38,7 +38,7 @@ impl Model {
             self.ports[port].holder = Holder::Message;
             self.notify_with(
                 to,
-                (notify::PORT_DESTROYED, None),
+                (notify::PORT_DESTROYED, Vec::new()),
                 vec![Carried::Receive(port)],
             );
             return;
@@ -106,6 +106,7 @@ impl Model {
         self.end_semaphore(port);
         self.end_device(port);
         self.end_store(port);
+        self.end_alarms(port);
         for task in 0..self.tasks.len() {
             for name in self.names_of(task, port) {
                 self.name_dies(task, name);

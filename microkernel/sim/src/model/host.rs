@@ -1,16 +1,16 @@
 //! What a host gives: clocks, the processor set, and the special ports (MACH.md H-01, H-02, K-01, T-12).
 //!
-//! Each of the first three has two ports, one to ask and one to steer it. Times are not judged.
+//! Each of the first three has two ports, one to ask and one to steer it.
 
 use std::collections::BTreeMap;
 
-use abi::clock::{SECOND, attribute, which};
+use abi::clock::which;
 use abi::host::special;
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
 
 use super::names::{Answer, accept, refuse};
-use super::{Carried, Entry, Holder, Model, PortId, Seen, TaskId, Verdict};
+use super::{Carried, Entry, Holder, Model, PortId, Taken, TaskId, ThreadId, Verdict};
 
 /// What a port of the host is good for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,15 +36,8 @@ pub enum HostOp {
     Special(u32),
     /// `host_set_special_port`.
     SetSpecial(u32, Name),
-}
-
-/// A call to a clock.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ClockOp {
-    /// `clock_get_attributes`: flavor and room.
-    Attributes(u32, u32),
-    /// `clock_set_time`: nanoseconds beside a second.
-    SetTime(u32),
+    /// `host_request_notification`.
+    RequestChange(u32, Taken),
 }
 
 /// The host's ports.
@@ -111,10 +104,14 @@ impl Model {
 
     pub(super) fn host_op(
         &mut self,
-        task: TaskId,
+        thread: ThreadId,
         (hand, op): (Hand, HostOp),
         seen: Answer,
     ) -> Verdict {
+        let task = self.threads[thread].task;
+        if let HostOp::RequestChange(change, right) = op {
+            return self.request_change(thread, (change, right), seen);
+        }
         let open = matches!(op, HostOp::ClockService(_) | HostOp::DefaultSet);
         if hand == Hand::Ask && !open {
             return refuse(seen, &[Code::NoAccess]);
@@ -130,6 +127,7 @@ impl Model {
             }
             HostOp::Special(which) => self.special(which),
             HostOp::SetSpecial(which, name) => return self.set_special(task, (which, name), seen),
+            HostOp::RequestChange(..) => return Ok(()),
         };
         match given {
             Ok(port) => {
@@ -169,36 +167,6 @@ impl Model {
             self.discard(Carried::Send(old));
         }
         Ok(())
-    }
-
-    pub(super) fn clock_op(
-        &self,
-        task: TaskId,
-        (name, op): (Name, ClockOp),
-        seen: &Seen,
-    ) -> Verdict {
-        let (which, hand) = self.clock_of(task, name).ok_or("it is no clock")?;
-        let code = match op {
-            ClockOp::Attributes(_, count) if count != 1 => Code::Failure,
-            ClockOp::Attributes(flavor, _) => {
-                let of_alarms = attribute::ALARM_RESOLUTION..=attribute::ALARM_MOST;
-                let known = flavor == attribute::TIME_RESOLUTION
-                    || of_alarms.contains(&flavor) && which == which::SYSTEM;
-                match (known, seen) {
-                    (true, Seen::Told(words)) if words.starts_with(&[1, 1]) => return Ok(()),
-                    (true, _) => return Err(format!("a resolution expected, not {seen:?}")),
-                    (false, _) => Code::InvalidValue,
-                }
-            }
-            ClockOp::SetTime(_) if hand == Hand::Ask => Code::NoAccess,
-            ClockOp::SetTime(_) if which == which::SYSTEM => Code::Failure,
-            ClockOp::SetTime(nanoseconds) if u64::from(nanoseconds) >= SECOND => Code::InvalidValue,
-            ClockOp::SetTime(_) => Code::Success,
-        };
-        match *seen {
-            Seen::Trap(seen, value) => refuse((seen, value), &[code]),
-            _ => Err(format!("{code:?} expected, not {seen:?}")),
-        }
     }
 }
 

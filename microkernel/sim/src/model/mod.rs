@@ -14,6 +14,7 @@
 
 mod asks;
 mod body;
+mod clock;
 mod control;
 mod count;
 mod death;
@@ -60,6 +61,7 @@ use crate::message::{Reply, Request};
 use crate::spawn::LIMITS;
 pub use asks::AskOp;
 use body::Part;
+pub use clock::{ClockOp, Taken, Timespec};
 pub use control::ControlOp;
 use device::Device;
 pub use device::{Drive, LineOp, RangeOp, register};
@@ -68,7 +70,7 @@ pub(crate) use entry::{Ask, Entry, Wish};
 pub use exceptions::{Form, HandlerOp, Level};
 use exceptions::{Handler, Owner};
 pub use futex::{FutexOp, Word};
-pub use host::{ClockOp, Hand, HostOp};
+pub use host::{Hand, HostOp};
 pub use kept::{Kept, KeptOp};
 pub use kernel::REQUEST;
 pub use look::BufferOp;
@@ -512,6 +514,7 @@ pub struct Model {
     host: host::Host,
     words: BTreeMap<futex::Key, futex::Cell>,
     time: time::Time,
+    clocks: clock::Clocks,
     told: asks::Told,
     memory: vm::Memory,
     machine: machine::Machine,
@@ -538,6 +541,7 @@ impl Model {
             host: host::Host::default(),
             words: BTreeMap::new(),
             time: time::Time::default(),
+            clocks: clock::Clocks::default(),
             told: asks::Told::default(),
             memory: vm::Memory::default(),
             machine: machine::Machine::default(),
@@ -628,7 +632,7 @@ impl Model {
                 .and_then(|seen| self.time_op(thread, *op, seen))
                 .map_err(|why| format!("{op:?}: {why}")),
             (Op::Clock(name, op), Some(seen)) => self
-                .clock_op(task, (*name, *op), seen)
+                .clock_op(thread, (*name, *op), seen)
                 .map_err(|why| format!("{op:?}: {why}")),
             (Op::Policy(_, subject, op), Some(seen)) => self
                 .policy_op(task, (*subject, op), seen)

@@ -91,7 +91,7 @@ impl Model {
                 self.set_attribute(task, (name, attribute::LABEL, label), seen)
             }
             Op::Notify { name, id, sync, to } => self.notify_op(task, (name, id, sync, to), seen),
-            Op::Host(hand, op) => self.host_op(task, (hand, op), seen),
+            Op::Host(hand, op) => self.host_op(thread, (hand, op), seen),
             Op::Timer(op) => self.timer_op(task, op, seen),
             Op::Itself(op) => self.self_op(thread, op, seen),
             Op::Vm(op) => self.vm_op(thread, op, seen),

@@ -11,22 +11,22 @@ use super::{Ask, Carried, Entry, Message, Model, PortId, TaskId, Verdict, Wish};
 impl Model {
     /// Uses up a send-once right for a message of the kernel.
     pub(super) fn notify(&mut self, to: PortId, id: i32, word: Option<u64>) {
-        self.notify_with(to, (id, word), Vec::new());
+        self.notify_with(to, (id, word.into_iter().collect()), Vec::new());
     }
 
     /// As [`notify`](Self::notify), with rights.
     pub(super) fn notify_with(
         &mut self,
         to: PortId,
-        what: (i32, Option<u64>),
+        (id, words): (i32, Vec<u64>),
         rights: Vec<Carried>,
     ) {
         let message = Message {
             batch: self.batch,
             from_kernel: true,
-            id: what.0,
-            words: what.1.into_iter().collect(),
-            first: what.1.unwrap_or(0),
+            id,
+            first: words.first().copied().unwrap_or(0),
+            words,
             data: None,
             remote: Carried::SendOnce(to),
             local: Carried::Null,

@@ -64,7 +64,7 @@ impl Model {
         let time = &self.time;
         let sleepers = time.sleepers.values().map(|(when, _)| *when);
         let mut all = sleepers.chain(time.depressed.values().copied());
-        all.any(|when| when == When::Soon)
+        all.any(|when| when == When::Soon) || self.awaits_alarm()
     }
 
     /// Whether a thread comes behind all others: nobody can tell whether it runs.
@@ -132,6 +132,7 @@ impl Model {
         self.unsettled = true;
         self.time.era += 1;
         self.time.depressed.retain(|_, when| *when != When::Soon);
+        self.fire_alarms();
         let sleepers = self.time.sleepers.clone();
         for (thread, (_, tells)) in sleepers.iter().filter(|(_, of)| of.0 == When::Soon) {
             self.time.sleepers.remove(thread);

@@ -19,7 +19,7 @@ use crate::image;
 use crate::message::{Reply, Request};
 use crate::model::{
     ControlOp, Hand, HandlerOp, HostOp, Kept, KeptOp, Level, Op, Registers, Seen, SemaphoreOp,
-    Subject, ThreadId, Trouble, Verdict,
+    Subject, Taken, ThreadId, Trouble, Verdict,
 };
 use crate::sim::{Answer, Sim};
 
@@ -69,9 +69,14 @@ fn clear_handlers(port: Name, mask: u32) -> Request {
 
 /// A call with numbers and a copy of a send right.
 pub(super) fn with_right(port: Name, (id, right): (i32, Name), words: &[u64]) -> Request {
+    with_taken(port, (id, (right, disposition::COPY_SEND)), words)
+}
+
+/// A call with numbers and a right that is taken in some way.
+pub(super) fn with_taken(port: Name, (id, (right, how)): (i32, Taken), words: &[u64]) -> Request {
     let data: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let request = Request::call(port).id(id);
-    request.port(right, disposition::COPY_SEND).data(&data)
+    request.port(right, how).data(&data)
 }
 
 fn registers(frame: &Frame) -> Registers {

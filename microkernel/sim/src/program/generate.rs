@@ -98,7 +98,7 @@ pub(super) fn op(
     {
         return Op::Message(names.worded(request));
     }
-    match names.rng.below(160) {
+    match names.rng.below(166) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -128,7 +128,8 @@ pub(super) fn op(
         134..136 => names.state(),
         136..148 => names.machine(),
         148..153 => names.device(),
-        153.. => names.vm(),
+        153..160 => names.vm(),
+        160.. => names.clocks(),
         _ => Op::Message(names.message(patience)),
     }
 }
@@ -594,7 +595,8 @@ impl Names<'_> {
     fn worded(&mut self, request: Request) -> Request {
         let id = match self.model.is_kernel(self.task, request.remote.0) {
             true => REQUEST,
-            false => self.rng.below(1000) as i32,
+            // Others than those of the kernel's messages.
+            false => self.rng.below(900) as i32,
         };
         request.id(id).words([(); 6].map(|()| self.rng.word()))
     }

@@ -1,10 +1,9 @@
-//! Calls to the host, its clocks and its processor set, and how threads ask to be scheduled.
+//! Calls to the host and its processor set, and how threads ask to be scheduled.
 
 use abi::clock::which;
 use abi::host::special;
 use abi::names::{Name, port_type};
 use abi::task::{DEFAULT_PRIORITY, policy};
-use interfaces::clock::Clock;
 use interfaces::host::Host;
 use interfaces::mach_host::MachHost;
 use interfaces::task::Task;
@@ -14,7 +13,7 @@ use super::World;
 use super::calls::with_right;
 use super::generate::Names;
 use crate::message::Request;
-use crate::model::{ClockOp, Hand, HostOp, Op, PolicyOp, Seen, SelfOp, Subject, ThreadId};
+use crate::model::{Hand, HostOp, Op, PolicyOp, Seen, SelfOp, Subject, ThreadId};
 
 /// Special ports that programs ask for: the kernel's one that all know, two of servers, and none.
 const SPECIALS: [u32; 5] = [special::HOST, 8, 9, 0, special::LAST + 1];
@@ -47,23 +46,8 @@ const FLAVORS: [u32; 8] = [
 ];
 
 impl Names<'_> {
-    /// A call to the host or one of its clocks.
+    /// A call to the host.
     pub(super) fn host(&mut self) -> Op {
-        let clock = self.of(|names, name| names.model.is_clock(names.task, name));
-        if let Some(clock) = clock
-            && self.rng.one_in(3)
-        {
-            let nanoseconds = self.rng.pick(&[0, 5, 1_000_000_000]);
-            return Op::Clock(
-                clock,
-                match self.rng.below(2) {
-                    0 => {
-                        ClockOp::Attributes(self.rng.below(7) as u32, self.rng.pick(&[1, 1, 1, 2]))
-                    }
-                    _ => ClockOp::SetTime(nanoseconds),
-                },
-            );
-        }
         // The first task alone knows the privileged port.
         let hand = match self.task == 0 && !self.rng.one_in(4) {
             true => Hand::Steer,
@@ -188,23 +172,9 @@ impl World {
                 let id = <dyn Host>::SET_SPECIAL_PORT.id;
                 with_right(host, (id, name), &[which.into()])
             }
+            HostOp::RequestChange(change, right) => Self::request_change(host, (change, right)),
         };
         self.plain_call(thread, &request)
-    }
-
-    pub(super) fn clock_call(&mut self, thread: ThreadId, (name, op): (Name, ClockOp)) -> Seen {
-        match op {
-            ClockOp::Attributes(flavor, count) => {
-                let words = [flavor.into(), count.into(), 0, 0, 0, 0];
-                let request = Request::call(name).id(<dyn Clock>::ATTRIBUTES.id);
-                self.telling_call(thread, &request.words(words))
-            }
-            ClockOp::SetTime(nanoseconds) => {
-                let words = [1, nanoseconds.into(), 0, 0, 0, 0];
-                let request = Request::call(name).id(<dyn Clock>::SET_TIME.id);
-                self.plain_call(thread, &request.words(words))
-            }
-        }
     }
 
     pub(super) fn policy_call(

@@ -136,6 +136,17 @@ impl Names<'_> {
         let set = self
             .set()
             .filter(|set| self.model.is_processor_set(self.task, *set).is_some());
+        // Who has a processor lacks but the set that it can be assigned to.
+        if self.rng.one_in(3)
+            && !processors.is_empty()
+            && self.task == 0
+            && let Some(set) = set
+        {
+            return Some(match self.model.is_processor_set(self.task, set) {
+                Some(Hand::Ask) => Op::Host(Hand::Steer, HostOp::SetControl(set)),
+                _ => Op::Processor(self.rng.pick(&processors), ProcessorOp::Assign(set)),
+            });
+        }
         let (name, is_set) = match (set, processors.is_empty()) {
             (Some(set), true) => (set, true),
             (Some(set), false) if self.rng.one_in(2) => (set, true),

@@ -8,6 +8,7 @@ mod asks;
 mod bodies;
 mod buffer;
 mod calls;
+mod clock;
 mod control;
 mod device;
 mod futex;

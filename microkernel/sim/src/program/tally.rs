@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use abi::PAGE_SIZE;
+use abi::clock::{ALARM_REPLY, CALENDAR_CHANGED};
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::message::descriptor;
 use abi::names::{Name, disposition};
 use abi::notify::pending;
 use abi::registers::options;
 
-use crate::message::{Body, Request};
+use crate::message::{Body, Reply, Request};
 use crate::model::{Op, REQUEST, Seen, Subject};
 
 /// What came of a call.
@@ -134,7 +135,23 @@ pub(super) fn brought(seen: &Seen) -> Vec<(String, Outcome)> {
     let fires = reply.id == pending::INTERRUPT && reply.code == MessageReturn::Success;
     let all = kinds(reply.body.as_ref()).chain(fires.then_some("Interrupt"));
     let rows = all.map(|kind| (format!("Receive{kind}"), Outcome::Done));
-    rows.collect()
+    rows.chain(told(reply)).collect()
+}
+
+/// What a clock told.
+fn told(reply: &Reply) -> Option<(String, Outcome)> {
+    let call = match reply.id {
+        _ if reply.code != MessageReturn::Success => return None,
+        ALARM_REPLY => "ReceiveAlarm",
+        CALENDAR_CHANGED => "ReceiveCalendarChanged",
+        id if id == CALENDAR_CHANGED + 1 => "ReceiveCalendarSet",
+        _ => return None,
+    };
+    let outcome = match reply.words[0] {
+        0 => Outcome::Done,
+        _ => Outcome::Refused,
+    };
+    Some((call.into(), outcome))
 }
 
 fn kinds(body: Option<&Body>) -> impl Iterator<Item = &'static str> {

@@ -258,6 +258,7 @@ impl World {
     pub fn end(&mut self) -> Verdict {
         self.stop_nobody()?;
         self.end_made()?;
+        self.await_nothing()?;
         self.settle_lent_at_last()?;
         self.leave_window()?;
         self.keep_nothing()?;
