@@ -119,7 +119,8 @@ pub const FUTEX_WAKE: i64 = -203;
 pub const FUTEX_REQUEUE: i64 = -222;
 /// `message_buffer(address, size)`: registers the calling thread's message buffer.
 ///
-/// Both in whole pages; size 0 unregisters. The old buffer, if any, is released first.
+/// Both in whole pages; size 0 unregisters. The old buffer, if any, is released when the new one is there; one that the new one
+/// overlaps, before: if then the memory for either is missing, the thread has none.
 pub const MESSAGE_BUFFER: i64 = -204;
 /// `reply_slot_take()` → an ordinary name for the send-once right in the reply slot.
 pub const REPLY_SLOT_TAKE: i64 = -205;

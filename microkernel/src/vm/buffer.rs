@@ -67,7 +67,8 @@ impl Vm {
     /// Pins a range as a message buffer in place of another one, which is ordinary memory then. They may overlap.
     ///
     /// # Errors
-    /// As [`wire_buffer`](Self::wire_buffer): the old one is still there, under another id perhaps.
+    /// As [`wire_buffer`](Self::wire_buffer): the old one is still there, under another id perhaps. Only one that the new
+    /// one overlaps can be gone: it has to end first, and there may be no memory to make it again.
     pub fn replace_buffer<M: Machine>(
         &mut self,
         context: &mut Context<'_, M>,
@@ -80,20 +81,25 @@ impl Vm {
             return Ok(());
         };
         let range = self.check_buffer(map, address, size)?;
-        // All pages first: whatever that takes is not missing when the old one has to come back.
+        let Some(before) = self.buffers.get(old) else {
+            return Err(KernReturn::InvalidArgument);
+        };
+        let (start, length) = (before.start, before.count as u64 * PAGE_SIZE);
+        if range.end <= start || start + length <= range.start {
+            *buffer = Some(self.wire_buffer(context, map, address, size)?);
+            self.unwire_buffer(context, old);
+            return Ok(());
+        }
+        // All pages first, so that most of what can fail does before the old one goes.
         for address in range.step_by(PAGE_SIZE as usize) {
             self.page_for(context, map, address, Access::Write)?;
         }
-        let before = self.buffers.get(old);
-        let before = before.map(|old| (old.start, old.count as u64 * PAGE_SIZE));
         self.unwire_buffer(context, old);
         let wired = self.wire_buffer(context, map, address, size);
-        *buffer = wired.ok();
-        if let (None, Some((start, size))) = (*buffer, before) {
-            // What it took was given back a moment ago.
-            *buffer = self.wire_buffer(context, map, start, size).ok();
-            debug_assert!(buffer.is_some(), "a buffer is lost");
-        }
+        *buffer = match wired {
+            Ok(new) => Some(new),
+            Err(_) => self.wire_buffer(context, map, start, length).ok(),
+        };
         wired.map(|_| ())
     }
 
