@@ -107,6 +107,7 @@ impl Model {
         self.end_device(port);
         self.end_store(port);
         self.end_alarms(port);
+        self.ports[port].deadline = None;
         for task in 0..self.tasks.len() {
             for name in self.names_of(task, port) {
                 self.name_dies(task, name);

@@ -4,7 +4,7 @@ use abi::kern_return::KernReturn as Code;
 
 use super::made::{COPIED, Sees, copied};
 use super::names::{Answer, refuse, value};
-use super::{Model, Seen, State, TaskId, ThreadId, Verdict};
+use super::{Model, Seen, State, TaskId, ThreadId, Verdict, When};
 
 /// Threads that one trap wakes or moves at the most.
 const MOST: u64 = 64;
@@ -28,11 +28,11 @@ pub enum Word {
 pub enum FutexOp {
     /// The program writes it.
     Store { word: Word, value: u32 },
-    /// `timed`: with a deadline that is past.
+    /// Until a deadline.
     Wait {
         word: Word,
         expected: u32,
-        timed: bool,
+        until: When,
     },
     /// As many threads as `count`.
     Wake { word: Word, count: u64 },
@@ -76,10 +76,10 @@ impl Model {
         if let FutexOp::Wait {
             word,
             expected,
-            timed,
+            until,
         } = op
         {
-            return self.wait_for_word(thread, (word, expected, timed), seen);
+            return self.wait_for_word(thread, (word, expected, until), seen);
         }
         let seen = seen.ok_or("it waits, and must not")?;
         let result = match op {
@@ -107,16 +107,16 @@ impl Model {
     fn wait_for_word(
         &mut self,
         thread: ThreadId,
-        (word, expected, timed): (Word, u32, bool),
+        (word, expected, until): (Word, u32, When),
         seen: Option<Answer>,
     ) -> Verdict {
         let code = match self.key(self.threads[thread].task, word) {
             Err(code) => code,
             Ok(key) if self.words.entry(key).or_default().value != expected => Code::Failure,
-            Ok(_) if timed => Code::OperationTimedOut,
+            Ok(_) if until == When::Past => Code::OperationTimedOut,
             Ok(key) => {
                 self.words.entry(key).or_default().waiters.push(thread);
-                self.threads[thread].state = State::Waiting;
+                self.wait_until(thread, until);
                 return match seen {
                     None => Ok(()),
                     Some(seen) => Err(format!("it must wait, and came back with {seen:?}")),

@@ -5,7 +5,9 @@ use abi::kern_return::MessageReturn as Code;
 use abi::names::{Name, disposition};
 use abi::registers::options;
 
-use super::{Carried, Entry, Holder, Message, Model, PortId, State, TaskId, ThreadId, Verdict};
+use super::{
+    Carried, Entry, Holder, Message, Model, PortId, State, TaskId, ThreadId, Verdict, When,
+};
 use crate::message::{Reply, Request};
 
 /// How far a send got.
@@ -43,7 +45,12 @@ impl Model {
             }
             Sent::Done => expect(seen, &[Code::Success]),
             Sent::Waits(port, message) => {
-                if request.options & options::SEND_TIMEOUT == 0 {
+                let until = match request.options & options::SEND_TIMEOUT {
+                    0 => When::Never,
+                    _ => self.when(request.deadline),
+                };
+                if until != When::Past {
+                    self.set_deadline(thread, until);
                     self.ports[port].senders.push_back((thread, *message));
                     self.threads[thread].state = State::Sending(Box::new(request.clone()));
                     return expect_wait(seen);

@@ -8,7 +8,7 @@ use super::kernel::ANSWER;
 use super::message::{expect, expect_wait, is_call};
 use super::{
     Carried, Entry, From, Holder, Message, Model, PortId, Source, State, TaskId, ThreadId, Verdict,
-    Want,
+    Want, When,
 };
 use crate::message::{Reply, Request};
 
@@ -38,7 +38,11 @@ impl Model {
             };
             return self.show(thread, (source, Want::of(request)), reply, From::Queue);
         }
-        if request.options & options::RECEIVE_TIMEOUT != 0 {
+        let until = match request.options & options::RECEIVE_TIMEOUT {
+            0 => When::Never,
+            _ => self.when(request.deadline),
+        };
+        if until == When::Past {
             if is_call(request) {
                 self.end_epoch(thread);
             }
@@ -49,6 +53,7 @@ impl Model {
             want: Want::of(request),
             claimed: false,
         };
+        self.set_deadline(thread, until);
         expect_wait(seen)
     }
 

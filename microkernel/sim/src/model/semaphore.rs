@@ -6,7 +6,7 @@ use abi::semaphore::policy;
 
 use super::futex::trap_answer;
 use super::names::{Answer, accept, refuse, value};
-use super::{Entry, Holder, Model, PortId, Seen, State, TaskId, ThreadId, Verdict};
+use super::{Entry, Holder, Model, PortId, Seen, State, TaskId, ThreadId, Verdict, When};
 
 /// The highest count.
 const MAX: u64 = i32::MAX as u64;
@@ -44,11 +44,11 @@ pub enum SemaphoreOp {
         name: Name,
         thread: ThreadId,
     },
-    /// After a signal to another one; `timed`: with a deadline that is past.
+    /// After a signal to another one, until a deadline.
     Wait {
         name: Name,
         signal: Option<Name>,
-        timed: bool,
+        until: When,
     },
     /// By a message to its port.
     Destroy {
@@ -122,10 +122,10 @@ impl Model {
         if let SemaphoreOp::Wait {
             name,
             signal,
-            timed,
+            until,
         } = *op
         {
-            return self.wait(thread, (name, signal, timed), answer);
+            return self.wait(thread, (name, signal, until), answer);
         }
         let task = self.threads[thread].task;
         let answer = answer.ok_or("it waits, and must not")?;
@@ -232,7 +232,7 @@ impl Model {
     fn wait(
         &mut self,
         thread: ThreadId,
-        (name, signal, timed): (Name, Option<Name>, bool),
+        (name, signal, until): (Name, Option<Name>, When),
         seen: Option<Answer>,
     ) -> Verdict {
         let task = self.threads[thread].task;
@@ -250,7 +250,7 @@ impl Model {
                 semaphore.count -= 1;
                 return Some(Code::Success);
             }
-            if timed {
+            if until == When::Past {
                 return Some(Code::OperationTimedOut);
             }
             semaphore.waiters.push(thread);
@@ -258,7 +258,7 @@ impl Model {
         });
         match (ended.transpose(), seen) {
             (None, None) => {
-                self.threads[thread].state = State::Waiting;
+                self.wait_until(thread, until);
                 Ok(())
             }
             (None, Some(seen)) => Err(format!("it must wait, and came back with {seen:?}")),

@@ -1,14 +1,15 @@
 //! Time (MACH.md K-01, T-11): it passes in *eras* only, each longer than all that a program does in one of them. Who waits
 //! for the next one waits until a program lets it begin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use abi::clock::{kind, which};
-use abi::kern_return::KernReturn as Code;
+use abi::kern_return::{KernReturn as Code, MessageReturn};
 use abi::names::Name;
 
+use super::message::is_call;
 use super::names::{Answer, accept, refuse};
-use super::{Model, Seen, State, TaskId, ThreadId, Verdict};
+use super::{FAR, Model, Seen, Source, State, TaskId, ThreadId, Verdict};
 
 /// An era in ns.
 pub const ERA: u64 = 1 << 42;
@@ -49,6 +50,8 @@ pub(super) struct Time {
     told: u64,
     /// Threads that wait for a time, and whether they are told it when it comes.
     sleepers: BTreeMap<ThreadId, (When, bool)>,
+    /// Threads that wait for something else, until the next era.
+    deadlines: BTreeSet<ThreadId>,
     /// Threads that come behind all others, until then.
     depressed: BTreeMap<ThreadId, When>,
 }
@@ -64,7 +67,12 @@ impl Model {
         let time = &self.time;
         let sleepers = time.sleepers.values().map(|(when, _)| *when);
         let mut all = sleepers.chain(time.depressed.values().copied());
-        all.any(|when| when == When::Soon) || self.awaits_alarm()
+        let timers = self.ports.iter().filter_map(|port| port.deadline);
+        let mut limited = time.deadlines.iter();
+        all.any(|when| when == When::Soon)
+            || self.awaits_alarm()
+            || timers.min().is_some_and(|deadline| deadline < FAR)
+            || limited.any(|thread| self.waits(*thread))
     }
 
     /// Whether a thread comes behind all others: nobody can tell whether it runs.
@@ -107,8 +115,8 @@ impl Model {
                 Ok(())
             };
         }
+        self.wait_until(thread, When::Never);
         self.time.sleepers.insert(thread, (when, tells));
-        self.threads[thread].state = State::Waiting;
         must_wait(seen)
     }
 
@@ -133,6 +141,10 @@ impl Model {
         self.time.era += 1;
         self.time.depressed.retain(|_, when| *when != When::Soon);
         self.fire_alarms();
+        self.fire_timers();
+        for thread in std::mem::take(&mut self.time.deadlines) {
+            self.time_out(thread);
+        }
         let sleepers = self.time.sleepers.clone();
         for (thread, (_, tells)) in sleepers.iter().filter(|(_, of)| of.0 == When::Soon) {
             self.time.sleepers.remove(thread);
@@ -140,6 +152,60 @@ impl Model {
                 true => State::DueTime,
                 false => State::DueTrap(Code::Success),
             };
+        }
+    }
+
+    /// A thread waits for what no message brings.
+    pub(super) fn wait_until(&mut self, thread: ThreadId, until: When) {
+        self.threads[thread].state = State::Waiting;
+        self.set_deadline(thread, until);
+    }
+
+    /// When a wait ends that begins now.
+    pub(super) fn set_deadline(&mut self, thread: ThreadId, until: When) {
+        match until {
+            When::Soon => self.time.deadlines.insert(thread),
+            When::Past | When::Never => self.time.deadlines.remove(&thread),
+        };
+    }
+
+    /// When a deadline is, in ns.
+    pub(super) fn when(&self, deadline: u64) -> When {
+        match deadline {
+            FAR.. => When::Never,
+            deadline if deadline > self.time.era * ERA + ERA / 2 => When::Soon,
+            _ => When::Past,
+        }
+    }
+
+    /// What a thread waits for has not come in time.
+    fn time_out(&mut self, thread: ThreadId) {
+        match self.threads[thread].state.clone() {
+            State::Waiting => {
+                self.leave_wait(thread);
+                self.threads[thread].state = State::DueTrap(Code::OperationTimedOut);
+            }
+            State::Receiving {
+                source,
+                claimed: false,
+                ..
+            } => {
+                self.threads[thread].state = State::Due(MessageReturn::ReceiveTimedOut);
+                if let Source::Reply(_) = source {
+                    self.end_epoch(thread);
+                }
+            }
+            State::Sending(request) => {
+                let Some(message) = self.take_unsent(thread) else {
+                    return;
+                };
+                if is_call(&request) {
+                    self.end_epoch(thread);
+                }
+                let how = (MessageReturn::SendTimedOut, request.options);
+                self.threads[thread].state = State::Unsent(Box::new(message), how);
+            }
+            _ => {}
         }
     }
 

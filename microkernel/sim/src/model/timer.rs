@@ -1,4 +1,4 @@
-//! Timers (MACH.md K-02), as far as no time is needed: their time has come already, or never comes.
+//! Timers (MACH.md K-02).
 //!
 //! A timer that goes off leaves one message at its port; when it goes off again before that is received, the message tells
 //! of the last time.
@@ -8,7 +8,7 @@ use abi::names::{Name, right};
 use abi::notify::pending;
 
 use super::names::{Answer, accept, refuse, value};
-use super::{Carried, Entry, Holder, Message, Model, PortId, TaskId, Verdict};
+use super::{Carried, Entry, Holder, Message, Model, PortId, TaskId, Verdict, When};
 
 /// A time that comes in no program.
 pub const FAR: u64 = 1 << 62;
@@ -93,10 +93,22 @@ impl Model {
 
     fn arm(&mut self, port: PortId, deadline: u64) {
         self.ports[port].deadline = None;
-        match deadline {
-            NEVER => {}
-            FAR.. => self.ports[port].deadline = Some(deadline),
-            past => self.go_off(port, past),
+        match self.when(deadline) {
+            _ if deadline == NEVER => {}
+            When::Past => self.go_off(port, deadline),
+            When::Soon | When::Never => self.ports[port].deadline = Some(deadline),
+        }
+    }
+
+    /// The next era begins.
+    pub(super) fn fire_timers(&mut self) {
+        for port in 0..self.ports.len() {
+            let due = |deadline: &mut u64| *deadline < FAR;
+            if let Some(deadline) = self.ports[port].deadline.take_if(due)
+                && self.is_alive(port)
+            {
+                self.go_off(port, deadline);
+            }
         }
     }
 

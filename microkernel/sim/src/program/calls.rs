@@ -14,12 +14,13 @@ use interfaces::thread::Thread;
 use microkernel::machine::{Access, Event, Frame, FrameIndex};
 
 use super::World;
+use super::time::deadline;
 use super::world::Selves;
 use crate::image;
 use crate::message::{Reply, Request};
 use crate::model::{
     ControlOp, Hand, HandlerOp, HostOp, Kept, KeptOp, Level, Op, Registers, Seen, SemaphoreOp,
-    Subject, Taken, ThreadId, Trouble, Verdict,
+    Subject, Taken, ThreadId, Trouble, Verdict, When,
 };
 use crate::sim::{Answer, Sim};
 
@@ -218,18 +219,21 @@ impl World {
             SemaphoreOp::Wait {
                 name,
                 signal,
-                timed,
-            } => match (signal, timed) {
-                (None, false) => (trap::SEMAPHORE_WAIT, vec![word(name)]),
-                (None, true) => (trap::SEMAPHORE_TIMED_WAIT, vec![word(name), 0]),
-                (Some(signal), false) => {
-                    (trap::SEMAPHORE_WAIT_SIGNAL, vec![word(name), word(signal)])
+                until,
+            } => {
+                let deadline = deadline(&self.model, until);
+                match (signal, until) {
+                    (None, When::Never) => (trap::SEMAPHORE_WAIT, vec![word(name)]),
+                    (None, _) => (trap::SEMAPHORE_TIMED_WAIT, vec![word(name), deadline]),
+                    (Some(signal), When::Never) => {
+                        (trap::SEMAPHORE_WAIT_SIGNAL, vec![word(name), word(signal)])
+                    }
+                    (Some(signal), _) => {
+                        let arguments = vec![word(name), word(signal), deadline];
+                        (trap::SEMAPHORE_TIMED_WAIT_SIGNAL, arguments)
+                    }
                 }
-                (Some(signal), true) => {
-                    let arguments = vec![word(name), word(signal), 0];
-                    (trap::SEMAPHORE_TIMED_WAIT_SIGNAL, arguments)
-                }
-            },
+            }
         };
         let mut user = self.sim.on(self.threads[thread].0);
         let mut answer = user.start(number, &arguments);

@@ -10,9 +10,10 @@ use microkernel::machine::FrameIndex;
 
 use super::World;
 use super::generate::{NOWHERE, Names, Patience};
+use super::time::deadline;
 use crate::image;
 use crate::message::Request;
-use crate::model::{FutexOp, Op, Seen, ThreadId, Word};
+use crate::model::{FutexOp, Op, Seen, ThreadId, When, Word};
 use crate::sim::Sim;
 
 /// Where a task's own words lie, in memory that it has anyway.
@@ -67,16 +68,15 @@ fn address(word: Word) -> u64 {
 }
 
 /// A trap's number and arguments.
-fn registers(op: FutexOp) -> (i64, Vec<u64>) {
+fn registers(op: FutexOp, deadline: impl Fn(When) -> u64) -> (i64, Vec<u64>) {
     match op {
         FutexOp::Store { word, value } => (0, vec![address(word), value.into()]),
         FutexOp::Wait {
             word,
             expected,
-            timed,
+            until,
         } => {
-            let deadline = if timed { 0 } else { u64::MAX };
-            let arguments = vec![address(word), expected.into(), deadline];
+            let arguments = vec![address(word), expected.into(), deadline(until)];
             (trap::FUTEX_WAIT, arguments)
         }
         FutexOp::Wake { word, count } => (trap::FUTEX_WAKE, vec![address(word), count]),
@@ -95,12 +95,12 @@ fn registers(op: FutexOp) -> (i64, Vec<u64>) {
 impl World {
     /// A store, or a trap; `None`: the thread waits.
     pub(super) fn futex(&mut self, thread: ThreadId, op: FutexOp) -> Option<Seen> {
+        let (number, arguments) = registers(op, |until| deadline(&self.model, until));
         let mut user = self.sim.on(self.threads[thread].0);
         if let FutexOp::Store { word, value } = op {
             user.poke(address(word), &value.to_le_bytes());
             return Some(Seen::Trap(KernReturn::Success, 0));
         }
-        let (number, arguments) = registers(op);
         let answer = user.start(number, &arguments)?;
         Some(super::calls::seen(&answer))
     }
@@ -145,7 +145,7 @@ impl Names<'_> {
                 } else {
                     value_of(some)
                 },
-                timed: patience == Patience::NeverWaits || self.rng.one_in(4),
+                until: self.until(patience),
             },
             6..8 => FutexOp::Wake {
                 word: busy,

@@ -387,7 +387,7 @@ impl Names<'_> {
             kind => SemaphoreOp::Wait {
                 name,
                 signal: (kind > 11).then(|| self.of_semaphore()),
-                timed: patience == Patience::NeverWaits || self.rng.one_in(4),
+                until: self.until(patience),
             },
         };
         Op::Semaphore(self.by_message(op))
@@ -589,7 +589,7 @@ impl Names<'_> {
         if patience == Patience::NeverWaits && request.options & options::RECEIVE != 0 {
             return request.with(options::RECEIVE_TIMEOUT);
         }
-        request
+        self.limited(request, patience)
     }
 
     fn worded(&mut self, request: Request) -> Request {

@@ -191,6 +191,12 @@ pub(super) fn code(seen: &Seen) -> Option<String> {
     }
 }
 
+/// A wait that its deadline has ended.
+pub(super) fn late(seen: &Seen) -> Option<(String, Outcome)> {
+    let code = code(seen).filter(|code| code.ends_with("TimedOut"))?;
+    Some((format!("Late{code}"), Outcome::Done))
+}
+
 /// What an answer says; `None`: there is none yet.
 pub(super) fn outcome(seen: Option<&Seen>) -> Outcome {
     let done = match seen {

@@ -3,11 +3,13 @@
 use abi::clock::{SECOND, kind};
 use abi::kern_return::KernReturn;
 use abi::names::Name;
+use abi::registers::options;
 use abi::trap::{self, switch_option};
 
 use super::World;
 use super::generate::{Names, Patience};
-use crate::model::{ERA, Op, Seen, ThreadId, TimeOp, When};
+use crate::message::Request;
+use crate::model::{ERA, Model, Op, Seen, ThreadId, TimeOp, When};
 
 /// How long after its beginning an era is one: sleeps may end that much late.
 const LATE: u64 = 3 * SECOND;
@@ -44,6 +46,30 @@ impl Names<'_> {
         })
     }
 
+    /// When a wait ends.
+    pub(super) fn until(&mut self, patience: Patience) -> When {
+        match (patience, self.rng.below(4)) {
+            (Patience::NeverWaits, _) | (_, 0) => When::Past,
+            (_, 1) => When::Soon,
+            _ => When::Never,
+        }
+    }
+
+    /// A message that is sent or received until the next era at the latest, now and then.
+    pub(super) fn limited(&mut self, request: Request, patience: Patience) -> Request {
+        let has = |option| request.options & option != 0;
+        if patience == Patience::NeverWaits || !self.rng.one_in(3) {
+            return request;
+        }
+        let both = [
+            (options::SEND, options::SEND_TIMEOUT),
+            (options::RECEIVE, options::RECEIVE_TIMEOUT),
+        ];
+        let limits = both.into_iter().filter(|(phase, _)| has(*phase));
+        let limits = limits.fold(0, |all, (_, limit)| all | limit);
+        request.with(limits).until(deadline(self.model, When::Soon))
+    }
+
     /// A clock, or now and then any name.
     fn clock(&mut self) -> Option<Name> {
         if self.rng.one_in(8) {
@@ -55,15 +81,20 @@ impl Names<'_> {
     }
 }
 
+/// When a wait ends, in ns since boot.
+pub(super) fn deadline(model: &Model, until: When) -> u64 {
+    match until {
+        When::Past => 0,
+        When::Soon => (model.era() + 1) * ERA,
+        When::Never => u64::MAX,
+    }
+}
+
 impl World {
     /// A trap, or time that passes; `None`: the thread waits.
     pub(super) fn time(&mut self, thread: ThreadId, op: TimeOp) -> Option<Seen> {
         let next = (self.model.era() + 1) * ERA;
-        let deadline = |when| match when {
-            When::Past => 0,
-            When::Soon => next,
-            When::Never => u64::MAX,
-        };
+        let deadline = |when| deadline(&self.model, when);
         let (number, arguments) = match op {
             TimeOp::Pass => {
                 let now = self.sim.now();

@@ -4,12 +4,16 @@ use abi::names::{Name, port_type};
 use abi::trap;
 
 use super::generate::Names;
-use crate::model::{FAR, NEVER, Op, TimerOp};
+use super::time::deadline;
+use crate::model::{FAR, NEVER, Op, TimerOp, When};
 
 impl Names<'_> {
     /// Something with a timer, or with what is none.
     pub(super) fn timer(&mut self) -> Op {
-        let deadline = self.rng.pick(&[0, 1, 2, FAR, FAR + 1, NEVER]);
+        let soon = deadline(self.model, When::Soon);
+        let deadline = self
+            .rng
+            .pick(&[0, 1, 2, soon, soon - 1, FAR, FAR + 1, NEVER]);
         let name = self.of_timer();
         Op::Timer(match self.rng.below(10) {
             0 | 1 => TimerOp::Create,

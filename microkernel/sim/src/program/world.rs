@@ -547,6 +547,7 @@ impl World {
                 };
                 if let Some(call) = self.waiting.remove(&thread) {
                     self.count(call, Some(&seen));
+                    self.count_rows(tally::late(&seen));
                 }
                 self.history
                     .push(format!("thread {thread} comes back: {seen:x?}"));
