@@ -129,6 +129,8 @@ impl World {
     /// A fresh boot.
     pub fn boot(setup: &Setup) -> Self {
         let mut sim = Sim::boot(setup.config);
+        // The first nanosecond is past, as programs say it is.
+        sim.machine.advance(1);
         let first = sim.first();
         sim.on(first).register_buffer();
         let mut threads = vec![(first, 0)];
