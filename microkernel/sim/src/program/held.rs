@@ -26,7 +26,10 @@ pub(super) struct Held {
 impl World {
     /// A thread's answer that lies in its registers while it is stopped.
     pub(super) fn held_answer(&mut self, thread: ThreadId) -> Option<Seen> {
-        let answer = self.sim.held_answer(self.threads[thread].0)?;
+        let frame = self.threads[thread].0;
+        // One that gave way to others may have been back before it was stopped.
+        let early = self.sim.take_answer(frame);
+        let answer = early.or_else(|| self.sim.held_answer(frame))?;
         let mut arrays = Vec::new();
         let seen = match answer.number {
             trap::MACH_MSG => Seen::Message(self.held_reply(thread, &answer, &mut arrays)),
