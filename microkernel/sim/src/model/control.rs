@@ -32,6 +32,27 @@ pub enum ControlOp {
     SetState(u32, Registers, usize),
 }
 
+/// What a wait answers that ends before what it waits for has come.
+pub(super) struct EarlyEnd {
+    receive: MessageReturn,
+    send: MessageReturn,
+    trap: Code,
+}
+
+/// Somebody ended it.
+const ABORTED: EarlyEnd = EarlyEnd {
+    receive: MessageReturn::ReceiveInterrupted,
+    send: MessageReturn::SendInterrupted,
+    trap: Code::Aborted,
+};
+
+/// Its deadline came.
+pub(super) const TIMED_OUT: EarlyEnd = EarlyEnd {
+    receive: MessageReturn::ReceiveTimedOut,
+    send: MessageReturn::SendTimedOut,
+    trap: Code::OperationTimedOut,
+};
+
 impl Model {
     /// How often a task or a thread was stopped.
     pub fn stops(&self, subject: Subject) -> u32 {
@@ -176,14 +197,23 @@ impl Model {
 
     /// T-09: what the thread waits for, it waits for no more.
     fn abort(&mut self, thread: ThreadId) {
-        let interrupted = State::Due(MessageReturn::ReceiveInterrupted);
+        if let State::Excepted(raised) = self.threads[thread].state.clone() {
+            self.threads[thread].state = State::Resumed(Box::new(raised.registers));
+            self.end_epoch(thread);
+        } else {
+            self.end_wait(thread, &ABORTED);
+        }
+    }
+
+    /// A thread's wait ends before what it waits for has come.
+    pub(super) fn end_wait(&mut self, thread: ThreadId, codes: &EarlyEnd) {
         match self.threads[thread].state.clone() {
             State::Receiving {
                 source,
                 claimed: false,
                 ..
             } => {
-                self.threads[thread].state = interrupted;
+                self.threads[thread].state = State::Due(codes.receive);
                 if let Source::Reply(_) = source {
                     self.end_epoch(thread);
                 }
@@ -195,16 +225,12 @@ impl Model {
                 if is_call(&request) {
                     self.end_epoch(thread);
                 }
-                let how = (MessageReturn::SendInterrupted, request.options);
+                let how = (codes.send, request.options);
                 self.threads[thread].state = State::Unsent(Box::new(message), how);
             }
             State::Waiting => {
                 self.leave_wait(thread);
-                self.threads[thread].state = State::DueTrap(Code::Aborted);
-            }
-            State::Excepted(raised) => {
-                self.threads[thread].state = State::Resumed(Box::new(raised.registers));
-                self.end_epoch(thread);
+                self.threads[thread].state = State::DueTrap(codes.trap);
             }
             _ => {}
         }

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use abi::clock::{kind, which};
-use abi::kern_return::{KernReturn as Code, MessageReturn};
+use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
 
-use super::message::is_call;
+use super::control::TIMED_OUT;
 use super::names::{Answer, accept, refuse};
-use super::{FAR, Model, Seen, Source, State, TaskId, ThreadId, Verdict};
+use super::{FAR, Model, Seen, State, TaskId, ThreadId, Verdict};
 
 /// An era in ns.
 pub const ERA: u64 = 1 << 42;
@@ -143,7 +143,7 @@ impl Model {
         self.fire_alarms();
         self.fire_timers();
         for thread in std::mem::take(&mut self.time.deadlines) {
-            self.time_out(thread);
+            self.end_wait(thread, &TIMED_OUT);
         }
         let sleepers = self.time.sleepers.clone();
         for (thread, (_, tells)) in sleepers.iter().filter(|(_, of)| of.0 == When::Soon) {
@@ -175,37 +175,6 @@ impl Model {
             FAR.. => When::Never,
             deadline if deadline > self.time.era * ERA + ERA / 2 => When::Soon,
             _ => When::Past,
-        }
-    }
-
-    /// What a thread waits for has not come in time.
-    fn time_out(&mut self, thread: ThreadId) {
-        match self.threads[thread].state.clone() {
-            State::Waiting => {
-                self.leave_wait(thread);
-                self.threads[thread].state = State::DueTrap(Code::OperationTimedOut);
-            }
-            State::Receiving {
-                source,
-                claimed: false,
-                ..
-            } => {
-                self.threads[thread].state = State::Due(MessageReturn::ReceiveTimedOut);
-                if let Source::Reply(_) = source {
-                    self.end_epoch(thread);
-                }
-            }
-            State::Sending(request) => {
-                let Some(message) = self.take_unsent(thread) else {
-                    return;
-                };
-                if is_call(&request) {
-                    self.end_epoch(thread);
-                }
-                let how = (MessageReturn::SendTimedOut, request.options);
-                self.threads[thread].state = State::Unsent(Box::new(message), how);
-            }
-            _ => {}
         }
     }
 
