@@ -503,14 +503,13 @@ fn message_buffer<M: Machine>(
     let thread = layers.cx.sched.threads.get(caller.thread);
     let mut buffer = thread.and_then(|thread| thread.buffer);
     let (vm, mut context) = layers.vm();
-    let replaced = match (size, buffer.filter(|_| size == 0)) {
-        (0, None) => Ok(()),
-        (_, Some(old)) => {
+    let replaced = if size > 0 {
+        vm.replace_buffer(&mut context, task.map, (address, size), &mut buffer)
+    } else {
+        if let Some(old) = buffer.take() {
             vm.unwire_buffer(&mut context, old);
-            buffer = None;
-            Ok(())
         }
-        _ => vm.replace_buffer(&mut context, task.map, (address, size), &mut buffer),
+        Ok(())
     };
     let first = buffer.and_then(|buffer| vm.buffer_pages(buffer).first().copied());
     if let Some(thread) = layers.cx.sched.threads.get_mut(caller.thread) {
