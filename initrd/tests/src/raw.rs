@@ -293,6 +293,31 @@ pub(crate) fn exchange_vector(value: u64) -> u64 {
     old
 }
 
+/// Where the thread's last x87 instruction lies (the lower half), as `fnstenv` tells it.
+#[cfg(target_os = "none")]
+pub(crate) fn last_x87() -> u32 {
+    /// Words of the environment, and the address's (Intel SDM vol. 1, 8.1.10).
+    const ENVIRONMENT: usize = 7;
+    const ADDRESS: usize = 3;
+    let mut words = [u32::MAX; ENVIRONMENT];
+    // SAFETY: the environment is that long; nothing else in this program uses the registers.
+    unsafe { core::arch::asm!("fnstenv [{}]", in(reg) &raw mut words, options(nostack)) };
+    words[ADDRESS]
+}
+
+/// Uses x87.
+#[cfg(target_os = "none")]
+pub(crate) fn compute_x87() {
+    // fld1; ffree st(0); fincstp: the assembler takes no names of registers that the target does without.
+    // SAFETY: nothing else in this program uses the registers, which are left empty.
+    unsafe {
+        core::arch::asm!(
+            ".byte 0xd9, 0xe8, 0xdd, 0xc0, 0xd9, 0xf7",
+            options(nomem, nostack)
+        );
+    }
+}
+
 /// The word at the base of the segment `gs`.
 #[cfg(target_os = "none")]
 pub(crate) fn word_by_gs() -> u64 {
@@ -432,6 +457,10 @@ mod host {
     pub(crate) fn exchange_vector(value: u64) -> u64 {
         value
     }
+    pub(crate) fn last_x87() -> u32 {
+        0
+    }
+    pub(crate) fn compute_x87() {}
     pub(crate) fn word_by_gs() -> u64 {
         0
     }
@@ -445,7 +474,7 @@ mod host {
 }
 #[cfg(not(target_os = "none"))]
 pub(crate) use host::{
-    adopt_buffer, breakpoint, cpu, divide_by_zero, enter_compatibility, exchange_vector, jump,
-    load_stack_segment_and_trap, personality_entry, privileged, skipped, system_call, thread_block,
-    touch_port, undefined, word_by_gs,
+    adopt_buffer, breakpoint, compute_x87, cpu, divide_by_zero, enter_compatibility,
+    exchange_vector, jump, last_x87, load_stack_segment_and_trap, personality_entry, privileged,
+    skipped, system_call, thread_block, touch_port, undefined, word_by_gs,
 };

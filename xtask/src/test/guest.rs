@@ -6,7 +6,7 @@ use crate::bench;
 use crate::chaos::Scale;
 use crate::fault::Result;
 use crate::place::Place;
-use crate::run::{Boot, Options, Outcome, Stream, Terminal, execute, prepare, request};
+use crate::run::{Boot, Machine, Options, Outcome, Stream, Terminal, execute, prepare, request};
 use crate::setup::other_compiler;
 use std::io::{Write, empty, stderr};
 use std::time::Duration;
@@ -102,11 +102,19 @@ pub(super) fn command(
     name: &str,
     words: &[&str],
 ) -> Result<(Outcome, String)> {
+    command_on(boot, &boot.machine(options, "command")?, name, words)
+}
+
+/// The same on a machine that is known.
+pub(super) fn command_on(
+    boot: &Boot,
+    machine: &Machine,
+    name: &str,
+    words: &[&str],
+) -> Result<(Outcome, String)> {
     eprintln!("testing: {name}");
     let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-    let mut guest = boot
-        .machine(options, "command")?
-        .start(Terminal::Untouched)?;
+    let mut guest = machine.start(Terminal::Untouched)?;
     let mut output = Vec::new();
     let payload = request(&words)?;
     let outcome = execute(&mut guest, &payload, empty(), LIMIT, |stream, bytes| {

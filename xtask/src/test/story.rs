@@ -1,6 +1,6 @@
 //! Stories of use: the whole system as a person meets it.
 
-use super::guest::command;
+use super::guest::{command, command_on};
 use super::loader;
 use super::panics;
 use super::perfetto;
@@ -71,10 +71,13 @@ pub(super) fn story(place: &Place, filter: &str, tally: &mut Tally) -> Result<()
     Ok(())
 }
 
+/// The case that looks for another thread's registers.
+const COMPUTED: &str = "no thread sees where another one computed";
+
 /// A story of one system that boots.
 type Story = fn(&Place, &Boot) -> Result<()>;
 
-const OTHERS: [(&str, Story); 11] = [
+const OTHERS: [(&str, Story); 12] = [
     ("the kernel keeps Limine's rules, to boot", |_, boot| {
         let path = boot.file("kernel.bare");
         let requests = loader::check(&fs::read(&path).at("read", &path)?);
@@ -82,6 +85,9 @@ const OTHERS: [(&str, Story); 11] = [
     }),
     ("a command leaves the console alone", quiet_console),
     ("a call is traced at both ends", traced_call),
+    ("registers on a processor without XSAVE", |_, boot| {
+        without_xsave(boot)
+    }),
     ("a thread that waits for ever is found", |_, boot| {
         hang(boot, "wait", "waits for a message")
     }),
@@ -167,6 +173,18 @@ fn traced_call(place: &Place, boot: &Boot) -> Result<()> {
         (calls, joined) => Err(Fault::new(format!(
             "{calls} calls, {joined} of them joined"
         ))),
+    }
+}
+
+/// Threads keep their vector registers, and see nobody else's, where `fxsave` is all there is.
+fn without_xsave(boot: &Boot) -> Result<()> {
+    let mut machine = boot.machine(&Options::default(), "command")?;
+    machine.extra = ["-cpu", "max,-xsave"].map(Into::into).into();
+    let words = ["tests", "registers: "];
+    let (outcome, output) = command_on(boot, &machine, "without XSAVE", &words)?;
+    match outcome {
+        Outcome::Exited(0) => expect(&output, |line| line.ends_with(COMPUTED)),
+        other => Err(Fault::new(format!("{other:?}: {output}"))),
     }
 }
 

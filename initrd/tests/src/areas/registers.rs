@@ -22,6 +22,7 @@ use crate::raw::{self, Words};
 
 cases! { "registers":
     "vector registers are set before a thread runs, and read when it waits" => vectors,
+    "no thread sees where another one computed" => x87,
     "what no thread may have is refused" => refused,
     "a segment's base is the one that was set" => segment_base,
     "a watchpoint tells of the write that it watches for" => watchpoint,
@@ -60,6 +61,30 @@ fn vectors(_: &World) -> Check {
         equal("what it left", left, &(!PATTERN).to_le_bytes())?;
     }
     Ok(())
+}
+
+/// Tells where x87 was used last, uses it if the value says so, tells again, and waits.
+extern "C" fn compute(page: &Words, uses: u64) {
+    page.set(0, raw::last_x87().into());
+    if uses != 0 {
+        raw::compute_x87();
+    }
+    page.set(1, raw::last_x87().into());
+    trap::futex_wait(page.half(4), 0, u64::MAX).ok();
+}
+
+/// Some CPUs neither save nor load it; `cargo xtask test story XSAVE` boots such a one.
+fn x87(_: &World) -> Check {
+    let mut found = Vec::new();
+    for uses in [1, 0] {
+        let child = Child::new(compute, uses)?;
+        child.run()?;
+        child.until_it_waits(wait::FUTEX)?;
+        found.push([0, 1].map(|word| child.page.get(word)));
+    }
+    check!(found[0][1] != 0, "x87 was not used");
+    equal("where a clean state was used", found[0][0], 0)?;
+    equal("what the next thread found", found[1][0], 0)
 }
 
 fn code<T>(result: &Result<T>) -> Option<K> {

@@ -157,7 +157,13 @@ fn own(area: &PerCpu, thread: FrameIndex) {
 }
 
 /// Empties the registers and forbids their use.
+///
+/// Where the last x87 instruction and its operand lie is not among what AMD's processors load, with `fxrstor` and, before
+/// Zen, with `xrstor`, unless an exception waits (AMD APM vol. 2, 11.4): the next thread would see that of this one.
+/// `fninit` zeroes it on all processors.
 fn clear(area: &PerCpu) {
+    // SAFETY: the registers are in use, so CR0.TS is clear, and the state was saved or is nobody's.
+    unsafe { asm!("fninit", options(nomem, nostack)) };
     // SAFETY: the state is clean; the registers are in use, so CR0.TS is clear.
     unsafe { load(CLEAN.0.as_ptr() as u64) };
     cpu::forbid_vectors();
