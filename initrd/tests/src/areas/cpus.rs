@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use interfaces::echo::Echo;
 use interfaces::host::Host;
 use libmach::abi::PAGE_SIZE;
+use libmach::abi::names::Name;
 use libmach::{SendRight, ms, thread, time, trap};
 
 use super::cases;
@@ -16,6 +17,7 @@ use crate::raw;
 cases! { "cpus":
     "threads run on every CPU at once" => every_cpu,
     "memory comes and goes while another thread runs" => shared_memory,
+    "what one thread writes to memory that another one replaces goes nowhere else" => replaced,
     "calls are answered on both sides of a CPU's border" => calls,
     "an unmapping interrupts CPUs that run its task, and no others" => shootdowns,
 }
@@ -98,6 +100,53 @@ fn shared_memory(_: &World) -> Check {
         word[1].load(Ordering::Relaxed) > 0,
         "the other thread never ran"
     );
+    Ok(())
+}
+
+/// Pages that are written to and replaced at once, and how often.
+const REPLACED: u64 = 8;
+const REPLACEMENTS: u64 = 300;
+
+/// Pages that were replaced are somebody's soon: the fresh ones behind the same addresses, and those of another range.
+fn replaced(_: &World) -> Check {
+    several()?;
+    let size = REPLACED * PAGE_SIZE;
+    let address = raw::allocate(size)?;
+    let words = Arc::new([const { AtomicU64::new(0) }; 2]);
+    let theirs = Arc::clone(&words);
+    let writer = thread::spawn(move || {
+        while theirs[0].load(Ordering::Relaxed) == 0 {
+            for page in 0..REPLACED {
+                raw::poke(address + page * PAGE_SIZE, 8, 0xff);
+            }
+            theirs[1].fetch_add(1, Ordering::Relaxed);
+        }
+    })?;
+    let outcome = replace(address, size, &words[1]);
+    words[0].store(1, Ordering::Relaxed);
+    writer.join();
+    raw::deallocate(address, size)?;
+    outcome
+}
+
+/// Replaces memory, and looks whether new memory is what it was made, while `rounds` counts what the writer does.
+fn replace(address: u64, size: u64, rounds: &AtomicU64) -> Check {
+    for _ in 0..REPLACEMENTS {
+        let before = rounds.load(Ordering::Relaxed);
+        while rounds.load(Ordering::Relaxed) == before {
+            core::hint::spin_loop();
+        }
+        raw::map_over(Name::NULL, address, size)?;
+        let other = raw::allocate(size)?;
+        for page in (other..other + size).step_by(PAGE_SIZE as usize) {
+            raw::poke(page + 8, 1, 1);
+        }
+        for page in (other..other + size).step_by(PAGE_SIZE as usize) {
+            let found = u64::from_le_bytes(core::array::from_fn(|n| raw::byte(page + n as u64)));
+            equal("the first word of another page", found, 0)?;
+        }
+        raw::deallocate(other, size)?;
+    }
     Ok(())
 }
 
