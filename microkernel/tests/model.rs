@@ -117,6 +117,10 @@ const NEVER: &[(&str, Outcome)] = &[
     ("VmLoad", Outcome::Refused),
     // Whoever holds the port may ask.
     ("VmCallSizeLimit", Outcome::Refused),
+    ("VmCallStatistics", Outcome::Refused),
+    ("TaskVmRegions", Outcome::Refused),
+    // Programs call it with what is no memory entry.
+    ("TaskVmMap", Outcome::Done),
     // It is refused whatever it is.
     ("VmCallTight", Outcome::Done),
     ("VmStore", Outcome::Refused),
@@ -133,7 +137,7 @@ const NEVER: &[(&str, Outcome)] = &[
 ];
 
 /// How many calls a [`Tally`] tells apart.
-const CALLS: usize = 239;
+const CALLS: usize = 246;
 
 /// How many more programs may reach what those before have not.
 const MORE: u64 = 400;
@@ -240,6 +244,11 @@ const CODES: &str = "
     TaskAssignDefault: InvalidArgument
     TaskResume: Failure
     TaskSetLimit: InvalidArgument NoAccess
+    TaskVmAllocate: InvalidAddress InvalidArgument NoSpace
+    TaskVmDeallocate: InvalidArgument
+    TaskVmMap: InvalidCapability InvalidRight
+    TaskVmProtect: InvalidAddress InvalidArgument MigBadArguments ProtectionFailure
+    TaskVmWrite: InvalidAddress InvalidArgument ProtectionFailure
     ThreadAbortSafely: Failure
     ThreadAssign: InvalidArgument
     ThreadDepressAbort: NotDepressed

@@ -227,6 +227,11 @@ impl Model {
             .map(|known| known.1)
     }
 
+    /// Whether there may be so many pages, by what was told of the machine.
+    pub(super) fn has_pages(&self, count: u64) -> bool {
+        self.machine.size.is_none_or(|[_, pages]| count <= pages)
+    }
+
     /// Processors and pages are always as many.
     fn size(&mut self, size: [u64; 2]) -> bool {
         *self.machine.size.get_or_insert(size) == size

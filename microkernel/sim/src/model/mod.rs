@@ -42,6 +42,7 @@ mod records;
 mod semaphore;
 mod state;
 mod store;
+mod task_vm;
 mod tasks;
 mod time;
 mod timer;
@@ -84,11 +85,12 @@ pub use raise::{Registers, Trouble};
 use semaphore::Semaphore;
 pub use semaphore::SemaphoreOp;
 pub use state::{StateOp, vectors};
+pub use task_vm::{LISTED, TaskVm, Wrong};
 pub use tasks::{LITTLE, Share, TaskOp};
 pub use time::{ERA, TimeOp, When};
 pub use timer::{FAR, NEVER, TimerOp};
 pub use turns::SelfOp;
-pub use vm::{Mapping, PAGES, Span, VmOp, WINDOW, WINDOW_END};
+pub use vm::{BEYOND, Mapping, PAGES, Span, VmOp, WINDOW, WINDOW_END};
 pub use vm_calls::{Bytes, Hands, VmCall};
 
 /// A port, for as long as it lives. A reply object gets another one at each epoch.

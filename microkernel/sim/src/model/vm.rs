@@ -22,6 +22,8 @@ pub const WINDOW: u64 = 0x70_0000;
 pub const PAGES: u64 = 16;
 /// Where it ends.
 pub const WINDOW_END: u64 = WINDOW + PAGES * PAGE_SIZE;
+/// Up to where memory comes to lie: what is mapped may begin in the window and end behind it.
+pub const BEYOND: u64 = WINDOW_END + PAGES * PAGE_SIZE;
 
 /// Bytes of memory, as a thread says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -195,7 +197,12 @@ impl Model {
     }
 
     /// V-01.
-    fn vm_allocate(&mut self, task: TaskId, (span, bits): (Span, u64), seen: Answer) -> Verdict {
+    pub(super) fn vm_allocate(
+        &mut self,
+        task: TaskId,
+        (span, bits): (Span, u64),
+        seen: Answer,
+    ) -> Verdict {
         const KNOWN: u64 = flags::ANYWHERE | flags::SUPERPAGE_MASK;
         if bits & !KNOWN != 0 {
             return refuse(seen, &[Code::InvalidArgument]);
@@ -317,7 +324,7 @@ impl Model {
     }
 
     /// V-02.
-    fn vm_deallocate(&mut self, task: TaskId, span: Span, seen: Answer) -> Verdict {
+    pub(super) fn vm_deallocate(&mut self, task: TaskId, span: Span, seen: Answer) -> Verdict {
         let (wrong, range) = self.span_wrong(task, span, protection::NONE);
         let wrong: Vec<_> = wrong
             .into_iter()
@@ -367,7 +374,7 @@ impl Model {
     }
 
     /// V-03.
-    fn vm_protect(
+    pub(super) fn vm_protect(
         &mut self,
         task: TaskId,
         span: Span,

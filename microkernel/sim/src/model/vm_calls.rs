@@ -11,7 +11,7 @@ use super::asks::list;
 use super::control::answer;
 use super::names::{Answer, refuse};
 use super::vm::{Page, each, settled};
-use super::{Mapping, Model, Seen, Span, TaskId, Verdict, WINDOW, WINDOW_END};
+use super::{Mapping, Model, Seen, Span, TaskId, TaskVm, Verdict, WINDOW, WINDOW_END};
 
 /// A range, by its first byte and how many there are.
 pub type Bytes = (u64, u64);
@@ -53,6 +53,10 @@ pub enum VmCall {
     SetSizeLimit(Hands, u64, u64),
     /// A mapping of this page, while the limit is 0.
     Tight(u64),
+    /// Memory in numbers.
+    Statistics,
+    /// One that is not of the `Vm` family.
+    OfTask(TaskVm),
 }
 
 /// By which right to the host a limit is set.
@@ -75,12 +79,12 @@ impl Default for Limits {
 }
 
 /// The starts of pages in a range.
-fn starts((address, size): Bytes) -> impl Iterator<Item = u64> {
+pub(super) fn starts((address, size): Bytes) -> impl Iterator<Item = u64> {
     let first = address.next_multiple_of(PAGE_SIZE);
     (first..address + size).step_by(PAGE_SIZE as usize)
 }
 
-fn span((address, size): Bytes) -> Span {
+pub(super) fn span((address, size): Bytes) -> Span {
     Span::At(address, size)
 }
 
@@ -179,11 +183,13 @@ impl Model {
                 }
                 Ok(())
             }
+            VmCall::Statistics => self.vm_numbers(seen),
+            VmCall::OfTask(call) => self.task_vm(task, call, seen),
             VmCall::Tight(_) => refuse(answer(seen)?, &[Code::NoSpace]),
         }
     }
 
-    fn put(&mut self, task: TaskId, at: u64, number: u64) {
+    pub(super) fn put(&mut self, task: TaskId, at: u64, number: u64) {
         if let Some(page) = self.page(task, at) {
             let place = page.memory;
             self.memory.write(place, number);

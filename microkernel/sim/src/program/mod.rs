@@ -20,6 +20,7 @@ mod machine;
 mod ports;
 mod state;
 mod tally;
+mod task_vm;
 mod tasks;
 mod time;
 mod timer;

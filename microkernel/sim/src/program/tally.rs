@@ -12,7 +12,7 @@ use abi::notify::pending;
 use abi::registers::options;
 
 use crate::message::{Body, Reply, Request};
-use crate::model::{Op, REQUEST, Seen, Subject};
+use crate::model::{Op, REQUEST, Seen, Subject, VmCall};
 
 /// What came of a call.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -55,6 +55,7 @@ pub(super) fn call(op: &Op) -> String {
         Op::Futex(op) => format!("Futex{op:?}"),
         Op::Itself(op) => format!("{op:?}"),
         Op::Vm(op) => format!("Vm{op:?}"),
+        Op::VmCall(_, _, VmCall::OfTask(op)) => format!("TaskVm{op:?}"),
         Op::VmCall(_, _, op) => format!("VmCall{op:?}"),
         Op::Buffer(op) => format!("Buffer{op:?}"),
         Op::Ports(_, _, op) => format!("Ports{op:?}"),

@@ -10,7 +10,8 @@ use microkernel::machine::FrameIndex;
 use super::World;
 use super::generate::{NOWHERE, Names};
 use crate::model::{
-    Mapping, Op, PAGES, Seen, Span, TaskId, ThreadId, Trouble, Verdict, VmOp, WINDOW, WINDOW_END,
+    BEYOND, Mapping, Op, PAGES, Seen, Span, TaskId, ThreadId, Trouble, Verdict, VmOp, WINDOW,
+    WINDOW_END,
 };
 use crate::sim::Sim;
 use crate::user::buffer_address;
@@ -20,11 +21,8 @@ const RIGHTS: [u32; 12] = [0, 1, 1, 1, 2, 3, 3, 3, 3, 4, 5, 6];
 /// Sizes that no task has room for, or that wrap around.
 const HUGE: [u64; 4] = [1 << 47, u64::MAX, u64::MAX - 4095, 1 << 63];
 
-/// Up to where memory comes to lie: what is mapped may begin in the window and end behind it.
-const BEYOND: u64 = WINDOW_END + PAGES * PAGE_SIZE;
-
 /// A trap's number and arguments.
-fn registers(frame: FrameIndex, op: &VmOp) -> (i64, Vec<u64>) {
+pub(super) fn registers(frame: FrameIndex, op: &VmOp) -> (i64, Vec<u64>) {
     let range = |span| match span {
         Span::At(address, size) => [address, size],
         Span::Buffer => [buffer_address(frame), MIN_BUFFER],
@@ -126,7 +124,7 @@ impl Names<'_> {
             return op;
         }
         Op::Vm(match self.rng.below(12) {
-            0 | 1 => self.allocation(),
+            0 | 1 => self.allocation(self.task),
             2 => VmOp::Deallocate(self.span()),
             3 | 4 => self.protect(),
             5 => VmOp::Map(self.mapping()),
@@ -209,8 +207,9 @@ impl Names<'_> {
         }
     }
 
-    fn allocation(&mut self) -> VmOp {
-        let mut mapping = self.mapping();
+    pub(super) fn allocation(&mut self, of: TaskId) -> VmOp {
+        let span = self.target();
+        let mut mapping = self.mapping_of(of, span);
         mapping.flags &= map_flags::ANYWHERE;
         let more = self.rng.below(16);
         let flags = match more {
@@ -221,7 +220,7 @@ impl Names<'_> {
         VmOp::Allocate(mapping.span, flags)
     }
 
-    fn protect(&mut self) -> VmOp {
+    pub(super) fn protect(&mut self) -> VmOp {
         let span = self.span();
         let mut rights = u64::from(self.rng.pick(&RIGHTS));
         let mut which = u64::from(self.rng.one_in(8));

@@ -10,6 +10,7 @@ use interfaces::vm::Vm;
 use super::World;
 use super::calls::with_right;
 use super::generate::Names;
+use super::task_vm::numbered;
 use super::vm::mapping_word;
 use crate::message::Request;
 use crate::model::{
@@ -36,10 +37,11 @@ impl Names<'_> {
             _ if known.is_empty() => return None,
             _ => self.rng.pick(&known),
         };
-        let call = match self.rng.below(4) {
+        let call = match self.rng.below(5) {
             0 => self.contents(of, &known),
             1 => self.attributes(of),
             2 => self.looks(of),
+            3 => self.task_vm(of),
             _ => self.arrangement(of, &known),
         };
         Some(Op::VmCall(name, of, call))
@@ -219,11 +221,13 @@ impl World {
             VmCall::SizeLimit => self.telling_call(thread, &call(<dyn Vm>::SIZE_LIMIT.id, &[])),
             VmCall::SetSizeLimit(hands, now, most) => self.limit(thread, name, hands, [now, most]),
             VmCall::Tight(at) => self.tight(thread, name, at),
+            VmCall::OfTask(op) => self.task_vm(thread, (name, op)),
+            VmCall::Statistics => self.vm_numbers(thread, name),
         }
     }
 
     /// A call that answers a code and perhaps a number.
-    fn coded(&mut self, thread: ThreadId, request: &Request) -> Seen {
+    pub(super) fn coded(&mut self, thread: ThreadId, request: &Request) -> Seen {
         let reply = self.sim.on(self.threads[thread].0).message(request);
         assert_eq!(reply.code, MessageReturn::Success, "{request:x?}");
         match KernReturn(reply.words[0] as u32) {
@@ -264,11 +268,7 @@ impl World {
         let mut request = Request::call(name).id(<dyn Vm>::WRITE.id);
         let lent = (size > 0).then(|| self.fresh_memory(frame, size));
         if let Some(lent) = lent {
-            let mut bytes = vec![0; size as usize];
-            let first = at.next_multiple_of(PAGE_SIZE) - at;
-            for place in (first..size).step_by(PAGE_SIZE as usize) {
-                bytes[place as usize..][..8].copy_from_slice(&number.to_le_bytes());
-            }
+            let bytes = numbered((at, size), number);
             self.sim.on(frame).poke(lent, &bytes);
         }
         request = request.memory(lent.unwrap_or(0), size);
