@@ -11,6 +11,7 @@ use libmach::abi::names::Name;
 use libmach::abi::task::Limits;
 use libmach::abi::thread_state::{FIXED_FLAGS, ThreadState};
 use libmach::abi::trace::wait;
+use libmach::abi::vm::flags;
 use libmach::{SendRight, ms, time, trap};
 
 use crate::case::{Check, check};
@@ -49,18 +50,17 @@ impl Child {
         raw::deallocate(stack, STACK)?;
         let task = task?;
         exceptions(&task)?.client().clear(MASK_ALL)?;
-        let thread = task.client().thread_create(ThreadState {
-            rip: enter as *const () as u64,
-            // As behind a call.
-            rsp: stack + STACK - 8,
-            rdi: body as *const () as u64,
-            rsi: page.address(),
-            rdx: argument,
-            rflags: FIXED_FLAGS,
-            fs_base: raw::thread_block(),
-            ..ThreadState::default()
-        })?;
+        let start = start(body, argument, &page, stack);
+        let thread = task.client().thread_create(start)?;
         Ok(Self { task, thread, page })
+    }
+
+    /// Lets another thread of its run `body`, which may use no message buffer.
+    pub(crate) fn also(&self, body: Body, argument: u64) -> Check {
+        let task = self.task.client();
+        let stack = task.vm_allocate(0, STACK, flags::ANYWHERE)?;
+        let start = start(body, argument, &self.page, stack);
+        Ok(task.thread_create(start)?.client().resume()?)
     }
 
     /// Gives it a right to send; what it calls that.
@@ -114,6 +114,21 @@ impl Child {
     }
 }
 
+/// The registers of a thread that begins with `body`.
+fn start(body: Body, argument: u64, page: &Page, stack: u64) -> ThreadState {
+    ThreadState {
+        rip: enter as *const () as u64,
+        // As behind a call.
+        rsp: stack + STACK - 8,
+        rdi: body as *const () as u64,
+        rsi: page.address(),
+        rdx: argument,
+        rflags: FIXED_FLAGS,
+        fs_base: raw::thread_block(),
+        ..ThreadState::default()
+    }
+}
+
 impl Drop for Child {
     fn drop(&mut self) {
         // It may have ended by itself; then there is nothing left to end.
@@ -132,6 +147,14 @@ extern "C" fn enter(body: Body, page: u64, argument: u64) -> ! {
     raw::adopt_buffer().unwrap_or_default();
     body(raw::words(page), argument);
     end()
+}
+
+/// Ends the calling thread alone.
+pub(crate) fn end_thread() -> ! {
+    #[cfg(target_os = "none")]
+    trap::thread_exit();
+    #[cfg(not(target_os = "none"))]
+    unreachable!("the host has no second tasks");
 }
 
 /// Ends the calling task.

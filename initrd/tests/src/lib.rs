@@ -24,6 +24,7 @@ mod client;
 pub mod die;
 pub mod hang;
 mod hogs;
+mod post;
 mod raw;
 mod rng;
 mod run;

@@ -12,6 +12,7 @@ mod exhaustion;
 mod failures;
 mod futex;
 mod handlers;
+mod headers;
 mod info;
 mod kills;
 mod large_pages;
@@ -23,8 +24,10 @@ mod page_out;
 mod pagers;
 mod personality;
 mod ports;
+mod queues;
 mod registers;
 mod resources;
+mod rights;
 mod semaphores;
 mod sets;
 mod tasks;
@@ -41,8 +44,11 @@ use crate::case::{Case, Check};
 pub const ALL: &[&[Case]] = &[
     traps::CASES,
     names::CASES,
+    rights::CASES,
     messages::CASES,
+    headers::CASES,
     sets::CASES,
+    queues::CASES,
     notifications::CASES,
     ports::CASES,
     timers::CASES,

@@ -38,7 +38,7 @@ fn nothing(_: &World) -> Check {
     Ok(())
 }
 
-// covers: F-04
+// covers: P-01 F-04
 fn stale(_: &World) -> Check {
     let port = ReceiveRight::<()>::new()?;
     let old = port.name();
