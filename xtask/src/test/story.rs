@@ -273,6 +273,7 @@ const SERVER: &str = "foo-bar";
 
 /// `new server` in a copy of the tree, nothing edited by hand: its test passes, the booted system lists it, and
 /// somebody's first message starts it.
+// covers: B-03
 fn new_server(place: &Place) -> Result<()> {
     let copy = place.output().join("story-tree");
     if copy.exists() {
