@@ -4,6 +4,7 @@
 pub mod policy {
     /// Who came first.
     pub const FIFO: u32 = 0;
-    /// Who has the highest priority; among equals, who came first.
+    /// Who has the highest priority; among equals, who came first. Who is given another priority meanwhile comes behind all
+    /// that have it already.
     pub const FIXED_PRIORITY: u32 = 1;
 }

@@ -193,7 +193,7 @@ pub trait Task {
     /// `InvalidArgument`: that thread has ended. The newest comes first, so that none is listed twice.
     async fn threads(&self, after: u32) -> Result<List<u32, 64>>;
     /// The highest priority that threads of the task, and of tasks that it makes from now on, may be given. Threads
-    /// above it come down to it.
+    /// above it come down to it, and get back what they were given when it is raised again.
     ///
     /// `NoAccess`: it is above the present limit; only the privileged host port raises one. `InvalidArgument`: no
     /// thread has such a priority.

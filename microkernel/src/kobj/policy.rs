@@ -25,7 +25,8 @@ enum Asked {
     Throughput(u32),
 }
 
-fn decode(thread: &Thread, flavor: u32, words: &[u32]) -> KernResult<Asked> {
+/// What a flavor's words mean for a thread below a limit of priority.
+fn decode(thread: &Thread, limit: u8, (flavor, words): (u32, &[u32])) -> KernResult<Asked> {
     let wishes = thread.wishes;
     let with = |policy| Ok(Asked::Wishes(Wishes { policy, ..wishes }));
     match (flavor, words) {
@@ -36,7 +37,7 @@ fn decode(thread: &Thread, flavor: u32, words: &[u32]) -> KernResult<Asked> {
         }
         (policy::PRECEDENCE, [importance]) => {
             let priority = i32::from(DEFAULT_PRIORITY).saturating_add(*importance as i32);
-            let priority = priority.clamp(0, abi::task::MAX_PRIORITY.into()) as u8;
+            let priority = priority.clamp(0, limit.into()) as u8;
             Ok(Asked::Wishes(Wishes { priority, ..wishes }))
         }
         (policy::AFFINITY, [tag]) => Ok(Asked::Tag(*tag)),
@@ -70,9 +71,9 @@ pub(super) fn set<M: Machine>(
 ) -> KernResult<()> {
     let thread = core.layers.cx.sched.threads.get(id);
     let thread = thread.ok_or(KernReturn::Terminated)?;
-    let asked = decode(thread, flavor, words)?;
     let task = core.tasks.get(thread.task).ok_or(KernReturn::Terminated)?;
     let limit = task.priority_limit;
+    let asked = decode(thread, limit, (flavor, words))?;
     if let Asked::Constraint(constraint) = asked {
         Tasks::set_constraint(&mut core.layers, id, constraint)?;
     }
@@ -85,7 +86,6 @@ pub(super) fn set<M: Machine>(
             Asked::Latency(tier) => thread.latency = tier as u8,
             Asked::Throughput(tier) => thread.throughput = tier as u8,
         }
-        thread.wishes.priority = thread.wishes.priority.min(limit);
     }
     cx.sched.grant(cx.machine, cx.cpu, id, limit);
     Ok(())

@@ -29,6 +29,9 @@ impl Sched {
         if waiting as usize > looking && self.running().any(idle) {
             return Err("a CPU idles while a thread could run");
         }
+        if self.cpu_end == 1 && self.lets_a_higher_one_wait(Cpu(0)) {
+            return Err("the only CPU runs a thread of a lower priority than one that waits");
+        }
         for (index, cpu) in self.cpus.iter().enumerate() {
             let id = Cpu(index as u32);
             if let Some(current) = self.current(id) {
@@ -43,6 +46,14 @@ impl Sched {
             cpu.ready.check(&self.threads, id)?;
         }
         Ok(())
+    }
+
+    /// Whether a CPU that does not look again runs a thread though one of a higher priority waits. Of several CPUs each
+    /// goes on for its turn.
+    fn lets_a_higher_one_wait(&self, cpu: Cpu) -> bool {
+        let current = self.current(cpu).and_then(|id| self.threads.get(id));
+        let looks = self.cpus[cpu.0 as usize].reschedule;
+        !looks && current.is_some_and(|thread| i16::from(thread.priority) < self.highest)
     }
 
     /// As [`check`](Self::check), and whether every thread is where its state says.

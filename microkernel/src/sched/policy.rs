@@ -1,7 +1,7 @@
 //! How threads ask to be scheduled (T-10), and what follows from it.
 //!
 //! What was asked for is kept apart from what holds, so that a thread gets its priority back when it leaves the
-//! background or gives up a time constraint. The limit of its task holds for all: a time constraint is no
+//! background, gives up a time constraint, or its task's limit is raised. That limit holds for all: a time constraint is no
 //! way above it.
 
 use abi::kern_return::KernReturn;
@@ -89,6 +89,11 @@ impl Constraint {
 }
 
 impl Thread {
+    /// Whether what was asked for it holds, as far as a limit of priority lets it.
+    pub fn has_what_it_may(&self, limit: u8) -> bool {
+        (self.base, self.policy) == self.wishes.granted(limit)
+    }
+
     /// When a sleep until a time ends, for a thread that may wake late.
     pub fn sleeps_until(&self, deadline: Time) -> Time {
         let tier = usize::from(self.latency).checked_sub(1);

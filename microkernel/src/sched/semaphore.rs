@@ -217,11 +217,15 @@ impl Sched {
         self.wake(thread);
     }
 
-    /// The priority of a thread that waits has changed.
+    /// The priority of a thread that waits has been set. If it is the one that it waits with, it keeps its place.
     #[cold]
     pub(super) fn place_again(&mut self, thread: ThreadId) {
-        let wait = self.threads.get(thread).map(|thread| thread.wait);
-        if let Some(Wait::Semaphore(id)) = wait
+        let Some(known) = self.threads.get(thread) else {
+            return;
+        };
+        let (wait, [priority, came]) = (known.wait, known.operands);
+        if let Wait::Semaphore(id) = wait
+            && place(known, came) != [priority, came]
             && let Some(semaphore) = self.semaphores.get_mut(id)
             && let Waiters::Tree { .. } = semaphore.waiters
         {

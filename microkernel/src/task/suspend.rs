@@ -192,8 +192,7 @@ impl Tasks {
         let (held, limit) = (task.suspend_count > 0, task.priority_limit);
         let changes = thread.flags.contains(Flags::HELD_BY_TASK) != held;
         thread.flags.set(Flags::HELD_BY_TASK, held);
-        if thread.base > limit {
-            thread.wishes.priority = thread.wishes.priority.min(limit);
+        if !thread.has_what_it_may(limit) {
             cx.sched.grant(cx.machine, cx.cpu, id, limit);
         }
         match (changes, held) {

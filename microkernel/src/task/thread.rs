@@ -70,7 +70,6 @@ impl Tasks {
         thread.base = priority;
         thread.own_priority = priority;
         thread.priority = priority;
-        thread.wishes.priority = priority;
         thread.cpu = layers.cx.cpu;
         thread.flags = Flags::SUSPENDED | layers.cx.sched.default_flags;
         thread.suspend_count = 1;

@@ -1,14 +1,16 @@
 //! Thread policies: what may be set, what is told, and what follows.
 
 use abi::kern_return::KernReturn as K;
+use abi::start::names::HOST_PRIVILEGED;
 use abi::task::{BACKGROUND_PRIORITY, DEFAULT_PRIORITY, policy};
 use abi::trap;
 use interfaces::bounded::List;
+use interfaces::host::Host;
 use interfaces::thread::Thread;
 use microkernel::machine::FrameIndex;
 use sim::{Config, Sim};
 
-use crate::world::{World, code};
+use crate::world::{World, code, copy, moved};
 
 const MS: u64 = 1_000_000;
 
@@ -62,6 +64,31 @@ fn policies_are_told_as_they_were_set_and_hold_below_the_task_s_limit() {
 
 // covers: T-10
 #[test]
+fn a_lower_limit_holds_and_changes_nothing_of_what_was_asked_for() {
+    let world = World::single();
+    let child = world.child();
+    let (_, right) = child.thread();
+    let thread = world.client::<dyn Thread>(right);
+    thread.suspend().unwrap();
+    let priority = || thread.info().unwrap().priority;
+    let set = |flavor, words: &[u32]| code(thread.set_policy(flavor, list(words)));
+    let told = |flavor| thread.policy(flavor).unwrap().to_vec();
+    thread.set_priority(50, 0).unwrap();
+    child.task.set_priority_limit(40).unwrap();
+    assert_eq!(priority(), 40);
+    assert_eq!(set(policy::AFFINITY, &[9]), K::Success);
+    assert_eq!(told(policy::AFFINITY), [9]);
+    assert_eq!(set(policy::STANDARD, &[]), K::Success);
+    assert_eq!(told(policy::PRECEDENCE), [50 - u32::from(DEFAULT_PRIORITY)]);
+    assert_eq!(set(policy::PRECEDENCE, &[i32::MAX as u32]), K::Success);
+    assert_eq!(told(policy::PRECEDENCE), [40 - u32::from(DEFAULT_PRIORITY)]);
+    world.release(right);
+    child.end();
+    world.at_baseline();
+}
+
+// covers: T-10
+#[test]
 fn a_time_constraint_is_no_way_above_the_limit_and_ends_with_another_policy() {
     let world = World::single();
     let child = world.child();
@@ -81,6 +108,10 @@ fn a_time_constraint_is_no_way_above_the_limit_and_ends_with_another_policy() {
     );
     child.task.set_priority_limit(40).unwrap();
     assert_eq!(priority(), 40);
+    let steer = world.root(HOST_PRIVILEGED).client::<dyn Host>();
+    let task = copy(child.right.0);
+    assert_eq!(moved(steer.set_priority_limit(task, 60)), K::Success);
+    assert_eq!(priority(), 60);
     assert_eq!(set(policy::STANDARD, &[]), K::Success);
     assert_eq!(priority(), DEFAULT_PRIORITY.into());
     assert_eq!(code(thread.policy(policy::TIME_CONSTRAINT)), K::Failure);

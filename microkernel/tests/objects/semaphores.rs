@@ -248,8 +248,10 @@ fn waiters_by_priority_have_their_places_whatever_becomes_of_others() {
         goes(high, K::Aborted);
         assert_eq!(moved(client.signal_thread(a.1)), K::Success);
         goes(a, K::Success);
-        // Another priority is another place, behind its equals.
+        // Another priority is another place, behind its equals; the same one is none.
         set(low, 10);
+        set(b, 20);
+        set(c, 10);
         for thread in [b, c, d, low] {
             client.signal().unwrap();
             goes(thread, K::Success);

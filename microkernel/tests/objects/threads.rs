@@ -3,7 +3,7 @@
 use abi::kern_return::{KernReturn as K, MessageReturn};
 use abi::names::{Name, disposition, right};
 use abi::start::names::HOST_PRIVILEGED;
-use abi::task::Limits;
+use abi::task::{DEFAULT_PRIORITY, Limits};
 use abi::thread_state::ThreadState;
 use abi::trap;
 use interfaces::host::Host;
@@ -301,6 +301,17 @@ fn a_task_s_limit_of_priority_holds_its_threads_and_its_children() {
         K::InvalidTask
     );
     assert_eq!(moved(steer.set_priority_limit(task, 127)), K::Success);
+    assert_eq!(
+        thread.info().unwrap().priority,
+        90,
+        "what it was given last"
+    );
+    let begins = world.client::<dyn Thread>(late).info().unwrap().priority;
+    assert_eq!(
+        begins,
+        u32::from(DEFAULT_PRIORITY),
+        "as threads begin elsewhere"
+    );
     thread.set_priority(127, 1).unwrap();
     assert_eq!(client.info().unwrap().priority_limit, 20);
     for right in [right, late, grandchild] {

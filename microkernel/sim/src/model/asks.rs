@@ -172,12 +172,16 @@ impl Model {
             _ => {
                 let task = self.threads[thread].task;
                 let own = [self.priority(thread), self.priority_limit(task)].map(u64::from);
-                let depressed = !self.is_depressed(thread) || words[9] == 0;
+                let rests = what[1] == thread_info::WAITING.into() && !self.threads[thread].serves;
+                let now = match self.is_depressed(thread) {
+                    true => words[9] == 0,
+                    false => !rests || words[9] <= own[0],
+                };
                 used(words[4])
                     && words[2..4] == [0, 0]
                     && words[5..7] == what
                     && words[7..9] == [0, 0]
-                    && depressed
+                    && now
                     && words[10..12] == own
                     && words[12..] == [0; thread_info::NAME / 4]
             }

@@ -6,7 +6,7 @@ use abi::registers::{Shape, options};
 
 use super::message::expect;
 use super::names::{Answer, accept, refuse};
-use super::{Message, Model, Op, Source, State, TaskId, ThreadId, Verdict};
+use super::{Message, Model, Op, SemaphoreOp, Source, State, TaskId, ThreadId, Verdict};
 use crate::message::{Reply, Request};
 
 /// What a receive is to do with a message.
@@ -131,11 +131,18 @@ impl Model {
     }
 
     /// Whether an operation could take a message away that a waiting thread is about to see, or show it another one: which
-    /// of them is first is the scheduler's business.
+    /// of them is first is the scheduler's business. Or whether it lets one of several threads go on that nobody can tell.
     pub fn disturbs(&self, thread: ThreadId, op: &Op) -> bool {
         let task = self.threads[thread].task;
         match op {
             Op::MoveMember { .. } | Op::InsertMember { .. } => self.lookers(task).next().is_some(),
+            Op::Semaphore(
+                SemaphoreOp::Signal { name }
+                | SemaphoreOp::CallSignal { name }
+                | SemaphoreOp::Wait {
+                    signal: Some(name), ..
+                },
+            ) => self.is_in_doubt(task, *name),
             Op::Message(request) if request.options & options::RECEIVE != 0 => {
                 let Some(source) = self.source(thread, request) else {
                     return false;

@@ -41,6 +41,8 @@ impl Thread {
             memory_taken: 0,
             has_buffer: true,
             constraint: None,
+            may_overrun: false,
+            serves: false,
             extra: state::Extra::clean(),
             heard: None,
             was_made: false,

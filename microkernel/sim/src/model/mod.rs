@@ -494,6 +494,10 @@ struct Thread {
     has_buffer: bool,
     /// Its time constraint, if it has one.
     constraint: Option<[u32; 4]>,
+    /// Whether it may have used up its computation.
+    may_overrun: bool,
+    /// Whether what it received last may have lent it a caller's priority.
+    serves: bool,
     extra: state::Extra,
     /// The id of the message that it received last, if that was none of the kernel's answers.
     heard: Option<i32>,
@@ -599,6 +603,9 @@ impl Model {
         let verdict = self.judge(thread, op, seen);
         let verdict = verdict.and_then(|()| self.tell_of_misuse(thread, excepted));
         self.ask_on();
+        if matches!(op, Op::Policy(..) | Op::Machine(..)) {
+            self.place_again();
+        }
         // Whether it comes back once more before it ends is the scheduler's business.
         if self.has_ended(thread) {
             return Ok(());

@@ -1,5 +1,5 @@
 //! How threads ask to be scheduled (MACH.md T-10, T-11, T-12): what may be asked, and what is told of it. Who runs when is
-//! not judged, so that programs give nobody that runs another priority than all have.
+//! not judged, so that programs leave nobody with a priority that others could not run beside.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use abi::task::{BACKGROUND_PRIORITY, DEFAULT_PRIORITY, MAX_PRIORITY, policy};
 
 use super::asks::list;
 use super::control::answer;
-use super::names::{accept, refuse};
-use super::{Carried, Hand, Model, Seen, Source, State, Subject, TaskId, ThreadId, Verdict};
+use super::names::{Answer, accept, refuse};
+use super::{Carried, Hand, Model, Seen, Subject, TaskId, ThreadId, Verdict};
 
 /// A call to a task's or a thread's port.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,6 +33,9 @@ pub enum PolicyOp {
     Assignment,
 }
 
+/// How far from the priority that all begin with a thread may stay.
+const MILD: u32 = 5;
+
 /// The words of a thread's policies that were set.
 pub(super) type Wishes = BTreeMap<u32, u32>;
 
@@ -51,6 +54,9 @@ impl Model {
         if let (PolicyOp::Policy(flavor), Subject::Thread(thread)) = (op, subject) {
             return self.policy(thread, *flavor, seen);
         }
+        if let (PolicyOp::DepressAbort, Subject::Thread(thread)) = (op, subject) {
+            return self.abort_depression(thread, answer(seen)?);
+        }
         let seen = answer(seen)?;
         if *op == PolicyOp::Assignment {
             accept(seen)?;
@@ -63,7 +69,6 @@ impl Model {
                 self.set_policy(thread, *flavor, words)
             }
             (PolicyOp::SetLimit(limit), Subject::Task(task)) => self.set_limit(task, *limit),
-            (PolicyOp::DepressAbort, Subject::Thread(thread)) => self.end_depression(thread),
             (PolicyOp::Assign(set, threads), _) => match self.is_processor_set(task, *set) {
                 Some(Hand::Steer) => assigned(*threads),
                 _ => Code::InvalidArgument,
@@ -114,6 +119,7 @@ impl Model {
                 return Code::InvalidArgument;
             }
             self.threads[thread].constraint = words.try_into().ok();
+            self.threads[thread].may_overrun = true;
             return Code::Success;
         }
         let word = match (flavor, words) {
@@ -150,21 +156,41 @@ impl Model {
         }
     }
 
-    /// Whether a thread shares time at the priority that all have.
-    pub fn is_ordinary(&self, thread: ThreadId) -> bool {
-        self.wish(thread, policy::STANDARD) == 1
-            && self.wish(thread, policy::PRECEDENCE) == 0
-            && !self.in_background(thread)
+    /// T-11: a thread with a time constraint gives way as well when it has used up its computation, which nobody can tell.
+    fn abort_depression(&mut self, thread: ThreadId, seen: Answer) -> Verdict {
+        let code = self.end_depression(thread);
+        let known = &mut self.threads[thread];
+        if !std::mem::replace(&mut known.may_overrun, known.constraint.is_some()) {
+            return refuse(seen, &[code]);
+        }
+        refuse(seen, &[code, Code::Success])
     }
 
-    /// Whether a thread does not run, whatever its priority is, and lends that to nobody.
-    pub fn rests(&self, thread: ThreadId) -> bool {
-        let lends = match self.threads[thread].state {
-            State::Receiving { source, .. } => matches!(source, Source::Reply(_)),
-            State::Excepted(_) | State::Asking(_) => true,
-            _ => false,
-        };
-        !lends && (self.is_stopped(thread) || self.waits(thread))
+    /// Whether a thread shares time, at about the priority that all begin with: all such threads get to run beside each
+    /// other.
+    pub fn is_mild(&self, thread: ThreadId) -> bool {
+        let importance = self.wish(thread, policy::PRECEDENCE) as i32;
+        self.wish(thread, policy::STANDARD) == 1
+            && importance.unsigned_abs() <= MILD
+            && !self.in_background(thread)
+            && !self.may_overrun(thread)
+    }
+
+    /// Whether a thread may have run for all of its computation since that was asked for.
+    pub fn may_overrun(&self, thread: ThreadId) -> bool {
+        self.threads[thread].may_overrun
+    }
+
+    /// Whether a thread gets to run that has just decided how another one, or itself, is scheduled.
+    pub fn runs_beside(&self, thread: ThreadId, other: ThreadId) -> bool {
+        if thread == other {
+            return self.priority(thread) + MILD >= DEFAULT_PRIORITY.into();
+        }
+        let known = &self.threads[other];
+        let is_fixed = self.wish(other, policy::STANDARD) == 0 && !self.in_background(other);
+        let may_run = !self.is_stopped(other) && !self.waits(other);
+        let stays = is_fixed && known.constraint.is_none() && may_run;
+        !stays || self.priority(other) <= self.priority(thread)
     }
 
     /// Whether a thread is in the background.

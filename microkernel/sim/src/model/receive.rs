@@ -153,6 +153,7 @@ impl Model {
             }
         }
         self.threads[thread].heard = Some(message.id).filter(|id| *id != ANSWER);
+        self.threads[thread].serves = matches!(message.local, Carried::SendOnce(_));
         self.accept_reply(thread, message.local, reply)?;
         if too_large {
             // M-33: its reply right has come; all else in it has ended.

@@ -60,8 +60,28 @@ pub enum SemaphoreOp {
 #[derive(Clone, Default, Debug)]
 pub(super) struct Semaphore {
     count: u64,
-    /// In the order in which they came.
-    waiters: Vec<ThreadId>,
+    by_priority: bool,
+    /// In the order in which they are let go, with the priority that counts for it.
+    waiters: Vec<(ThreadId, u32)>,
+    /// Whether several got other places at once.
+    is_mixed: bool,
+}
+
+impl Semaphore {
+    /// A thread waits behind all of its priority, or behind all.
+    fn add(&mut self, thread: ThreadId, priority: u32) {
+        let behind = |other: &(ThreadId, u32)| !self.by_priority || other.1 >= priority;
+        let place = self.waiters.iter().filter(|other| behind(other)).count();
+        self.waiters.insert(place, (thread, priority));
+    }
+
+    /// A thread waits no more; whether it did.
+    fn remove(&mut self, thread: ThreadId) -> bool {
+        let before = self.waiters.len();
+        self.waiters.retain(|(waiter, _)| *waiter != thread);
+        self.is_mixed &= self.waiters.len() > 1;
+        self.waiters.len() < before
+    }
 }
 
 impl Model {
@@ -95,8 +115,8 @@ impl Model {
                 continue;
             };
             let waiters = self.ports[port].semaphore.iter().flat_map(|of| &of.waiters);
-            let own = waiters.filter(|thread| self.threads[**thread].task == task);
-            all.extend(own.map(|thread| (*name, *thread)));
+            let own = waiters.filter(|(thread, _)| self.threads[*thread].task == task);
+            all.extend(own.map(|(thread, _)| (*name, *thread)));
         }
         all
     }
@@ -108,7 +128,37 @@ impl Model {
             .iter_mut()
             .filter_map(|port| port.semaphore.as_mut());
         for semaphore in semaphores {
-            semaphore.waiters.retain(|waiter| *waiter != thread);
+            semaphore.remove(thread);
+        }
+    }
+
+    /// Whether nobody can tell whom a semaphore lets go next: a client may have lent one of them a priority, or several were
+    /// given another one at once.
+    pub(super) fn is_in_doubt(&self, task: TaskId, name: Name) -> bool {
+        let port = self.semaphore(task, name);
+        let semaphore = port
+            .ok()
+            .and_then(|port| self.ports[port].semaphore.as_ref());
+        semaphore.is_some_and(|of| {
+            let lent = of.waiters.iter().any(|(of, _)| self.threads[*of].serves);
+            of.by_priority && of.waiters.len() > 1 && (lent || of.is_mixed)
+        })
+    }
+
+    /// Threads may have other priorities than before: who waits with another one gets another place.
+    pub(super) fn place_again(&mut self) {
+        let priorities: Vec<u32> = (0..self.threads.len())
+            .map(|thread| self.priority(thread))
+            .collect();
+        let all = self.ports.iter_mut();
+        for semaphore in all.filter_map(|port| port.semaphore.as_mut()) {
+            let waiters = semaphore.waiters.clone();
+            let moved = waiters.iter().filter(|(of, old)| priorities[*of] != *old);
+            semaphore.is_mixed |= moved.clone().count() > 1;
+            for (thread, _) in moved {
+                semaphore.waiters.retain(|(waiter, _)| waiter != thread);
+                semaphore.add(*thread, priorities[*thread]);
+            }
         }
     }
 
@@ -167,7 +217,6 @@ impl Model {
     }
 
     fn create_semaphore(&mut self, task: TaskId, order: u32, count: u64, seen: Answer) -> Verdict {
-        // All threads of the model have one priority: who waits by that comes in the same order.
         if order > policy::FIXED_PRIORITY || count > MAX {
             return refuse(seen, &[Code::InvalidArgument]);
         }
@@ -175,7 +224,8 @@ impl Model {
         let port = self.new_port(Holder::Kernel);
         self.ports[port].semaphore = Some(Semaphore {
             count,
-            waiters: Vec::new(),
+            by_priority: order == policy::FIXED_PRIORITY,
+            ..Semaphore::default()
         });
         let entry = Entry::Port {
             port,
@@ -214,14 +264,12 @@ impl Model {
     fn let_go_first(&mut self, port: PortId) -> bool {
         let semaphore = self.ports[port].semaphore.as_ref();
         let first = semaphore.and_then(|semaphore| semaphore.waiters.first().copied());
-        first.is_some_and(|first| self.let_go(port, first))
+        first.is_some_and(|(first, _)| self.let_go(port, first))
     }
 
     fn let_go(&mut self, port: PortId, thread: ThreadId) -> bool {
         let semaphore = self.ports[port].semaphore.get_or_insert_default();
-        let waiters = semaphore.waiters.len();
-        semaphore.waiters.retain(|waiter| *waiter != thread);
-        let waited = semaphore.waiters.len() < waiters;
+        let waited = semaphore.remove(thread);
         if waited {
             self.threads[thread].state = State::DueTrap(Code::Success);
         }
@@ -244,6 +292,7 @@ impl Model {
             signal.map_or(Ok(()), |signal| self.signal(signal))?;
             Ok(port)
         });
+        let priority = self.priority(thread);
         let ended = both.map(|port| {
             let semaphore = self.ports[port].semaphore.get_or_insert_default();
             if semaphore.count > 0 {
@@ -253,7 +302,7 @@ impl Model {
             if until == When::Past {
                 return Some(Code::OperationTimedOut);
             }
-            semaphore.waiters.push(thread);
+            semaphore.add(thread, priority);
             None
         });
         match (ended.transpose(), seen) {
@@ -270,7 +319,7 @@ impl Model {
     /// The semaphore of a port that dies tells those who wait.
     pub(super) fn end_semaphore(&mut self, port: PortId) {
         let semaphore = self.ports[port].semaphore.take();
-        for thread in semaphore.unwrap_or_default().waiters {
+        for (thread, _) in semaphore.unwrap_or_default().waiters {
             self.threads[thread].state = State::DueTrap(Code::Terminated);
         }
     }

@@ -35,9 +35,12 @@ pub(super) fn names_address(thread: FrameIndex) -> u64 {
     image::DATA + 0x3_0000 + u64::from(thread % 16) * 0x100
 }
 
-/// What a trap that is not `mach_msg` answered.
+/// What a trap that is not `mach_msg` answered; of one that sets the base of FS, that base.
 pub(super) fn seen(answer: &Answer) -> Seen {
-    code_and_value(&answer.frame)
+    match (answer.number, code_and_value(&answer.frame)) {
+        (trap::SET_FS_BASE, Seen::Trap(code, 0)) => Seen::Trap(code, answer.frame.fs_base),
+        (_, seen) => seen,
+    }
 }
 
 fn code_and_value(frame: &Frame) -> Seen {

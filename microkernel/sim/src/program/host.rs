@@ -108,7 +108,7 @@ impl Names<'_> {
         let above = self.model.priority_limit(task) + 1;
         let priority = self
             .rng
-            .pick(&[DEFAULT_PRIORITY.into(), above, 128, u32::MAX]);
+            .pick(&[28, DEFAULT_PRIORITY.into(), above, 128, u32::MAX]);
         let (flavor, words) = self.rng.pick(&POLICIES);
         let op = match (self.rng.below(10), subject, set) {
             (0 | 8 | 9, _, Some(set)) => PolicyOp::Assign(set, threads),

@@ -1,18 +1,20 @@
-//! Ways of being scheduled that would decide who comes first: programs ask for them for threads that do not run, look at what
-//! came of it, and take them back at once.
+//! Ways of being scheduled that decide who comes first. Threads stay with such as let all others run now and then; what would
+//! not is asked for, looked at, and taken back at once.
 
+use abi::kern_return::KernReturn;
 use abi::task::{DEFAULT_PRIORITY, policy, thread_info};
 
 use super::World;
 use super::generate::Names;
-use crate::model::{AskOp, Op, PolicyOp, Subject, TaskOp, ThreadId, Verdict};
+use crate::model::{AskOp, Op, PolicyOp, Seen, Subject, TaskOp, ThreadId, Verdict};
 
 /// Policies, each with words for it: the last ones make no sense.
-const POLICIES: [(u32, &[u32]); 11] = [
+const POLICIES: [(u32, &[u32]); 12] = [
     (policy::STANDARD, &[0]),
     (policy::TIME_CONSTRAINT, &[0, 1_000_000, 2_000_000, 1]),
     (policy::TIME_CONSTRAINT, &[9_000_000, 50_000, 50_000, 0]),
     (policy::PRECEDENCE, &[5]),
+    (policy::PRECEDENCE, &[-3_i32 as u32]),
     (policy::PRECEDENCE, &[-9_i32 as u32]),
     (policy::PRECEDENCE, &[i32::MIN as u32]),
     (policy::BACKGROUND, &[policy::DARWIN_BACKGROUND]),
@@ -26,28 +28,36 @@ const POLICIES: [(u32, &[u32]); 11] = [
 ];
 
 impl Names<'_> {
-    /// Another way for a thread that does not run.
+    /// Another way for a thread, whatever it does.
     pub(super) fn lasting(&mut self) -> Option<Op> {
-        let mut subjects = self.model.subjects(self.task);
-        subjects
-            .retain(|(_, of)| matches!(of, Subject::Thread(thread) if self.model.rests(*thread)));
-        if subjects.is_empty() {
-            return None;
-        }
-        let (name, subject) = self.rng.pick(&subjects);
+        let threads = self.model.subjects(self.task).into_iter();
+        let threads = threads.filter_map(|(name, of)| match of {
+            Subject::Thread(thread) => Some((name, thread)),
+            Subject::Task(_) => None,
+        });
+        let threads: Vec<_> = threads.collect();
+        let (name, thread) = self.rng.pick(&threads);
+        let op = Op::Policy(name, Subject::Thread(thread), self.way());
+        let mut model = self.model.clone();
+        let done = Seen::Trap(KernReturn::Success, 0);
+        let is_done = model.step(self.thread, &op, Some(&done)).is_ok();
+        (!is_done || model.runs_beside(self.thread, thread)).then_some(op)
+    }
+
+    fn way(&mut self) -> PolicyOp {
         let (flavor, words) = self.rng.pick(&POLICIES);
         let usual = u32::from(DEFAULT_PRIORITY);
-        let op = match self.rng.below(4) {
+        let mild = [usual - 5, usual - 2, usual, usual + 1, usual + 4];
+        match self.rng.below(5) {
             0 => PolicyOp::SetPriority(self.rng.pick(&[usual - 7, usual, usual + 3]), 1),
-            1 => PolicyOp::SetPriority(usual - 1, 0),
+            1 => PolicyOp::SetPriority(self.rng.pick(&mild), 0),
             _ => PolicyOp::SetPolicy(flavor, words.to_vec()),
-        };
-        Some(Op::Policy(name, subject, op))
+        }
     }
 }
 
 impl World {
-    /// After a call of a thread: another one that is scheduled in another way than all is told of, and is as all are again.
+    /// After a call of a thread: one that is scheduled so that others might not run is told of, and is as all are again.
     pub(super) fn take_back(&mut self, thread: ThreadId, op: &Op) -> Verdict {
         let Op::Policy(name, subject, _) = *op else {
             return Ok(());
@@ -55,7 +65,7 @@ impl World {
         let Subject::Thread(of) = subject else {
             return Ok(());
         };
-        if self.model.has_ended(of) || self.model.is_ordinary(of) {
+        if self.model.has_ended(of) || self.model.is_mild(of) {
             return Ok(());
         }
         let flavors = [
@@ -80,7 +90,11 @@ impl World {
             let undo = PolicyOp::SetPolicy(flavor, vec![word]);
             self.perform(thread, &Op::Policy(name, subject, undo))?;
         }
-        match self.model.is_ordinary(of) {
+        if self.model.may_overrun(of) {
+            let undo = PolicyOp::DepressAbort;
+            self.perform(thread, &Op::Policy(name, subject, undo))?;
+        }
+        match self.model.is_mild(of) {
             true => Ok(()),
             false => Err(format!("thread {of} is not as all are")),
         }

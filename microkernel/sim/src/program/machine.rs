@@ -80,7 +80,7 @@ impl Names<'_> {
         let (flavor, room) = (self.rng.pick(&FLAVORS), self.rng.pick(&[40, 40, 40, 4, 1]));
         let subjects = self.model.subjects(self.task);
         let (name, _) = self.rng.pick(&subjects);
-        let priority = self.rng.pick(&[31, 60, 127, 128]);
+        let priority = self.rng.pick(&[28, 31, 60, 127, 128]);
         let op = match self.rng.below(26) {
             0 => MachineOp::Info,
             1 => MachineOp::Statistics,
