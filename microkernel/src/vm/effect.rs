@@ -74,11 +74,14 @@ impl Vm {
         let (cursor, state, port) = (pager.cursor, pager.state, pager.ports.object);
         if let Some(page) = self.next_request(id, cursor) {
             node_mut(&mut self.pagers, id).cursor = page + 1;
-            if state == PagerState::Dead {
-                self.answer_page(id, page, Answer::Failed);
-                return Some(Effect::Nothing);
-            }
-            return Some(self.ask_late((id, port), page));
+            return Some(match state {
+                PagerState::Ready => self.ask_late((id, port), page),
+                PagerState::Told => Effect::Nothing,
+                PagerState::Dead => {
+                    self.answer_page(id, page, Answer::Failed);
+                    Effect::Nothing
+                }
+            });
         }
         let pager = node_mut(&mut self.pagers, id);
         if pager.finished {

@@ -101,6 +101,21 @@ fn nothing_is_asked_of_a_pager_that_is_not_ready() {
     f.terminated();
 }
 
+// covers: O-01 O-07
+#[test]
+fn a_pager_that_is_not_ready_when_its_object_ends_is_asked_nothing() {
+    let mut f = Fixture::new();
+    let at = f.map(2);
+    let other = f.sim.add_thread(f.client);
+    assert_eq!(f.load(other, at), None);
+    assert!(f.waits(other));
+    f.unmap(at, 2);
+    while f.sim.deliver() {}
+    assert!(!f.waits(other), "nobody will answer");
+    assert!(matches!(f.told(), Some(Told::Init { .. })));
+    assert!(matches!(f.told(), Some(Told::Terminate { .. })));
+}
+
 // covers: O-01
 #[test]
 fn what_was_given_up_before_it_was_ready_fails() {
