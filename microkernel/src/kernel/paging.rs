@@ -116,7 +116,7 @@ impl Kernel {
                 Effect::Nothing => {}
                 Effect::Ask(ask) => {
                     if layers.ipc.ask_pager(&mut layers.cx, &ask).is_err() {
-                        layers.cx.vm.fail_request(ask.request);
+                        layers.cx.vm.drop_request(ask.request);
                     }
                 }
                 Effect::Close(pager) => layers.ipc.close_memory_object(&mut layers.cx, pager),

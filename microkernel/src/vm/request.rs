@@ -233,6 +233,14 @@ impl Vm {
         }
     }
 
+    /// A question that was put off could not be sent: whoever waits for the answer asks anew, and pays for that itself.
+    pub fn drop_request(&mut self, id: RequestId) {
+        if let Some(request) = self.requests.get(id) {
+            let key = (request.pager, request.page);
+            self.answer_request(key, Answer::Done);
+        }
+    }
+
     /// The first unanswered request for a page of a pager from `page` on.
     pub(super) fn next_request(&mut self, pager: PagerId, page: u64) -> Option<u64> {
         let key = (pager.index(), page);

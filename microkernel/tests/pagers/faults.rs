@@ -322,3 +322,24 @@ fn a_private_mapping_keeps_its_writes_from_the_pager() {
     f.unmap(shared, 4);
     f.written_and_terminated(1);
 }
+
+// covers: O-01 O-03
+#[test]
+fn who_asked_before_the_pager_was_ready_may_leave() {
+    let mut f = Fixture::new();
+    let at = f.map(4);
+    let control = f.init();
+    let task = f.sim.add_task();
+    let given = f.sim.give(f.pager, f.object, disposition::MAKE_SEND, task);
+    let other = f.try_map((task, given), (0, 4), 0).unwrap();
+    assert_eq!(f.load(f.client, at + PAGE), None);
+    assert_eq!(f.load(task, other + PAGE), None);
+    f.sim.end_task(f.client);
+    assert_eq!(f.attributes(control, 0), K::Success);
+    // Who still needs the page asks for it again, and pays for that itself.
+    assert_eq!(f.load(task, other + PAGE), None);
+    assert!(f.waits(task), "no exception");
+    assert_eq!(f.told(), Some(Told::Request { page: 1, access: 1 }));
+    assert_eq!(f.supply(control, 1, &[6]).0, K::Success);
+    assert_eq!(f.load(task, other + PAGE), Some(6));
+}
