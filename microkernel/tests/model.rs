@@ -124,6 +124,8 @@ const NEVER: &[(&str, Outcome)] = &[
     // It is refused whatever it is.
     ("VmCallTight", Outcome::Done),
     ("VmStore", Outcome::Refused),
+    ("ObjectLoad", Outcome::Refused),
+    ("ObjectUnmap", Outcome::Refused),
     ("Pass", Outcome::Refused),
     ("Swtch", Outcome::Refused),
     ("SwtchPri", Outcome::Refused),
@@ -137,7 +139,7 @@ const NEVER: &[(&str, Outcome)] = &[
 ];
 
 /// How many calls a [`Tally`] tells apart.
-const CALLS: usize = 246;
+const CALLS: usize = 255;
 
 /// How many more programs may reach what those before have not.
 const MORE: u64 = 400;
@@ -380,9 +382,11 @@ fn threads_that_wait_follow_the_rules() {
     let mut reach = Reach::default();
     let run = |seed| {
         let mut setup = setup(seed, Path::Fast, 1, (2, 3));
-        if seed % 5 == 0 {
-            setup.theme = Theme::Memory;
-        }
+        setup.theme = match seed % 20 {
+            0 | 5 | 10 | 15 => Theme::Memory,
+            13 => Theme::Pager,
+            _ => Theme::Everything,
+        };
         program::check(&setup, &program::random(seed, 300))
     };
     for seed in seeds() {
@@ -400,6 +404,18 @@ fn memory_follows_the_rules() {
             ..setup(seed, Path::Fast, 1, (3, 2))
         };
         program::check(&setup, &program::random(seed, 200));
+    }
+}
+
+// covers: O-01 O-02 O-03 O-07 O-08 V-11
+#[test]
+fn memory_objects_follow_the_rules() {
+    for seed in seeds() {
+        let setup = Setup {
+            theme: Theme::Pager,
+            ..setup(seed, Path::Fast, 1, (3, 3))
+        };
+        program::check(&setup, &program::random(seed, 250));
     }
 }
 

@@ -130,11 +130,15 @@ fn compare(seed: u64, steps: u64) -> Outcome {
     let mut fault = None;
     while made < steps && fault.is_none() {
         let program = program::random(rng.word(), LENGTH);
+        let theme = match rng.below(10) {
+            0 => Theme::Pager,
+            _ => Theme::Everything,
+        };
         let (tasks, threads) = [(1, 1), (3, 1), (2, 3), (3, 3)][rng.below(4)];
         let mut seen = Vec::new();
         for config in [config, Config::default()] {
             let setup = Setup {
-                theme: Theme::Everything,
+                theme,
                 config: Config { seed, ..config },
                 tasks,
                 threads,

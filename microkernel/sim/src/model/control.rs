@@ -78,7 +78,7 @@ impl Model {
         matches!(
             self.threads[thread].state,
             State::Sending(_) | State::Receiving { .. } | State::Waiting | State::Excepted(_)
-        )
+        ) || self.is_short(thread)
     }
 
     /// Whether a thread that is stopped has its answer as soon as there is one. Who stopped its own task learns of that when
@@ -200,6 +200,8 @@ impl Model {
         if let State::Excepted(raised) = self.threads[thread].state.clone() {
             self.threads[thread].state = State::Resumed(Box::new(raised.registers));
             self.end_epoch(thread);
+        } else if let State::Paging(paging) = &mut self.threads[thread].state {
+            paging.go_on();
         } else {
             self.end_wait(thread, &ABORTED);
         }

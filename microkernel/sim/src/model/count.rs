@@ -33,7 +33,9 @@ impl Model {
             .carried()
             .chain(used)
             .filter(|right| *right == Carried::Send(port));
-        (named.count() + kept.count() + carried.count()) as u64 + self.kept_as_store(port)
+        (named.count() + kept.count() + carried.count()) as u64
+            + self.kept_as_store(port)
+            + self.kept_as_object(port)
     }
 
     /// How many send-once rights to a port there are, those that requests hold included; one that was

@@ -106,6 +106,7 @@ impl Model {
         self.end_semaphore(port);
         self.end_device(port);
         self.end_store(port);
+        self.end_objects(port);
         self.end_alarms(port);
         self.ports[port].deadline = None;
         for task in 0..self.tasks.len() {

@@ -163,6 +163,7 @@ impl Model {
         }
         self.tasks[task].past.clear();
         self.tasks[task].pages.clear();
+        self.unmap_objects(task);
     }
 
     /// A thread ends. Answered are messages on their way from or to it, whose rights are its task's.

@@ -14,7 +14,7 @@ pub(super) const ANSWER: i32 = REQUEST + REPLY_OFFSET;
 
 impl Model {
     /// The answer goes to whom the request says, room or none: the kernel waits for nobody, and answers itself nothing.
-    pub(super) fn refuse_request(&mut self, message: Message) {
+    pub(super) fn refuse_request(&mut self, message: Message, code: Code) {
         self.discard(message.remote);
         for right in message.rights {
             self.discard(right);
@@ -28,7 +28,7 @@ impl Model {
             return self.discard(message.local);
         };
         let mut words = vec![0; WORDS];
-        words[0] = Code::MigBadId.0.into();
+        words[0] = code.0.into();
         let answer = Message {
             batch: self.batch,
             from_kernel: false,

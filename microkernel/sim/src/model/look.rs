@@ -6,7 +6,9 @@ use abi::registers::{Shape, options};
 
 use super::message::expect;
 use super::names::{Answer, accept, refuse};
-use super::{Message, Model, Op, SemaphoreOp, Source, State, TaskId, ThreadId, Verdict};
+use super::{
+    ControlOp, Message, Model, Op, SemaphoreOp, Source, State, Subject, TaskId, ThreadId, Verdict,
+};
 use crate::message::{Reply, Request};
 
 /// What a receive is to do with a message.
@@ -151,6 +153,10 @@ impl Model {
                 let covered: Vec<_> = covered.collect();
                 self.lookers(task)
                     .any(|looks| covered.iter().any(|port| self.covers(looks, *port)))
+            }
+            // Whether its registers can be set is not known.
+            Op::Control(_, Subject::Thread(of), ControlOp::SetState(..)) | Op::State(_, of, _) => {
+                self.is_paging(*of)
             }
             _ => false,
         }

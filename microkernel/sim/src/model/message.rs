@@ -1,7 +1,7 @@
 //! The send half of `mach_msg` (MACH.md M-01 to M-27).
 
 use abi::exception::guard as tried;
-use abi::kern_return::MessageReturn as Code;
+use abi::kern_return::{KernReturn, MessageReturn as Code};
 use abi::names::{Name, disposition};
 use abi::registers::options;
 
@@ -141,7 +141,8 @@ impl Model {
             return Sent::Done;
         }
         if self.ports[port].holder == Holder::Kernel {
-            self.refuse_request(message);
+            let code = self.answered_leaving(port).unwrap_or(KernReturn::MigBadId);
+            self.refuse_request(message, code);
             return Sent::Done;
         }
         let state = &self.ports[port];

@@ -34,6 +34,8 @@ mod members;
 mod message;
 mod names;
 mod notify;
+mod objects;
+mod pager;
 mod policy;
 mod ports;
 mod raise;
@@ -78,6 +80,8 @@ pub use look::BufferOp;
 use look::Want;
 pub use machine::{FEW_PAGES, MachineOp, ProcessorOp};
 pub use made::FAMILY;
+pub use objects::{Access, LARGEST, OBJECTS, ObjectOp, Prospect, SHOWN};
+pub use pager::{Known, PagerOp, Supply};
 pub use policy::PolicyOp;
 pub use ports::PortsOp;
 use raise::Raised;
@@ -233,6 +237,10 @@ pub enum Op {
     Itself(SelfOp),
     /// Of the calling thread's task.
     Vm(VmOp),
+    /// Of the calling thread's task.
+    Object(ObjectOp),
+    /// By one of a memory object's own ports.
+    Pager(Name, PagerOp),
     /// Of the task that the name holds a right to.
     VmCall(Name, TaskId, VmCall),
     /// Of the task that the name holds a right to.
@@ -274,6 +282,7 @@ impl Op {
                 | Self::Task(..)
                 | Self::Ask(..)
                 | Self::VmCall(..)
+                | Self::Pager(..)
                 | Self::State(..)
                 | Self::Ports(..)
                 | Self::Control(..)
@@ -473,6 +482,8 @@ enum State {
     Excepted(Box<Raised>),
     /// Is to ask the next handler.
     Asking(Box<Raised>),
+    /// Needs a page of a memory object.
+    Paging(Box<objects::Paging>),
     /// Has stopped itself, and will learn that it did.
     Stopping,
     /// Will go on with these registers.
@@ -527,6 +538,7 @@ pub struct Model {
     lines: device::Lines,
     records: records::Records,
     store: Option<store::Store>,
+    objects: objects::Objects,
     batch: u64,
     /// What the trap that is judged tried with a guarded port: codes of `EXC_GUARD`.
     misuse: Option<[u64; 2]>,
@@ -554,6 +566,7 @@ impl Model {
             lines: device::Lines::default(),
             records: records::Records::default(),
             store: None,
+            objects: objects::Objects::default(),
             batch: 0,
             misuse: None,
             unsettled: false,
@@ -649,6 +662,7 @@ impl Model {
             (Op::Task(_, subject, op), Some(seen)) => self
                 .task_op(task, (*subject, *op), seen)
                 .map_err(|why| format!("{op:?} of {subject:?}: {why}")),
+            (Op::Object(_) | Op::Pager(..), seen) => self.judge_object(thread, op, seen),
             (Op::VmCall(_, of, op), Some(seen)) => self.vm_call(task, (*of, *op), seen),
             (Op::Ask(_, subject, op), Some(seen)) => self
                 .ask_op(task, (*subject, *op), seen)

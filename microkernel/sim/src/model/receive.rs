@@ -279,6 +279,7 @@ impl Model {
         if let Carried::Receive(_) = right {
             *receive = true;
             self.ports[port].holder = Holder::Task(task);
+            self.has_left(port);
         } else {
             *send = (*send + 1).min(MAX_UREFS.into());
         }

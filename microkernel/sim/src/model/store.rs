@@ -50,6 +50,7 @@ impl Model {
         let port = self.sends_to(task, name).ok_or(Code::InvalidCapability)?;
         let is_one = self.store.is_some_and(|store| store.object == port);
         match self.ports[port].holder {
+            Holder::Task(_) if self.object_at(port).is_some() => Err(Code::InvalidRight),
             Holder::Task(_) if is_one => Err(Code::InvalidRight),
             Holder::Task(_) if self.store.is_some() => Err(Code::NameExists),
             Holder::Task(_) => Ok(port),

@@ -25,6 +25,7 @@ impl Model {
                 return Ok(());
             }
             (State::DueTime, Seen::Trap(..)) => return self.wake_up(thread, seen),
+            (State::Paging(_), Seen::Trap(..)) => return self.found_page(thread, seen),
             (State::Resumed(expected), Seen::Running(now)) if **expected == *now => {
                 self.threads[thread].state = State::User;
                 return Ok(());
@@ -98,6 +99,7 @@ impl Model {
     pub fn due(&self) -> Option<ThreadId> {
         (0..self.threads.len()).find(|thread| match self.threads[*thread].state {
             _ if self.is_depressed(*thread) => false,
+            State::Paging(ref paging) => !paging.waits() && !self.is_stopped(*thread),
             State::Resumed(_) | State::Stopping => !self.is_stopped(*thread),
             _ if self.is_stopped(*thread) && self.comes_in_steps(*thread) => false,
             State::Due(_)

@@ -89,8 +89,8 @@ pub(super) fn op(
     {
         return op;
     }
-    if theme == Theme::Memory && !names.rng.one_in(4) {
-        return names.vm();
+    if let Some(op) = names.themed(theme, patience) {
+        return op;
     }
     if patience == Patience::MayWait
         && names.rng.one_in(4)
@@ -153,6 +153,17 @@ impl Names<'_> {
         }
         let has_buffer = self.model.has_buffer(self.thread);
         (!has_buffer).then(|| self.without_buffer(patience))
+    }
+
+    /// What the program's theme has a thread do, mostly.
+    fn themed(&mut self, theme: Theme, patience: Patience) -> Option<Op> {
+        match theme {
+            Theme::Memory if !self.rng.one_in(4) => Some(self.vm()),
+            Theme::Pager if !self.model.was_made(self.task) && !self.rng.one_in(6) => {
+                Some(self.object(patience))
+            }
+            Theme::Everything | Theme::Memory | Theme::Pager => None,
+        }
     }
 
     pub(super) fn live(&self) -> Vec<Name> {

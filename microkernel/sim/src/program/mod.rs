@@ -17,6 +17,8 @@ mod held;
 mod host;
 mod lasting;
 mod machine;
+mod objects;
+mod pager;
 mod ports;
 mod state;
 mod tally;

@@ -56,6 +56,8 @@ pub(super) fn call(op: &Op) -> String {
         Op::Itself(op) => format!("{op:?}"),
         Op::Vm(op) => format!("Vm{op:?}"),
         Op::VmCall(_, _, VmCall::OfTask(op)) => format!("TaskVm{op:?}"),
+        Op::Object(op) => format!("Object{op:?}"),
+        Op::Pager(_, op) => format!("Pager{op:?}"),
         Op::VmCall(_, _, op) => format!("VmCall{op:?}"),
         Op::Buffer(op) => format!("Buffer{op:?}"),
         Op::Ports(_, _, op) => format!("Ports{op:?}"),

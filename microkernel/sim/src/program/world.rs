@@ -12,7 +12,9 @@ use microkernel::machine::FrameIndex;
 use super::bodies::Lent;
 use super::generate::{self, Patience};
 use super::held::Held;
-use super::{Outcome, Run, Step, Transcript, buffer, calls, futex, tally, tasks, timer, vm};
+use super::{
+    Outcome, Run, Step, Transcript, buffer, calls, futex, objects, tally, tasks, timer, vm,
+};
 use crate::image;
 use crate::model::{ControlOp, Model, Op, Seen, SelfOp, Subject, TaskOp, ThreadId, Verdict};
 use crate::rng::Rng;
@@ -43,6 +45,8 @@ pub enum Theme {
     Everything,
     /// Calls on memory.
     Memory,
+    /// Memory objects, and what their pagers say.
+    Pager,
 }
 
 /// Kernel and model.
@@ -144,6 +148,7 @@ impl World {
         }
         tasks::touch_places(&mut sim, first);
         vm::touch_window(&mut sim, first);
+        objects::touch_window(&mut sim, first);
         let mut selves: Vec<_> = threads
             .iter()
             .map(|(thread, _)| Selves::of(&mut sim, *thread))
@@ -263,6 +268,7 @@ impl World {
         self.await_nothing()?;
         self.settle_lent_at_last()?;
         self.leave_window()?;
+        self.leave_objects()?;
         self.keep_nothing()?;
         self.handle_nothing()?;
         // A port that is destroyed may come back to who asked for it: until nothing does.
@@ -340,6 +346,9 @@ impl World {
         if let Op::Raise(trouble, registers) = &mut op {
             *registers = self.before(thread, *trouble);
         }
+        if let Op::Object(op) = &mut op {
+            self.note_registers(thread, op);
+        }
         if self.model.disturbs(thread, &op) {
             return Ok(());
         }
@@ -350,7 +359,7 @@ impl World {
                 | Op::Exit(_)
                 | Op::Terminate { .. }
                 | Op::Control(.., ControlOp::Suspend)
-        );
+        ) || matches!(op, Op::Object(op) if self.model.is_trouble(thread, op));
         let waits = !ends && self.model.clone().step(thread, &op, None).is_ok();
         if waits && (leads || !self.may_wait(task, &op)) {
             return Ok(());
@@ -373,6 +382,8 @@ impl World {
         match op {
             Op::Message(request) => self.model.is_free_to_wait(task, request.receive),
             Op::Semaphore(_) | Op::Futex(_) | Op::Time(_) => true,
+            // The first task's threads would have exceptions if the page cannot be had.
+            Op::Object(_) => task != 0,
             _ => false,
         }
     }
@@ -462,6 +473,8 @@ impl World {
             Op::Time(op) => return self.time(thread, *op),
             Op::Itself(op) => return self.itself(thread, *op),
             Op::Vm(op) => return Some(self.vm(thread, op)),
+            Op::Object(op) => return self.object(thread, *op),
+            Op::Pager(name, op) => return Some(self.pager_call(thread, (*name, *op))),
             Op::VmCall(name, _, op) => return Some(self.vm_call(thread, (*name, *op))),
             Op::Semaphore(op) => return self.semaphore(thread, op),
             Op::Host(hand, op) => return Some(self.host_call(thread, (*hand, *op))),
@@ -541,6 +554,7 @@ impl World {
                     continue;
                 }
                 let seen = match self.model.is_answered_stopped(thread) {
+                    _ if self.model.is_paging(thread) => self.tries_again(thread, &mut back),
                     true => self.held_answer(thread),
                     false => self.comes_back(thread),
                 };
@@ -585,6 +599,11 @@ impl World {
 
     /// Threads came back. Which of them was first does not show: what one got may follow from what another one did.
     fn complete(&mut self, mut back: Vec<(ThreadId, Seen)>) -> Verdict {
+        self.complete_some(&mut back)
+    }
+
+    /// The same, of those whose turn it may have been: the others stay, and why the first of them has to.
+    pub(super) fn complete_some(&mut self, back: &mut Vec<(ThreadId, Seen)>) -> Verdict {
         while !back.is_empty() {
             let mut refused = Ok(());
             let next = back.iter().position(|(thread, seen)| {
@@ -636,6 +655,7 @@ impl World {
                 }
             }
             self.audit_window(thread)?;
+            self.audit_objects(thread)?;
         }
         Ok(())
     }

@@ -1,0 +1,541 @@
+//! Memory objects (MACH.md O-01 to O-03, O-07, O-08): memory that a task, the pager, supplies page by page.
+//!
+//! Tasks map them in a window of their own, [`OBJECTS`]. A page holds a number, which lies at its start, as elsewhere. Who needs a page
+//! that is missing waits, and tries again when the pager has answered: whether it is there then, or an exception, is
+//! looked up anew.
+
+use std::collections::BTreeMap;
+
+use abi::PAGE_SIZE;
+use abi::exception::BAD_ACCESS;
+use abi::kern_return::KernReturn as Code;
+use abi::names::Name;
+use abi::vm::protection;
+use interfaces::memory_object::MemoryObject;
+
+use super::body::Part;
+use super::control::answer;
+use super::names::{accept, value};
+use super::vm::settled;
+use super::{
+    Bytes, Carried, Entry, Holder, Message, Model, Op, PortId, Registers, Seen, State, TaskId,
+    ThreadId, Verdict,
+};
+
+/// Where tasks map memory objects.
+pub const OBJECTS: u64 = 0x78_0000;
+/// How many pages of them.
+pub const SHOWN: u64 = 8;
+/// Pages that programs use of a memory object.
+pub const LARGEST: u64 = 4;
+
+/// What a thread does with a page of a memory object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Access {
+    /// Where the page lies.
+    pub at: u64,
+    /// The thread's registers at that moment.
+    pub registers: Registers,
+}
+
+/// What a task does with a memory object that it maps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ObjectOp {
+    /// `vm_map` of the port behind a name: these bytes of memory show the object from an offset on.
+    Map(Name, Bytes, u64),
+    /// `vm_deallocate`.
+    Unmap(Bytes),
+    /// A thread reads the number where a page begins.
+    Load(Access),
+}
+
+/// What a memory object is.
+pub(super) type ObjectId = usize;
+
+/// What becomes of a memory object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Life {
+    /// Its pager was told of it.
+    Told,
+    /// Its pager answers.
+    Ready,
+    /// Its pager will never answer.
+    Dead,
+    /// It is no more.
+    Over,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Object {
+    pub(super) port: PortId,
+    pub(super) control: PortId,
+    pub(super) name: PortId,
+    pub(super) life: Life,
+    /// Whether it stays without mappings, and how copies are made.
+    pub(super) attributes: [u32; 2],
+    /// What the pages hold that are there.
+    pub(super) pages: BTreeMap<u64, u64>,
+    /// Pages that somebody needs, for which access, and which task asked first.
+    pub(super) requests: BTreeMap<u64, (u32, TaskId)>,
+}
+
+/// A page of a task's that shows one of a memory object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Shown {
+    object: ObjectId,
+    page: u64,
+}
+
+/// All memory objects, and where tasks have mapped them.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Objects {
+    pub(super) all: Vec<Object>,
+    shown: BTreeMap<(TaskId, u64), Shown>,
+    /// Ports that the kernel has given away, and that nobody has received yet: what it answers there.
+    leaving: BTreeMap<PortId, Code>,
+}
+
+/// A thread that needs a page of a memory object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Paging {
+    access: Access,
+    turn: Turn,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turn {
+    /// It waits for this page.
+    Waits(ObjectId, u64),
+    /// It is to try again.
+    Tries,
+    /// It is to try again, and this page cannot be had.
+    Fails(ObjectId, u64),
+}
+
+impl Paging {
+    /// Whether it waits for its pager.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.turn, Turn::Waits(..))
+    }
+
+    /// It does not wait any more.
+    pub(super) fn go_on(&mut self) {
+        self.turn = Turn::Tries;
+    }
+}
+
+/// What an access finds.
+enum Found {
+    Page(ObjectId, u64),
+    Nothing(ObjectId, u64),
+    Trouble(Code),
+}
+
+/// What an access to a page of a memory object would come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prospect {
+    /// It is done.
+    Done,
+    /// The thread waits.
+    Waits,
+    /// It is an exception.
+    Fails,
+}
+
+impl Model {
+    /// Whether a thread needs a page of a memory object.
+    pub fn is_paging(&self, thread: ThreadId) -> bool {
+        matches!(self.threads[thread].state, State::Paging(_))
+    }
+
+    /// Whether a thread waits for a page of a memory object.
+    pub(super) fn is_short(&self, thread: ThreadId) -> bool {
+        let state = &self.threads[thread].state;
+        matches!(state, State::Paging(paging) if paging.waits())
+    }
+
+    /// What a look at an address would come to; `None`: the task has no memory object there.
+    pub fn prospect(&self, task: TaskId, at: u64) -> Option<Prospect> {
+        self.objects.shown.get(&(task, at))?;
+        Some(match self.find_page(task, at, None) {
+            Found::Page(..) => Prospect::Done,
+            Found::Nothing(..) => Prospect::Waits,
+            Found::Trouble(_) => Prospect::Fails,
+        })
+    }
+
+    /// Whether an operation would be an exception.
+    pub fn is_trouble(&self, thread: ThreadId, op: ObjectOp) -> bool {
+        match op {
+            ObjectOp::Load(access) => {
+                let task = self.threads[thread].task;
+                matches!(self.find_page(task, access.at, None), Found::Trouble(_))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an exception of bad memory would be asked about.
+    pub fn minds_bad_memory(&self, thread: ThreadId) -> bool {
+        self.would_be_asked(thread, BAD_ACCESS)
+    }
+
+    /// How many memory objects there are.
+    pub fn objects(&self) -> usize {
+        let all = self.objects.all.iter();
+        all.filter(|object| object.life != Life::Over).count()
+    }
+
+    /// Whether a name's port is a memory object; `None`: it cannot be one.
+    pub fn is_object(&self, task: TaskId, name: Name) -> Option<bool> {
+        let port = self.sends_to(task, name)?;
+        let is_plain = matches!(self.ports[port].holder, Holder::Task(_));
+        is_plain.then(|| self.object_at(port).is_some())
+    }
+
+    /// The object of a port that a further mapping shows.
+    pub(super) fn object_at(&self, port: PortId) -> Option<ObjectId> {
+        self.objects.all.iter().position(|object| {
+            object.port == port && matches!(object.life, Life::Told | Life::Ready)
+        })
+    }
+
+    /// How many rights to a port the kernel has because it is a memory object.
+    pub(super) fn kept_as_object(&self, port: PortId) -> u64 {
+        let all = self.objects.all.iter();
+        all.filter(|object| object.port == port && object.life != Life::Over)
+            .count() as u64
+    }
+
+    pub(super) fn judge_object(
+        &mut self,
+        thread: ThreadId,
+        op: &Op,
+        seen: Option<&Seen>,
+    ) -> Verdict {
+        let task = self.threads[thread].task;
+        let verdict = match (op, seen) {
+            (Op::Object(op), seen) => self.object_op(thread, *op, seen),
+            (Op::Pager(name, op), Some(seen)) => self.pager_op(task, (*name, *op), seen),
+            _ => Err("it waits, and must not".into()),
+        };
+        verdict.map_err(|why| format!("{op:x?}: {why}"))
+    }
+
+    fn object_op(&mut self, thread: ThreadId, op: ObjectOp, seen: Option<&Seen>) -> Verdict {
+        let task = self.threads[thread].task;
+        let there = || seen.ok_or("it waits, and must not");
+        match op {
+            ObjectOp::Map(name, place, offset) => {
+                self.map_object(task, (name, offset), place, there()?)
+            }
+            ObjectOp::Unmap((at, size)) => {
+                accept(answer(there()?)?)?;
+                let gone = (task, at)..(task, at + size);
+                let shown = &mut self.objects.shown;
+                shown.retain(|page, _| !gone.contains(page));
+                self.leave_objects();
+                Ok(())
+            }
+            ObjectOp::Load(access) => self.access_object(thread, access, seen),
+        }
+    }
+
+    /// O-01.
+    fn map_object(
+        &mut self,
+        task: TaskId,
+        (name, offset): (Name, u64),
+        (at, size): Bytes,
+        seen: &Seen,
+    ) -> Verdict {
+        let mut wrong = Vec::new();
+        let port = match self.entry(task, name) {
+            None => {
+                wrong.push(Code::InvalidName);
+                None
+            }
+            Some(Entry::Port { port, send, .. }) if send > 0 => Some(port),
+            Some(_) => None,
+        };
+        let fits = |port: &PortId| {
+            let is_store = self.kept_as_store(*port) > 0;
+            self.ports[*port].holder != Holder::Kernel && !is_store
+        };
+        let port = port.filter(fits);
+        if port.is_none() {
+            wrong.push(Code::InvalidRight);
+        }
+        if !offset.is_multiple_of(PAGE_SIZE) || offset.checked_add(size).is_none() {
+            wrong.push(Code::InvalidArgument);
+        }
+        let pages = (at..at + size).step_by(PAGE_SIZE as usize);
+        if pages
+            .clone()
+            .any(|page| self.objects.shown.contains_key(&(task, page)))
+        {
+            wrong.push(Code::NoSpace);
+        }
+        let done = settled(answer(seen)?, &wrong)?;
+        let Some(port) = port.filter(|_| done) else {
+            return Ok(());
+        };
+        value(answer(seen)?, at)?;
+        let object = match self.object_at(port) {
+            Some(object) => object,
+            None => self.make_object(port),
+        };
+        for (page, number) in pages.zip(offset / PAGE_SIZE..) {
+            let shown = Shown {
+                object,
+                page: number,
+            };
+            self.objects.shown.insert((task, page), shown);
+        }
+        Ok(())
+    }
+
+    fn make_object(&mut self, port: PortId) -> ObjectId {
+        let [control, name] = [(); 2].map(|()| self.new_port(Holder::Kernel));
+        self.objects.all.push(Object {
+            port,
+            control,
+            name,
+            life: Life::Told,
+            attributes: [0; 2],
+            pages: BTreeMap::new(),
+            requests: BTreeMap::new(),
+        });
+        let rights = [control, name].map(Carried::Send);
+        let id = <dyn MemoryObject>::INIT.id;
+        self.tell_pager(port, (id, vec![PAGE_SIZE]), rights.to_vec());
+        self.objects.all.len() - 1
+    }
+
+    pub(super) fn tell_pager(
+        &mut self,
+        port: PortId,
+        (id, words): (i32, Vec<u64>),
+        rights: Vec<Carried>,
+    ) {
+        let message = Message {
+            batch: self.batch,
+            // It comes in the order of what tasks send.
+            from_kernel: false,
+            id,
+            first: words.first().copied().unwrap_or(0),
+            words,
+            data: None,
+            remote: Carried::Null,
+            local: Carried::Null,
+            parts: vec![Part::Right; rights.len()],
+            rights,
+        };
+        self.push(port, message);
+    }
+
+    /// O-02, O-03, V-11: what lies at an address. `failed`: a page that cannot be had.
+    fn find_page(&self, task: TaskId, at: u64, failed: Option<(ObjectId, u64)>) -> Found {
+        let Some(shown) = self.objects.shown.get(&(task, at)) else {
+            return Found::Trouble(Code::InvalidAddress);
+        };
+        let object = &self.objects.all[shown.object];
+        let place = (shown.object, shown.page);
+        match object.pages.contains_key(&shown.page) {
+            true => Found::Page(place.0, place.1),
+            false if object.life == Life::Dead || failed == Some(place) => {
+                Found::Trouble(Code::MemoryError)
+            }
+            false => Found::Nothing(place.0, place.1),
+        }
+    }
+
+    fn access_object(&mut self, thread: ThreadId, access: Access, seen: Option<&Seen>) -> Verdict {
+        match (
+            self.find_page(self.threads[thread].task, access.at, None),
+            seen,
+        ) {
+            (Found::Page(object, page), Some(seen)) => {
+                value(answer(seen)?, self.objects.all[object].pages[&page])
+            }
+            (Found::Page(..), None) => Err("it waits, and must not".into()),
+            (_, Some(seen)) => Err(format!("it must wait, and came back with {seen:x?}")),
+            (found, None) => {
+                self.go_without(thread, access, &found);
+                Ok(())
+            }
+        }
+    }
+
+    /// A thread waits for a page, or has an exception.
+    fn go_without(&mut self, thread: ThreadId, access: Access, found: &Found) {
+        match *found {
+            Found::Page(..) => {}
+            Found::Nothing(object, page) => {
+                let asks = (protection::READ, self.threads[thread].task);
+                self.ask_for(object, page, asks);
+                let turn = Turn::Waits(object, page);
+                self.threads[thread].state = State::Paging(Box::new(Paging { access, turn }));
+            }
+            Found::Trouble(code) => {
+                let codes = [code.0.into(), access.at];
+                self.except(thread, (BAD_ACCESS, codes), access.registers);
+            }
+        }
+    }
+
+    /// O-03: a page is asked for once. Nothing is asked before the pager is ready.
+    fn ask_for(&mut self, object: ObjectId, page: u64, asks: (u32, TaskId)) {
+        let here = &mut self.objects.all[object];
+        if here.requests.contains_key(&page) {
+            return;
+        }
+        here.requests.insert(page, asks);
+        if here.life == Life::Ready {
+            self.send_request(object, page);
+        }
+    }
+
+    /// The pager is ready. Who asked before pays for the message: who has ended asks nothing, and who waits with it asks again.
+    pub(super) fn send_requests(&mut self, object: ObjectId) {
+        for (page, (_, payer)) in self.objects.all[object].requests.clone() {
+            match self.is_over(payer) {
+                true => self.answer_request((object, page), Had::Maybe),
+                false => self.send_request(object, page),
+            }
+        }
+    }
+
+    fn send_request(&mut self, object: ObjectId, page: u64) {
+        let here = &self.objects.all[object];
+        let words = [page * PAGE_SIZE, PAGE_SIZE, here.requests[&page].0.into()];
+        let id = <dyn MemoryObject>::DATA_REQUEST.id;
+        self.tell_pager(here.port, (id, words.to_vec()), Vec::new());
+    }
+
+    /// Who waits for a page tries again. `had`: whether it may be there.
+    pub(super) fn answer_request(&mut self, (object, page): (ObjectId, u64), had: Had) {
+        if self.objects.all[object].requests.remove(&page).is_none() {
+            return;
+        }
+        self.unsettled = true;
+        for thread in &mut self.threads {
+            if let State::Paging(paging) = &mut thread.state
+                && paging.turn == Turn::Waits(object, page)
+            {
+                paging.turn = match had {
+                    Had::Maybe => Turn::Tries,
+                    Had::Not => Turn::Fails(object, page),
+                };
+            }
+        }
+    }
+
+    /// A thread that needed a page has tried again, and is done with it.
+    pub(super) fn found_page(&mut self, thread: ThreadId, seen: &Seen) -> Verdict {
+        let State::Paging(paging) = self.threads[thread].state.clone() else {
+            return Err("it needs no page".into());
+        };
+        self.threads[thread].state = State::User;
+        self.access_object(thread, paging.access, Some(seen))
+    }
+
+    /// A thread that needed a page has tried again, and does not go on.
+    pub fn missed_page(&mut self, thread: ThreadId) {
+        let State::Paging(paging) = self.threads[thread].state.clone() else {
+            return;
+        };
+        let failed = match paging.turn {
+            Turn::Fails(object, page) => Some((object, page)),
+            _ => None,
+        };
+        let found = self.find_page(self.threads[thread].task, paging.access.at, failed);
+        self.go_without(thread, paging.access, &found);
+        self.ask_on();
+    }
+
+    /// Where a thread is to try again; `None`: it need not, or cannot.
+    pub fn needs(&self, thread: ThreadId) -> Option<Access> {
+        match &self.threads[thread].state {
+            State::Paging(paging) if !self.is_stopped(thread) => Some(paging.access),
+            _ => None,
+        }
+    }
+
+    /// A task has no memory any more.
+    pub(super) fn unmap_objects(&mut self, task: TaskId) {
+        let shown = &mut self.objects.shown;
+        shown.retain(|(of, _), _| *of != task);
+        self.leave_objects();
+    }
+
+    /// O-06, O-07: what nobody maps ends, unless it is to stay.
+    pub(super) fn leave_objects(&mut self) {
+        for object in 0..self.objects.all.len() {
+            let here = &self.objects.all[object];
+            let mut shown = self.objects.shown.values();
+            let stays = here.life == Life::Ready && here.attributes[0] == 1;
+            if here.life != Life::Over && !stays && !shown.any(|shown| shown.object == object) {
+                self.end_object(object);
+            }
+        }
+    }
+
+    fn end_object(&mut self, object: ObjectId) {
+        self.unsettled = true;
+        self.fail_requests(object);
+        let here = &mut self.objects.all[object];
+        here.life = Life::Over;
+        let (port, ports) = (here.port, [here.control, here.name]);
+        if !self.is_alive(port) {
+            ports.into_iter().for_each(|port| self.die(port));
+            return;
+        }
+        let [control, name] = ports;
+        self.objects.leaving.insert(control, Code::Terminated);
+        self.objects.leaving.insert(name, Code::MigBadId);
+        let id = <dyn MemoryObject>::TERMINATE.id;
+        let rights = ports.map(Carried::Receive).to_vec();
+        self.tell_pager(port, (id, Vec::new()), rights);
+        self.discard(Carried::Send(port));
+    }
+
+    fn fail_requests(&mut self, object: ObjectId) {
+        let pages = self.objects.all[object].requests.keys();
+        for page in pages.copied().collect::<Vec<_>>() {
+            self.answer_request((object, page), Had::Not);
+        }
+    }
+
+    /// The pager will not answer any more: its port is dead, or it gave the object up.
+    pub(super) fn abandon_object(&mut self, object: ObjectId) {
+        self.objects.all[object].life = Life::Dead;
+        self.fail_requests(object);
+        self.leave_objects();
+    }
+
+    /// O-08: a port dies.
+    pub(super) fn end_objects(&mut self, port: PortId) {
+        self.objects.leaving.remove(&port);
+        if let Some(object) = self.object_at(port) {
+            self.abandon_object(object);
+        }
+    }
+
+    /// What the kernel answers at a port that it has given away and that nobody has received yet.
+    pub(super) fn answered_leaving(&self, port: PortId) -> Option<Code> {
+        self.objects.leaving.get(&port).copied()
+    }
+
+    /// A receive right has arrived: whoever has it answers now.
+    pub(super) fn has_left(&mut self, port: PortId) {
+        self.objects.leaving.remove(&port);
+    }
+}
+
+/// Whether a page can be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Had {
+    Maybe,
+    Not,
+}

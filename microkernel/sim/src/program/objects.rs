@@ -1,0 +1,228 @@
+//! Memory objects that tasks map in a window of their addresses, and accesses that wait for their pagers.
+
+use abi::PAGE_SIZE;
+use abi::kern_return::KernReturn;
+use abi::names::{Name, port_type};
+use abi::trap;
+use abi::vm::{inherit, map_flags, protection};
+use microkernel::machine::FrameIndex;
+
+use super::World;
+use super::calls;
+use super::generate::{FAR, Names, Patience};
+use crate::message::Request;
+use crate::model::{
+    Access, LARGEST, OBJECTS, ObjectOp, Op, Prospect, SHOWN, Seen, ThreadId, Verdict,
+};
+use crate::sim::Sim;
+
+/// How many memory objects there are at once, mostly.
+const FEW: usize = 3;
+/// How often a thread tries what others keep it from.
+const TURNS: usize = 100;
+
+/// Has the first task's page tables for the window there, before they are counted.
+pub(super) fn touch_window(sim: &mut Sim, first: FrameIndex) {
+    let mut user = sim.on(first);
+    let range = [OBJECTS, SHOWN * PAGE_SIZE];
+    let made = user.trap(trap::VM_ALLOCATE, &[range[0], range[1], 0]);
+    assert_eq!(made, Ok(OBJECTS));
+    user.poke(OBJECTS, &[0]);
+    assert_eq!(user.trap(trap::VM_DEALLOCATE, &range), Ok(0));
+}
+
+fn window() -> impl Iterator<Item = u64> {
+    (0..SHOWN).map(|page| OBJECTS + page * PAGE_SIZE)
+}
+
+/// A trap's number and arguments.
+fn registers(op: ObjectOp) -> (i64, Vec<u64>) {
+    match op {
+        ObjectOp::Map(name, (at, size), offset) => {
+            let now = u64::from(protection::READ) << map_flags::CURRENT_SHIFT;
+            let most = u64::from(protection::ALL) << map_flags::MAXIMUM_SHIFT;
+            let word = now | most | u64::from(inherit::NONE) << map_flags::INHERIT_SHIFT;
+            (trap::VM_MAP, vec![name.0.into(), at, size, offset, word])
+        }
+        ObjectOp::Unmap((at, size)) => (trap::VM_DEALLOCATE, vec![at, size]),
+        ObjectOp::Load(_) => unreachable!("no trap: {op:?}"),
+    }
+}
+
+impl World {
+    /// The registers that an access is made with.
+    pub(super) fn note_registers(&mut self, thread: ThreadId, op: &mut ObjectOp) {
+        if let ObjectOp::Load(access) = op {
+            self.sim.until_runs(self.threads[thread].0);
+            access.registers = self.registers_of(thread);
+        }
+    }
+
+    pub(super) fn object(&mut self, thread: ThreadId, op: ObjectOp) -> Option<Seen> {
+        let frame = self.threads[thread].0;
+        let ObjectOp::Load(access) = op else {
+            let (number, arguments) = registers(op);
+            let mut user = self.sim.on(frame);
+            let answer = user.start(number, &arguments);
+            let answer = answer.unwrap_or_else(|| user.finish());
+            return Some(calls::seen(&answer));
+        };
+        let waits = self.model.clone().step(thread, &Op::Object(op), None);
+        // Others may have their turn meanwhile.
+        let turns = if waits.is_ok() { 1 } else { TURNS };
+        (0..turns).find_map(|_| self.try_access(frame, access))
+    }
+
+    fn try_access(&mut self, frame: FrameIndex, access: Access) -> Option<Seen> {
+        let cpu = self.sim.until_runs(frame);
+        let mut bytes = [0; 8];
+        let read = self.sim.read(cpu, access.at, &mut bytes);
+        let number = u64::from_le_bytes(bytes);
+        read.ok().map(|()| Seen::Trap(KernReturn::Success, number))
+    }
+
+    /// A thread that needed a page is in user mode again: it tries once more, and waits again if that fails.
+    /// Those who came `back` before were first.
+    pub(super) fn tries_again(
+        &mut self,
+        thread: ThreadId,
+        back: &mut Vec<(ThreadId, Seen)>,
+    ) -> Option<Seen> {
+        let access = self.model.needs(thread)?;
+        let frame = self.threads[thread].0;
+        if !self.sim.is_in_user_mode(frame) {
+            return None;
+        }
+        let seen = self.try_access(frame, access);
+        if seen.is_none() {
+            self.history
+                .push(format!("thread {thread} misses {access:x?}"));
+            // Who is refused may follow from somebody who has not come back yet.
+            let _later = self.complete_some(back);
+            self.model.missed_page(thread);
+        }
+        seen
+    }
+
+    /// A task's thread looks at all pages of memory objects that are there.
+    pub(super) fn audit_objects(&mut self, thread: ThreadId) -> Verdict {
+        let task = self.threads[thread].1;
+        for at in window() {
+            if self.model.prospect(task, at) == Some(Prospect::Done) {
+                let mut op = load(at);
+                self.note_registers(thread, &mut op);
+                self.perform(thread, &Op::Object(op))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first task gives its memory objects up.
+    pub(super) fn leave_objects(&mut self) -> Verdict {
+        self.audit_objects(0)?;
+        let all = (OBJECTS, SHOWN * PAGE_SIZE);
+        self.perform(0, &Op::Object(ObjectOp::Unmap(all)))?;
+        self.settle()
+    }
+}
+
+fn load(at: u64) -> ObjectOp {
+    let registers = [0; 20];
+    ObjectOp::Load(Access { at, registers })
+}
+
+impl Names<'_> {
+    /// Something with a memory object, by its pager or by somebody who maps it.
+    pub(super) fn object(&mut self, patience: Patience) -> Op {
+        match self.rng.below(12) {
+            0..5 => match self.pager() {
+                Some(op) => op,
+                None => self.ask_for_mail(),
+            },
+            5..7 => self.ask_for_mail(),
+            7 => self.map_object(),
+            8 if self.rng.one_in(2) => Op::Object(ObjectOp::Unmap(self.shown_pages())),
+            _ => match self.access(patience) {
+                Some(op) => Op::Object(op),
+                None => self.map_object(),
+            },
+        }
+    }
+
+    /// A look for messages, mostly at a memory object.
+    fn ask_for_mail(&mut self) -> Op {
+        let mut live = self.live();
+        live.retain(|name| {
+            let of_pager = self.model.is_object(self.task, *name) == Some(true);
+            of_pager && self.model.has_mail(self.task, *name)
+        });
+        let from = match live.is_empty() {
+            true => self.with_mail(),
+            false => self.rng.pick(&live),
+        };
+        Op::Message(Request::poll(from))
+    }
+
+    /// Some pages of the window.
+    fn shown_pages(&mut self) -> (u64, u64) {
+        let first = self.rng.below(SHOWN as usize) as u64;
+        let count = (1 + self.rng.below(LARGEST as usize) as u64).min(SHOWN - first);
+        (OBJECTS + first * PAGE_SIZE, count * PAGE_SIZE)
+    }
+
+    fn map_object(&mut self) -> Op {
+        let mut live = self.live();
+        let many = self.model.objects() >= FEW;
+        live.retain(|name| match self.model.is_object(self.task, *name) {
+            Some(is_one) => is_one || !many,
+            None => false,
+        });
+        let (at, size) = self.shown_pages();
+        let pages = (at..at + size).step_by(PAGE_SIZE as usize);
+        let count = pages.clone().count() as u64;
+        let most = LARGEST - count.min(LARGEST);
+        let mut offset = self.rng.below(most as usize + 1) as u64 * PAGE_SIZE;
+        let mut name = match live.is_empty() {
+            true => Name::NULL,
+            false => self.rng.pick(&live),
+        };
+        if name == Name::NULL || self.rng.one_in(12) {
+            // Nobody can map these.
+            let mut wrong = self.live();
+            wrong.retain(|name| {
+                let is_right = self.model.bits(self.task, *name) & port_type::SEND != 0;
+                !is_right || self.model.is_semaphore(self.task, *name)
+            });
+            wrong.push(FAR);
+            name = self.rng.pick(&wrong);
+        }
+        // What was made for a mapping that cannot be would end at once.
+        if self.model.is_object(self.task, name) != Some(true) {
+            let task = self.task;
+            let taken = pages
+                .clone()
+                .any(|at| self.model.prospect(task, at).is_some());
+            if taken {
+                return Op::Object(ObjectOp::Unmap((at, size)));
+            }
+        } else if self.rng.one_in(12) {
+            offset = self.rng.pick(&[1, u64::MAX - 4095]);
+        }
+        Op::Object(ObjectOp::Map(name, (at, size), offset))
+    }
+
+    /// A look at a page that the task maps: one that its thread may make.
+    fn access(&mut self, patience: Patience) -> Option<ObjectOp> {
+        let foolhardy = self.rng.one_in(16);
+        let may_fail = self.task != 0 && (foolhardy || self.model.minds_bad_memory(self.thread));
+        let may_wait = self.task != 0 && patience == Patience::MayWait;
+        let may = |at: &u64| match self.model.prospect(self.task, *at) {
+            None => false,
+            Some(Prospect::Done) => true,
+            Some(Prospect::Waits) => may_wait,
+            Some(Prospect::Fails) => may_fail,
+        };
+        let pages: Vec<u64> = window().filter(may).collect();
+        (!pages.is_empty()).then(|| load(self.rng.pick(&pages)))
+    }
+}
