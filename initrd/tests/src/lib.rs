@@ -15,6 +15,7 @@
 
 extern crate alloc;
 
+mod accessor;
 pub mod areas;
 pub mod ask;
 mod case;
@@ -24,6 +25,7 @@ mod client;
 pub mod die;
 pub mod hang;
 mod hogs;
+mod object;
 mod post;
 mod raw;
 mod rng;

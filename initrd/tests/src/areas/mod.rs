@@ -17,10 +17,12 @@ mod info;
 mod kills;
 mod large_pages;
 mod memory;
+mod memory_objects;
 mod messages;
 mod names;
 mod notifications;
 mod page_out;
+mod paged;
 mod pagers;
 mod personality;
 mod ports;
@@ -60,6 +62,8 @@ pub const ALL: &[&[Case]] = &[
     address_space::CASES,
     large_pages::CASES,
     pagers::CASES,
+    memory_objects::CASES,
+    paged::CASES,
     calls::CASES,
     c::CASES,
     deaths::CASES,
@@ -101,6 +105,6 @@ macro_rules! cases {
 use cases;
 
 /// This task's own port.
-fn own() -> Check<SendRight<dyn Task>> {
+pub(crate) fn own() -> Check<SendRight<dyn Task>> {
     Ok(SendRight::from_name(trap::task_self()?))
 }
