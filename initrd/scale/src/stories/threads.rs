@@ -17,7 +17,7 @@ use libmach::{SendRight, message, trap};
 
 use super::{Peak, Scene, Table};
 use crate::raw::{Pages, at_semaphore, sender, sleeper, waiter};
-use crate::{Result, ensure};
+use crate::{Failure, Result, ensure};
 
 /// Words of a page.
 const WORDS: u64 = PAGE_SIZE / size_of::<u32>() as u64;
@@ -27,6 +27,10 @@ const NEVER: u64 = u64::MAX;
 const START: u64 = 100_000;
 /// When no story takes place any more.
 const LATER: u64 = 1 << 62;
+/// Bytes of what the kernel keeps of a thread that waits for a message, at the most: less than a page of stack.
+const RECORDS_EACH: u64 = 1024;
+/// Frames that the kernel may take for something else meanwhile.
+const ROOM: u64 = 64;
 /// Kernel memory for a task with so many threads.
 const BYTES_EACH: u64 = 2048;
 
@@ -147,11 +151,15 @@ pub(super) fn at_deadlines(scene: &Scene, count: u64, peak: &mut Peak) -> Result
     ensure(ended == count, || format!("{ended} threads went on"))
 }
 
-/// All wait for a message at the same port, each for a time as well that does not come; the port ends.
+/// All wait for a message at the same port, each for a time as well that does not come; the port ends. Meanwhile they cost
+/// their records, and no stack: neither of this task's memory nor of the kernel's.
+// covers: T-14
 pub(super) fn at_a_port(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()> {
     let port = trap::port_construct(0, 0, 0)?;
     let (stack, done) = (Pages::new(1)?, Pages::new(1)?);
     let others = scene.threads()?;
+    let kernel = || Ok::<u64, Failure>(scene.host.client().statistics()?.kernel_frames);
+    let before = kernel()?;
     for n in 0..count {
         let state = waiter(port, LATER + n, stack.page(0), done.page(0));
         scene.own.client().thread_create(state)?.client().resume()?;
@@ -160,6 +168,12 @@ pub(super) fn at_a_port(scene: &Scene, count: u64, peak: &mut Peak) -> Result<()
         Ok(in_wait(scene, wait::RECEIVE)? == count)
     })?;
     peak.note(scene)?;
+    let frames = kernel()?.saturating_sub(before);
+    let most = count * RECORDS_EACH;
+    ensure(
+        peak.bytes <= most && frames <= most / PAGE_SIZE + ROOM,
+        || format!("{} bytes and {frames} frames of the kernel's", peak.bytes),
+    )?;
     trap::port_destruct(port, 0)?;
     scene.until_only(others)?;
     let heard = done.read(0);

@@ -1,9 +1,11 @@
 //! The areas, one module each.
 
 mod address_space;
+mod answers;
 mod c;
 mod calls;
 mod clocks;
+mod copies;
 mod cpus;
 mod crashes;
 mod deaths;
@@ -16,6 +18,7 @@ mod headers;
 mod info;
 mod kills;
 mod large_pages;
+mod lending;
 mod memory;
 mod memory_objects;
 mod messages;
@@ -60,6 +63,7 @@ pub const ALL: &[&[Case]] = &[
     semaphores::CASES,
     memory::CASES,
     address_space::CASES,
+    copies::CASES,
     large_pages::CASES,
     pagers::CASES,
     memory_objects::CASES,
@@ -71,10 +75,12 @@ pub const ALL: &[&[Case]] = &[
     exhaustion::CASES,
     failures::CASES,
     handlers::CASES,
+    answers::CASES,
     personality::CASES,
     waits::CASES,
     registers::CASES,
     tasks::CASES,
+    lending::CASES,
     kills::CASES,
     exceptions::CASES,
     resources::CASES,

@@ -1,17 +1,21 @@
 //! What tasks keep for their children, and registers of their threads.
 
 use interfaces::host::Host;
+use interfaces::task::Task;
 use interfaces::thread::Thread;
-use libmach::abi::kern_return::KernReturn as K;
+use libmach::abi::exception::{MASK_ALL, behavior};
+use libmach::abi::kern_return::{KernReturn as K, MessageReturn};
 use libmach::abi::names::Name;
 use libmach::abi::task::{Limits, special};
 use libmach::abi::thread_state::{FIXED_FLAGS, ThreadState};
-use libmach::{Error, ReceiveRight, SendRight, Untyped, ms, time, trap};
+use libmach::abi::transport::{Interface, Method};
+use libmach::abi::vm::inherit;
+use libmach::{Error, ReceiveRight, SendRight, Untyped, message, ms, time, trap};
 
 use super::{cases, own};
 use crate::case::{Check, World, check, equal};
-use crate::child::Child;
-use crate::raw::Words;
+use crate::child::{Child, exceptions};
+use crate::raw::{self, Words};
 
 const LIMITS: Limits = Limits {
     names: 16,
@@ -25,6 +29,9 @@ cases! { "tasks":
     "special ports are those that were set, and a child's too" => special_ports,
     "registered ports are three, and a child's too" => registered,
     "a port that died is kept no longer" => dead_port,
+    "a child begins without threads and rights, with memory as it is inherited" => fork,
+    "a child's exceptions go where its parent's went" => exception_ports,
+    "what neither threads nor tasks offer is refused" => not_offered,
     "special ports of the host are the kernel's, or what was set last" => of_the_host,
     "registers of a stopped thread are read and written" => registers,
     "a turn is given to a thread of lower priority" => turns,
@@ -38,7 +45,7 @@ fn code<T>(result: libmach::Result<T>) -> K {
     }
 }
 
-// covers: B-01 T-06
+// covers: B-01 T-01 T-06
 fn special_ports(world: &World) -> Check {
     let names: SendRight<Untyped> = world.context.send_right("bootstrap")?;
     let early = own()?.client().special_port(special::BOOTSTRAP)?;
@@ -105,7 +112,7 @@ fn special_ports(world: &World) -> Check {
     Ok(())
 }
 
-// covers: T-06
+// covers: T-01 T-06
 fn registered(_: &World) -> Check {
     let own = own()?;
     let port = ReceiveRight::<Untyped>::new()?;
@@ -182,6 +189,101 @@ fn of_the_host(world: &World) -> Check {
     drop((found, new));
     let gone = code(host.special_port(of::LAST));
     equal("with its port", gone, K::Failure)
+}
+
+// covers: F-08 T-01
+fn fork(_: &World) -> Check {
+    const PAGE: u64 = 4096;
+    let mine = own()?;
+    let at = raw::allocate(3 * PAGE)?;
+    for page in 0..3 {
+        raw::poke(at + page * PAGE, 1, page as u8 + 1);
+    }
+    mine.memory().inherit(at + PAGE, PAGE, inherit::SHARE)?;
+    mine.memory().inherit(at + 2 * PAGE, PAGE, inherit::NONE)?;
+    let limits = Limits {
+        pages: 300,
+        kernel_bytes: 1 << 17,
+        ..LIMITS
+    };
+    let [child, empty] = [
+        mine.client().create(limits, 7, 1)?,
+        mine.client().create(LIMITS, 8, 0)?,
+    ];
+    for (child, identity) in [(&child, 7), (&empty, 8)] {
+        let info = child.client().info()?;
+        equal(
+            "threads and token",
+            (info.threads, info.identity),
+            (0, identity),
+        )?;
+        let rights = child.client().rights(Name::NULL)?;
+        check!(rights.is_empty(), "it has rights: {rights:?}");
+    }
+    let regions = empty.client().regions(0)?;
+    check!(regions.is_empty(), "it has memory: {regions:?}");
+    // As of the moment that it was made, but for what is shared, and without what is not inherited.
+    for page in 0..2 {
+        raw::poke(at + page * PAGE, 1, 0x11);
+    }
+    let mut seen = [0; 2];
+    for (page, byte) in (0..).zip(seen.chunks_mut(1)) {
+        child.read_memory(at + page * PAGE, byte)?;
+    }
+    equal("the child's", seen, [1, 0x11])?;
+    let third = child.read_memory(at + 2 * PAGE, &mut seen);
+    equal("what is not inherited", code(third), K::InvalidAddress)?;
+    child.write_memory(at, &[0x22])?;
+    child.write_memory(at + PAGE, &[0x22])?;
+    equal("this task's", [at, at + PAGE].map(raw::byte), [0x11, 0x22])?;
+    child.client().terminate()?;
+    empty.client().terminate()?;
+    Ok(raw::deallocate(at, 3 * PAGE)?)
+}
+
+// covers: T-01
+fn exception_ports(_: &World) -> Check {
+    let parent = own()?.client().create(LIMITS, 0, 0)?;
+    let handler = ReceiveRight::<Untyped>::new()?;
+    let form = behavior::DEFAULT | behavior::WIDE_CODES;
+    let ports = exceptions(&parent)?;
+    ports
+        .client()
+        .set(MASK_ALL, handler.make_send()?, form, 0)?;
+    let limits = Limits {
+        threads: 0,
+        names: 4,
+        messages: 1,
+        pages: 1,
+        kernel_bytes: 4096,
+    };
+    let child = parent.client().create(limits, 0, 0)?;
+    // Its own from now on: the parent's change is not the child's.
+    ports.client().clear(MASK_ALL)?;
+    let (setting, right) = exceptions(&child)?.client().get(MASK_ALL, 0)?;
+    equal("whose", right.name(), handler.make_send()?.name())?;
+    equal("how", (setting.mask, setting.behavior), (MASK_ALL, form))?;
+    child.client().terminate()?;
+    Ok(parent.client().terminate()?)
+}
+
+// covers: T-13
+fn not_offered(_: &World) -> Check {
+    let thread = SendRight::<dyn Thread>::from_name(trap::thread_self()?);
+    let task = own()?;
+    let last = |methods: &[Method]| methods.last().map_or(0, |method| method.id);
+    let behind_thread = last(<dyn Thread>::DESCRIPTION.methods) + 1;
+    let behind_task = last(<dyn Task>::DESCRIPTION.methods) + 1;
+    let calls = (behind_thread..behind_thread + 20).map(|id| (thread.name(), id));
+    // Restartable ranges would be XNU's subsystem 8000.
+    let ranges = [8000, 8001, behind_task].map(|id| (task.name(), id));
+    for (to, id) in calls.chain(ranges) {
+        let (code, reply) = message::call(to, id, [0; 6]);
+        equal("answered", code, MessageReturn::Success)?;
+        let code = K(reply.words[0] as u32);
+        check!(code == K::MigBadId, "call {id}: {code}");
+    }
+    Ok(())
 }
 
 /// Says where it was sent, and with which argument.
