@@ -57,6 +57,16 @@ impl Names<'_> {
 }
 
 impl World {
+    /// Whether what an operation answers depends on how long a thread has run.
+    pub(super) fn is_unsure(&self, op: &Op) -> bool {
+        match op {
+            Op::Policy(_, Subject::Thread(of), PolicyOp::DepressAbort) => {
+                self.model.may_overrun(*of)
+            }
+            _ => false,
+        }
+    }
+
     /// After a call of a thread: one that is scheduled so that others might not run is told of, and is as all are again.
     pub(super) fn take_back(&mut self, thread: ThreadId, op: &Op) -> Verdict {
         let Op::Policy(name, subject, _) = *op else {

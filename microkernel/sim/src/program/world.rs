@@ -413,6 +413,7 @@ impl World {
                 _ => Some(self.finish(self.threads[thread].0)),
             };
         }
+        let unsure = self.is_unsure(op);
         let call = tally::call(op);
         let waits_in = match seen {
             Some(Seen::Excepted(..)) => "RaiseGuard".into(),
@@ -427,7 +428,7 @@ impl World {
             self.check_moved(thread)?;
         }
         self.history.push(format!("    {seen:x?}"));
-        let seen = seen.filter(|_| !self.model.has_ended(thread));
+        let seen = seen.filter(|_| !self.model.has_ended(thread) && !unsure);
         self.outcome
             .transcript
             .push(format!("{thread}: {}", outline(seen.as_ref())));
