@@ -185,6 +185,12 @@ impl Request {
         self
     }
 
+    /// Whether a receive right leaves the sender with it.
+    pub fn moves_receive_right(&self) -> bool {
+        let mut parts = self.body.iter().flat_map(|body| &body.descriptors);
+        parts.any(|part| part.disposition == disposition::MOVE_RECEIVE)
+    }
+
     /// The shape of what is sent.
     pub fn shape(&self) -> Shape {
         self.body.as_ref().map_or(Shape::SHORT, |body| {

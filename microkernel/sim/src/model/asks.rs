@@ -241,7 +241,12 @@ impl Model {
         let mut counted = [used[0], used[2]];
         if task == 0 {
             let more = counted[0].saturating_sub(least[0]);
-            counted[0] -= *self.told.more_names.get_or_insert(more);
+            let known = &mut self.told.more_names;
+            // What is left of children that have ended is not among them.
+            if least[0] == most[0] {
+                known.get_or_insert(more);
+            }
+            counted[0] -= known.unwrap_or(more);
         }
         let fits = (0..2).all(|n| (least[n]..=most[n]).contains(&counted[n]));
         match fits {

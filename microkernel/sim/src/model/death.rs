@@ -115,15 +115,15 @@ impl Model {
             }
         }
         let state = &mut self.ports[port];
-        let mut doomed: Vec<Message> = state.queue.drain(..).collect();
-        let senders: Vec<_> = state.senders.drain(..).collect();
+        let queued: Vec<Message> = state.queue.drain(..).collect();
+        let (senders, unsent): (Vec<_>, Vec<_>) = state.senders.drain(..).unzip();
         let no_senders = state.no_senders.take();
-        for (thread, message) in senders {
-            doomed.push(message);
-            self.sent(thread);
-        }
-        for message in doomed {
+        for message in queued.into_iter().chain(unsent) {
             self.discard_message(message);
+        }
+        // M-06: their messages are sent, and have ended before they receive what comes of that.
+        for thread in senders {
+            self.sent(thread);
         }
         if let Some((to, _)) = no_senders {
             self.discard(Carried::SendOnce(to));

@@ -15,18 +15,15 @@ pub(super) const ANSWER: i32 = REQUEST + REPLY_OFFSET;
 impl Model {
     /// The answer goes to whom the request says, room or none: the kernel waits for nobody, and answers itself nothing.
     pub(super) fn refuse_request(&mut self, message: Message, code: Code) {
-        self.discard(message.remote);
-        for right in message.rights {
-            self.discard(right);
-        }
         let to = match message.local {
             Carried::Send(port) | Carried::SendOnce(port) => Some(port),
             _ => None,
         };
         let to = to.filter(|port| self.is_alive(*port));
         let Some(port) = to.filter(|port| self.ports[*port].holder != Holder::Kernel) else {
-            return self.discard(message.local);
+            return self.discard_unsent(message);
         };
+        // The answer comes first: what else the request carried must not seem to be all that there is.
         let mut words = vec![0; WORDS];
         words[0] = code.0.into();
         let answer = Message {
@@ -42,5 +39,9 @@ impl Model {
             parts: Vec::new(),
         };
         self.push(port, answer);
+        self.discard(message.remote);
+        for right in message.rights {
+            self.discard(right);
+        }
     }
 }

@@ -145,6 +145,10 @@ impl Model {
                     signal: Some(name), ..
                 },
             ) => self.is_in_doubt(task, *name),
+            // What its header brings about may be seen before its body takes the port away.
+            Op::Message(request) if request.moves_receive_right() => {
+                self.lookers(task).next().is_some()
+            }
             Op::Message(request) if request.options & options::RECEIVE != 0 => {
                 let Some(source) = self.source(thread, request) else {
                     return false;

@@ -155,7 +155,7 @@ impl Model {
     }
 
     /// A message that reached no port ends, and the right that it was sent by ends unused (N-07).
-    fn discard_unsent(&mut self, message: Message) {
+    pub(super) fn discard_unsent(&mut self, message: Message) {
         if let Carried::SendOnce(_) = message.remote {
             self.discard(message.remote);
         }

@@ -94,6 +94,18 @@ impl Model {
         };
         let ready = (0..self.ports.len())
             .find(|port| self.covers(source, *port) && !self.ports[*port].queue.is_empty());
+        let until = match request.options & options::RECEIVE_TIMEOUT {
+            0 => When::Never,
+            _ => self.when(request.deadline),
+        };
+        self.set_deadline(thread, until);
+        if until == When::Past && ready.is_none() {
+            self.threads[thread].state = State::Due(Code::ReceiveTimedOut);
+            if is_call(&request) {
+                self.end_epoch(thread);
+            }
+            return;
+        }
         self.threads[thread].state = State::Receiving {
             source,
             want: Want::of(&request),

@@ -52,6 +52,8 @@ pub(super) struct Time {
     sleepers: BTreeMap<ThreadId, (When, bool)>,
     /// Threads that wait for something else, until the next era.
     deadlines: BTreeSet<ThreadId>,
+    /// Threads that were given a message when their deadline came: either is first.
+    lapsed: BTreeSet<ThreadId>,
     /// Threads that come behind all others, until then.
     depressed: BTreeMap<ThreadId, When>,
 }
@@ -143,7 +145,10 @@ impl Model {
         self.fire_alarms();
         self.fire_timers();
         for thread in std::mem::take(&mut self.time.deadlines) {
-            self.end_wait(thread, &TIMED_OUT);
+            match self.is_there(thread) {
+                true => drop(self.time.lapsed.insert(thread)),
+                false => self.end_wait(thread, &TIMED_OUT),
+            }
         }
         let sleepers = self.time.sleepers.clone();
         for (thread, (_, tells)) in sleepers.iter().filter(|(_, of)| of.0 == When::Soon) {
@@ -167,6 +172,11 @@ impl Model {
             When::Soon => self.time.deadlines.insert(thread),
             When::Past | When::Never => self.time.deadlines.remove(&thread),
         };
+    }
+
+    /// Whether a thread may as well come back for its deadline as with the message that it was given: once.
+    pub(super) fn has_lapsed(&mut self, thread: ThreadId) -> bool {
+        self.time.lapsed.remove(&thread)
     }
 
     /// When a deadline is, in ns.

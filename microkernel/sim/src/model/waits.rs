@@ -4,7 +4,7 @@ use abi::kern_return::MessageReturn;
 use abi::names::Name;
 
 use super::message::expect;
-use super::{Entry, From, Model, PortId, Seen, Source, State, TaskId, ThreadId, Verdict};
+use super::{Entry, From, Holder, Model, PortId, Seen, Source, State, TaskId, ThreadId, Verdict};
 
 impl Model {
     /// A thread that waited came back.
@@ -61,11 +61,29 @@ impl Model {
                     ));
                 }
                 self.threads[thread].state = State::User;
+                if self.has_lapsed(thread) && reply.code == MessageReturn::ReceiveTimedOut {
+                    self.give_claims_back(source);
+                    return Ok(());
+                }
                 self.show(thread, (source, want), reply, From::Claims)
             }
             state => Err(format!(
                 "thread {thread} is {state:?} and came back with {reply:x?}"
             )),
+        }
+    }
+
+    /// What a thread was given stays where it was.
+    fn give_claims_back(&mut self, source: Source) {
+        for port in 0..self.ports.len() {
+            if !self.covers(source, port) {
+                continue;
+            }
+            let state = &mut self.ports[port];
+            while let Some(message) = state.claims.pop_back() {
+                state.queue.push_front(message);
+            }
+            self.offer(port);
         }
     }
 
@@ -138,6 +156,20 @@ impl Model {
             State::Receiving { source, .. } => self.covers(source, *port),
             _ => false,
         })
+    }
+
+    /// How many more messages a port takes to which a task has a send right; `None`: there is none, or who waits there has
+    /// them at once.
+    pub fn room(&self, task: TaskId, name: Name) -> Option<u64> {
+        let Some(Entry::Port {
+            port, send: 1.., ..
+        }) = self.tasks[task].names.get(&name)
+        else {
+            return None;
+        };
+        let state = &self.ports[*port];
+        let queues = matches!(state.holder, Holder::Task(_) | Holder::Message);
+        (queues && !self.is_awaited(task, name)).then(|| state.limit.saturating_sub(state.load()))
     }
 
     /// Whether a name is of a receive right to whose port another task has a send right.

@@ -44,13 +44,13 @@ impl Names<'_> {
     /// A receive that may leave the message where it is. An answer to a call stays for nobody.
     pub(super) fn may_stay(&mut self, request: Request) -> Request {
         let often = if self.model.has_buffer(self.thread) {
-            6
+            5
         } else {
             2
         };
         match request.receive.is_valid() {
             true if self.rng.one_in(often) => request.with(options::RECEIVE_LARGE),
-            true if self.rng.one_in(6) => request.with(options::PEEK),
+            true if self.rng.one_in(4) => request.with(options::PEEK),
             _ => request,
         }
     }

@@ -2,6 +2,7 @@
 //! that a program from which steps were taken out still makes sense.
 
 mod bodies;
+mod crowd;
 mod meet;
 mod ports;
 mod semaphores;
@@ -19,7 +20,7 @@ use crate::image;
 use crate::message::Request;
 use crate::model::{
     Form, HandlerOp, Kept, KeptOp, Level, Model, Op, REQUEST, SelfOp, SemaphoreOp, Subject, TaskId,
-    ThreadId, Trouble,
+    ThreadId, TimeOp, Trouble,
 };
 use crate::rng::Rng;
 
@@ -75,18 +76,7 @@ pub(super) fn op(
     if names.live().len() > MANY_NAMES && names.rng.one_in(2) {
         return names.release();
     }
-    // Somebody waits for it.
-    if names.rng.one_in(4)
-        && let Some(answer) = names.answer()
-    {
-        return Op::Message(answer);
-    }
-    if model.has_reply_right(thread) && names.rng.one_in(8) {
-        return Op::TakeSlot;
-    }
-    if names.rng.one_in(8)
-        && let Some(op) = names.drive()
-    {
+    if let Some(op) = names.awaited() {
         return op;
     }
     if let Some(op) = names.themed(theme, patience) {
@@ -98,7 +88,7 @@ pub(super) fn op(
     {
         return Op::Message(names.worded(request));
     }
-    match names.rng.below(166) {
+    match names.rng.below(173) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -129,7 +119,8 @@ pub(super) fn op(
         136..148 => names.machine(),
         148..153 => names.device(),
         153..160 => names.vm(),
-        160.. => names.clocks(),
+        160..166 => names.clocks(),
+        166.. => names.crowd(patience),
         _ => Op::Message(names.message(patience)),
     }
 }
@@ -164,6 +155,24 @@ impl Names<'_> {
             }
             Theme::Everything | Theme::Memory | Theme::Pager => None,
         }
+    }
+
+    /// What somebody waits for, now and then: an answer, an interrupt, the next era.
+    fn awaited(&mut self) -> Option<Op> {
+        if self.rng.one_in(4)
+            && let Some(answer) = self.answer()
+        {
+            return Some(Op::Message(answer));
+        }
+        if self.model.has_reply_right(self.thread) && self.rng.one_in(8) {
+            return Some(Op::TakeSlot);
+        }
+        if self.rng.one_in(8)
+            && let Some(op) = self.drive()
+        {
+            return Some(op);
+        }
+        (self.model.awaits_era() && self.rng.one_in(24)).then_some(Op::Time(TimeOp::Pass))
     }
 
     pub(super) fn live(&self) -> Vec<Name> {
@@ -321,7 +330,10 @@ impl Names<'_> {
     }
 
     fn set_attribute(&mut self) -> Op {
-        let name = self.of_kind(port_type::RECEIVE);
+        let name = match self.rng.one_in(6) {
+            true => self.any(),
+            false => self.of_kind(port_type::RECEIVE),
+        };
         let name = if name == Name::REPLY_SLOT {
             Name::NULL
         } else {
@@ -355,7 +367,7 @@ impl Names<'_> {
     fn of_semaphore(&mut self) -> Name {
         let mut live = self.live();
         live.retain(|name| self.model.is_semaphore(self.task, *name));
-        if live.is_empty() || self.rng.one_in(16) {
+        if live.is_empty() || self.rng.one_in(10) {
             return self.any();
         }
         self.rng.pick(&live)
@@ -388,7 +400,7 @@ impl Names<'_> {
                 SemaphoreOp::Signal { name }
             }
             3 => SemaphoreOp::SignalAll {
-                name: if self.rng.one_in(4) { self.any() } else { name },
+                name: if self.rng.one_in(2) { self.any() } else { name },
             },
             4 => {
                 let thread = self.rng.pick(&self.model.known_threads(self.task));
@@ -468,6 +480,10 @@ impl Names<'_> {
         handled.retain(|trouble| self.model.has_handler(self.thread, *trouble));
         let foolhardy = self.rng.one_in(16);
         if self.task != 0 && (foolhardy || !handled.is_empty()) {
+            let denied = |trouble: &Trouble| matches!(trouble, Trouble::Denied(..));
+            if !foolhardy && handled.iter().any(denied) && self.rng.one_in(2) {
+                handled.retain(denied);
+            }
             let among = if foolhardy { &troubles } else { &handled[..] };
             return Op::Raise(self.rng.pick(among), [0; 20]);
         }
@@ -616,7 +632,7 @@ impl Names<'_> {
     pub(super) fn with_mail(&mut self) -> Name {
         let mut live = self.live();
         live.retain(|name| self.model.has_mail(self.task, *name));
-        if live.is_empty() || self.rng.one_in(2) {
+        if live.is_empty() || self.rng.one_in(3) {
             return self.of_kind(port_type::RECEIVE | port_type::PORT_SET);
         }
         self.rng.pick(&live)
@@ -628,7 +644,10 @@ impl Names<'_> {
         let how = self.disposition(to);
         let mut request = Request::send(to).disposed(how);
         if self.rng.one_in(3) {
-            let reply = self.of_kind(wanted | port_type::DEAD_NAME);
+            let reply = match self.rng.one_in(6) {
+                true => self.any(),
+                false => self.of_kind(wanted | port_type::DEAD_NAME),
+            };
             let reply = if reply == Name::NULL {
                 Name::DEAD
             } else {

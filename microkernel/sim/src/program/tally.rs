@@ -194,10 +194,14 @@ pub(super) fn code(seen: &Seen) -> Option<String> {
     }
 }
 
-/// A wait that its deadline has ended.
-pub(super) fn late(seen: &Seen) -> Option<(String, Outcome)> {
+/// A wait of a call that its deadline has ended; of a message that is to be sent and then received, as one of its own kind.
+pub(super) fn late(call: &str, seen: &Seen) -> Option<(String, Outcome)> {
     let code = code(seen).filter(|code| code.ends_with("TimedOut"))?;
-    Some((format!("Late{code}"), Outcome::Done))
+    let kind = match call.starts_with("SendReceive") {
+        true => "Call",
+        false => "",
+    };
+    Some((format!("Late{kind}{code}"), Outcome::Done))
 }
 
 /// What an answer says; `None`: there is none yet.

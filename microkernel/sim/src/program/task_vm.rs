@@ -66,10 +66,12 @@ impl Names<'_> {
 
     /// Few enough bytes for a message, mostly where a task may write and a number lies.
     fn few_bytes(&mut self, of: TaskId) -> Bytes {
-        let page = match self.page_for(of, protection::WRITE) {
-            Some(page) if !self.rng.one_in(4) => page,
-            _ => self.run_of_pages().0,
+        let found = match self.rng.below(4) {
+            0 => None,
+            1 => self.page_without(of, protection::WRITE),
+            _ => self.page_for(of, protection::WRITE),
         };
+        let page = found.unwrap_or_else(|| self.run_of_pages().0);
         let here = [(page, 8), (page, 8), (page - 8, 16), (page + 16, 8)];
         match self.rng.below(12) {
             0 => (page, 0),

@@ -57,16 +57,25 @@ impl Names<'_> {
 
     /// A message that is sent or received until the next era at the latest, now and then.
     pub(super) fn limited(&mut self, request: Request, patience: Patience) -> Request {
-        let has = |option| request.options & option != 0;
         if patience == Patience::NeverWaits || !self.rng.one_in(3) {
             return request;
         }
-        let both = [
-            (options::SEND, options::SEND_TIMEOUT),
-            (options::RECEIVE, options::RECEIVE_TIMEOUT),
-        ];
-        let limits = both.into_iter().filter(|(phase, _)| has(*phase));
-        let limits = limits.fold(0, |all, (_, limit)| all | limit);
+        self.soon(request)
+    }
+
+    /// A message of which one half or both, as it has them, last until the next era at most.
+    pub(super) fn soon(&mut self, request: Request) -> Request {
+        const BOTH: u32 = options::SEND_TIMEOUT | options::RECEIVE_TIMEOUT;
+        let limits = match request.options & (options::SEND | options::RECEIVE) {
+            options::SEND => options::SEND_TIMEOUT,
+            options::RECEIVE => options::RECEIVE_TIMEOUT,
+            // When others are told of something, does not say what comes before an answer.
+            _ if request.receive == Name::NULL => {
+                let limits = [BOTH, BOTH, options::SEND_TIMEOUT, options::RECEIVE_TIMEOUT];
+                self.rng.pick(&limits)
+            }
+            _ => self.rng.pick(&[BOTH, options::SEND_TIMEOUT]),
+        };
         request.with(limits).until(deadline(self.model, When::Soon))
     }
 

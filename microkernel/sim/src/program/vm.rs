@@ -115,7 +115,7 @@ impl Names<'_> {
         if !self.model.has_memory(self.task) {
             return self.look();
         }
-        if self.rng.one_in(24) {
+        if self.rng.one_in(12) {
             return self.trouble();
         }
         if self.rng.one_in(2)
@@ -149,6 +149,16 @@ impl Names<'_> {
         pages.retain(|at| {
             let has = self.model.access(task, *at).unwrap_or(0);
             has & rights == rights
+        });
+        (!pages.is_empty()).then(|| self.rng.pick(&pages))
+    }
+
+    /// A page of a task's that may not be used so.
+    pub(super) fn page_without(&mut self, task: TaskId, rights: u32) -> Option<u64> {
+        let mut pages: Vec<u64> = (WINDOW..WINDOW_END).step_by(PAGE_SIZE as usize).collect();
+        pages.retain(|at| {
+            let has = self.model.access(task, *at);
+            has.is_some_and(|has| has & rights == 0)
         });
         (!pages.is_empty()).then(|| self.rng.pick(&pages))
     }

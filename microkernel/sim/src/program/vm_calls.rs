@@ -81,8 +81,11 @@ impl Names<'_> {
     }
 
     fn attributes(&mut self, of: TaskId) -> VmCall {
-        let range = self.bytes();
-        match self.rng.below(8) {
+        let range = match self.page_without(of, protection::WRITE) {
+            Some(at) if self.rng.one_in(4) => (at, PAGE_SIZE),
+            _ => self.bytes(),
+        };
+        match self.rng.below(9) {
             0 | 1 => VmCall::Inherit(range, self.rng.pick(&[0, 0, 1, 2, 3])),
             2 | 3 => VmCall::Wire(range, self.rng.pick(&[0, 0, 0, 1, 1, 3, 2, 8])),
             4 => VmCall::BehaviorSet(range, self.rng.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 7, 7, 8])),

@@ -325,10 +325,12 @@ impl World {
 
     fn step(&mut self, step: Step) -> Verdict {
         self.settle_lent()?;
-        let thread = step.thread % self.threads.len();
-        if !self.model.may_act(thread) {
+        // Who cannot act leaves the step to the next one that can.
+        let count = self.threads.len();
+        let mut threads = (0..count).map(|n| (step.thread + n) % count);
+        let Some(thread) = threads.find(|thread| self.model.may_act(*thread)) else {
             return Ok(());
-        }
+        };
         let task = self.threads[thread].1;
         // The first thread of each task never waits: it makes what others wait for.
         let leads = self.threads.iter().position(|(_, of)| *of == task) == Some(thread);
@@ -452,7 +454,9 @@ impl World {
         self.outcome
             .codes
             .extend(code.map(|code| (call.clone(), code)));
-        let parts = seen.into_iter().flat_map(tally::brought);
+        // A look brings nothing.
+        let brought = seen.filter(|_| !call.ends_with("Peek"));
+        let parts = brought.into_iter().flat_map(tally::brought);
         self.count_rows(parts.chain([(call, tally::outcome(seen))]));
     }
 
@@ -563,8 +567,8 @@ impl World {
                     continue;
                 };
                 if let Some(call) = self.waiting.remove(&thread) {
+                    self.count_rows(tally::late(&call, &seen));
                     self.count(call, Some(&seen));
-                    self.count_rows(tally::late(&seen));
                 }
                 self.history
                     .push(format!("thread {thread} comes back: {seen:x?}"));

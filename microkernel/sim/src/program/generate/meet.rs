@@ -22,7 +22,11 @@ impl Names<'_> {
         });
         if !awaited.is_empty() {
             let to = self.rng.pick(&awaited);
-            return Some(self.enclose(Request::call(to)));
+            return Some(match self.rng.below(6) {
+                0 => Request::send(to),
+                1 => self.enclose(Request::send(to)),
+                _ => self.enclose(Request::call(to)),
+            });
         }
         let mut known = self.live();
         known.retain(|name| self.model.is_known_elsewhere(self.task, *name));
@@ -33,7 +37,7 @@ impl Names<'_> {
     /// its sender's receive. What the answer moves may be what that receives from, and one to an exception may end a task.
     pub(super) fn reply(&self, reply: Request, from: Name) -> Request {
         let excepted = self.model.answer_by_slot(self.thread).is_some();
-        match excepted || moves_receive_right(&reply) {
+        match excepted || reply.moves_receive_right() {
             true => reply,
             false => reply.then_receive(from),
         }
@@ -58,9 +62,4 @@ impl Names<'_> {
         };
         request.data(&[9; 100][..self.rng.below(100)])
     }
-}
-
-fn moves_receive_right(request: &Request) -> bool {
-    let mut parts = request.body.iter().flat_map(|body| &body.descriptors);
-    parts.any(|part| part.disposition == disposition::MOVE_RECEIVE)
 }

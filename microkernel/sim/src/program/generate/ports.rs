@@ -42,7 +42,9 @@ impl Names<'_> {
             2 => self.of_kind(port_type::RECEIVE),
             _ => self.any(),
         };
+        let is_dead = self.model.bits(self.task, right) & port_type::DEAD_NAME != 0;
         let disposition = match self.disposition(right) {
+            _ if is_dead && self.rng.one_in(2) => disposition::MOVE_SEND_ONCE,
             disposition::MAKE_SEND => {
                 self.rng
                     .pick(&[disposition::MOVE_RECEIVE, disposition::MAKE_SEND_ONCE, 0])
@@ -66,7 +68,10 @@ impl Names<'_> {
 
     /// What is done with a guard: half of them are right.
     pub(super) fn guard(&mut self) -> Op {
-        let name = self.of_kind(port_type::RECEIVE);
+        let name = match self.rng.one_in(6) {
+            true => self.any(),
+            false => self.of_kind(port_type::RECEIVE),
+        };
         let name = if name == Name::REPLY_SLOT {
             Name::NULL
         } else {
@@ -148,15 +153,15 @@ impl Names<'_> {
                 guard: self.one_guard(),
                 strict: self.rng.below(3) as u32,
             },
-            7 => PortsOp::Unguard {
-                name: self.theirs(of, port_type::RECEIVE),
-                guard: self.one_guard(),
-            },
-            8 => PortsOp::SwapGuard {
-                name: self.theirs(of, port_type::RECEIVE),
-                old: self.one_guard(),
-                new: self.one_guard(),
-            },
+            7 => {
+                let (name, guard) = self.their_guard(of);
+                PortsOp::Unguard { name, guard }
+            }
+            8 => {
+                let (name, old) = self.their_guard(of);
+                let new = self.one_guard();
+                PortsOp::SwapGuard { name, old, new }
+            }
             9..13 => match self.given(of) {
                 Some(op) => op,
                 None => return self.look(),
@@ -193,6 +198,19 @@ impl Names<'_> {
                 .pick(&[Name(5), Name::new(77, 1), Name::DEAD, Name::NULL]),
             false => self.rng.pick(&live),
         }
+    }
+
+    /// A guarded port of another task's, and its guard: mostly.
+    fn their_guard(&mut self, of: TaskId) -> (Name, u64) {
+        let mut live = self.model.names(of).0;
+        live.retain(|name| self.model.guard_of(of, *name).is_some());
+        let name = match live.is_empty() || self.rng.one_in(4) {
+            true => self.theirs(of, port_type::RECEIVE),
+            false => self.rng.pick(&live),
+        };
+        let guard = self.model.guard_of(of, name);
+        let right = guard.filter(|_| !self.rng.one_in(3));
+        (name, right.unwrap_or_else(|| self.one_guard()))
     }
 
     /// A right of the task's own that another one gets.
