@@ -1,7 +1,7 @@
 //! Several CPUs and seeded schedules: nothing is lost, nobody runs twice, everybody gets a turn.
 
 use abi::kern_return::MessageReturn as Code;
-use abi::names::{Name, disposition};
+use abi::names::{Name, disposition, right};
 use abi::registers::options;
 use abi::task::thread_info;
 use abi::{PAGE_SIZE, trap};
@@ -376,5 +376,57 @@ fn an_unmapping_interrupts_only_cpus_that_run_the_task_and_each_once_a_step() {
         assert!(asked > 0, "other CPUs run the same task");
         let most = steps * u64::from(cpus - 1);
         assert!(asked <= most, "{asked} interrupts in {steps} steps");
+    }
+}
+
+// covers: M-14
+#[test]
+fn a_call_does_not_overtake_what_another_cpu_is_still_to_bring_to_the_receiver() {
+    const MANY: u32 = 500;
+    for path in [Path::Fast, Path::Slow] {
+        let mut sim = Sim::boot(Config {
+            path,
+            ..Config::with_cpus(3)
+        });
+        let caller = sim.first();
+        let [ender, inserter, receiver] = [(); 3].map(|()| sim.add_thread(caller));
+        let mut me = sim.on(caller);
+        let (full, port) = (me.port(), me.port());
+        let set = me.allocate(right::PORT_SET).unwrap();
+        me.set_attribute(full, trap::attribute::QUEUE_LIMIT, MANY.into())
+            .unwrap();
+        for _ in 0..MANY {
+            me.message(&Request::send(full));
+        }
+        me.message(&Request::send(port).id(1));
+        assert_eq!(sim.on(receiver).start_message(&Request::receive(set)), None);
+        let threads = [caller, ender, inserter];
+        for thread in threads {
+            sim.until_runs(thread);
+        }
+        // Nothing calls the other CPUs meanwhile.
+        while sim.deliver() {}
+        let cpus = threads.map(|thread| sim.cpu_of(thread).expect("a CPU of its own"));
+        let mut begin = |cpu, number, arguments: &[u64]| {
+            sim.load_trap(cpu, number, arguments);
+            assert_eq!(sim.event_steps(cpu, Event::Trap, 1), Next::Continue);
+        };
+        // What follows from the one port's place in the set comes behind the end of the other one, which takes long.
+        begin(cpus[1], trap::PORT_DESTROY, &[full.0.into()]);
+        let member = [port, set].map(|name| name.0.into());
+        begin(cpus[2], trap::PORT_INSERT_MEMBER, &member);
+        assert_eq!(
+            sim.on(caller).start_message(&Request::call(port).id(2)),
+            None
+        );
+        for cpu in &cpus[1..] {
+            sim.event(*cpu, Event::Continue);
+        }
+        assert_eq!(sim.on(receiver).finish_message().id, 1, "it came first");
+        let second = sim.on(receiver).message(&Request::receive(set));
+        assert_eq!(second.id, 2);
+        sim.on(receiver).message(&Request::reply());
+        assert_eq!(sim.on(caller).finish_message().code, Code::Success);
+        assert_eq!(sim.kernel.check(&sim.machine), Ok(()));
     }
 }
