@@ -20,6 +20,7 @@ pub mod program;
 mod rng;
 mod sim;
 mod spawn;
+pub mod surface;
 pub mod user;
 
 pub use message::{Reply, Request};

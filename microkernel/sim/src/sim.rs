@@ -16,6 +16,7 @@ use microkernel::machine::{Access, Cpu, Event, Frame, FrameIndex, NEVER, Next, R
 use crate::image;
 use crate::machine::{SimMachine, Size};
 use crate::rng::Rng;
+use crate::surface::Surface;
 
 /// How often an access faults before the test gives up: a fault that is repaired happens once, one that
 /// is in a copy-on-write page twice, a stale right in a cache adds one.
@@ -121,6 +122,8 @@ pub struct Sim {
     pub rng: Rng,
     /// How often a CPU let the lock go in the middle of its work.
     pub pauses: u64,
+    /// What was done of traps and calls.
+    pub(crate) surface: Surface,
     threads: BTreeMap<FrameIndex, Thread>,
     /// Threads that were made beside the first one, and their tasks.
     pub(crate) tasks: BTreeMap<FrameIndex, TaskId>,
@@ -152,6 +155,7 @@ impl Sim {
             kernel,
             rng: Rng::new(config.seed),
             pauses: 0,
+            surface: Surface::default(),
             threads: BTreeMap::new(),
             tasks: BTreeMap::new(),
         };
@@ -478,7 +482,10 @@ impl Sim {
         let doing = match event {
             // What is no trap of Mach's is an exception, or goes on elsewhere.
             Event::Trap if frame.rax as i64 >= 0 => Doing::Stopped,
-            Event::Trap => Doing::Trap(*frame),
+            Event::Trap => {
+                self.surface.begin(thread, frame);
+                Doing::Trap(*frame)
+            }
             Event::Fault { .. } | Event::Exception { .. } => Doing::Stopped,
             _ => Doing::User(*frame),
         };
@@ -506,6 +513,7 @@ impl Sim {
         match known.doing {
             Doing::Trap(before) => {
                 check_trap(thread, &before, &now);
+                self.surface.end(thread, (&before, &now));
                 known.answer = Some(Answer {
                     number: before.rax as i64,
                     frame: now,

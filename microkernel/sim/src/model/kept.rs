@@ -44,6 +44,11 @@ pub enum KeptOp {
 }
 
 impl Model {
+    /// The ports that are kept for a task.
+    pub fn kept(&self, task: TaskId) -> Vec<Kept> {
+        self.tasks[task].kept.keys().copied().collect()
+    }
+
     pub(super) fn kept_op(&mut self, task: TaskId, op: &KeptOp, seen: Answer) -> Verdict {
         let which = match *op {
             KeptOp::Set { which, .. } | KeptOp::Get { which } => which,

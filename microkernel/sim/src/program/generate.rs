@@ -427,7 +427,14 @@ impl Names<'_> {
         Op::Kept(match (self.rng.below(5), which) {
             (0..3, _) if has => KeptOp::Set { which, name },
             (3, Kept::Special(which)) => KeptOp::Clear { which },
-            _ => KeptOp::Get { which },
+            _ => {
+                let kept = self.model.kept(self.task);
+                let which = match kept.is_empty() || self.rng.one_in(2) {
+                    true => which,
+                    false => self.rng.pick(&kept),
+                };
+                KeptOp::Get { which }
+            }
         })
     }
 

@@ -40,6 +40,7 @@ pub use tally::{Outcome, Tally};
 pub use world::{Setup, Theme, World};
 
 use crate::rng::Rng;
+use crate::surface::Surface;
 
 /// One trap of a thread.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +63,8 @@ pub struct Run {
     pub tally: Tally,
     /// Calls, and the codes that they answered.
     pub codes: BTreeSet<(String, String)>,
+    /// What it got done of the kernel's surface.
+    pub surface: Surface,
 }
 
 /// Why a program failed.

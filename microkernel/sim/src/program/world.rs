@@ -320,6 +320,7 @@ impl World {
             }
         }
         self.audit()?;
+        self.outcome.surface = self.sim.surface.clone();
         self.end()
     }
 
@@ -466,7 +467,15 @@ impl World {
         }
     }
 
+    /// Makes a trap, or what else an operation takes, which counts as done of the kernel's surface.
     fn execute(&mut self, thread: ThreadId, op: &Op) -> Option<Seen> {
+        self.sim.surface.watch();
+        let seen = self.make(thread, op);
+        self.sim.surface.look_away();
+        seen
+    }
+
+    fn make(&mut self, thread: ThreadId, op: &Op) -> Option<Seen> {
         let frame = self.threads[thread].0;
         match op {
             Op::Message(request) => {
