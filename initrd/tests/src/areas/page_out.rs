@@ -1,17 +1,19 @@
 //! Page-out: more memory is used than is to be had. It comes last: pages of all programs go, and return as they are used.
 
-use alloc::vec;
+use alloc::{format, vec};
 
 use interfaces::default_pager::DefaultPager;
 use interfaces::host::Host;
 use interfaces::vm::Place;
-use libmach::SendRight;
 use libmach::abi::task::info;
+use libmach::abi::trap::attribute;
 use libmach::abi::vm::{disposition, flags, map_flags, region};
+use libmach::{SendRight, trap};
 
 use super::pagers::word;
 use super::{cases, own};
-use crate::case::{Check, World, check, equal};
+use crate::case::{Check, Verdict, World, check, equal};
+use crate::object::{Object, Told, supply};
 use crate::raw;
 
 const PAGE: u64 = 4096;
@@ -19,6 +21,7 @@ const PAGE: u64 = 4096;
 cases! { "page-out":
     "memory that is not used is put away and comes back" => put_away,
     "memory that is shared or copied late is put away and comes back" => share,
+    "a slow pager is sent no more than its share, and other memory goes" => slow_pager,
 }
 
 // covers: T-05 V-08
@@ -120,6 +123,80 @@ fn share(world: &World) -> Check {
     raw::deallocate(copied, half)?;
     raw::deallocate(more, PAGE)?;
     Ok(raw::deallocate(address, PAGES * PAGE)?)
+}
+
+/// Messages of page-out that a pager has to take before it is sent more.
+const MOST_SENT: u64 = 16;
+
+/// A pager that takes no messages, while memory is short: this test.
+// covers: O-04 O-08
+fn slow_pager(world: &World) -> Check {
+    const PAGES: u64 = 120;
+    const OTHERS: u64 = 400;
+    const SPARE: u64 = 100;
+    let host: SendRight<dyn Host> = world.context.send_right("host")?;
+    let store: SendRight<dyn DefaultPager> = world.context.send_right("pager")?;
+    let object = Object::new()?;
+    let (at, control) = object.ready(PAGES)?;
+    // Every second page, so that each comes back alone.
+    for page in (0..PAGES).step_by(2) {
+        supply(&control, page, &[1])?;
+        raw::poke(at + page * PAGE, 1, page as u8);
+    }
+    let others = raw::allocate(OTHERS * PAGE)?;
+    (0..OTHERS).try_for_each(|page| mark(others, page))?;
+    let (info, before) = (host.client().info()?, store.client().statistics()?.kept);
+    let (mut sent, mut kept) = (0, 0);
+    let pressed = (0..4 * PAGES).try_for_each(|_| -> Check {
+        if sent == MOST_SENT && kept > OTHERS / 2 {
+            return Ok(());
+        }
+        let free = host.client().info()?.free_pages;
+        host.client().set_free_target(free + SPARE)?;
+        let more = raw::allocate(PAGE)?;
+        raw::poke(more, 1, 1);
+        raw::deallocate(more, PAGE)?;
+        sent = trap::port_get_attribute(object.port.name(), attribute::MESSAGE_COUNT)?;
+        kept = store.client().statistics()?.kept - before;
+        check!(sent <= MOST_SENT, "{sent} messages were sent");
+        Ok(())
+    });
+    host.client().set_free_target(info.pages / 64)?;
+    pressed?;
+    check!(
+        sent == MOST_SENT && kept > OTHERS / 2,
+        "{sent} messages were sent, and {kept} pages kept elsewhere"
+    );
+    // What came back is gone here, what did not is still there.
+    let mut back = [false; PAGES as usize];
+    let mut present = [false; PAGES as usize];
+    for (page, present) in (0..).zip(&mut present) {
+        let (state, _) = own()?.memory().page_query(at + page * PAGE)?;
+        *present = state & disposition::PRESENT != 0;
+    }
+    while let Some(told) = object.told()? {
+        let Told::Return {
+            page,
+            content,
+            dirty,
+            kept,
+        } = told
+        else {
+            return Err(Verdict::Failed(format!("told {told:?}")));
+        };
+        equal(
+            "what was returned",
+            (content, dirty, kept),
+            (vec![page as u8], true, false),
+        )?;
+        back[page as usize] = true;
+    }
+    for page in (0..PAGES as usize).step_by(2) {
+        check!(back[page] || present[page], "page {page} is lost");
+    }
+    (0..OTHERS).try_for_each(|page| marked(others, page))?;
+    raw::deallocate(others, OTHERS * PAGE)?;
+    object.ends(&[(at, PAGES)]).map(drop)
 }
 
 /// That the region at an address, and the task, tell pages in memory and pages that were put away apart. Half of them went;
