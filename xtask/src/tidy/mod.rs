@@ -84,13 +84,11 @@ pub(crate) fn tidy(place: &Place) -> Result<u8> {
 
 /// The whole `tidy --coverage`; its exit status.
 pub(crate) fn coverage(place: &Place) -> Result<u8> {
-    let path = place.root.join(coverage::REQUIREMENTS);
-    let list = fs::read_to_string(&path).at("read", &path)?;
-    let missing = coverage::uncovered(&list, &read_tree(&place.root)?)?;
-    for id in &missing {
-        println!("{id}");
+    let missing = coverage::check(&read_tree(&place.root)?)?;
+    for finding in &missing {
+        println!("{}", finding.what);
     }
-    eprintln!("{} required ids are named by no test", missing.len());
+    eprintln!("{} tests of required ids are missing", missing.len());
     Ok(u8::from(!missing.is_empty()))
 }
 
