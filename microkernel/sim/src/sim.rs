@@ -48,11 +48,21 @@ pub enum Path {
     Slow,
 }
 
+impl Path {
+    /// That of tests that do not choose one: fast, unless the variable `SIM_PATH` of the environment is `slow`.
+    fn chosen() -> Self {
+        match std::env::var_os("SIM_PATH") {
+            Some(path) if path == "slow" => Self::Slow,
+            _ => Self::Fast,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             size: Size::default(),
-            path: Path::Fast,
+            path: Path::chosen(),
             seed: 1,
         }
     }

@@ -14,7 +14,7 @@ pub(crate) use crate::guest::Kernel;
 pub(crate) use command::{Outcome, Stream, execute, request};
 pub(crate) use limine::named as limine_named;
 pub(crate) use machine::{Clock, Ending, Guest, Machine, Medium, Monitor, Terminal, failure};
-pub(crate) use options::{Accelerator, Entry, Options};
+pub(crate) use options::{Accelerator, Entry, FastPath, Options};
 
 use crate::fault::{Doing, Fault, Result, USAGE};
 use crate::guest::{
@@ -172,7 +172,7 @@ impl Boot {
     /// A machine that boots it.
     pub(crate) fn machine(&self, options: &Options, mode: &str) -> Result<Machine> {
         let mut command_line = format!("mode={mode}");
-        if options.fast_path == options::FastPath::Off {
+        if options.fast_path == FastPath::Off {
             command_line.push_str(" fast-path=off");
         }
         if let Some(seconds) = options.watchdog {

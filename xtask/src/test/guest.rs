@@ -6,7 +6,9 @@ use crate::bench;
 use crate::chaos::Scale;
 use crate::fault::Result;
 use crate::place::Place;
-use crate::run::{Boot, Machine, Options, Outcome, Stream, Terminal, execute, prepare, request};
+use crate::run::{
+    Boot, FastPath, Machine, Options, Outcome, Stream, Terminal, execute, prepare, request,
+};
 use crate::setup::other_compiler;
 use std::io::{Write, empty, stderr};
 use std::time::Duration;
@@ -30,9 +32,11 @@ const WATCHDOG: u32 = 240;
 /// Every program on every machine, and the figures beside the committed ones.
 pub(super) fn guest(place: &Place, filter: &str, tally: &mut Tally) -> Result<()> {
     let boot = prepare(place, &Options::default())?;
-    for cpus in CPUS {
-        for program in PROGRAMS {
-            one(&boot, cpus, program, filter, tally)?;
+    for fast_path in [FastPath::On, FastPath::Off] {
+        for cpus in CPUS {
+            for program in PROGRAMS {
+                one(&boot, (cpus, fast_path), program, filter, tally)?;
+            }
         }
     }
     if SCALE.contains(filter) {
@@ -69,10 +73,21 @@ fn none(faults: &[String]) -> std::result::Result<(), String> {
     }
 }
 
-fn one(boot: &Boot, cpus: u32, program: &[&str], filter: &str, tally: &mut Tally) -> Result<()> {
-    let name = format!("guest with {cpus} CPU: {}", program.join(" "));
+fn one(
+    boot: &Boot,
+    (cpus, fast_path): (u32, FastPath),
+    program: &[&str],
+    filter: &str,
+    tally: &mut Tally,
+) -> Result<()> {
+    let path = match fast_path {
+        FastPath::On => "",
+        FastPath::Off => ", no fast path",
+    };
+    let name = format!("guest with {cpus} CPU{path}: {}", program.join(" "));
     let options = Options {
         cpus,
+        fast_path,
         watchdog: Some(WATCHDOG),
         ..Options::default()
     };

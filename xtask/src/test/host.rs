@@ -18,6 +18,9 @@ const GUEST_ONLY: [(&str, &str); 2] = [KERNEL, BOOT];
 /// tables, over simulated memory.
 const MIRI: [(&str, &str); 2] = [("arena", ""), ("microkernel-x86_64", "tables::")];
 
+/// The kernel's test programs that take both paths by themselves.
+const BOTH_PATHS: [&str; 2] = ["fuzz_traps", "model"];
+
 /// What is checked by loom.
 const LOOM: &str = "ksync";
 
@@ -32,12 +35,41 @@ pub(super) fn host(place: &Place, filter: &str, tally: &mut Tally) -> Result<()>
     command.args(["--", filter]);
     libtest("unit tests", &mut command, tally)?;
     let mut command = process::cargo(place);
+    command.env("SIM_PATH", "slow");
+    command.args(["test", "--package", "microkernel", "--no-fail-fast"]);
+    for name in stories(place)? {
+        command.args(["--test", &name]);
+    }
+    command.args(["--", filter]);
+    libtest(
+        "the kernel's stories without the fast path",
+        &mut command,
+        tally,
+    )?;
+    let mut command = process::cargo(place);
     command.args(["test", "--no-fail-fast", "--lib"]);
     if add_libraries(place, &mut command) == 0 {
         return Ok(());
     }
     command.args(["--", filter]);
     libtest("unit tests of the machine's libraries", &mut command, tally)
+}
+
+/// The kernel's test programs that say nothing of the path that messages take.
+fn stories(place: &Place) -> Result<Vec<String>> {
+    let folder = place.root.join("microkernel/tests");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).at("read", &folder)? {
+        let path = entry.at("read", &folder)?.path();
+        let is_program =
+            path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists();
+        let name = path
+            .file_stem()
+            .map(|name| name.to_string_lossy().into_owned());
+        names.extend(name.filter(|name| is_program && !BOTH_PATHS.contains(&name.as_str())));
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Adds the packages whose binary only the guest can run, but whose library is pure. Says how many.
