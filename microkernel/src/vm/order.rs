@@ -18,7 +18,7 @@ use abi::vm::{protection, returns};
 
 use super::marks::Marks;
 use super::pages::Withdraw;
-use super::request::{Answer, Question};
+use super::request::Answer;
 use super::supply::page_range;
 use super::tree::{node, node_mut};
 use super::{After, Context, CopyId, ObjectId, PagerId, Piece, STEP, Vm};
@@ -337,13 +337,12 @@ impl Vm {
         window: &Range<u64>,
     ) {
         let mut at = window.start;
-        while let Some((page, question)) = self
-            .next_question(pager, at)
+        while let Some((page, wanted)) = self
+            .next_unlock(pager, at)
             .filter(|(page, _)| *page < window.end)
         {
-            if let Question::Unlock(access) = question
-                && self.marks(object, page).lock() & access == 0
-            {
+            // Whose access is still locked asks anew.
+            if wanted & !self.marks(object, page).lock() != 0 {
                 self.answer_page(pager, page, Answer::Done);
             }
             at = page + 1;

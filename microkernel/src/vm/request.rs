@@ -29,6 +29,8 @@ pub struct Request {
     pub(super) pager: u32,
     pub(super) page: u64,
     pub(super) question: Question,
+    /// The accesses of all that have come to wait for the answer.
+    wanted: u32,
     /// The pager was asked.
     pub(super) sent: bool,
     pub(super) failed: bool,
@@ -44,6 +46,14 @@ pub enum Question {
     Data(u32),
     /// To allow an access to a page that it has locked.
     Unlock(u32),
+}
+
+impl Question {
+    fn access(self) -> u32 {
+        match self {
+            Self::Data(access) | Self::Unlock(access) => access,
+        }
+    }
 }
 
 /// What an access waits for.
@@ -180,6 +190,7 @@ impl Vm {
         if let Some(known) = self.requests_by_page.find(&ByPage(&mut self.requests), key) {
             let id = self.requests.id_at(known);
             let id = id.ok_or(KernReturn::MemoryFailure)?;
+            node_mut(&mut self.requests, id).wanted |= stall.question.access();
             let key = key_of(id, key);
             return Ok(Some(Await { key, ask: None }));
         }
@@ -210,6 +221,7 @@ impl Vm {
             pager: stall.pager.index(),
             page: stall.page,
             question: stall.question,
+            wanted: stall.question.access(),
             sent: state == PagerState::Ready,
             failed: false,
             ledger,
@@ -251,14 +263,18 @@ impl Vm {
         (request.pager == pager.index()).then_some(request.page)
     }
 
-    /// The same, and what was asked.
-    pub(super) fn next_question(&mut self, pager: PagerId, page: u64) -> Option<(u64, Question)> {
+    /// The same, and for which accesses it waits if the page is locked: 0 if it is not there.
+    pub(super) fn next_unlock(&mut self, pager: PagerId, page: u64) -> Option<(u64, u32)> {
         let page = self.next_request(pager, page)?;
         let key = (pager.index(), page);
         let found = self
             .requests_by_page
             .find(&ByPage(&mut self.requests), key)?;
-        Some((page, self.requests.at(found)?.question))
+        let request = self.requests.at(found)?;
+        Some(match request.question {
+            Question::Data(_) => (page, 0),
+            Question::Unlock(_) => (page, request.wanted),
+        })
     }
 
     /// Answers what was asked for a page, if anything was.

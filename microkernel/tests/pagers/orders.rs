@@ -226,6 +226,29 @@ fn a_page_that_is_supplied_locked_asks_at_the_first_access() {
     f.terminated();
 }
 
+// covers: O-03 O-05
+#[test]
+fn who_waits_beside_another_for_a_lesser_access_goes_on_when_that_is_allowed() {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(1);
+    let (all, write) = (protection::ALL, protection::WRITE);
+    assert_eq!(f.supply_at(control, 0, &[1], (all.into(), 0)).0, K::Success);
+    let (client, reader) = (f.client, f.sim.add_thread(f.client));
+    assert!(!store(&mut f, client, at, 2));
+    assert_eq!(f.told(), Some(Told::Unlock { page: 0, access: 2 }));
+    assert_eq!(f.load(reader, at), None);
+    assert_eq!(f.told(), None, "a page is asked for once");
+    let order = (returns::NONE, 0, write);
+    assert_eq!(f.lock(control, (0, 1), order), K::Success);
+    assert_eq!(f.load(reader, at), Some(1), "reading is allowed");
+    // Who was woken with it asks again.
+    assert!(!store(&mut f, client, at, 2));
+    assert_eq!(f.told(), Some(Told::Unlock { page: 0, access: 2 }));
+    assert_eq!(f.lock(control, (0, 1), (returns::NONE, 0, 0)), K::Success);
+    assert!(store(&mut f, client, at, 2));
+    assert_eq!(f.load(reader, at), Some(2));
+}
+
 // covers: O-04 O-07
 #[test]
 fn what_was_written_comes_back_before_the_end_and_precious_pages_too() {
