@@ -1,4 +1,4 @@
-//! Memory objects (MACH.md O-01 to O-03, O-07, O-08): memory that a task, the pager, supplies page by page.
+//! Memory objects (MACH.md O-01 to O-05, O-07, O-08): memory that a task, the pager, supplies page by page.
 //!
 //! Tasks map them in a window of their own, [`OBJECTS`]. A page holds a number, which lies at its start, as elsewhere. Who needs a page
 //! that is missing waits, and tries again when the pager has answered: whether it is there then, or an exception, is
@@ -10,7 +10,7 @@ use abi::PAGE_SIZE;
 use abi::exception::BAD_ACCESS;
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
-use abi::vm::protection;
+use abi::vm::{copy_strategy, protection};
 use interfaces::memory_object::MemoryObject;
 
 use super::body::Part;
@@ -34,6 +34,8 @@ pub const LARGEST: u64 = 4;
 pub struct Access {
     /// Where the page lies.
     pub at: u64,
+    /// The number that it writes, if it does.
+    pub number: Option<u64>,
     /// The thread's registers at that moment.
     pub registers: Registers,
 }
@@ -41,12 +43,34 @@ pub struct Access {
 /// What a task does with a memory object that it maps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ObjectOp {
-    /// `vm_map` of the port behind a name: these bytes of memory show the object from an offset on.
-    Map(Name, Bytes, u64),
+    /// `vm_map` of the port behind a name: these bytes of memory show the object from an offset on, with rights.
+    Map(Name, Bytes, u64, u32),
     /// `vm_deallocate`.
     Unmap(Bytes),
     /// A thread reads the number where a page begins.
     Load(Access),
+    /// A thread writes it.
+    Store(Access),
+}
+
+impl ObjectOp {
+    /// What a thread does with a page.
+    pub fn access(&mut self) -> Option<&mut Access> {
+        match self {
+            Self::Load(access) | Self::Store(access) => Some(access),
+            Self::Map(..) | Self::Unmap(_) => None,
+        }
+    }
+}
+
+impl Access {
+    /// What it takes.
+    fn right(&self) -> u32 {
+        match self.number {
+            Some(_) => protection::WRITE,
+            None => protection::READ,
+        }
+    }
 }
 
 /// What a memory object is.
@@ -73,10 +97,37 @@ pub(super) struct Object {
     pub(super) life: Life,
     /// Whether it stays without mappings, and how copies are made.
     pub(super) attributes: [u32; 2],
-    /// What the pages hold that are there.
-    pub(super) pages: BTreeMap<u64, u64>,
-    /// Pages that somebody needs, for which access, and which task asked first.
-    pub(super) requests: BTreeMap<u64, (u32, TaskId)>,
+    /// Who pays for it.
+    payer: TaskId,
+    /// The pages that are there.
+    pub(super) pages: BTreeMap<u64, Content>,
+    /// Pages that somebody needs.
+    pub(super) requests: BTreeMap<u64, Request>,
+}
+
+/// A page that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Content {
+    pub(super) number: u64,
+    /// Accesses that need the pager's leave.
+    pub(super) lock: u32,
+    /// It was written since the pager had it.
+    pub(super) is_dirty: bool,
+    /// It is to come back in any case.
+    pub(super) is_precious: bool,
+}
+
+/// A question to a pager.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Request {
+    /// Whether the page is there, and locked.
+    unlocks: bool,
+    /// What the first one needed it for.
+    access: u32,
+    /// What all need it for.
+    wanted: u32,
+    /// The first one's task, which pays.
+    payer: TaskId,
 }
 
 /// A page of a task's that shows one of a memory object.
@@ -84,6 +135,7 @@ pub(super) struct Object {
 struct Shown {
     object: ObjectId,
     page: u64,
+    rights: u32,
 }
 
 /// All memory objects, and where tasks have mapped them.
@@ -128,6 +180,7 @@ impl Paging {
 enum Found {
     Page(ObjectId, u64),
     Nothing(ObjectId, u64),
+    Locked(ObjectId, u64),
     Trouble(Code),
 }
 
@@ -154,12 +207,12 @@ impl Model {
         matches!(state, State::Paging(paging) if paging.waits())
     }
 
-    /// What a look at an address would come to; `None`: the task has no memory object there.
-    pub fn prospect(&self, task: TaskId, at: u64) -> Option<Prospect> {
-        self.objects.shown.get(&(task, at))?;
-        Some(match self.find_page(task, at, None) {
+    /// What an access would come to; `None`: the task has no memory object there.
+    pub fn prospect(&self, task: TaskId, access: &Access) -> Option<Prospect> {
+        self.objects.shown.get(&(task, access.at))?;
+        Some(match self.find_page(task, access, None) {
             Found::Page(..) => Prospect::Done,
-            Found::Nothing(..) => Prospect::Waits,
+            Found::Nothing(..) | Found::Locked(..) => Prospect::Waits,
             Found::Trouble(_) => Prospect::Fails,
         })
     }
@@ -167,9 +220,9 @@ impl Model {
     /// Whether an operation would be an exception.
     pub fn is_trouble(&self, thread: ThreadId, op: ObjectOp) -> bool {
         match op {
-            ObjectOp::Load(access) => {
+            ObjectOp::Load(access) | ObjectOp::Store(access) => {
                 let task = self.threads[thread].task;
-                matches!(self.find_page(task, access.at, None), Found::Trouble(_))
+                matches!(self.find_page(task, &access, None), Found::Trouble(_))
             }
             _ => false,
         }
@@ -226,8 +279,8 @@ impl Model {
         let task = self.threads[thread].task;
         let there = || seen.ok_or("it waits, and must not");
         match op {
-            ObjectOp::Map(name, place, offset) => {
-                self.map_object(task, (name, offset), place, there()?)
+            ObjectOp::Map(name, place, offset, rights) => {
+                self.map_object(task, (name, offset), (place, rights), there()?)
             }
             ObjectOp::Unmap((at, size)) => {
                 accept(answer(there()?)?)?;
@@ -237,7 +290,9 @@ impl Model {
                 self.leave_objects();
                 Ok(())
             }
-            ObjectOp::Load(access) => self.access_object(thread, access, seen),
+            ObjectOp::Load(access) | ObjectOp::Store(access) => {
+                self.access_object(thread, access, seen)
+            }
         }
     }
 
@@ -246,7 +301,7 @@ impl Model {
         &mut self,
         task: TaskId,
         (name, offset): (Name, u64),
-        (at, size): Bytes,
+        ((at, size), rights): (Bytes, u32),
         seen: &Seen,
     ) -> Verdict {
         let mut wrong = Vec::new();
@@ -283,19 +338,25 @@ impl Model {
         value(answer(seen)?, at)?;
         let object = match self.object_at(port) {
             Some(object) => object,
-            None => self.make_object(port),
+            None => self.make_object(task, port),
         };
         for (page, number) in pages.zip(offset / PAGE_SIZE..) {
             let shown = Shown {
                 object,
                 page: number,
+                rights,
             };
             self.objects.shown.insert((task, page), shown);
         }
         Ok(())
     }
 
-    fn make_object(&mut self, port: PortId) -> ObjectId {
+    /// The pager pays for what is its own; while nobody can receive at the port, who maps it.
+    fn make_object(&mut self, task: TaskId, port: PortId) -> ObjectId {
+        let payer = match self.ports[port].holder {
+            Holder::Task(pager) => pager,
+            _ => task,
+        };
         let [control, name] = [(); 2].map(|()| self.new_port(Holder::Kernel));
         self.objects.all.push(Object {
             port,
@@ -303,12 +364,13 @@ impl Model {
             name,
             life: Life::Told,
             attributes: [0; 2],
+            payer,
             pages: BTreeMap::new(),
             requests: BTreeMap::new(),
         });
         let rights = [control, name].map(Carried::Send);
         let id = <dyn MemoryObject>::INIT.id;
-        self.tell_pager(port, (id, vec![PAGE_SIZE]), rights.to_vec());
+        self.tell_pager(port, (id, vec![PAGE_SIZE]), (rights.to_vec(), None));
         self.objects.all.len() - 1
     }
 
@@ -316,8 +378,10 @@ impl Model {
         &mut self,
         port: PortId,
         (id, words): (i32, Vec<u64>),
-        rights: Vec<Carried>,
+        (rights, memory): (Vec<Carried>, Option<Vec<u8>>),
     ) {
+        let carried = rights.iter().map(|_| Part::Right);
+        let memory = memory.map(|bytes| Part::Memory(bytes, 0));
         let message = Message {
             batch: self.batch,
             // It comes in the order of what tasks send.
@@ -328,35 +392,37 @@ impl Model {
             data: None,
             remote: Carried::Null,
             local: Carried::Null,
-            parts: vec![Part::Right; rights.len()],
+            parts: carried.chain(memory).collect(),
             rights,
         };
         self.push(port, message);
     }
 
     /// O-02, O-03, V-11: what lies at an address. `failed`: a page that cannot be had.
-    fn find_page(&self, task: TaskId, at: u64, failed: Option<(ObjectId, u64)>) -> Found {
-        let Some(shown) = self.objects.shown.get(&(task, at)) else {
+    fn find_page(&self, task: TaskId, access: &Access, failed: Option<(ObjectId, u64)>) -> Found {
+        let Some(shown) = self.objects.shown.get(&(task, access.at)) else {
             return Found::Trouble(Code::InvalidAddress);
         };
+        if shown.rights & access.right() == 0 {
+            return Found::Trouble(Code::ProtectionFailure);
+        }
         let object = &self.objects.all[shown.object];
         let place = (shown.object, shown.page);
-        match object.pages.contains_key(&shown.page) {
-            true => Found::Page(place.0, place.1),
-            false if object.life == Life::Dead || failed == Some(place) => {
+        match object.pages.get(&shown.page) {
+            Some(page) if page.lock & access.right() == 0 => Found::Page(place.0, place.1),
+            _ if object.life == Life::Dead || failed == Some(place) => {
                 Found::Trouble(Code::MemoryError)
             }
-            false => Found::Nothing(place.0, place.1),
+            Some(_) => Found::Locked(place.0, place.1),
+            None => Found::Nothing(place.0, place.1),
         }
     }
 
     fn access_object(&mut self, thread: ThreadId, access: Access, seen: Option<&Seen>) -> Verdict {
-        match (
-            self.find_page(self.threads[thread].task, access.at, None),
-            seen,
-        ) {
+        let found = self.find_page(self.threads[thread].task, &access, None);
+        match (found, seen) {
             (Found::Page(object, page), Some(seen)) => {
-                value(answer(seen)?, self.objects.all[object].pages[&page])
+                self.touch_page((object, page), access.number, seen)
             }
             (Found::Page(..), None) => Err("it waits, and must not".into()),
             (_, Some(seen)) => Err(format!("it must wait, and came back with {seen:x?}")),
@@ -367,12 +433,33 @@ impl Model {
         }
     }
 
+    fn touch_page(
+        &mut self,
+        (object, page): (ObjectId, u64),
+        number: Option<u64>,
+        seen: &Seen,
+    ) -> Verdict {
+        let pages = &mut self.objects.all[object].pages;
+        let content = pages.get_mut(&page).ok_or("the page is not there")?;
+        if let Some(number) = number {
+            content.number = number;
+            content.is_dirty = true;
+            return accept(answer(seen)?);
+        }
+        value(answer(seen)?, content.number)
+    }
+
     /// A thread waits for a page, or has an exception.
     fn go_without(&mut self, thread: ThreadId, access: Access, found: &Found) {
         match *found {
             Found::Page(..) => {}
-            Found::Nothing(object, page) => {
-                let asks = (protection::READ, self.threads[thread].task);
+            Found::Nothing(object, page) | Found::Locked(object, page) => {
+                let asks = Request {
+                    unlocks: matches!(found, Found::Locked(..)),
+                    access: access.right(),
+                    wanted: access.right(),
+                    payer: self.threads[thread].task,
+                };
                 self.ask_for(object, page, asks);
                 let turn = Turn::Waits(object, page);
                 self.threads[thread].state = State::Paging(Box::new(Paging { access, turn }));
@@ -385,9 +472,10 @@ impl Model {
     }
 
     /// O-03: a page is asked for once. Nothing is asked before the pager is ready.
-    fn ask_for(&mut self, object: ObjectId, page: u64, asks: (u32, TaskId)) {
+    fn ask_for(&mut self, object: ObjectId, page: u64, asks: Request) {
         let here = &mut self.objects.all[object];
-        if here.requests.contains_key(&page) {
+        if let Some(known) = here.requests.get_mut(&page) {
+            known.wanted |= asks.wanted;
             return;
         }
         here.requests.insert(page, asks);
@@ -398,8 +486,8 @@ impl Model {
 
     /// The pager is ready. Who asked before pays for the message: who has ended asks nothing, and who waits with it asks again.
     pub(super) fn send_requests(&mut self, object: ObjectId) {
-        for (page, (_, payer)) in self.objects.all[object].requests.clone() {
-            match self.is_over(payer) {
+        for (page, request) in self.objects.all[object].requests.clone() {
+            match self.is_over(request.payer) {
                 true => self.answer_request((object, page), Had::Maybe),
                 false => self.send_request(object, page),
             }
@@ -408,9 +496,13 @@ impl Model {
 
     fn send_request(&mut self, object: ObjectId, page: u64) {
         let here = &self.objects.all[object];
-        let words = [page * PAGE_SIZE, PAGE_SIZE, here.requests[&page].0.into()];
-        let id = <dyn MemoryObject>::DATA_REQUEST.id;
-        self.tell_pager(here.port, (id, words.to_vec()), Vec::new());
+        let request = here.requests[&page];
+        let words = [page * PAGE_SIZE, PAGE_SIZE, request.access.into()];
+        let id = match request.unlocks {
+            true => <dyn MemoryObject>::DATA_UNLOCK.id,
+            false => <dyn MemoryObject>::DATA_REQUEST.id,
+        };
+        self.tell_pager(here.port, (id, words.to_vec()), (Vec::new(), None));
     }
 
     /// Who waits for a page tries again. `had`: whether it may be there.
@@ -449,7 +541,7 @@ impl Model {
             Turn::Fails(object, page) => Some((object, page)),
             _ => None,
         };
-        let found = self.find_page(self.threads[thread].task, paging.access.at, failed);
+        let found = self.find_page(self.threads[thread].task, &paging.access, failed);
         self.go_without(thread, paging.access, &found);
         self.ask_on();
     }
@@ -483,6 +575,9 @@ impl Model {
 
     fn end_object(&mut self, object: ObjectId) {
         self.unsettled = true;
+        if !self.return_all(object) {
+            return;
+        }
         self.fail_requests(object);
         let here = &mut self.objects.all[object];
         here.life = Life::Over;
@@ -496,8 +591,75 @@ impl Model {
         self.objects.leaving.insert(name, Code::MigBadId);
         let id = <dyn MemoryObject>::TERMINATE.id;
         let rights = ports.map(Carried::Receive).to_vec();
-        self.tell_pager(port, (id, Vec::new()), rights);
+        self.tell_pager(port, (id, Vec::new()), (rights, None));
         self.discard(Carried::Send(port));
+    }
+
+    /// O-04: what was written comes back, and what is precious, before an object ends; `false`: not all of it has room at the port.
+    fn return_all(&mut self, object: ObjectId) -> bool {
+        const ROOM: usize = 16;
+        let here = &self.objects.all[object];
+        let keeps = here.attributes[1] != copy_strategy::TEMPORARY && here.life == Life::Ready;
+        let (port, payer) = (here.port, here.payer);
+        loop {
+            let here = &self.objects.all[object];
+            let goes = |page: &Content| keeps && (page.is_dirty || page.is_precious);
+            let first = here.pages.iter().find(|(_, content)| goes(content));
+            let Some((first, like)) = first.map(|(first, content)| (*first, *content)) else {
+                return true;
+            };
+            if self.ports[port].queue.len() >= ROOM || self.is_over(payer) {
+                return false;
+            }
+            let run = (first..).take_while(|page| {
+                let content = here.pages.get(page);
+                content.is_some_and(|content| {
+                    let same = (content.is_dirty, content.lock) == (like.is_dirty, like.lock);
+                    goes(content) && same
+                })
+            });
+            let run: Vec<u64> = run.collect();
+            self.return_pages(object, &run, 0);
+            for page in run {
+                self.objects.all[object].pages.remove(&page);
+            }
+        }
+    }
+
+    /// Pages that lie one behind the other, and were all written or all not, come back in one message.
+    pub(super) fn return_pages(&mut self, object: ObjectId, pages: &[u64], kept: u64) {
+        let here = &self.objects.all[object];
+        let mut bytes = Vec::new();
+        for page in pages {
+            bytes.extend(here.pages[page].number.to_le_bytes());
+            bytes.resize(bytes.len().next_multiple_of(PAGE_SIZE as usize), 0);
+        }
+        let dirty = here.pages[&pages[0]].is_dirty.into();
+        let words = vec![pages[0] * PAGE_SIZE, dirty, kept];
+        let id = <dyn MemoryObject>::DATA_RETURN.id;
+        self.tell_pager(here.port, (id, words), (Vec::new(), Some(bytes)));
+    }
+
+    /// O-05: who waits for an access to a page that its lock allows now goes on.
+    pub(super) fn admit_waiting(&mut self, object: ObjectId, page: u64) {
+        let here = &self.objects.all[object];
+        let lock = here.pages.get(&page).map_or(0, |content| content.lock);
+        let request = here.requests.get(&page);
+        if request.is_some_and(|request| request.unlocks && request.wanted & !lock != 0) {
+            self.answer_request((object, page), Had::Maybe);
+        }
+    }
+
+    /// Whether a page can be paid for.
+    pub(super) fn can_pay(&self, object: ObjectId) -> bool {
+        !self.is_over(self.objects.all[object].payer)
+    }
+
+    /// A message has left a port: what waited for room there goes on.
+    pub(super) fn go_on_ending(&mut self, port: PortId) {
+        if self.object_at(port).is_some() {
+            self.leave_objects();
+        }
     }
 
     fn fail_requests(&mut self, object: ObjectId) {

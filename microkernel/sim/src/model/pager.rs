@@ -3,11 +3,11 @@
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
-use abi::vm::copy_strategy;
+use abi::vm::{copy_strategy, protection, returns};
 
 use super::control::answer;
 use super::names::refuse;
-use super::objects::{Had, Life, ObjectId};
+use super::objects::{Content, Had, Life, ObjectId};
 use super::vm::settled;
 use super::{Bytes, Entry, Holder, Model, PortId, Seen, TaskId, Verdict};
 
@@ -40,6 +40,8 @@ pub enum PagerOp {
     Unavailable(Bytes),
     /// `data_error`.
     Error(Bytes),
+    /// `lock_request`: which pages come back, whether all go, and the lock.
+    Lock(Bytes, [u32; 3]),
     /// `destroy`.
     Destroy,
 }
@@ -49,6 +51,8 @@ pub enum PagerOp {
 pub struct Known {
     /// The control port, or the name port.
     pub name: Name,
+    /// Whether it is the control port.
+    pub is_control: bool,
     /// Whether the pager has said that it is ready.
     pub is_ready: bool,
     /// Pages that it was asked for.
@@ -75,6 +79,7 @@ impl Model {
             let object = &self.objects.all[self.object_of(*port)?];
             Some(Known {
                 name: *name,
+                is_control: object.control == *port,
                 is_ready: object.life == Life::Ready,
                 asked: object.requests.keys().copied().collect(),
             })
@@ -135,6 +140,7 @@ impl Model {
                 }
                 Ok(())
             }
+            PagerOp::Lock(range, order) => self.lock(object, (range, order), (wrong, seen)),
             PagerOp::Destroy => {
                 settled(answer(seen)?, &[])?;
                 self.abandon_object(object);
@@ -196,17 +202,81 @@ impl Model {
             .zip(supply.number..)
         {
             let page = at / PAGE_SIZE;
-            let pages = &mut self.objects.all[object].pages;
-            if pages.contains_key(&page) {
+            if self.objects.all[object].pages.contains_key(&page) {
                 expected = [Code::MemoryPresent.0.into(), at];
                 break;
             }
-            pages.insert(page, number);
+            if !self.can_pay(object) {
+                expected = [Code::ResourceShortage.0.into(), at];
+                self.answer_request((object, page), Had::Not);
+                break;
+            }
+            let content = Content {
+                number,
+                lock: supply.lock,
+                is_dirty: false,
+                is_precious: supply.precious == 1,
+            };
+            self.objects.all[object].pages.insert(page, content);
             self.answer_request((object, page), Had::Maybe);
         }
         match [result, stopped] == expected {
             true => Ok(()),
             false => Err(format!("{expected:x?} expected, not {seen:x?}")),
+        }
+    }
+
+    /// O-05.
+    fn lock(
+        &mut self,
+        object: ObjectId,
+        (range, order): (Bytes, [u32; 3]),
+        (mut wrong, seen): (Vec<Code>, &Seen),
+    ) -> Verdict {
+        let [back, flush, lock] = order;
+        if !is_whole(range) || back > returns::ALL || flush > 1 || lock > protection::NO_CHANGE {
+            wrong.push(Code::InvalidArgument);
+        }
+        if settled(answer(seen)?, &wrong)? {
+            self.lock_pages(object, range, order);
+        }
+        Ok(())
+    }
+
+    fn lock_pages(
+        &mut self,
+        object: ObjectId,
+        (offset, size): Bytes,
+        [back, flush, lock]: [u32; 3],
+    ) {
+        let range = offset / PAGE_SIZE..(offset + size) / PAGE_SIZE;
+        let there = self.objects.all[object].pages.range(range);
+        let there: Vec<(u64, Content)> = there.map(|(page, content)| (*page, *content)).collect();
+        let comes = |content: &Content| match back {
+            returns::NONE => false,
+            returns::DIRTY => content.is_dirty,
+            _ => content.is_dirty || content.is_precious,
+        };
+        let coming: Vec<_> = there.iter().filter(|(_, content)| comes(content)).collect();
+        let runs =
+            coming.chunk_by(|(a, one), (b, other)| a + 1 == *b && one.is_dirty == other.is_dirty);
+        for run in runs {
+            let pages: Vec<u64> = run.iter().map(|(page, _)| *page).collect();
+            self.return_pages(object, &pages, u64::from(flush == 0));
+        }
+        for (page, content) in there {
+            let pages = &mut self.objects.all[object].pages;
+            if flush == 1 {
+                pages.remove(&page);
+            } else if let Some(here) = pages.get_mut(&page) {
+                if comes(&content) {
+                    (here.is_dirty, here.is_precious) = (false, false);
+                }
+                if lock != protection::NO_CHANGE {
+                    here.lock = lock;
+                }
+            }
+            self.admit_waiting(object, page);
         }
     }
 
@@ -217,8 +287,9 @@ impl Model {
         let asked: Vec<u64> = asked.map(|(page, _)| *page).collect();
         for page in asked {
             let had = match op {
+                PagerOp::Unavailable(_) if !self.can_pay(object) => Had::Not,
                 PagerOp::Unavailable(_) => {
-                    self.objects.all[object].pages.entry(page).or_insert(0);
+                    self.objects.all[object].pages.entry(page).or_default();
                     Had::Maybe
                 }
                 _ => Had::Not,

@@ -177,6 +177,7 @@ impl Model {
             self.discard(message.remote);
         }
         self.admit(port);
+        self.go_on_ending(port);
         if let Source::Reply(_) = source {
             self.end_epoch(thread);
         }

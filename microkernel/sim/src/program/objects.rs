@@ -38,29 +38,29 @@ fn window() -> impl Iterator<Item = u64> {
 /// A trap's number and arguments.
 fn registers(op: ObjectOp) -> (i64, Vec<u64>) {
     match op {
-        ObjectOp::Map(name, (at, size), offset) => {
-            let now = u64::from(protection::READ) << map_flags::CURRENT_SHIFT;
+        ObjectOp::Map(name, (at, size), offset, rights) => {
+            let now = u64::from(rights) << map_flags::CURRENT_SHIFT;
             let most = u64::from(protection::ALL) << map_flags::MAXIMUM_SHIFT;
             let word = now | most | u64::from(inherit::NONE) << map_flags::INHERIT_SHIFT;
             (trap::VM_MAP, vec![name.0.into(), at, size, offset, word])
         }
         ObjectOp::Unmap((at, size)) => (trap::VM_DEALLOCATE, vec![at, size]),
-        ObjectOp::Load(_) => unreachable!("no trap: {op:?}"),
+        ObjectOp::Load(_) | ObjectOp::Store(_) => unreachable!("no trap: {op:?}"),
     }
 }
 
 impl World {
     /// The registers that an access is made with.
     pub(super) fn note_registers(&mut self, thread: ThreadId, op: &mut ObjectOp) {
-        if let ObjectOp::Load(access) = op {
+        if let Some(access) = op.access() {
             self.sim.until_runs(self.threads[thread].0);
             access.registers = self.registers_of(thread);
         }
     }
 
-    pub(super) fn object(&mut self, thread: ThreadId, op: ObjectOp) -> Option<Seen> {
+    pub(super) fn object(&mut self, thread: ThreadId, mut op: ObjectOp) -> Option<Seen> {
         let frame = self.threads[thread].0;
-        let ObjectOp::Load(access) = op else {
+        let Some(access) = op.access().copied() else {
             let (number, arguments) = registers(op);
             let mut user = self.sim.on(frame);
             let answer = user.start(number, &arguments);
@@ -76,9 +76,12 @@ impl World {
     fn try_access(&mut self, frame: FrameIndex, access: Access) -> Option<Seen> {
         let cpu = self.sim.until_runs(frame);
         let mut bytes = [0; 8];
-        let read = self.sim.read(cpu, access.at, &mut bytes);
+        let done = match access.number {
+            Some(number) => self.sim.write(cpu, access.at, &number.to_le_bytes()),
+            None => self.sim.read(cpu, access.at, &mut bytes),
+        };
         let number = u64::from_le_bytes(bytes);
-        read.ok().map(|()| Seen::Trap(KernReturn::Success, number))
+        done.ok().map(|()| Seen::Trap(KernReturn::Success, number))
     }
 
     /// A thread that needed a page is in user mode again: it tries once more, and waits again if that fails.
@@ -108,8 +111,9 @@ impl World {
     pub(super) fn audit_objects(&mut self, thread: ThreadId) -> Verdict {
         let task = self.threads[thread].1;
         for at in window() {
-            if self.model.prospect(task, at) == Some(Prospect::Done) {
-                let mut op = load(at);
+            let access = load(at);
+            if self.model.prospect(task, &access) == Some(Prospect::Done) {
+                let mut op = ObjectOp::Load(access);
                 self.note_registers(thread, &mut op);
                 self.perform(thread, &Op::Object(op))?;
             }
@@ -126,9 +130,12 @@ impl World {
     }
 }
 
-fn load(at: u64) -> ObjectOp {
-    let registers = [0; 20];
-    ObjectOp::Load(Access { at, registers })
+fn load(at: u64) -> Access {
+    Access {
+        at,
+        number: None,
+        registers: [0; 20],
+    }
 }
 
 impl Names<'_> {
@@ -170,6 +177,12 @@ impl Names<'_> {
         (OBJECTS + first * PAGE_SIZE, count * PAGE_SIZE)
     }
 
+    /// Whether the task has mapped nothing there.
+    fn is_free(&self, (at, size): (u64, u64)) -> bool {
+        let mut pages = (at..at + size).step_by(PAGE_SIZE as usize);
+        pages.all(|at| self.model.prospect(self.task, &load(at)).is_none())
+    }
+
     fn map_object(&mut self) -> Op {
         let mut live = self.live();
         let many = self.model.objects() >= FEW;
@@ -177,9 +190,15 @@ impl Names<'_> {
             Some(is_one) => is_one || !many,
             None => false,
         });
-        let (at, size) = self.shown_pages();
+        let (mut at, mut size) = self.shown_pages();
+        for _ in 0..3 {
+            if self.is_free((at, size)) {
+                break;
+            }
+            (at, size) = self.shown_pages();
+        }
         let pages = (at..at + size).step_by(PAGE_SIZE as usize);
-        let count = pages.clone().count() as u64;
+        let count = pages.count() as u64;
         let most = LARGEST - count.min(LARGEST);
         let mut offset = self.rng.below(most as usize + 1) as u64 * PAGE_SIZE;
         let mut name = match live.is_empty() {
@@ -198,17 +217,14 @@ impl Names<'_> {
         }
         // What was made for a mapping that cannot be would end at once.
         if self.model.is_object(self.task, name) != Some(true) {
-            let task = self.task;
-            let taken = pages
-                .clone()
-                .any(|at| self.model.prospect(task, at).is_some());
-            if taken {
+            if !self.is_free((at, size)) {
                 return Op::Object(ObjectOp::Unmap((at, size)));
             }
         } else if self.rng.one_in(12) {
             offset = self.rng.pick(&[1, u64::MAX - 4095]);
         }
-        Op::Object(ObjectOp::Map(name, (at, size), offset))
+        let rights = self.rng.pick(&[1, 3, 3, 3]);
+        Op::Object(ObjectOp::Map(name, (at, size), offset, rights))
     }
 
     /// A look at a page that the task maps: one that its thread may make.
@@ -216,13 +232,18 @@ impl Names<'_> {
         let foolhardy = self.rng.one_in(16);
         let may_fail = self.task != 0 && (foolhardy || self.model.minds_bad_memory(self.thread));
         let may_wait = self.task != 0 && patience == Patience::MayWait;
-        let may = |at: &u64| match self.model.prospect(self.task, *at) {
+        let number = self.rng.one_in(2).then(|| self.rng.word());
+        let accesses = window().map(|at| Access { number, ..load(at) });
+        let may = |access: &Access| match self.model.prospect(self.task, access) {
             None => false,
             Some(Prospect::Done) => true,
             Some(Prospect::Waits) => may_wait,
             Some(Prospect::Fails) => may_fail,
         };
-        let pages: Vec<u64> = window().filter(may).collect();
-        (!pages.is_empty()).then(|| load(self.rng.pick(&pages)))
+        let accesses: Vec<Access> = accesses.filter(may).collect();
+        (!accesses.is_empty()).then(|| match number {
+            Some(_) => ObjectOp::Store(self.rng.pick(&accesses)),
+            None => ObjectOp::Load(self.rng.pick(&accesses)),
+        })
     }
 }

@@ -23,7 +23,9 @@ const ODD: [Bytes; 6] = [
 impl Names<'_> {
     /// Something that a pager says, if the task has a memory object to speak of.
     pub(super) fn pager(&mut self) -> Option<Op> {
-        let known = self.model.known_objects(self.task);
+        let mut known = self.model.known_objects(self.task);
+        let other = self.rng.one_in(10);
+        known.retain(|of| of.is_control != other);
         let asked: Vec<&Known> = known.iter().filter(|of| !of.asked.is_empty()).collect();
         let of = match asked.is_empty() || self.rng.one_in(4) {
             true if known.is_empty() => return None,
@@ -35,29 +37,38 @@ impl Names<'_> {
             let stays = self.rng.pick(&[0, 0, 0, 0, 1, 2]);
             return Some(Op::Pager(of.name, PagerOp::SetAttributes(stays, strategy)));
         }
-        let range = self.page_range(of);
-        let op = match self.rng.below(24) {
+        let is_odd = self.rng.one_in(6);
+        let (range, kind) = match is_odd {
+            true => (self.rng.pick(&ODD), self.rng.pick(&[3, 6, 9, 14])),
+            false => (self.page_range(of), self.rng.below(24)),
+        };
+        let op = match kind {
             0 | 1 => PagerOp::Attributes,
             2 => PagerOp::SetAttributes(self.rng.below(2) as u32, 2),
             3..6 => PagerOp::Unavailable(range),
             6..8 => PagerOp::Error(range),
             8 if self.rng.one_in(2) => PagerOp::Destroy,
+            9..14 => PagerOp::Lock(range, self.order()),
             // Messages carry so much.
             _ => PagerOp::Supply(Supply {
                 range,
                 number: self.rng.word() >> 8,
-                lock: self.rng.pick(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 8]),
-                precious: self.rng.pick(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 2]),
+                lock: self.rng.pick(&[0, 0, 0, 0, 0, 2, 2, 3, 7, 8]),
+                precious: self.rng.pick(&[0, 0, 0, 0, 0, 0, 1, 1, 1, 2]),
             }),
         };
         Some(Op::Pager(of.name, op))
     }
 
+    /// What is to be done with pages: which come back, whether all go, and the lock.
+    fn order(&mut self) -> [u32; 3] {
+        let back = self.rng.pick(&[0, 0, 1, 1, 1, 2, 2, 2, 2, 3]);
+        let flush = self.rng.pick(&[0, 0, 0, 0, 1, 1, 1, 2]);
+        [back, flush, self.rng.pick(&[0, 0, 0, 2, 3, 7, 8, 8, 9])]
+    }
+
     /// Pages of a memory object, mostly some that its pager was asked for.
     fn page_range(&mut self, of: &Known) -> Bytes {
-        if self.rng.one_in(10) {
-            return self.rng.pick(&ODD);
-        }
         let first = match of.asked.is_empty() || self.rng.one_in(3) {
             true => self.rng.below(LARGEST as usize) as u64,
             false => self.rng.pick(&of.asked),
@@ -97,6 +108,11 @@ impl World {
             PagerOp::Error((at, size)) => {
                 let id = <dyn MemoryControl>::DATA_ERROR.id;
                 self.plain_call(thread, &call(id, [at, size, 5]))
+            }
+            PagerOp::Lock((at, size), [back, flush, lock]) => {
+                let words = [at, size, back.into(), flush.into(), lock.into(), 0];
+                let request = Request::call(name).id(<dyn MemoryControl>::LOCK_REQUEST.id);
+                self.plain_call(thread, &request.words(words))
             }
             PagerOp::Destroy => {
                 self.plain_call(thread, &call(<dyn MemoryControl>::DESTROY.id, [0; 3]))

@@ -10,6 +10,7 @@ use abi::message::descriptor;
 use abi::names::{Name, disposition};
 use abi::notify::pending;
 use abi::registers::options;
+use interfaces::memory_object::MemoryObject;
 
 use crate::message::{Body, Reply, Request};
 use crate::model::{Op, REQUEST, Seen, Subject, VmCall};
@@ -138,7 +139,21 @@ pub(super) fn brought(seen: &Seen) -> Vec<(String, Outcome)> {
     let fires = reply.id == pending::INTERRUPT && reply.code == MessageReturn::Success;
     let all = kinds(reply.body.as_ref()).chain(fires.then_some("Interrupt"));
     let rows = all.map(|kind| (format!("Receive{kind}"), Outcome::Done));
-    rows.chain(told(reply)).collect()
+    rows.chain(told(reply)).chain(paged(reply)).collect()
+}
+
+/// What a pager was told.
+fn paged(reply: &Reply) -> Option<(String, Outcome)> {
+    let call = match reply.id {
+        _ if reply.code != MessageReturn::Success => return None,
+        id if id == <dyn MemoryObject>::INIT.id => "ReceiveInit",
+        id if id == <dyn MemoryObject>::TERMINATE.id => "ReceiveTerminate",
+        id if id == <dyn MemoryObject>::DATA_REQUEST.id => "ReceiveDataRequest",
+        id if id == <dyn MemoryObject>::DATA_UNLOCK.id => "ReceiveDataUnlock",
+        id if id == <dyn MemoryObject>::DATA_RETURN.id => "ReceiveDataReturn",
+        _ => return None,
+    };
+    Some((call.into(), Outcome::Done))
 }
 
 /// What a clock told.
