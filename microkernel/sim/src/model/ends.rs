@@ -166,6 +166,32 @@ impl Model {
         self.unmap_objects(task);
     }
 
+    /// Tasks end that nobody can reach and none of whose threads can run again.
+    pub fn end_deserted(&mut self) {
+        let is_deserted = |model: &Self, task: &TaskId| model.is_deserted(*task);
+        while let Some(task) = (0..self.tasks.len()).find(|task| is_deserted(self, task)) {
+            self.end_task(task);
+        }
+    }
+
+    /// A task's rights to itself do not count.
+    fn is_deserted(&self, task: TaskId) -> bool {
+        let port = self.tasks[task].port;
+        let stays = |thread: &ThreadId| {
+            self.is_stopped(*thread) && self.send_rights(self.threads[*thread].port) == 0
+        };
+        if !self.is_alive(port) || !self.threads_of(task).iter().all(stays) {
+            return false;
+        }
+        let mut without = self.clone();
+        without.tasks[task].names.clear();
+        without.tasks[task].kept.clear();
+        without
+            .handlers
+            .retain(|(owner, _), _| *owner != Owner::Task(task));
+        without.send_rights(port) == 0
+    }
+
     /// A thread ends. Answered are messages on their way from or to it, whose rights are its task's.
     fn end_thread(&mut self, thread: ThreadId) -> Vec<Message> {
         self.unsettled = true;

@@ -15,6 +15,7 @@ mod futex;
 mod generate;
 mod held;
 mod host;
+mod last;
 mod lasting;
 mod machine;
 mod objects;

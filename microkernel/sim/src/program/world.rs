@@ -79,7 +79,7 @@ pub struct World {
     pub(super) tasks: Vec<microkernel::base::ids::TaskId>,
     /// What there was before the program and the other tasks.
     baseline: Baseline,
-    theme: Theme,
+    pub(super) setup: Setup,
 }
 
 /// Names that the first task has from the start.
@@ -112,14 +112,14 @@ impl Selves {
 
 /// What must be the same again when everything has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Baseline {
+pub(super) struct Baseline {
     census: Census,
     pages: u64,
     spaces: usize,
 }
 
 impl Baseline {
-    fn of(sim: &Sim) -> Self {
+    pub(super) fn of(sim: &Sim) -> Self {
         let machine = &sim.machine;
         Self {
             census: sim.kernel.census(),
@@ -192,7 +192,7 @@ impl World {
             others: Vec::new(),
             tasks: kernel_tasks,
             baseline,
-            theme: setup.theme,
+            setup: *setup,
         };
         world.introduce(setup.tasks);
         world.acquaint(setup.tasks);
@@ -321,7 +321,10 @@ impl World {
         }
         self.audit()?;
         self.outcome.surface = self.sim.surface.clone();
-        self.end()
+        match self.ends_first_task() {
+            true => self.end_first(),
+            false => self.end(),
+        }
     }
 
     fn step(&mut self, step: Step) -> Verdict {
@@ -343,7 +346,7 @@ impl World {
         let mut op = generate::op(
             &self.model,
             thread,
-            (self.theme, patience),
+            (self.setup.theme, patience),
             &mut Rng::new(step.seed),
         );
         if let Op::Raise(trouble, registers) = &mut op {
@@ -642,7 +645,7 @@ impl World {
     }
 
     /// Compares all names, counts and attributes.
-    fn audit(&mut self) -> Verdict {
+    pub(super) fn audit(&mut self) -> Verdict {
         for thread in 0..self.threads.len() {
             let task = self.threads[thread].1;
             if !self.model.may_act(thread) {
