@@ -4,8 +4,9 @@ use abi::kern_return::{KernReturn, MessageReturn as Code};
 use abi::names::{Name, disposition, port_type, right};
 use abi::notify;
 use abi::registers::{ReplyKind, options};
+use abi::transport::REPLY_OFFSET;
 use abi::trap::attribute;
-use sim::{Request, Sim, User};
+use sim::{Path, Request, Sim, User};
 
 fn pass(me: &mut User<'_>, name: Name, how: u8) -> Name {
     let port = me.port();
@@ -506,6 +507,58 @@ fn a_message_that_is_too_large_stays_or_goes_as_asked() {
     assert_eq!(me.attribute(port, attribute::MESSAGE_COUNT), Ok(2));
     assert_eq!(me.poll(port).code, Code::ReceiveTooLarge);
     assert_eq!(me.poll(port).id, 5, "the large one is gone");
+}
+
+// covers: M-33
+#[test]
+fn an_answer_that_is_looked_at_ends_with_its_call() {
+    let (mut sim, first) = Sim::single();
+    let mut me = sim.on(first);
+    let task = me
+        .trap(abi::trap::TASK_SELF, &[])
+        .map(|name| Name(name as u32));
+    let call = |id| Request::call(task.unwrap()).id(id);
+    let looked = me.message(&call(1).with(options::PEEK));
+    let seen = (looked.code, looked.id, looked.local);
+    assert_eq!(seen, (Code::Success, 1 + REPLY_OFFSET, Name::NULL));
+    for id in 2..5 {
+        assert_eq!(
+            me.message(&call(id)).id,
+            id + REPLY_OFFSET,
+            "its own answer"
+        );
+    }
+}
+
+// covers: M-33
+#[test]
+fn an_answer_that_is_too_large_ends_with_its_call() {
+    for path in [Path::Fast, Path::Slow] {
+        let mut sim = Sim::boot(sim::Config {
+            path,
+            ..sim::Config::default()
+        });
+        let first = sim.first();
+        let server = sim.add_thread(first);
+        sim.on(server).register_buffer();
+        let port = sim.on(first).port();
+        let call = |id| Request::call(port).id(id);
+        let large = call(1).with(options::RECEIVE_LARGE);
+        assert!(sim.on(first).start_message(&large).is_none());
+        assert_eq!(sim.on(server).poll(port).id, 1);
+        let answer = Request::reply().data(b"many words");
+        assert_eq!(sim.on(server).message(&answer).code, Code::Success);
+        let large = sim.on(first).finish_message();
+        assert_eq!(large.code, Code::ReceiveTooLarge);
+        assert_eq!(large.shape.size(), 10, "what it would have taken");
+        for id in 2..5 {
+            assert!(sim.on(first).start_message(&call(id)).is_none());
+            assert_eq!(sim.on(server).poll(port).id, id);
+            let answer = Request::reply().id(100 + id);
+            assert_eq!(sim.on(server).message(&answer).code, Code::Success);
+            assert_eq!(sim.on(first).finish_message().id, 100 + id);
+        }
+    }
 }
 
 // covers: F-06

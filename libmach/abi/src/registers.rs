@@ -20,7 +20,8 @@ pub mod options {
     pub const SEND: u32 = 0x1;
     /// Receive a message, after the send if there is one.
     pub const RECEIVE: u32 = 0x2;
-    /// A message too large for the buffer stays in the queue.
+    /// A message too large for the buffer stays in the queue; in the own reply object, which only a call receives from, it ends
+    /// with the call.
     pub const RECEIVE_LARGE: u32 = 0x4;
     /// The deadline in `r10` limits a wait on a full queue.
     pub const SEND_TIMEOUT: u32 = 0x10;
@@ -33,7 +34,7 @@ pub mod options {
     /// `thread_abort` ends the receive with `ReceiveInterrupted` instead of libmach repeating it.
     pub const RECEIVE_INTERRUPT: u32 = 0x400;
     /// Report that a message is there (its id, the label and name of its port) without dequeuing it. What it would take to
-    /// receive it is asked by `mach_port_peek`, or by [`RECEIVE_LARGE`].
+    /// receive it is asked by `mach_port_peek`, or by [`RECEIVE_LARGE`]. In the own reply object it ends with the call.
     pub const PEEK: u32 = 0x1000;
     /// Every bit that an option may be.
     pub const ALL: u32 = SEND

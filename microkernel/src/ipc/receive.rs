@@ -188,14 +188,26 @@ impl Ipc {
         let flags = record.map_or(Flags::empty(), |thread| thread.flags);
         if flags.contains(Flags::PEEK) {
             self.peek(cx, thread, port);
+            self.end_left(cx, thread, port);
             return None;
         }
         if flags.contains(Flags::RECEIVE_LARGE) && self.refuses_large(cx, thread, port) {
+            self.end_left(cx, thread, port);
             return None;
         }
         let message = self.take_for(cx, thread, port)?;
         self.take_in(cx, thread, message);
         Some(port)
+    }
+
+    /// An answer that a call leaves where it is ends with the call: no other receive could fetch it, and a later call must not
+    /// take it for its own.
+    #[cold]
+    fn end_left<M: Machine>(&mut self, cx: &mut Context<'_, M>, thread: ThreadId, port: PortId) {
+        let kind = self.ports.get(port).map(|port| port.kind);
+        if let Some(Kind::Reply(_)) = kind {
+            self.end_epoch(cx, thread);
+        }
     }
 
     /// Delivers a message whose data is its own, or begins to if it has more rights than one step brings.
