@@ -2,6 +2,7 @@
 //! and the buffer that such a message needs.
 
 use abi::kern_return::{KernReturn, MessageReturn as Code};
+use abi::names::Name;
 use abi::registers::{Shape, options};
 
 use super::message::expect;
@@ -92,8 +93,13 @@ impl Model {
 
     /// A message is shown that may come next, and stays. One that is too large shows how large.
     pub(super) fn look(&self, thread: ThreadId, source: Source, reply: &Reply) -> Verdict {
-        let port = self.receive_right(self.threads[thread].task, reply.local);
-        let port = port.filter(|port| self.covers(source, *port));
+        let port = match source {
+            // A reply object has neither name nor label.
+            Source::Reply(port) => Some(port).filter(|_| reply.local == Name::NULL),
+            _ => self
+                .receive_right(self.threads[thread].task, reply.local)
+                .filter(|port| self.covers(source, *port)),
+        };
         let port = port.ok_or("it shows a port that was not asked for")?;
         let state = &self.ports[port];
         let label = state.label.unwrap_or(reply.local.0.into());
@@ -123,12 +129,23 @@ impl Model {
         match want {
             Want::Peek => {
                 expect(Some(reply), &[Code::Success])?;
-                self.look(thread, source, reply)
+                self.look(thread, source, reply)?;
+                self.end_call(thread, source);
+                Ok(())
             }
             Want::TakeIfFits if reply.code == Code::ReceiveTooLarge => {
-                self.look(thread, source, reply)
+                self.look(thread, source, reply)?;
+                self.end_call(thread, source);
+                Ok(())
             }
             Want::Take | Want::TakeIfFits => self.deliver(thread, source, reply, from),
+        }
+    }
+
+    /// An answer that stays where it is stays for nobody: only a call receives it.
+    fn end_call(&mut self, thread: ThreadId, source: Source) {
+        if let Source::Reply(_) = source {
+            self.end_epoch(thread);
         }
     }
 

@@ -63,6 +63,14 @@ impl Model {
             .is_some_and(|port| !self.ports[port].queue.is_empty())
     }
 
+    /// Whether a message of the kernel's lies there.
+    pub fn has_news(&self, task: TaskId, name: Name) -> bool {
+        self.receive_right(task, name).is_some_and(|port| {
+            let mut queue = self.ports[port].queue.iter();
+            queue.any(|message| message.from_kernel)
+        })
+    }
+
     pub(super) fn source(&self, thread: ThreadId, request: &Request) -> Option<Source> {
         let thread = &self.threads[thread];
         if is_call(request) && request.receive == Name::NULL {

@@ -1,6 +1,7 @@
 //! Threads without a message buffer: what comes through one is too large for them.
 
 use abi::message::MIN_BUFFER;
+use abi::names::Name;
 use abi::registers::options;
 use abi::trap;
 use microkernel::machine::FrameIndex;
@@ -32,7 +33,18 @@ impl Names<'_> {
                 Op::Message(self.may_stay(poll))
             }
             _ => {
-                let mut request = self.message(patience);
+                let meets = patience == Patience::MayWait && self.rng.one_in(2);
+                let met = if meets { self.meet() } else { None };
+                let mut request = match met {
+                    Some(request) => {
+                        let request = self.worded(request);
+                        match self.rng.one_in(4) {
+                            true => self.may_stay(request),
+                            false => request.with(options::RECEIVE_LARGE),
+                        }
+                    }
+                    None => self.message(patience),
+                };
                 if !self.rng.one_in(4) {
                     request.body = None;
                 }
@@ -41,14 +53,15 @@ impl Names<'_> {
         }
     }
 
-    /// A receive that may leave the message where it is. An answer to a call stays for nobody.
+    /// A receive that may leave the message where it is; so may a call its answer, which ends then.
     pub(super) fn may_stay(&mut self, request: Request) -> Request {
         let often = if self.model.has_buffer(self.thread) {
             5
         } else {
             2
         };
-        match request.receive.is_valid() {
+        let calls = request.options & options::SEND != 0 && request.receive == Name::NULL;
+        match calls || request.receive.is_valid() {
             true if self.rng.one_in(often) => request.with(options::RECEIVE_LARGE),
             true if self.rng.one_in(4) => request.with(options::PEEK),
             _ => request,

@@ -67,7 +67,7 @@ impl Names<'_> {
         registers[RSP] = image::DATA;
         registers[RIP] = ENTRY;
         registers[FS_BASE..].fill(0);
-        if self.rng.one_in(4) {
+        if self.rng.one_in(3) {
             registers[RIP + self.rng.below(4)] = self.rng.pick(&[ENTRY, 1 << 47, u64::MAX]);
         }
         registers

@@ -88,7 +88,7 @@ pub(super) fn op(
     {
         return Op::Message(names.worded(request));
     }
-    match names.rng.below(173) {
+    match names.rng.below(175) {
         0..12 => names.create(),
         12..26 => names.release(),
         26..30 => names.look(),
@@ -120,7 +120,8 @@ pub(super) fn op(
         148..153 => names.device(),
         153..160 => names.vm(),
         160..166 => names.clocks(),
-        166.. => names.crowd(patience),
+        166..171 => names.crowd(patience),
+        171.. => names.buffer(),
         _ => Op::Message(names.message(patience)),
     }
 }
@@ -157,7 +158,7 @@ impl Names<'_> {
         }
     }
 
-    /// What somebody waits for, now and then: an answer, an interrupt, the next era.
+    /// What somebody waits for, now and then: an answer, an interrupt, what the kernel tells, the next era.
     fn awaited(&mut self) -> Option<Op> {
         if self.rng.one_in(4)
             && let Some(answer) = self.answer()
@@ -171,6 +172,11 @@ impl Names<'_> {
             && let Some(op) = self.drive()
         {
             return Some(op);
+        }
+        let mut news = self.live();
+        news.retain(|name| self.model.has_news(self.task, *name));
+        if !news.is_empty() && self.rng.one_in(16) {
+            return Some(Op::Message(Request::poll(self.rng.pick(&news))));
         }
         (self.model.awaits_era() && self.rng.one_in(24)).then_some(Op::Time(TimeOp::Pass))
     }
@@ -626,7 +632,7 @@ impl Names<'_> {
         self.limited(request, patience)
     }
 
-    fn worded(&mut self, request: Request) -> Request {
+    pub(super) fn worded(&mut self, request: Request) -> Request {
         let id = match self.model.is_kernel(self.task, request.remote.0) {
             true => REQUEST,
             // Others than those of the kernel's messages.

@@ -91,6 +91,15 @@ fn message(request: &Request) -> String {
         _ if has(options::RECEIVE_LARGE) => "ReceiveLarge",
         _ => "Receive",
     };
+    // What calls leave in the own reply object.
+    if phases == "SendReceive" && request.receive == Name::NULL {
+        if has(options::PEEK) {
+            return "CallPeek".into();
+        }
+        if has(options::RECEIVE_LARGE) {
+            return "CallLarge".into();
+        }
+    }
     let body = match &request.body {
         Some(_) => "Body",
         None => "",
@@ -212,7 +221,7 @@ pub(super) fn code(seen: &Seen) -> Option<String> {
 /// A wait of a call that its deadline has ended; of a message that is to be sent and then received, as one of its own kind.
 pub(super) fn late(call: &str, seen: &Seen) -> Option<(String, Outcome)> {
     let code = code(seen).filter(|code| code.ends_with("TimedOut"))?;
-    let kind = match call.starts_with("SendReceive") {
+    let kind = match call.starts_with("SendReceive") || call.starts_with("Call") {
         true => "Call",
         false => "",
     };

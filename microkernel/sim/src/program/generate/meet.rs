@@ -8,7 +8,7 @@ use crate::message::Request;
 
 impl Names<'_> {
     /// A call to somebody who waits for one, the answer to it, or the wait for it, if there can be one. All of them wait.
-    pub(super) fn meet(&mut self) -> Option<Request> {
+    pub(in crate::program) fn meet(&mut self) -> Option<Request> {
         let sources = port_type::RECEIVE | port_type::PORT_SET;
         if self.model.has_reply_right(self.thread) {
             let from = self.of_kind(sources);
@@ -25,6 +25,10 @@ impl Names<'_> {
             return Some(match self.rng.below(6) {
                 0 => Request::send(to),
                 1 => self.enclose(Request::send(to)),
+                2 => {
+                    let call = self.enclose(Request::call(to));
+                    self.may_stay(call)
+                }
                 _ => self.enclose(Request::call(to)),
             });
         }

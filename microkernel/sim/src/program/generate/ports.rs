@@ -45,6 +45,7 @@ impl Names<'_> {
         let is_dead = self.model.bits(self.task, right) & port_type::DEAD_NAME != 0;
         let disposition = match self.disposition(right) {
             _ if is_dead && self.rng.one_in(2) => disposition::MOVE_SEND_ONCE,
+            _ if self.rng.one_in(8) => disposition::MOVE_SEND,
             disposition::MAKE_SEND => {
                 self.rng
                     .pick(&[disposition::MOVE_RECEIVE, disposition::MAKE_SEND_ONCE, 0])
