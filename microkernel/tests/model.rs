@@ -335,8 +335,8 @@ const UNDONE: &[(&[&str], &str)] = &[
         "the same",
     ),
     (
-        &["memory-control.lock_request", "vm.create_proxy"],
-        "the model's pagers do not lock: tests/pagers",
+        &["vm.create_proxy"],
+        "the model's memory objects are mapped as a whole: tests/pagers",
     ),
     (
         &["task.vm_read"],
