@@ -193,13 +193,13 @@ pub mod disposition {
 
 /// Flags beside the protections of `make_entry`.
 pub mod entry {
-    /// The entry is a new, empty object of its own.
+    /// The entry is a new, empty object of its own: no parent limits what it gives.
     pub const NAMED_CREATE: u32 = 0x2_0000;
     /// Protections beyond the parent's are left out instead of refused.
     pub const MASK_PERMISSIONS: u32 = 0x4_0000;
     /// If the parent entry is just what would be made, the answer is that one.
     pub const NAMED_REUSE: u32 = 0x10_0000;
-    /// The entry is a copy as of now.
+    /// The entry is a copy as of now of memory that can be read, and gives what was asked for. It has no parts.
     pub const COPY: u32 = 0x20_0000;
     /// The entry is shared.
     pub const SHARE: u32 = 0x40_0000;

@@ -38,8 +38,9 @@ pub(super) fn make<M: Machine>(
     if flags & !entry::ALL != 0 || (flags & KINDS).count_ones() > 1 || size == 0 {
         return Err(KernReturn::InvalidArgument.into());
     }
-    if flags & entry::MASK_PERMISSIONS != 0 {
-        rights &= allowed(core, parent, offset)?;
+    // What is new has nothing of the parent's.
+    if flags & entry::MASK_PERMISSIONS != 0 && flags & KINDS != entry::NAMED_CREATE {
+        rights &= allowed(core, parent, (offset, size))?;
     }
     let made = match (flags & KINDS, parent) {
         (entry::NAMED_CREATE, _) => {
@@ -67,17 +68,15 @@ pub(super) fn make<M: Machine>(
     Ok((size, core.give_entry(made, payer)?))
 }
 
-/// What the parent allows at most.
-fn allowed<M: Machine>(core: &Core<'_, M>, parent: Parent, offset: u64) -> Result<u32> {
+/// What the parent allows at most in all of a range.
+fn allowed<M: Machine>(
+    core: &Core<'_, M>,
+    parent: Parent,
+    (offset, size): (u64, u64),
+) -> Result<u32> {
     let vm = &core.layers.cx.vm;
     Ok(match parent {
-        Parent::Map(map) => {
-            let region = vm.region(map, offset)?;
-            if region.start > offset {
-                return Err(KernReturn::InvalidAddress.into());
-            }
-            region.maximum
-        }
+        Parent::Map(map) => vm.rights_in(map, offset, size)?.1,
         Parent::Entry(entry, _) => {
             let bounds = vm.memory_entry(entry).ok_or(KernReturn::Terminated)?;
             bounds.1

@@ -319,10 +319,10 @@ impl Vm {
             return Err(KernReturn::InvalidArgument);
         }
         self.map_ref(map)?;
+        whole_pages(address, size)?;
         if size / PAGE_SIZE > COPY_PAGES {
             return Err(KernReturn::ResourceShortage);
         }
-        whole_pages(address, size)?;
         let copy = self.create_copy(context, ledger, (address, size))?;
         let here = node_mut(&mut self.copies, copy);
         here.apart = true;

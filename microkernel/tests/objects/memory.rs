@@ -605,6 +605,8 @@ fn memory_entries_have_flavours() {
     let two = entry::SHARE | entry::COPY;
     assert_eq!(refused(task, PAGE, at, RW | two), K::InvalidArgument);
     assert_eq!(refused(task, PAGE, at, RW | 0x800), K::InvalidArgument);
+    let wraps = refused(task, u64::MAX - PAGE + 1, at, RW | entry::COPY);
+    assert_eq!(wraps, K::InvalidArgument);
 
     let masked = protection::ALL | entry::MASK_PERMISSIONS;
     let (_, part) = make(shared, 2 * PAGE, PAGE, masked).unwrap();
@@ -616,7 +618,16 @@ fn memory_entries_have_flavours() {
     let reuse = RW | entry::NAMED_REUSE;
     let (_, same) = make(shared, 100 * PAGE, 0, reuse).unwrap();
     assert_eq!(same.0, shared.0, "the same port");
-    for right in [snapshot, shared, same, fresh, part, reading] {
+    // What is new is not limited by what lies there, or does not; else all of a range counts.
+    let (_, new) = make(task, PAGE, 0, masked | entry::NAMED_CREATE).unwrap();
+    let bounds = world.client::<dyn Entry>(new).bounds();
+    assert_eq!(bounds, Ok((PAGE, protection::ALL)));
+    let limit = protection::READ;
+    child.task.vm_protect(at + PAGE, PAGE, 1, limit).unwrap();
+    let (_, least) = make(task, 2 * PAGE, at, masked | entry::COPY).unwrap();
+    let bounds = world.client::<dyn Entry>(least).bounds();
+    assert_eq!(bounds, Ok((2 * PAGE, limit)));
+    for right in [snapshot, shared, same, fresh, part, reading, new, least] {
         world.release(right);
     }
     child.end();
