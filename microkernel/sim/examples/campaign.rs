@@ -132,6 +132,7 @@ fn compare(seed: u64, steps: u64) -> Outcome {
         let program = program::random(rng.word(), LENGTH);
         let theme = match rng.below(10) {
             0 => Theme::Pager,
+            1 | 2 => Theme::Memory,
             _ => Theme::Everything,
         };
         let (tasks, threads) = [(1, 1), (3, 1), (2, 3), (3, 3)][rng.below(4)];

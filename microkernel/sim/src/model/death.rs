@@ -105,6 +105,7 @@ impl Model {
         self.ports[port].holder = Holder::Nobody;
         self.end_semaphore(port);
         self.end_device(port);
+        self.end_entry(port);
         self.end_store(port);
         self.end_objects(port);
         self.end_alarms(port);

@@ -12,7 +12,7 @@ use abi::trace::Kind;
 
 use super::control::answer;
 use super::names::{accept, refuse};
-use super::{Carried, Holder, Message, Model, PortId, Seen, TaskId, Verdict};
+use super::{Carried, Holder, Message, Model, Op, PortId, Seen, TaskId, Verdict};
 use crate::machine::Size;
 
 /// Something with interrupt lines.
@@ -141,7 +141,17 @@ impl Model {
         self.ports[self.sends_to(task, name)?].device
     }
 
-    pub(super) fn line_op(&mut self, task: TaskId, op: LineOp, seen: &Seen) -> Verdict {
+    /// Something with lines, I/O ports or memory as rights.
+    pub(super) fn resource_op(&mut self, task: TaskId, op: &Op, seen: &Seen) -> Verdict {
+        match op {
+            Op::Line(op) => self.line_op(task, *op, seen),
+            Op::Range(op) => self.range_op(task, *op, seen),
+            Op::Entry(op) => self.entry_op(task, *op, seen),
+            _ => Err("it is none of these".into()),
+        }
+    }
+
+    fn line_op(&mut self, task: TaskId, op: LineOp, seen: &Seen) -> Verdict {
         let (name, change): (_, fn(&mut Line)) = match op {
             LineOp::Get(line) => return self.get_line(task, line, seen),
             LineOp::Raise(line) => return self.fire(line, seen),
@@ -169,8 +179,8 @@ impl Model {
         Ok(())
     }
 
-    /// What a trap answers that needs a right to a line or a range.
-    fn no_device(&self, task: TaskId, name: Name) -> Code {
+    /// What a trap answers that needs a right to a line, a range or an entry.
+    pub(super) fn no_device(&self, task: TaskId, name: Name) -> Code {
         match self.entry(task, name) {
             None => Code::InvalidName,
             Some(_) => Code::InvalidRight,
@@ -247,7 +257,7 @@ impl Model {
         self.push(port, message);
     }
 
-    pub(super) fn range_op(&mut self, task: TaskId, op: RangeOp, seen: &Seen) -> Verdict {
+    fn range_op(&mut self, task: TaskId, op: RangeOp, seen: &Seen) -> Verdict {
         let (name, offset, width) = match op {
             RangeOp::Get(first, count) => return self.get_range(task, (first, count), seen),
             RangeOp::Bounds(name) => (name, 0, 1),

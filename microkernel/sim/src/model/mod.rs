@@ -20,6 +20,7 @@ mod count;
 mod death;
 mod device;
 mod ends;
+mod entries;
 mod entry;
 mod exceptions;
 mod futex;
@@ -69,6 +70,7 @@ pub use control::ControlOp;
 use device::Device;
 pub use device::{Drive, LineOp, RangeOp, register};
 pub use ends::Subject;
+pub use entries::{EntryOp, Extent, Target};
 pub(crate) use entry::{Ask, Entry, Wish};
 pub use exceptions::{Form, HandlerOp, Level};
 use exceptions::{Handler, Owner};
@@ -243,6 +245,7 @@ pub enum Op {
     Pager(Name, PagerOp),
     /// Of the task that the name holds a right to.
     VmCall(Name, TaskId, VmCall),
+    Entry(EntryOp),
     /// Of the task that the name holds a right to.
     Ports(Name, TaskId, PortsOp),
     /// Of the task or thread that the name holds a right to.
@@ -262,6 +265,7 @@ impl Op {
         match self {
             Self::Line(op) => op.is_call(),
             Self::Range(op) => op.is_call(),
+            Self::Entry(op) => op.is_call(),
             _ => self.is_always_call(),
         }
     }
@@ -534,6 +538,7 @@ pub struct Model {
     clocks: clock::Clocks,
     told: asks::Told,
     memory: vm::Memory,
+    entries: entries::Entries,
     machine: machine::Machine,
     lines: device::Lines,
     records: records::Records,
@@ -562,6 +567,7 @@ impl Model {
             clocks: clock::Clocks::default(),
             told: asks::Told::default(),
             memory: vm::Memory::default(),
+            entries: entries::Entries::default(),
             machine: machine::Machine::default(),
             lines: device::Lines::default(),
             records: records::Records::default(),
@@ -670,11 +676,8 @@ impl Model {
             (Op::Machine(hand, op), Some(seen)) => self
                 .machine_op(task, (*hand, *op), seen)
                 .map_err(|why| format!("{op:?}: {why}")),
-            (Op::Line(op), Some(seen)) => self
-                .line_op(task, *op, seen)
-                .map_err(|why| format!("{op:x?}: {why}")),
-            (Op::Range(op), Some(seen)) => self
-                .range_op(task, *op, seen)
+            (Op::Line(_) | Op::Range(_) | Op::Entry(_), Some(seen)) => self
+                .resource_op(task, op, seen)
                 .map_err(|why| format!("{op:x?}: {why}")),
             (Op::Processor(name, op), Some(seen)) => self
                 .processor_op(task, (*name, *op), seen)

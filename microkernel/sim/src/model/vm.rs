@@ -427,7 +427,8 @@ impl Model {
     /// Numbers that no page shows are gone.
     pub(super) fn forget_memory(&mut self) {
         let pages = self.tasks.iter().flat_map(|task| task.pages.values());
-        let shown: BTreeSet<Place> = pages.map(|page| page.memory).collect();
+        let shown = pages.map(|page| page.memory).chain(self.entries.places());
+        let shown: BTreeSet<Place> = shown.collect();
         self.memory.numbers.retain(|place, _| shown.contains(place));
     }
 

@@ -11,6 +11,7 @@ mod calls;
 mod clock;
 mod control;
 mod device;
+mod entries;
 mod futex;
 mod generate;
 mod held;

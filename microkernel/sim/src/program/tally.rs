@@ -59,6 +59,7 @@ pub(super) fn call(op: &Op) -> String {
         Op::VmCall(_, _, VmCall::OfTask(op)) => format!("TaskVm{op:?}"),
         Op::Object(op) => format!("Object{op:?}"),
         Op::Pager(_, op) => format!("Pager{op:?}"),
+        Op::Entry(op) => format!("Entry{op:?}"),
         Op::VmCall(_, _, op) => format!("VmCall{op:?}"),
         Op::Buffer(op) => format!("Buffer{op:?}"),
         Op::Ports(_, _, op) => format!("Ports{op:?}"),
@@ -154,7 +155,8 @@ pub(super) fn brought(seen: &Seen) -> Vec<(String, Outcome)> {
 /// What a pager was told.
 fn paged(reply: &Reply) -> Option<(String, Outcome)> {
     let call = match reply.id {
-        _ if reply.code != MessageReturn::Success => return None,
+        // Programs send messages of these ids, too; the kernel's have its identity.
+        _ if reply.code != MessageReturn::Success || reply.identity != 0 => return None,
         id if id == <dyn MemoryObject>::INIT.id => "ReceiveInit",
         id if id == <dyn MemoryObject>::TERMINATE.id => "ReceiveTerminate",
         id if id == <dyn MemoryObject>::DATA_REQUEST.id => "ReceiveDataRequest",

@@ -10,8 +10,8 @@ use microkernel::machine::FrameIndex;
 use super::World;
 use super::generate::{NOWHERE, Names};
 use crate::model::{
-    BEYOND, Mapping, Op, PAGES, Seen, Span, TaskId, ThreadId, Trouble, Verdict, VmOp, WINDOW,
-    WINDOW_END,
+    BEYOND, Bytes, Mapping, Op, PAGES, Seen, Span, TaskId, ThreadId, Trouble, Verdict, VmOp,
+    WINDOW, WINDOW_END,
 };
 use crate::sim::Sim;
 use crate::user::buffer_address;
@@ -118,6 +118,11 @@ impl Names<'_> {
         if self.rng.one_in(12) {
             return self.trouble();
         }
+        if self.rng.one_in(5)
+            && let Some(op) = self.entry()
+        {
+            return op;
+        }
         if self.rng.one_in(2)
             && let Some(op) = self.vm_call()
         {
@@ -145,22 +150,34 @@ impl Names<'_> {
 
     /// A page of a task's that may be used so.
     pub(super) fn page_for(&mut self, task: TaskId, rights: u32) -> Option<u64> {
+        self.page_where(task, |has| has & rights == rights)
+    }
+
+    /// A page of a task's that has such protections.
+    fn page_where(&mut self, task: TaskId, fits: impl Fn(u32) -> bool) -> Option<u64> {
         let mut pages: Vec<u64> = (WINDOW..WINDOW_END).step_by(PAGE_SIZE as usize).collect();
-        pages.retain(|at| {
-            let has = self.model.access(task, *at).unwrap_or(0);
-            has & rights == rights
-        });
+        pages.retain(|at| self.model.access(task, *at).is_some_and(&fits));
         (!pages.is_empty()).then(|| self.rng.pick(&pages))
     }
 
     /// A page of a task's that may not be used so.
     pub(super) fn page_without(&mut self, task: TaskId, rights: u32) -> Option<u64> {
-        let mut pages: Vec<u64> = (WINDOW..WINDOW_END).step_by(PAGE_SIZE as usize).collect();
-        pages.retain(|at| {
-            let has = self.model.access(task, *at);
-            has.is_some_and(|has| has & rights == 0)
-        });
-        (!pages.is_empty()).then(|| self.rng.pick(&pages))
+        self.page_where(task, |has| has & rights == 0)
+    }
+
+    /// Pages of a task that are there, mostly, and the most that it may do with the first of them; `None`: it has none.
+    pub(super) fn present(&mut self, of: TaskId) -> Option<(Bytes, u32)> {
+        let at = self.page_where(of, |_| true)?;
+        if self.rng.one_in(8) {
+            return Some((self.bytes(), protection::READ));
+        }
+        let wanted = 1 + self.rng.below(3) as u64;
+        let mut end = at + PAGE_SIZE;
+        while end < at + wanted * PAGE_SIZE && self.model.access(of, end).is_some() {
+            end += PAGE_SIZE;
+        }
+        let most = self.model.most(of, at).unwrap_or_default();
+        Some(((at, end - at), most))
     }
 
     /// An access that is an exception: to a page of the window, if there is one for it.

@@ -23,14 +23,7 @@ const LIMITS: [u64; 3] = [u64::MAX, u64::MAX - 1, 1 << 60];
 impl Names<'_> {
     /// A call on the memory of a task, mostly the own one, if it has any.
     pub(super) fn vm_call(&mut self) -> Option<Op> {
-        let mut known: Vec<(Name, TaskId)> = Vec::new();
-        for (name, subject) in self.model.subjects(self.task) {
-            if let Subject::Task(of) = subject
-                && self.model.has_memory(of)
-            {
-                known.push((name, of));
-            }
-        }
+        let known = self.with_memory();
         let own = known.iter().position(|(_, of)| *of == self.task);
         let (name, of) = match own {
             Some(own) if self.rng.one_in(2) => known[own],
@@ -47,8 +40,15 @@ impl Names<'_> {
         Some(Op::VmCall(name, of, call))
     }
 
+    /// Names of tasks that have memory.
+    pub(super) fn with_memory(&self) -> Vec<(Name, TaskId)> {
+        let mut known = self.model.controls(self.task);
+        known.retain(|(_, of)| self.model.has_memory(*of));
+        known
+    }
+
     /// As [`span`](Self::span), not of the buffer.
-    fn bytes(&mut self) -> Bytes {
+    pub(super) fn bytes(&mut self) -> Bytes {
         match self.span() {
             Span::At(at, size) => (at, size),
             Span::Buffer => self.run_of_pages(),
@@ -101,9 +101,7 @@ impl Names<'_> {
             _ => {
                 let (now, most) = (self.rng.pick(&LIMITS), self.rng.pick(&LIMITS));
                 let hands = match self.task {
-                    0 => self
-                        .rng
-                        .pick(&[Hands::Privileged, Hands::Privileged, Hands::Empty]),
+                    0 => self.rng.pick(&[Hands::Privileged, Hands::Empty]),
                     _ => Hands::Empty,
                 };
                 let (at, _) = self.run_of_pages();
@@ -313,7 +311,7 @@ impl World {
 }
 
 /// Address, size and mask.
-fn place(mapping: &Mapping) -> [u64; 3] {
+pub(super) fn place(mapping: &Mapping) -> [u64; 3] {
     match mapping.span {
         Span::At(address, size) => [address, size, mapping.mask],
         Span::Buffer => unreachable!("no call is of a buffer"),

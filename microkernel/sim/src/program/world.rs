@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use abi::kern_return::{KernReturn, MessageReturn};
 use abi::names::{Name, disposition, port_type, right};
-use abi::start::names::{HOST_PRIVILEGED, INTERRUPT_ROOT, IO_ROOT};
+use abi::start::names::{HOST_PRIVILEGED, INTERRUPT_ROOT, IO_ROOT, MEMORY_ROOT};
 use abi::trap;
 use microkernel::kernel::Census;
 use microkernel::machine::FrameIndex;
@@ -87,6 +87,7 @@ pub struct World {
 pub(super) struct Roots {
     pub(super) interrupt: Name,
     pub(super) io: Name,
+    pub(super) memory: Name,
 }
 
 /// Names that a thread has from the start.
@@ -157,6 +158,7 @@ impl World {
         let roots = Roots {
             interrupt: sim.on(first).root(INTERRUPT_ROOT),
             io: sim.on(first).root(IO_ROOT),
+            memory: sim.on(first).root(MEMORY_ROOT),
         };
         for own in &selves {
             calls::touch_handlers(&mut sim, first, own);
@@ -493,6 +495,7 @@ impl World {
             Op::Object(op) => return self.object(thread, *op),
             Op::Pager(name, op) => return Some(self.pager_call(thread, (*name, *op))),
             Op::VmCall(name, _, op) => return Some(self.vm_call(thread, (*name, *op))),
+            Op::Entry(op) => return Some(self.entry(thread, *op)),
             Op::Semaphore(op) => return self.semaphore(thread, op),
             Op::Host(hand, op) => return Some(self.host_call(thread, (*hand, *op))),
             Op::Clock(name, op) => return Some(self.clock_call(thread, (*name, *op))),
