@@ -82,7 +82,7 @@ pub use look::BufferOp;
 use look::Want;
 pub use machine::{FEW_PAGES, MachineOp, ProcessorOp};
 pub use made::FAMILY;
-pub use objects::{Access, LARGEST, OBJECTS, ObjectOp, Prospect, SHOWN};
+pub use objects::{Access, LARGEST, OBJECTS, ObjectOp, Prospect, SHOWN, Showing};
 pub use pager::{Known, PagerOp, Supply};
 pub use policy::PolicyOp;
 pub use ports::PortsOp;
@@ -266,6 +266,7 @@ impl Op {
             Self::Line(op) => op.is_call(),
             Self::Range(op) => op.is_call(),
             Self::Entry(op) => op.is_call(),
+            Self::Object(op) => op.is_call(),
             _ => self.is_always_call(),
         }
     }

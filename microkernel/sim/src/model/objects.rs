@@ -18,7 +18,7 @@ use super::control::answer;
 use super::names::{accept, value};
 use super::vm::settled;
 use super::{
-    Bytes, Carried, Entry, Holder, Message, Model, Op, PortId, Registers, Seen, State, TaskId,
+    Bytes, Carried, Holder, Message, Model, Op, PortId, Registers, Seen, State, Target, TaskId,
     ThreadId, Verdict,
 };
 
@@ -40,11 +40,26 @@ pub struct Access {
     pub registers: Registers,
 }
 
+/// Memory that is to show the object of a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Showing {
+    /// The port.
+    pub name: Name,
+    /// The memory.
+    pub range: Bytes,
+    /// Where in the object it begins.
+    pub offset: u64,
+    /// What may be done with it.
+    pub rights: u32,
+}
+
 /// What a task does with a memory object that it maps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ObjectOp {
-    /// `vm_map` of the port behind a name: these bytes of memory show the object from an offset on, with rights.
-    Map(Name, Bytes, u64, u32),
+    /// `vm_map`.
+    Map(Showing),
+    /// The same by a call to a task's port, by this name: the memory is that task's.
+    MapIn(Target, Showing),
     /// `vm_deallocate`.
     Unmap(Bytes),
     /// A thread reads the number where a page begins.
@@ -58,8 +73,12 @@ impl ObjectOp {
     pub fn access(&mut self) -> Option<&mut Access> {
         match self {
             Self::Load(access) | Self::Store(access) => Some(access),
-            Self::Map(..) | Self::Unmap(_) => None,
+            Self::Map(_) | Self::MapIn(..) | Self::Unmap(_) => None,
         }
+    }
+
+    pub(super) fn is_call(self) -> bool {
+        matches!(self, Self::MapIn(..))
     }
 }
 
@@ -279,9 +298,8 @@ impl Model {
         let task = self.threads[thread].task;
         let there = || seen.ok_or("it waits, and must not");
         match op {
-            ObjectOp::Map(name, place, offset, rights) => {
-                self.map_object(task, (name, offset), (place, rights), there()?)
-            }
+            ObjectOp::Map(showing) => self.map_object(task, showing, there()?),
+            ObjectOp::MapIn((_, of), showing) => self.map_object_in(task, of, showing, there()?),
             ObjectOp::Unmap((at, size)) => {
                 accept(answer(there()?)?)?;
                 let gone = (task, at)..(task, at + size);
@@ -297,30 +315,52 @@ impl Model {
     }
 
     /// O-01.
-    fn map_object(
-        &mut self,
-        task: TaskId,
-        (name, offset): (Name, u64),
-        ((at, size), rights): (Bytes, u32),
-        seen: &Seen,
-    ) -> Verdict {
+    fn map_object(&mut self, task: TaskId, showing: Showing, seen: &Seen) -> Verdict {
         let mut wrong = Vec::new();
-        let port = match self.entry(task, name) {
-            None => {
-                wrong.push(Code::InvalidName);
-                None
-            }
-            Some(Entry::Port { port, send, .. }) if send > 0 => Some(port),
-            Some(_) => None,
-        };
-        let fits = |port: &PortId| {
-            let is_store = self.kept_as_store(*port) > 0;
-            self.ports[*port].holder != Holder::Kernel && !is_store
-        };
-        let port = port.filter(fits);
+        if self.entry(task, showing.name).is_none() {
+            wrong.push(Code::InvalidName);
+        }
+        let port = self.sends_to(task, showing.name);
+        let port = port.filter(|port| self.may_be_object(*port));
         if port.is_none() {
             wrong.push(Code::InvalidRight);
         }
+        self.show_object((task, port), showing, wrong, seen)
+    }
+
+    /// The same by a message, which carries a copy of the right.
+    fn map_object_in(
+        &mut self,
+        caller: TaskId,
+        task: TaskId,
+        showing: Showing,
+        seen: &Seen,
+    ) -> Verdict {
+        let carried = self.sends_to(caller, showing.name);
+        let port = carried.filter(|port| self.may_be_object(*port));
+        let wrong = match (carried, port) {
+            (None, _) => vec![Code::InvalidCapability],
+            (_, None) => vec![Code::InvalidRight],
+            _ => Vec::new(),
+        };
+        self.show_object((task, port), showing, wrong, seen)
+    }
+
+    /// Whether a port is a task's own, and not the store's.
+    fn may_be_object(&self, port: PortId) -> bool {
+        self.ports[port].holder != Holder::Kernel && self.kept_as_store(port) == 0
+    }
+
+    /// A task's memory shows the object of a port.
+    fn show_object(
+        &mut self,
+        (task, port): (TaskId, Option<PortId>),
+        showing: Showing,
+        mut wrong: Vec<Code>,
+        seen: &Seen,
+    ) -> Verdict {
+        let Showing { offset, rights, .. } = showing;
+        let (at, size) = showing.range;
         if !offset.is_multiple_of(PAGE_SIZE) || offset.checked_add(size).is_none() {
             wrong.push(Code::InvalidArgument);
         }

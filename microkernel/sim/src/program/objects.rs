@@ -5,6 +5,7 @@ use abi::kern_return::KernReturn;
 use abi::names::{Name, port_type};
 use abi::trap;
 use abi::vm::{inherit, map_flags, protection};
+use interfaces::vm::Vm;
 use microkernel::machine::FrameIndex;
 
 use super::World;
@@ -12,9 +13,17 @@ use super::calls;
 use super::generate::{FAR, Names, Patience};
 use crate::message::Request;
 use crate::model::{
-    Access, LARGEST, OBJECTS, ObjectOp, Op, Prospect, SHOWN, Seen, ThreadId, Verdict,
+    Access, LARGEST, OBJECTS, ObjectOp, Op, Prospect, SHOWN, Seen, Showing, Target, TaskId,
+    ThreadId, Verdict,
 };
 use crate::sim::Sim;
+
+/// How a memory object is mapped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Trap,
+    Call,
+}
 
 /// How many memory objects there are at once, mostly.
 const FEW: usize = 3;
@@ -35,17 +44,26 @@ fn window() -> impl Iterator<Item = u64> {
     (0..SHOWN).map(|page| OBJECTS + page * PAGE_SIZE)
 }
 
+/// How an object is mapped.
+fn map_word(showing: Showing) -> u64 {
+    let now = u64::from(showing.rights) << map_flags::CURRENT_SHIFT;
+    let most = u64::from(protection::ALL) << map_flags::MAXIMUM_SHIFT;
+    now | most | u64::from(inherit::NONE) << map_flags::INHERIT_SHIFT
+}
+
 /// A trap's number and arguments.
 fn registers(op: ObjectOp) -> (i64, Vec<u64>) {
     match op {
-        ObjectOp::Map(name, (at, size), offset, rights) => {
-            let now = u64::from(rights) << map_flags::CURRENT_SHIFT;
-            let most = u64::from(protection::ALL) << map_flags::MAXIMUM_SHIFT;
-            let word = now | most | u64::from(inherit::NONE) << map_flags::INHERIT_SHIFT;
-            (trap::VM_MAP, vec![name.0.into(), at, size, offset, word])
+        ObjectOp::Map(showing) => {
+            let ((at, size), offset) = (showing.range, showing.offset);
+            let name = showing.name.0.into();
+            (
+                trap::VM_MAP,
+                vec![name, at, size, offset, map_word(showing)],
+            )
         }
         ObjectOp::Unmap((at, size)) => (trap::VM_DEALLOCATE, vec![at, size]),
-        ObjectOp::Load(_) | ObjectOp::Store(_) => unreachable!("no trap: {op:?}"),
+        _ => unreachable!("no trap: {op:?}"),
     }
 }
 
@@ -60,6 +78,12 @@ impl World {
 
     pub(super) fn object(&mut self, thread: ThreadId, mut op: ObjectOp) -> Option<Seen> {
         let frame = self.threads[thread].0;
+        if let ObjectOp::MapIn((task, _), showing) = op {
+            let (at, size) = showing.range;
+            let words = [at, size, 0, showing.offset, map_word(showing)];
+            let request = calls::with_right(task, (<dyn Vm>::MAP.id, showing.name), &words);
+            return Some(self.coded(thread, &request));
+        }
         let Some(access) = op.access().copied() else {
             let (number, arguments) = registers(op);
             let mut user = self.sim.on(frame);
@@ -177,54 +201,84 @@ impl Names<'_> {
         (OBJECTS + first * PAGE_SIZE, count * PAGE_SIZE)
     }
 
-    /// Whether the task has mapped nothing there.
-    fn is_free(&self, (at, size): (u64, u64)) -> bool {
+    /// Whether a task has mapped nothing there.
+    fn is_free(&self, task: TaskId, (at, size): (u64, u64)) -> bool {
         let mut pages = (at..at + size).step_by(PAGE_SIZE as usize);
-        pages.all(|at| self.model.prospect(self.task, &load(at)).is_none())
+        pages.all(|at| self.model.prospect(task, &load(at)).is_none())
+    }
+
+    /// Where the memory that is to show an object may lie: the task's own, or that of one whose port it knows.
+    fn map_target(&mut self) -> Option<Target> {
+        if self.rng.one_in(2) {
+            return None;
+        }
+        let mut known = self.with_memory();
+        known.retain(|(_, of)| !self.model.was_made(*of));
+        (!known.is_empty()).then(|| self.rng.pick(&known))
     }
 
     fn map_object(&mut self) -> Op {
+        let target = self.map_target();
+        let task = target.map_or(self.task, |(_, of)| of);
         let mut live = self.live();
         let many = self.model.objects() >= FEW;
         live.retain(|name| match self.model.is_object(self.task, *name) {
             Some(is_one) => is_one || !many,
             None => false,
         });
-        let (mut at, mut size) = self.shown_pages();
+        let mut range = self.shown_pages();
         for _ in 0..3 {
-            if self.is_free((at, size)) {
+            if self.is_free(task, range) {
                 break;
             }
-            (at, size) = self.shown_pages();
+            range = self.shown_pages();
         }
-        let pages = (at..at + size).step_by(PAGE_SIZE as usize);
-        let count = pages.count() as u64;
-        let most = LARGEST - count.min(LARGEST);
+        let most = LARGEST - (range.1 / PAGE_SIZE).min(LARGEST);
         let mut offset = self.rng.below(most as usize + 1) as u64 * PAGE_SIZE;
         let mut name = match live.is_empty() {
             true => Name::NULL,
             false => self.rng.pick(&live),
         };
         if name == Name::NULL || self.rng.one_in(12) {
-            // Nobody can map these.
-            let mut wrong = self.live();
-            wrong.retain(|name| {
-                let is_right = self.model.bits(self.task, *name) & port_type::SEND != 0;
-                !is_right || self.model.is_semaphore(self.task, *name)
-            });
-            wrong.push(FAR);
-            name = self.rng.pick(&wrong);
+            let way = target.map_or(Way::Trap, |_| Way::Call);
+            name = self.no_object(way);
         }
         // What was made for a mapping that cannot be would end at once.
         if self.model.is_object(self.task, name) != Some(true) {
-            if !self.is_free((at, size)) {
-                return Op::Object(ObjectOp::Unmap((at, size)));
+            if !self.is_free(task, range) {
+                return Op::Object(ObjectOp::Unmap(range));
             }
         } else if self.rng.one_in(12) {
             offset = self.rng.pick(&[1, u64::MAX - 4095]);
         }
-        let rights = self.rng.pick(&[1, 3, 3, 3]);
-        Op::Object(ObjectOp::Map(name, (at, size), offset, rights))
+        let showing = Showing {
+            name,
+            range,
+            offset,
+            rights: self.rng.pick(&[1, 3, 3, 3]),
+        };
+        Op::Object(match target {
+            Some(target) => ObjectOp::MapIn(target, showing),
+            None => ObjectOp::Map(showing),
+        })
+    }
+
+    /// What nobody can map.
+    fn no_object(&mut self, way: Way) -> Name {
+        let mut wrong = self.live();
+        wrong.retain(|name| {
+            let is_right = self.model.bits(self.task, *name) & port_type::SEND != 0;
+            match is_right {
+                true => self.model.is_semaphore(self.task, *name),
+                // A message cannot carry it.
+                false => way == Way::Trap,
+            }
+        });
+        wrong.push(match way {
+            Way::Trap => FAR,
+            Way::Call => Name::NULL,
+        });
+        self.rng.pick(&wrong)
     }
 
     /// A look at a page that the task maps: one that its thread may make.
