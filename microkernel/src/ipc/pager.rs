@@ -222,6 +222,32 @@ impl Ipc {
     pub fn return_data<M: Machine>(
         &mut self,
         cx: &mut Context<'_, M>,
+        to: (PagerId, u32),
+        cursor: Cursor,
+    ) -> KernResult<()> {
+        self.for_heir(cx, to.0, |ipc, cx| ipc.return_pages(cx, to, cursor))
+    }
+
+    /// Lets who pays for a memory object pay, within the limits, even if that task is gone: what the object has is still to
+    /// come back to whoever has its port now.
+    fn for_heir<M: Machine, R>(
+        &mut self,
+        cx: &mut Context<'_, M>,
+        pager: PagerId,
+        work: impl FnOnce(&mut Self, &mut Context<'_, M>) -> R,
+    ) -> R {
+        let payer = cx.vm.pager_payer(pager);
+        let closed = payer.filter(|payer| cx.ledgers.reopen(*payer));
+        let result = work(self, cx);
+        if let Some(payer) = closed {
+            cx.ledgers.close(payer);
+        }
+        result
+    }
+
+    fn return_pages<M: Machine>(
+        &mut self,
+        cx: &mut Context<'_, M>,
         (pager, limit): (PagerId, u32),
         cursor: Cursor,
     ) -> KernResult<()> {

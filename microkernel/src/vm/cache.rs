@@ -4,6 +4,8 @@
 //! short. One that ends gives its dirty and its precious pages back first, message by message, then it is told so.
 //! Whoever maps it before that was told keeps it.
 //!
+//! What goes back is paid for by the object's payer, within its limits, even if that task has ended and another one has the port.
+//!
 //! A pager that cannot take a message now, since its ledger or its queue is full, is *held*: it goes on when it receives
 //! one, or dies.
 

@@ -1,6 +1,9 @@
 //! Pagers that die, and the tasks that map their objects.
 
 use abi::kern_return::KernReturn as K;
+use abi::names::{Name, disposition};
+use abi::vm::{protection, returns};
+use microkernel::machine::Access;
 use sim::Config;
 
 use crate::fixture::{Fixture, PAGE, Told};
@@ -55,4 +58,71 @@ fn a_pager_that_does_not_answer_holds_up_those_who_need_it_alone() {
     assert!(f.waits(f.client));
     f.sim.end_task(f.client);
     f.check();
+}
+
+/// A client has written the first pages of an object whose pager has handed its ports on, and has ended: where they are
+/// mapped, and the control port.
+fn handed_on(pages: u64) -> (Fixture, u64, Name) {
+    let mut f = Fixture::new();
+    let (at, control) = f.ready(pages);
+    let content: Vec<u8> = (0..pages as u8).collect();
+    assert_eq!(f.supply(control, 0, &content).0, K::Success);
+    for page in 0..pages {
+        f.sim
+            .on(f.client)
+            .poke(at + page * PAGE, &[100 + page as u8]);
+    }
+    let heir = f.sim.add_task();
+    let control = f.sim.give(f.pager, control, disposition::MOVE_SEND, heir);
+    let object = f.object;
+    f.object = f.sim.give(f.pager, object, disposition::MOVE_RECEIVE, heir);
+    f.sim.end_task(f.pager);
+    f.pager = heir;
+    f.check();
+    (f, at, control)
+}
+
+// covers: O-04 O-08
+#[test]
+fn what_was_written_comes_back_when_who_pays_for_the_object_has_ended() {
+    let (mut f, at, _) = handed_on(3);
+    let ledgers = f.sim.kernel.census().ledgers;
+    f.unmap(at, 3);
+    let back = Told::Return {
+        page: 0,
+        content: vec![100, 101, 102],
+        dirty: true,
+        kept: false,
+    };
+    assert_eq!(f.told(), Some(back));
+    match f.told() {
+        Some(Told::Terminate { control, name }) => f.bury([control, name]),
+        other => panic!("no terminate but {other:?}"),
+    }
+    // The port itself is the last that it is charged with.
+    f.sim.on(f.pager).destroy(f.object).unwrap();
+    f.check();
+    let left = f.sim.kernel.census().ledgers;
+    assert_eq!(left, ledgers - 1, "with its last charge a ledger goes");
+}
+
+// covers: O-05 O-08
+#[test]
+fn pages_come_back_by_order_when_who_pays_for_the_object_has_ended() {
+    for flush in [0, 1] {
+        let (mut f, at, control) = handed_on(2);
+        let order = (returns::DIRTY, flush, protection::NO_CHANGE);
+        assert_eq!(f.lock(control, (0, 2), order), K::Success);
+        let back = Told::Return {
+            page: 0,
+            content: vec![100, 101],
+            dirty: true,
+            kept: flush == 0,
+        };
+        assert_eq!(f.told(), Some(back));
+        if flush == 0 {
+            assert_eq!(f.touch(f.client, at, Access::Read), Some(100));
+        }
+        f.check();
+    }
 }

@@ -640,7 +640,7 @@ impl Model {
         const ROOM: usize = 16;
         let here = &self.objects.all[object];
         let keeps = here.attributes[1] != copy_strategy::TEMPORARY && here.life == Life::Ready;
-        let (port, payer) = (here.port, here.payer);
+        let port = here.port;
         loop {
             let here = &self.objects.all[object];
             let goes = |page: &Content| keeps && (page.is_dirty || page.is_precious);
@@ -648,7 +648,7 @@ impl Model {
             let Some((first, like)) = first.map(|(first, content)| (*first, *content)) else {
                 return true;
             };
-            if self.ports[port].queue.len() >= ROOM || self.is_over(payer) {
+            if self.ports[port].queue.len() >= ROOM {
                 return false;
             }
             let run = (first..).take_while(|page| {
