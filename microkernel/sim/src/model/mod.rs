@@ -45,6 +45,7 @@ mod records;
 mod semaphore;
 mod state;
 mod store;
+mod sync;
 mod task_vm;
 mod tasks;
 mod time;

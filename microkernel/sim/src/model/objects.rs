@@ -26,6 +26,8 @@ use super::{
 pub const OBJECTS: u64 = 0x78_0000;
 /// How many pages of them.
 pub const SHOWN: u64 = 8;
+/// How many messages that give pages back may wait at a pager's port.
+pub(super) const ROOM: usize = 16;
 /// Pages that programs use of a memory object.
 pub const LARGEST: u64 = 4;
 
@@ -60,6 +62,8 @@ pub enum ObjectOp {
     Map(Showing),
     /// The same by a call to a task's port, by this name: the memory is that task's.
     MapIn(Target, Showing),
+    /// A call `msync` to a task's port: of these bytes, by flags.
+    Sync(Target, Bytes, u32),
     /// `vm_deallocate`.
     Unmap(Bytes),
     /// A thread reads the number where a page begins.
@@ -73,12 +77,12 @@ impl ObjectOp {
     pub fn access(&mut self) -> Option<&mut Access> {
         match self {
             Self::Load(access) | Self::Store(access) => Some(access),
-            Self::Map(_) | Self::MapIn(..) | Self::Unmap(_) => None,
+            Self::Map(_) | Self::MapIn(..) | Self::Sync(..) | Self::Unmap(_) => None,
         }
     }
 
     pub(super) fn is_call(self) -> bool {
-        matches!(self, Self::MapIn(..))
+        matches!(self, Self::MapIn(..) | Self::Sync(..))
     }
 }
 
@@ -136,6 +140,13 @@ pub(super) struct Content {
     pub(super) is_precious: bool,
 }
 
+impl Content {
+    /// Whether the pager does not have it.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_dirty || self.is_precious
+    }
+}
+
 /// A question to a pager.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Request {
@@ -151,17 +162,20 @@ pub(super) struct Request {
 
 /// A page of a task's that shows one of a memory object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Shown {
-    object: ObjectId,
-    page: u64,
-    rights: u32,
+pub(super) struct Shown {
+    pub(super) object: ObjectId,
+    pub(super) page: u64,
+    pub(super) rights: u32,
+    /// Which call it is of.
+    pub(super) mapping: u64,
 }
 
 /// All memory objects, and where tasks have mapped them.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Objects {
     pub(super) all: Vec<Object>,
-    shown: BTreeMap<(TaskId, u64), Shown>,
+    pub(super) shown: BTreeMap<(TaskId, u64), Shown>,
+    mappings: u64,
     /// Ports that the kernel has given away, and that nobody has received yet: what it answers there.
     leaving: BTreeMap<PortId, Code>,
 }
@@ -299,6 +313,9 @@ impl Model {
         let there = || seen.ok_or("it waits, and must not");
         match op {
             ObjectOp::Map(showing) => self.map_object(task, showing, there()?),
+            ObjectOp::Sync((_, of), range, flags) => {
+                self.sync_objects(of, (range, flags), there()?)
+            }
             ObjectOp::MapIn((_, of), showing) => self.map_object_in(task, of, showing, there()?),
             ObjectOp::Unmap((at, size)) => {
                 accept(answer(there()?)?)?;
@@ -380,11 +397,13 @@ impl Model {
             Some(object) => object,
             None => self.make_object(task, port),
         };
+        self.objects.mappings += 1;
         for (page, number) in pages.zip(offset / PAGE_SIZE..) {
             let shown = Shown {
                 object,
                 page: number,
                 rights,
+                mapping: self.objects.mappings,
             };
             self.objects.shown.insert((task, page), shown);
         }
@@ -637,13 +656,12 @@ impl Model {
 
     /// O-04: what was written comes back, and what is precious, before an object ends; `false`: not all of it has room at the port.
     fn return_all(&mut self, object: ObjectId) -> bool {
-        const ROOM: usize = 16;
         let here = &self.objects.all[object];
         let keeps = here.attributes[1] != copy_strategy::TEMPORARY && here.life == Life::Ready;
         let port = here.port;
         loop {
             let here = &self.objects.all[object];
-            let goes = |page: &Content| keeps && (page.is_dirty || page.is_precious);
+            let goes = |page: &Content| keeps && page.is_new();
             let first = here.pages.iter().find(|(_, content)| goes(content));
             let Some((first, like)) = first.map(|(first, content)| (*first, *content)) else {
                 return true;

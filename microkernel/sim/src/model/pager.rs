@@ -1,5 +1,7 @@
 //! What pagers say of their memory objects (MACH.md O-01, O-02, O-06), by calls to the ports that the kernel told them of.
 
+use core::ops::Range;
+
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
@@ -25,6 +27,16 @@ pub struct Supply {
     pub lock: u32,
     /// Whether the pages are to come back in any case.
     pub precious: u32,
+}
+
+/// What is to be done with the pages of a memory object that are there.
+pub(super) struct Order {
+    /// Whether a page comes back.
+    pub(super) comes: fn(&Content) -> bool,
+    /// Whether it goes, and it came back or not.
+    pub(super) goes: fn(&Content, bool) -> bool,
+    /// What needs the pager's leave from now on, or [`protection::NO_CHANGE`].
+    pub(super) lock: u32,
 }
 
 /// A call to a memory object's control port.
@@ -238,42 +250,47 @@ impl Model {
             wrong.push(Code::InvalidArgument);
         }
         if settled(answer(seen)?, &wrong)? {
-            self.lock_pages(object, range, order);
+            let (offset, size) = range;
+            let order = Order {
+                comes: match back {
+                    returns::NONE => |_| false,
+                    returns::DIRTY => |content| content.is_dirty,
+                    _ => Content::is_new,
+                },
+                goes: match flush {
+                    0 => |_, _| false,
+                    _ => |_, _| true,
+                },
+                lock,
+            };
+            let pages = offset / PAGE_SIZE..(offset + size) / PAGE_SIZE;
+            self.order_pages(object, pages, &order);
         }
         Ok(())
     }
 
-    fn lock_pages(
-        &mut self,
-        object: ObjectId,
-        (offset, size): Bytes,
-        [back, flush, lock]: [u32; 3],
-    ) {
-        let range = offset / PAGE_SIZE..(offset + size) / PAGE_SIZE;
+    pub(super) fn order_pages(&mut self, object: ObjectId, range: Range<u64>, order: &Order) {
         let there = self.objects.all[object].pages.range(range);
         let there: Vec<(u64, Content)> = there.map(|(page, content)| (*page, *content)).collect();
-        let comes = |content: &Content| match back {
-            returns::NONE => false,
-            returns::DIRTY => content.is_dirty,
-            _ => content.is_dirty || content.is_precious,
-        };
+        let comes = order.comes;
         let coming: Vec<_> = there.iter().filter(|(_, content)| comes(content)).collect();
         let runs =
             coming.chunk_by(|(a, one), (b, other)| a + 1 == *b && one.is_dirty == other.is_dirty);
         for run in runs {
             let pages: Vec<u64> = run.iter().map(|(page, _)| *page).collect();
-            self.return_pages(object, &pages, u64::from(flush == 0));
+            let goes = (order.goes)(&run[0].1, true);
+            self.return_pages(object, &pages, u64::from(!goes));
         }
         for (page, content) in there {
             let pages = &mut self.objects.all[object].pages;
-            if flush == 1 {
+            if (order.goes)(&content, comes(&content)) {
                 pages.remove(&page);
             } else if let Some(here) = pages.get_mut(&page) {
                 if comes(&content) {
                     (here.is_dirty, here.is_precious) = (false, false);
                 }
-                if lock != protection::NO_CHANGE {
-                    here.lock = lock;
+                if order.lock != protection::NO_CHANGE {
+                    here.lock = order.lock;
                 }
             }
             self.admit_waiting(object, page);

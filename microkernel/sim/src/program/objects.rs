@@ -4,7 +4,7 @@ use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn;
 use abi::names::{Name, port_type};
 use abi::trap;
-use abi::vm::{inherit, map_flags, protection};
+use abi::vm::{inherit, map_flags, protection, sync};
 use interfaces::vm::Vm;
 use microkernel::machine::FrameIndex;
 
@@ -24,6 +24,23 @@ enum Way {
     Trap,
     Call,
 }
+
+/// How memory is written back; the last two are no such ways.
+const SYNC_FLAGS: [u32; 13] = [
+    sync::SYNCHRONOUS,
+    sync::SYNCHRONOUS,
+    sync::SYNCHRONOUS | sync::CONTIGUOUS,
+    sync::SYNCHRONOUS | sync::INVALIDATE,
+    sync::SYNCHRONOUS | sync::INVALIDATE,
+    sync::ASYNCHRONOUS,
+    sync::INVALIDATE,
+    sync::INVALIDATE,
+    sync::KILL_PAGES,
+    sync::KILL_PAGES,
+    sync::DEACTIVATE,
+    sync::SYNCHRONOUS | sync::ASYNCHRONOUS,
+    0x40,
+];
 
 /// How many memory objects there are at once, mostly.
 const FEW: usize = 3;
@@ -82,6 +99,11 @@ impl World {
             let (at, size) = showing.range;
             let words = [at, size, 0, showing.offset, map_word(showing)];
             let request = calls::with_right(task, (<dyn Vm>::MAP.id, showing.name), &words);
+            return Some(self.coded(thread, &request));
+        }
+        if let ObjectOp::Sync((task, _), (at, size), flags) = op {
+            let request = Request::call(task).id(<dyn Vm>::MSYNC.id);
+            let request = request.words([at, size, flags.into(), 0, 0, 0]);
             return Some(self.coded(thread, &request));
         }
         let Some(access) = op.access().copied() else {
@@ -172,7 +194,10 @@ impl Names<'_> {
             },
             5..7 => self.ask_for_mail(),
             7 => self.map_object(),
-            8 if self.rng.one_in(2) => Op::Object(ObjectOp::Unmap(self.shown_pages())),
+            8 if self.rng.one_in(2) => match self.synced() {
+                Some(op) => Op::Object(op),
+                None => Op::Object(ObjectOp::Unmap(self.shown_pages())),
+            },
             _ => match self.access(patience) {
                 Some(op) => Op::Object(op),
                 None => self.map_object(),
@@ -261,6 +286,31 @@ impl Names<'_> {
             Some(target) => ObjectOp::MapIn(target, showing),
             None => ObjectOp::Map(showing),
         })
+    }
+
+    /// Memory that is to be written back, mostly where a task has some.
+    fn synced(&mut self) -> Option<ObjectOp> {
+        if self.rng.one_in(2) {
+            return None;
+        }
+        let known = self.with_memory();
+        let target = (!known.is_empty()).then(|| self.rng.pick(&known))?;
+        let mut range = self.shown_pages();
+        for _ in 0..4 {
+            if !self.is_free(target.1, range) {
+                break;
+            }
+            range = self.shown_pages();
+        }
+        range = match self.rng.below(12) {
+            0 => (u64::MAX - 4095, 2 * PAGE_SIZE),
+            1 => (range.0, 0),
+            2 => (range.0 + 8, range.1 - 16),
+            _ => range,
+        };
+        let flags = self.rng.pick(&SYNC_FLAGS);
+        let fits = self.model.can_sync(target.1, range);
+        fits.then_some(ObjectOp::Sync(target, range, flags))
     }
 
     /// What nobody can map.
