@@ -150,7 +150,7 @@ const NEVER: &[(&str, Outcome)] = &[
 ];
 
 /// How many calls a [`Tally`] tells apart.
-const CALLS: usize = 279;
+const CALLS: usize = 280;
 
 /// How many more programs may reach what those before have not.
 const MORE: u64 = 400;
@@ -225,6 +225,7 @@ const CODES: &str = "
     Notify110: InvalidArgument InvalidCapability
     ObjectMap: InvalidArgument InvalidName InvalidRight NoSpace
     ObjectMapIn: InvalidArgument InvalidCapability InvalidRight NoSpace
+    ObjectProxy: InvalidArgument
     ObjectSync: InvalidAddress InvalidArgument
     PagerLock: Failure InvalidArgument MigBadId
     PagerSetAttributes: InvalidArgument MigBadId NotSupported

@@ -106,6 +106,7 @@ impl Model {
         self.end_semaphore(port);
         self.end_device(port);
         self.end_entry(port);
+        self.end_proxy(port);
         self.end_store(port);
         self.end_objects(port);
         self.end_alarms(port);

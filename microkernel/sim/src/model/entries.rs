@@ -140,7 +140,7 @@ fn page_count(bytes: u64) -> u64 {
 }
 
 /// Why a range and protections are none.
-fn window_wrong((offset, size): Bytes, rights: u32) -> Vec<Code> {
+pub(super) fn window_wrong((offset, size): Bytes, rights: u32) -> Vec<Code> {
     let end = offset.checked_add(size);
     let whole = (offset | size).is_multiple_of(PAGE_SIZE) && size > 0;
     match end.is_none() || !whole || rights & !protection::ALL != 0 {
@@ -178,7 +178,9 @@ impl Model {
     /// Whether a name is one that mapping it makes nothing: a port of a task's own would become a memory object.
     pub fn is_no_object(&self, task: TaskId, name: Name) -> bool {
         let port = self.sends_to(task, name);
-        port.is_none_or(|port| self.ports[port].holder == Holder::Kernel)
+        port.is_none_or(|port| {
+            self.ports[port].holder == Holder::Kernel && self.proxy_at(port).is_none()
+        })
     }
 
     pub(super) fn entry_op(&mut self, task: TaskId, op: EntryOp, seen: &Seen) -> Verdict {

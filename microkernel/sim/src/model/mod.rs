@@ -39,6 +39,7 @@ mod objects;
 mod pager;
 mod policy;
 mod ports;
+mod proxies;
 mod raise;
 mod receive;
 mod records;

@@ -44,7 +44,7 @@ impl Model {
     pub(super) fn senders_changed(&mut self, port: PortId) {
         let state = &self.ports[port];
         let ends = state.semaphore.is_some() || state.device.is_some();
-        let ends = ends || self.entries.contains(port);
+        let ends = ends || self.entries.contains(port) || self.proxy_at(port).is_some();
         if ends && self.send_rights(port) == 0 {
             return self.die(port);
         }

@@ -16,6 +16,7 @@ use interfaces::memory_object::MemoryObject;
 use super::body::Part;
 use super::control::answer;
 use super::names::{accept, value};
+use super::proxies::{Proxy, Source};
 use super::vm::settled;
 use super::{
     Bytes, Carried, Holder, Message, Model, Op, PortId, Registers, Seen, State, Target, TaskId,
@@ -62,6 +63,8 @@ pub enum ObjectOp {
     Map(Showing),
     /// The same by a call to a task's port, by this name: the memory is that task's.
     MapIn(Target, Showing),
+    /// A call `create_proxy`, of a part of a port's object, with at most these protections.
+    Proxy(Target, Name, Bytes, u32),
     /// A call `msync` to a task's port: of these bytes, by flags.
     Sync(Target, Bytes, u32),
     /// `vm_deallocate`.
@@ -77,12 +80,14 @@ impl ObjectOp {
     pub fn access(&mut self) -> Option<&mut Access> {
         match self {
             Self::Load(access) | Self::Store(access) => Some(access),
-            Self::Map(_) | Self::MapIn(..) | Self::Sync(..) | Self::Unmap(_) => None,
+            Self::Map(_) | Self::MapIn(..) | Self::Sync(..) | Self::Proxy(..) | Self::Unmap(_) => {
+                None
+            }
         }
     }
 
     pub(super) fn is_call(self) -> bool {
-        matches!(self, Self::MapIn(..) | Self::Sync(..))
+        matches!(self, Self::MapIn(..) | Self::Sync(..) | Self::Proxy(..))
     }
 }
 
@@ -176,6 +181,7 @@ pub(super) struct Objects {
     pub(super) all: Vec<Object>,
     pub(super) shown: BTreeMap<(TaskId, u64), Shown>,
     mappings: u64,
+    pub(super) proxies: BTreeMap<PortId, Proxy>,
     /// Ports that the kernel has given away, and that nobody has received yet: what it answers there.
     leaving: BTreeMap<PortId, Code>,
 }
@@ -313,6 +319,9 @@ impl Model {
         let there = || seen.ok_or("it waits, and must not");
         match op {
             ObjectOp::Map(showing) => self.map_object(task, showing, there()?),
+            ObjectOp::Proxy((_, of), name, range, rights) => {
+                self.make_proxy(task, (of, name), (range, rights), there()?)
+            }
             ObjectOp::Sync((_, of), range, flags) => {
                 self.sync_objects(of, (range, flags), there()?)
             }
@@ -338,11 +347,11 @@ impl Model {
             wrong.push(Code::InvalidName);
         }
         let port = self.sends_to(task, showing.name);
-        let port = port.filter(|port| self.may_be_object(*port));
-        if port.is_none() {
+        let source = port.and_then(|port| self.source_at(port));
+        if source.is_none() {
             wrong.push(Code::InvalidRight);
         }
-        self.show_object((task, port), showing, wrong, seen)
+        self.show_object((task, source), showing, wrong, seen)
     }
 
     /// The same by a message, which carries a copy of the right.
@@ -354,24 +363,24 @@ impl Model {
         seen: &Seen,
     ) -> Verdict {
         let carried = self.sends_to(caller, showing.name);
-        let port = carried.filter(|port| self.may_be_object(*port));
-        let wrong = match (carried, port) {
+        let source = carried.and_then(|port| self.source_at(port));
+        let wrong = match (carried, source) {
             (None, _) => vec![Code::InvalidCapability],
             (_, None) => vec![Code::InvalidRight],
             _ => Vec::new(),
         };
-        self.show_object((task, port), showing, wrong, seen)
+        self.show_object((task, source), showing, wrong, seen)
     }
 
     /// Whether a port is a task's own, and not the store's.
-    fn may_be_object(&self, port: PortId) -> bool {
+    pub(super) fn may_be_object(&self, port: PortId) -> bool {
         self.ports[port].holder != Holder::Kernel && self.kept_as_store(port) == 0
     }
 
-    /// A task's memory shows the object of a port.
+    /// A task's memory shows the object of a port, or a proxy.
     fn show_object(
         &mut self,
-        (task, port): (TaskId, Option<PortId>),
+        (task, source): (TaskId, Option<Source>),
         showing: Showing,
         mut wrong: Vec<Code>,
         seen: &Seen,
@@ -381,6 +390,9 @@ impl Model {
         if !offset.is_multiple_of(PAGE_SIZE) || offset.checked_add(size).is_none() {
             wrong.push(Code::InvalidArgument);
         }
+        if let Some(Source::Proxy(proxy)) = source {
+            wrong.extend(proxy.map_wrong(&showing));
+        }
         let pages = (at..at + size).step_by(PAGE_SIZE as usize);
         if pages
             .clone()
@@ -389,16 +401,16 @@ impl Model {
             wrong.push(Code::NoSpace);
         }
         let done = settled(answer(seen)?, &wrong)?;
-        let Some(port) = port.filter(|_| done) else {
+        let Some(source) = source.filter(|_| done) else {
             return Ok(());
         };
         value(answer(seen)?, at)?;
-        let object = match self.object_at(port) {
-            Some(object) => object,
-            None => self.make_object(task, port),
+        let (object, before) = match source {
+            Source::Port(port) => (self.object_of_port(task, port), 0),
+            Source::Proxy(proxy) => (proxy.object, proxy.first),
         };
         self.objects.mappings += 1;
-        for (page, number) in pages.zip(offset / PAGE_SIZE..) {
+        for (page, number) in pages.zip(before + offset / PAGE_SIZE..) {
             let shown = Shown {
                 object,
                 page: number,
@@ -408,6 +420,14 @@ impl Model {
             self.objects.shown.insert((task, page), shown);
         }
         Ok(())
+    }
+
+    /// The object of a task's port, which is made if there is none.
+    pub(super) fn object_of_port(&mut self, task: TaskId, port: PortId) -> ObjectId {
+        match self.object_at(port) {
+            Some(object) => object,
+            None => self.make_object(task, port),
+        }
     }
 
     /// The pager pays for what is its own; while nobody can receive at the port, who maps it.
@@ -624,9 +644,11 @@ impl Model {
     pub(super) fn leave_objects(&mut self) {
         for object in 0..self.objects.all.len() {
             let here = &self.objects.all[object];
-            let mut shown = self.objects.shown.values();
+            let shown = self.objects.shown.values().map(|shown| shown.object);
+            let proxies = self.objects.proxies.values().map(|proxy| proxy.object);
             let stays = here.life == Life::Ready && here.attributes[0] == 1;
-            if here.life != Life::Over && !stays && !shown.any(|shown| shown.object == object) {
+            let is_used = stays || shown.chain(proxies).any(|used| used == object);
+            if here.life != Life::Over && !is_used {
                 self.end_object(object);
             }
         }

@@ -101,6 +101,11 @@ impl World {
             let request = calls::with_right(task, (<dyn Vm>::MAP.id, showing.name), &words);
             return Some(self.coded(thread, &request));
         }
+        if let ObjectOp::Proxy((task, _), name, (offset, size), rights) = op {
+            let words = [offset, size, rights.into()];
+            let request = calls::with_right(task, (<dyn Vm>::CREATE_PROXY.id, name), &words);
+            return Some(self.plain_call(thread, &request));
+        }
         if let ObjectOp::Sync((task, _), (at, size), flags) = op {
             let request = Request::call(task).id(<dyn Vm>::MSYNC.id);
             let request = request.words([at, size, flags.into(), 0, 0, 0]);
@@ -193,7 +198,10 @@ impl Names<'_> {
                 None => self.ask_for_mail(),
             },
             5..7 => self.ask_for_mail(),
-            7 => self.map_object(),
+            7 => match self.proxy() {
+                Some(op) => Op::Object(op),
+                None => self.map_object(),
+            },
             8 if self.rng.one_in(2) => match self.synced() {
                 Some(op) => Op::Object(op),
                 None => Op::Object(ObjectOp::Unmap(self.shown_pages())),
@@ -264,12 +272,24 @@ impl Names<'_> {
             true => Name::NULL,
             false => self.rng.pick(&live),
         };
-        if name == Name::NULL || self.rng.one_in(12) {
+        let mut rights = self.rng.pick(&[1, 3, 3, 3]);
+        let proxies = self.model.proxies(self.task);
+        if !proxies.is_empty() && self.rng.one_in(2) {
+            let (proxy, pages, maximum) = self.rng.pick(&proxies);
+            name = proxy;
+            if !self.rng.one_in(4) {
+                range.1 = range.1.min(pages * PAGE_SIZE);
+                let most = pages - range.1 / PAGE_SIZE;
+                offset = self.rng.below(most as usize + 1) as u64 * PAGE_SIZE;
+                rights &= maximum;
+            }
+        } else if name == Name::NULL || self.rng.one_in(12) {
             let way = target.map_or(Way::Trap, |_| Way::Call);
             name = self.no_object(way);
         }
         // What was made for a mapping that cannot be would end at once.
-        if self.model.is_object(self.task, name) != Some(true) {
+        let is_proxy = proxies.iter().any(|proxy| proxy.0 == name);
+        if self.model.is_object(self.task, name) != Some(true) && !is_proxy {
             if !self.is_free(task, range) {
                 return Op::Object(ObjectOp::Unmap(range));
             }
@@ -280,12 +300,40 @@ impl Names<'_> {
             name,
             range,
             offset,
-            rights: self.rng.pick(&[1, 3, 3, 3]),
+            rights,
         };
         Op::Object(match target {
             Some(target) => ObjectOp::MapIn(target, showing),
             None => ObjectOp::Map(showing),
         })
+    }
+
+    /// A proxy, mostly of a memory object that there is.
+    fn proxy(&mut self) -> Option<ObjectOp> {
+        if self.model.proxy_count() >= FEW || self.rng.one_in(2) {
+            return None;
+        }
+        let known = self.with_memory();
+        let target = (!known.is_empty()).then(|| self.rng.pick(&known))?;
+        let many = self.model.objects() >= FEW;
+        let mut live = self.live();
+        live.retain(|name| match self.model.is_object(self.task, *name) {
+            Some(is_one) => is_one || !many,
+            None => false,
+        });
+        live.extend(self.model.proxies(self.task).iter().map(|proxy| proxy.0));
+        let name = match live.is_empty() || self.rng.one_in(8) {
+            true => self.no_object(Way::Call),
+            false => self.rng.pick(&live),
+        };
+        let first = self.rng.below(LARGEST as usize) as u64;
+        let count = 1 + self.rng.below((LARGEST - first) as usize) as u64;
+        let range = match self.rng.below(8) {
+            0 => (self.rng.pick(&[1, u64::MAX - 4095]), PAGE_SIZE),
+            _ => (first * PAGE_SIZE, count * PAGE_SIZE),
+        };
+        let rights = self.rng.pick(&[1, 1, 3, 3, 7, 7, 8]);
+        Some(ObjectOp::Proxy(target, name, range, rights))
     }
 
     /// Memory that is to be written back, mostly where a task has some.
