@@ -469,8 +469,9 @@ impl Vm {
             context.ledgers.move_away((from, Some(to)), away);
         }
         if let Some(from) = from {
-            context.release(from, Resource::KernelBytes, bytes);
+            // What is never nothing last: a dead task's ledger may go with it.
             context.release(from, Resource::Pages, pages);
+            context.release(from, Resource::KernelBytes, bytes);
         }
         self.object_mut(object).ledger = Some(to);
         Ok(())

@@ -604,6 +604,27 @@ fn who_uses_a_dead_tasks_shared_memory_pays_for_it() {
     rig.assert_empty();
 }
 
+// covers: V-14
+#[test]
+fn an_object_without_pages_is_the_last_that_a_dead_tasks_ledger_pays_for() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.map(), rig.map());
+    let owner = rig.accounts[0];
+    let entry = rig
+        .with(|vm, context| vm.make_anonymous(context, pages(4), protection::ALL, owner))
+        .unwrap();
+    rig.do_map(b, rig.request(Source::Entry(entry, 0), 0, 4))
+        .unwrap();
+    release(&mut rig, entry);
+    rig.destroy(a);
+    rig.ledgers.close(owner);
+    rig.store(b, 2, 3).unwrap();
+    rig.accounts.remove(0);
+    assert_eq!(rig.ledgers.len(), 2, "the dead owner's ledger is gone");
+    rig.verify();
+    rig.assert_empty();
+}
+
 /// Each goes on until it is one step short of its own copy, and then the other one does.
 // covers: V-06
 #[test]
