@@ -57,6 +57,15 @@ pub(crate) fn equal<T: PartialEq + Debug>(what: &str, found: T, expected: T) -> 
     }
 }
 
+/// The code of an answer; `Failure` for what is no answer.
+pub(crate) fn code<T>(result: Result<T>) -> KernReturn {
+    match result.err() {
+        None => KernReturn::Success,
+        Some(Error::Code(code)) => code,
+        Some(_) => KernReturn::Failure,
+    }
+}
+
 /// Fails with `what` unless the condition holds.
 macro_rules! check {
     ($condition:expr, $($what:tt)+) => {

@@ -32,6 +32,14 @@ pub(crate) fn deallocate(address: u64, size: u64) -> trap::Outcome<()> {
     unsafe { trap::vm_deallocate(address, size) }
 }
 
+/// The flags of a mapping with these protections, of which a child has a copy.
+pub(crate) fn map_word(flags: u64, current: u32, maximum: u32) -> u64 {
+    flags
+        | u64::from(current) << map_flags::CURRENT_SHIFT
+        | u64::from(maximum) << map_flags::MAXIMUM_SHIFT
+        | u64::from(inherit::COPY) << map_flags::INHERIT_SHIFT
+}
+
 /// Maps memory that a name stands for, to be read and written.
 pub(crate) fn map(name: Name, size: u64) -> trap::Outcome<u64> {
     const RIGHTS: u64 = (protection::READ | protection::WRITE) as u64;

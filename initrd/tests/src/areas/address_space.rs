@@ -11,11 +11,11 @@ use interfaces::vm::Place;
 use libmach::abi::kern_return::KernReturn as K;
 use libmach::abi::names::Name;
 use libmach::abi::task::Limits;
-use libmach::abi::vm::{behavior, entry, flags, inherit, map_flags, protection, region};
-use libmach::{Error, SendRight, thread, trap};
+use libmach::abi::vm::{behavior, entry, flags, map_flags, protection, region};
+use libmach::{SendRight, thread, trap};
 
 use super::{cases, own};
-use crate::case::{Check, World, check, equal};
+use crate::case::{Check, World, check, code, equal};
 use crate::raw;
 
 const PAGE: u64 = 4096;
@@ -55,21 +55,6 @@ impl Drop for Child {
         // It may have ended by itself; then there is nothing left to end.
         self.0.client().terminate().ok();
     }
-}
-
-fn code<T>(result: libmach::Result<T>) -> K {
-    match result.err() {
-        None => K::Success,
-        Some(Error::Code(code)) => code,
-        Some(_) => K::Failure,
-    }
-}
-
-fn word(flags: u64, current: u32, maximum: u32) -> u64 {
-    flags
-        | u64::from(current) << map_flags::CURRENT_SHIFT
-        | u64::from(maximum) << map_flags::MAXIMUM_SHIFT
-        | u64::from(inherit::COPY) << map_flags::INHERIT_SHIFT
 }
 
 fn anywhere(size: u64) -> Place {
@@ -172,14 +157,14 @@ fn guard(_: &World) -> Check {
     let mine = own()?;
     let at = mine
         .memory()
-        .map_anonymous(anywhere(3 * PAGE), word(1, RW, RW))?;
+        .map_anonymous(anywhere(3 * PAGE), raw::map_word(1, RW, RW))?;
     let place = Place {
         address: at + PAGE,
         size: PAGE,
         mask: 0,
     };
     mine.memory()
-        .map_anonymous(place, word(map_flags::OVERWRITE, 0, 0))?;
+        .map_anonymous(place, raw::map_word(map_flags::OVERWRITE, 0, 0))?;
     raw::poke(at, PAGE as usize, 1);
     let over = mine.write_memory(at + PAGE - 1, b"over");
     equal("over", code(over), K::ProtectionFailure)?;
@@ -262,15 +247,18 @@ fn named_entry(_: &World) -> Check {
         .make_entry(task, 2 * PAGE, at, protection::READ | entry::SHARE)?;
     let (size, right): (u64, SendRight<dyn Entry>) = made;
     equal("size", size, 2 * PAGE)?;
-    let writing = mine
-        .memory()
-        .map(right.duplicate()?, anywhere(size), 0, word(1, RW, RW));
+    let writing = mine.memory().map(
+        right.duplicate()?,
+        anywhere(size),
+        0,
+        raw::map_word(1, RW, RW),
+    );
     equal(
         "writing",
         code(writing.map_err(|refused| refused.error)),
         K::InvalidRight,
     )?;
-    let reading = word(1, protection::READ, protection::READ);
+    let reading = raw::map_word(1, protection::READ, protection::READ);
     let view = mine.memory().map(right, anywhere(size), 0, reading)?;
     raw::poke(at, 1, 6);
     equal("view", raw::peek(view, 1), vec![6])?;
@@ -320,7 +308,7 @@ fn private_copy(_: &World) -> Check {
     raw::poke(at, 1, 5);
     let task = own()?.cast();
     let (_, right) = mine.memory().make_entry(task, PAGE, at, protection::READ)?;
-    let reading = word(1, protection::READ, protection::READ);
+    let reading = raw::map_word(1, protection::READ, protection::READ);
     let view = mine.memory().map(right, anywhere(PAGE), 0, reading)?;
     equal(
         "write",

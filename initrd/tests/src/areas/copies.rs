@@ -8,10 +8,10 @@ use interfaces::vm::Place;
 use libmach::abi::kern_return::KernReturn as K;
 use libmach::abi::task::Limits;
 use libmach::abi::vm::{entry, flags, inherit, map_flags, protection, region};
-use libmach::{Error, Result, SendRight};
+use libmach::{Result, SendRight};
 
 use super::{cases, own};
-use crate::case::{Check, World, check, equal};
+use crate::case::{Check, World, check, code, equal};
 use crate::raw;
 
 const PAGE: u64 = 4096;
@@ -35,22 +35,6 @@ const LIMITS: Limits = Limits {
     pages: 300,
     kernel_bytes: 1 << 17,
 };
-
-fn code<T>(result: Result<T>) -> K {
-    match result.err() {
-        None => K::Success,
-        Some(Error::Code(code)) => code,
-        Some(_) => K::Failure,
-    }
-}
-
-/// Flags of a mapping with protections.
-fn word(flags: u64, current: u32, maximum: u32) -> u64 {
-    flags
-        | u64::from(current) << map_flags::CURRENT_SHIFT
-        | u64::from(maximum) << map_flags::MAXIMUM_SHIFT
-        | u64::from(inherit::COPY) << map_flags::INHERIT_SHIFT
-}
 
 fn place(address: u64, size: u64) -> Place {
     Place {
@@ -90,8 +74,13 @@ fn mapped_as_told(_: &World) -> Check {
     let right = shared(at, 3 * PAGE)?;
     let anywhere = place(0, PAGE);
     // From an offset on; a view that is shared, and a private one.
-    let view = map(&right, anywhere, PAGE, word(1, RW, RW))?;
-    let private = map(&right, anywhere, PAGE, word(1 | map_flags::COPY, RW, RW))?;
+    let view = map(&right, anywhere, PAGE, raw::map_word(1, RW, RW))?;
+    let private = map(
+        &right,
+        anywhere,
+        PAGE,
+        raw::map_word(1 | map_flags::COPY, RW, RW),
+    )?;
     raw::poke(view, 1, 0x22);
     equal("what is shared", raw::byte(at + PAGE), 0x22)?;
     equal("the copy of before", raw::byte(private), 2)?;
@@ -99,10 +88,12 @@ fn mapped_as_told(_: &World) -> Check {
     equal("what was copied", raw::byte(at + PAGE), 0x22)?;
     // No object: zeros.
     let mine = own()?;
-    let fresh = mine.memory().map_anonymous(anywhere, word(1, RW, RW))?;
+    let fresh = mine
+        .memory()
+        .map_anonymous(anywhere, raw::map_word(1, RW, RW))?;
     equal("fresh", raw::byte(fresh), 0)?;
     // Protections now and at most, and what a child gets.
-    let lesser = map(&right, anywhere, 0, word(1, READ, RW))?;
+    let lesser = map(&right, anywhere, 0, raw::map_word(1, READ, RW))?;
     let info = mine.memory().region(lesser, region::BASIC_INFO_64, 9)?;
     let told: Vec<u32> = info.info.iter().copied().take(3).collect();
     equal("told", told, [READ, RW, inherit::COPY].into())?;
@@ -119,7 +110,7 @@ fn mapped_as_told(_: &World) -> Check {
         size: 3 * PAGE,
         mask: (1 << 21) - 1,
     };
-    let rights = word(1, RW, RW);
+    let rights = raw::map_word(1, RW, RW);
     let first = mine.memory().map_anonymous(aligned, rights)?;
     let second = mine.memory().map_anonymous(aligned, rights)?;
     equal("aligned", (first | second) & aligned.mask, 0)?;
@@ -133,7 +124,7 @@ fn overflows(_: &World) -> Check {
     const LAST: u64 = u64::MAX - PAGE + 1;
     let at = raw::allocate(2 * PAGE)?;
     let right = shared(at, 2 * PAGE)?;
-    let (mine, rights) = (own()?, word(1, RW, RW));
+    let (mine, rights) = (own()?, raw::map_word(1, RW, RW));
     for (size, offset, expected) in [
         (0, 0, K::InvalidArgument),
         (u64::MAX, 0, K::InvalidArgument),
@@ -149,8 +140,8 @@ fn overflows(_: &World) -> Check {
     for (address, size, flags, expected) in [
         (0, 0, rights, K::InvalidArgument),
         (0, u64::MAX, rights, K::InvalidArgument),
-        (LAST, 2 * PAGE, word(0, RW, RW), K::InvalidArgument),
-        (0, PAGE, word(1, RW, READ), K::InvalidArgument),
+        (LAST, 2 * PAGE, raw::map_word(0, RW, RW), K::InvalidArgument),
+        (0, PAGE, raw::map_word(1, RW, READ), K::InvalidArgument),
         (
             0,
             PAGE,
@@ -161,10 +152,10 @@ fn overflows(_: &World) -> Check {
         (
             0,
             PAGE,
-            word(1, protection::ALL, protection::ALL),
+            raw::map_word(1, protection::ALL, protection::ALL),
             K::ProtectionFailure,
         ),
-        (at, PAGE, word(0, RW, RW), K::NoSpace),
+        (at, PAGE, raw::map_word(0, RW, RW), K::NoSpace),
     ] {
         let found = code(mine.memory().map_anonymous(place(address, size), flags));
         check!(
@@ -266,7 +257,14 @@ fn wired(_: &World) -> Check {
             match what {
                 0 => own()?.memory().wire(at, size, RW)?,
                 1 => copy = duplicate(at, size)?,
-                _ => view = map(&shared(at, size)?, place(0, size), 0, word(1, RW, RW))?,
+                _ => {
+                    view = map(
+                        &shared(at, size)?,
+                        place(0, size),
+                        0,
+                        raw::map_word(1, RW, RW),
+                    )?
+                }
             }
         }
         raw::poke(at, 1, 2);

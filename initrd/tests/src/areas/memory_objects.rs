@@ -9,11 +9,11 @@ use libmach::abi::names::disposition;
 use libmach::abi::registers::Shape;
 use libmach::abi::trace::wait;
 use libmach::abi::vm::{copy_strategy, protection, returns};
-use libmach::{Error, Memory, SendRight, message};
+use libmach::{Memory, SendRight, message};
 
 use super::{cases, own};
 use crate::accessor::{Accessor, Order};
-use crate::case::{Check, World, check, equal};
+use crate::case::{Check, World, check, code, equal};
 use crate::object::{
     BOTH, Control, Object, PAGE, Told, attributes, cleaned, map, map_into, request, supply,
     supply_with, taken,
@@ -36,14 +36,6 @@ cases! { "memory objects":
     "a pager chooses how its object is copied" => strategies,
     "a pager that dies fails those who wait, and no others" => dies,
     "a proxy shows its part with no more than its protection" => proxy,
-}
-
-fn code<T>(result: libmach::Result<T>) -> K {
-    match result.err() {
-        None => K::Success,
-        Some(Error::Code(code)) => code,
-        Some(_) => K::Failure,
-    }
 }
 
 /// `lock_request` for pages from one on: which come back, whether all go, and what is locked.

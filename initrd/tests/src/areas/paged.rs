@@ -3,13 +3,12 @@
 use alloc::vec;
 
 use interfaces::vm::Place;
-use libmach::Error;
 use libmach::abi::kern_return::KernReturn as K;
-use libmach::abi::vm::{attribute, inherit, map_flags, protection, returns, sync};
+use libmach::abi::vm::{attribute, map_flags, protection, returns, sync};
 
 use super::{cases, own};
 use crate::accessor::{Accessor, Order};
-use crate::case::{Check, World, check, equal};
+use crate::case::{Check, World, check, code, equal};
 use crate::object::{Control, Object, PAGE, cleaned, request, supply, taken};
 use crate::raw;
 
@@ -22,14 +21,6 @@ cases! { "paged memory":
     "a private copy is written to what it is a copy of" => written_to_its_source,
     "a copy that waits for a page needs its rights when it goes on" => protected,
     "a copy that waits for a page does not write to what came to lie there" => replaced,
-}
-
-fn code<T>(result: libmach::Result<T>) -> K {
-    match result.err() {
-        None => K::Success,
-        Some(Error::Code(code)) => code,
-        Some(_) => K::Failure,
-    }
 }
 
 /// Three pages, of which the middle one was written, and room for one more.
@@ -231,10 +222,7 @@ fn protected(_: &World) -> Check {
 // covers: V-16
 fn replaced(_: &World) -> Check {
     let found = race(|object, child, to| {
-        let word = map_flags::OVERWRITE
-            | u64::from(READ) << map_flags::CURRENT_SHIFT
-            | u64::from(READ) << map_flags::MAXIMUM_SHIFT
-            | u64::from(inherit::COPY) << map_flags::INHERIT_SHIFT;
+        let word = raw::map_word(map_flags::OVERWRITE, READ, READ);
         let place = Place {
             address: to,
             size: 2 * PAGE,

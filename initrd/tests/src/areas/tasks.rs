@@ -13,7 +13,7 @@ use libmach::abi::vm::inherit;
 use libmach::{Error, ReceiveRight, SendRight, Untyped, message, ms, time, trap};
 
 use super::{cases, own};
-use crate::case::{Check, World, check, equal};
+use crate::case::{Check, World, check, code, equal};
 use crate::child::{Child, exceptions};
 use crate::raw::{self, Words};
 
@@ -35,14 +35,6 @@ cases! { "tasks":
     "special ports of the host are the kernel's, or what was set last" => of_the_host,
     "registers of a stopped thread are read and written" => registers,
     "a turn is given to a thread of lower priority" => turns,
-}
-
-fn code<T>(result: libmach::Result<T>) -> K {
-    match result.err() {
-        Some(Error::Code(code)) => code,
-        Some(_) => K::Aborted,
-        None => K::Success,
-    }
 }
 
 // covers: B-01 T-01 T-06
