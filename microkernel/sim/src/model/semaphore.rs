@@ -145,13 +145,14 @@ impl Model {
         })
     }
 
-    /// Threads may have other priorities than before: who waits with another one gets another place.
+    /// Threads may have other priorities than before: who waits with another one where that counts gets another place.
     pub(super) fn place_again(&mut self) {
         let priorities: Vec<u32> = (0..self.threads.len())
             .map(|thread| self.priority(thread))
             .collect();
         let all = self.ports.iter_mut();
-        for semaphore in all.filter_map(|port| port.semaphore.as_mut()) {
+        let all = all.filter_map(|port| port.semaphore.as_mut());
+        for semaphore in all.filter(|semaphore| semaphore.by_priority) {
             let waiters = semaphore.waiters.clone();
             let moved = waiters.iter().filter(|(of, old)| priorities[*of] != *old);
             semaphore.is_mixed |= moved.clone().count() > 1;
