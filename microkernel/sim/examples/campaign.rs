@@ -155,7 +155,10 @@ fn compare(seed: u64, steps: u64) -> Outcome {
         if let [one, other] = &*seen
             && one != other
         {
-            fault = Some("the two machines show different things".into());
+            let differs = one.iter().zip(other).find(|(one, other)| one != other);
+            fault = Some(format!(
+                "the two machines show different things: {differs:?}"
+            ));
         }
     }
     Outcome {

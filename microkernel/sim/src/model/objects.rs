@@ -180,6 +180,8 @@ pub(super) struct Shown {
 pub(super) struct Objects {
     pub(super) all: Vec<Object>,
     pub(super) shown: BTreeMap<(TaskId, u64), Shown>,
+    /// Those of which pages were unmapped just now, the one whose last page went last behind all others.
+    hidden: Vec<ObjectId>,
     mappings: u64,
     pub(super) proxies: BTreeMap<PortId, Proxy>,
     /// Ports that the kernel has given away, and that nobody has received yet: what it answers there.
@@ -329,8 +331,7 @@ impl Model {
             ObjectOp::Unmap((at, size)) => {
                 accept(answer(there()?)?)?;
                 let gone = (task, at)..(task, at + size);
-                let shown = &mut self.objects.shown;
-                shown.retain(|page, _| !gone.contains(page));
+                self.hide_pages(|page| gone.contains(page));
                 self.leave_objects();
                 Ok(())
             }
@@ -635,14 +636,29 @@ impl Model {
 
     /// A task has no memory any more.
     pub(super) fn unmap_objects(&mut self, task: TaskId) {
-        let shown = &mut self.objects.shown;
-        shown.retain(|(of, _), _| *of != task);
+        self.hide_pages(|(of, _)| *of == task);
         self.leave_objects();
     }
 
-    /// O-06, O-07: what nobody maps ends, unless it is to stay.
+    /// Pages are unmapped, from low addresses to high ones.
+    fn hide_pages(&mut self, is_gone: impl Fn(&(TaskId, u64)) -> bool) {
+        let (shown, hidden) = (&mut self.objects.shown, &mut self.objects.hidden);
+        hidden.clear();
+        shown.retain(|page, shown| {
+            let stays = !is_gone(page);
+            if !stays {
+                hidden.retain(|object| *object != shown.object);
+                hidden.push(shown.object);
+            }
+            stays
+        });
+    }
+
+    /// O-06, O-07: what nobody maps ends, unless it is to stay: in the order in which the last pages went.
     pub(super) fn leave_objects(&mut self) {
-        for object in 0..self.objects.all.len() {
+        let mut order = std::mem::take(&mut self.objects.hidden);
+        order.extend(0..self.objects.all.len());
+        for object in order {
             let here = &self.objects.all[object];
             let shown = self.objects.shown.values().map(|shown| shown.object);
             let proxies = self.objects.proxies.values().map(|proxy| proxy.object);

@@ -12,9 +12,7 @@ use microkernel::machine::FrameIndex;
 use super::bodies::Lent;
 use super::generate::{self, Patience};
 use super::held::Held;
-use super::{
-    Outcome, Run, Step, Transcript, buffer, calls, futex, objects, tally, tasks, timer, vm,
-};
+use super::{Outcome, Run, Step, buffer, calls, futex, objects, tally, tasks, timer, vm};
 use crate::image;
 use crate::model::{ControlOp, Model, Op, Seen, SelfOp, Subject, TaskOp, ThreadId, Verdict};
 use crate::rng::Rng;
@@ -556,13 +554,15 @@ impl World {
     pub(super) fn settle(&mut self) -> Verdict {
         let mut lines = Vec::new();
         let verdict = self.pump(&mut lines);
-        // Who of several comes back first is the scheduler's business.
+        // Whether a thread comes back before its task ends, and who of several does first, is the scheduler's business.
+        lines.retain(|(thread, _)| !self.model.has_ended(*thread));
+        let mut lines: Vec<_> = lines.into_iter().map(|(_, line)| line).collect();
         lines.sort();
         self.outcome.transcript.append(&mut lines);
         verdict
     }
 
-    fn pump(&mut self, lines: &mut Transcript) -> Verdict {
+    fn pump(&mut self, lines: &mut Vec<(ThreadId, String)>) -> Verdict {
         for _ in 0..PATIENCE {
             if self.model.take_unsettled() {
                 self.rest();
@@ -587,7 +587,7 @@ impl World {
                 }
                 self.history
                     .push(format!("thread {thread} comes back: {seen:x?}"));
-                lines.push(format!("{thread}: {}", outline(Some(&seen))));
+                lines.push((thread, format!("{thread}: {}", outline(Some(&seen)))));
                 back.push((thread, seen));
             }
             self.complete(back)?;
