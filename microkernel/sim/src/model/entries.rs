@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use abi::PAGE_SIZE;
 use abi::kern_return::KernReturn as Code;
 use abi::names::Name;
-use abi::vm::{behavior, entry, map_flags, protection};
+use abi::vm::{entry, map_flags, protection};
 
 use super::control::answer;
 use super::names::{Answer, accept, refuse, value};
@@ -436,20 +436,11 @@ impl Model {
         };
         let first = (mapping.offset / PAGE_SIZE) as usize;
         for (at, memory) in each(&place).zip(&places[first..]) {
-            let page = Page {
-                memory: match copies {
-                    true => self.memory.copy(*memory),
-                    false => *memory,
-                },
-                protection: mapping.protection,
-                maximum: match copies {
-                    true => mapping.maximum,
-                    false => mapping.maximum & entry.maximum,
-                },
-                inheritance: mapping.inheritance,
-                wires: 0,
-                behavior: behavior::DEFAULT,
-            };
+            let mut page = Page::mapped(*memory, mapping);
+            match copies {
+                true => page.memory = self.memory.copy(*memory),
+                false => page.maximum &= entry.maximum,
+            }
             self.tasks[task].pages.insert(at, page);
         }
         self.forget_memory();

@@ -80,6 +80,20 @@ pub(super) struct Page {
     pub(super) behavior: u32,
 }
 
+impl Page {
+    /// One that a mapping makes of memory.
+    pub(super) fn mapped(memory: Place, mapping: &Mapping) -> Self {
+        Self {
+            memory,
+            protection: mapping.protection,
+            maximum: mapping.maximum,
+            inheritance: mapping.inheritance,
+            wires: 0,
+            behavior: behavior::DEFAULT,
+        }
+    }
+}
+
 /// What memory holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Number {
@@ -246,14 +260,7 @@ impl Model {
         let range = place.ok_or("it has no place")?;
         value(seen, range.start)?;
         for at in each(&range) {
-            let page = Page {
-                memory: self.memory.add(0),
-                protection: mapping.protection,
-                maximum: mapping.maximum,
-                inheritance: mapping.inheritance,
-                wires: 0,
-                behavior: behavior::DEFAULT,
-            };
+            let page = Page::mapped(self.memory.add(0), mapping);
             self.tasks[task].pages.insert(at, page);
         }
         self.forget_memory();
